@@ -1,0 +1,22 @@
+-- One row of PostgreSQL -> one document of the index `locations`.
+-- _id is the document's id, _hash a hash of the row as read; every other column is a field, under its name.
+-- hash_record_extended (PostgreSQL 14+) costs a quarter of hashing l::text; use
+-- hashtextextended(l::text, 0) for a table that has columns without a hash function (json, xml).
+SELECT
+    l.location_id::text                                          AS _id,
+    hash_record_extended(l, 0)                                   AS _hash,
+    l.location_id,
+    l.name,
+    l.alternate_names,
+    l.region,
+    l.country,
+    CASE WHEN l.latitude IS NOT NULL AND l.longitude IS NOT NULL
+         THEN json_build_object('lat', l.latitude, 'lon', l.longitude)
+    END                                                          AS coordinates,
+    l.population,
+    l.timezone,
+    l.rate,
+    l.active,
+    l.created_at,
+    l.updated_at
+FROM locations AS l

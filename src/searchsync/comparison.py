@@ -1,0 +1,217 @@
+"""Source against index: sums per bucket, then keys of unequal buckets, then both sides read again (rule 9)."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import opensearchpy
+
+from searchsync import indexes, writer
+from searchsync.entities import BUCKETS, Entity
+from searchsync.envelope import NOT_DELETED, Page, sync_of
+from searchsync.errors import GateFailed
+from searchsync.opensearch import request
+from searchsync.sources.postgres import READ_KEYS, PostgresSource
+from searchsync.writer import OnRejected
+
+log = logging.getLogger(__name__)
+
+Sums = dict[int, tuple[int, int, int]]
+KEYS_AT_ONCE = 200_000
+SCROLL_DOCUMENTS = 5_000
+
+
+@dataclass
+class Settled:
+    """What settling found and did; counts of keys.
+
+    :ivar source: documents of the source at the last snapshot compared
+    :ivar index: documents of the index, without tombstones, at the last comparison
+    :ivar unequal: keys that differed and were settled, over all rounds
+    :ivar rejected: keys that stay out of the index because it refuses them
+    """
+
+    source: int = 0
+    index: int = 0
+    rounds: int = 0
+    unequal: int = 0
+    rejected: set[str] = field(default_factory=set)
+
+
+def index_sums(client: opensearchpy.OpenSearch, name: str) -> Sums:
+    """Per bucket: documents that are not deleted, and the sums of both halves of their hashes.
+
+    :raises GateFailed: when an answer is partial or a document has no bucket (it is foreign: no writer of ours made it)
+    """
+    sums = {"high": {"sum": {"field": "sync.hash_high"}}, "low": {"sum": {"field": "sync.hash_low"}}}
+    body = {
+        "size": 0,
+        "track_total_hits": True,
+        "query": NOT_DELETED,
+        "aggs": {"buckets": {"terms": {"field": "sync.bucket", "size": BUCKETS}, "aggs": sums}},
+    }
+    answer = request(client, "POST", f"/{name}/_search", body=body)
+    _complete(name, answer)
+    found = answer["aggregations"]["buckets"]["buckets"]
+    total = answer["hits"]["total"]["value"]
+    with_bucket = sum(bucket["doc_count"] for bucket in found)
+    if with_bucket != total:
+        raise GateFailed(
+            f"{name}: {total - with_bucket} documents have no sync.bucket: something other than this system wrote them. "
+            "Find the writer and stop it; then run the reindex again"
+        )
+    return {b["key"]: (b["doc_count"], int(b["high"]["value"]), int(b["low"]["value"])) for b in found}
+
+
+def index_hashes(client: opensearchpy.OpenSearch, name: str, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
+    """Ids in some buckets that are not deleted, with both halves of their hashes."""
+    query = {"bool": {"filter": [{"terms": {"sync.bucket": list(buckets)}}, NOT_DELETED]}}
+    hits = scroll(client, name, query, source=["sync.hash_high", "sync.hash_low"])
+    return {hit["_id"]: (hit["_source"]["sync"]["hash_high"], hit["_source"]["sync"]["hash_low"]) for hit in hits}
+
+
+def settle(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    entity: Entity,
+    name: str,
+    *,
+    only: bool,
+    max_settled: int,
+    on_rejected: OnRejected,
+    rounds: int = 5,
+) -> Settled:
+    """Make an index equal to its source, and prove it.
+
+    Unequal keys are read again from the source and written by compare-and-set into the whole write set. Afterwards each
+    must either have the source's hash or a later position than the read: rows may change all the while.
+
+    :param only: write to this index alone (a new epoch: protocol.md, Position)
+    :param max_settled: more unequal keys than this are no drift but a broken load
+    :param rounds: comparisons at most; each is at a new snapshot
+    :raises GateFailed: when keys stay different, or too many are
+    """
+    report = Settled()
+    while True:
+        wanted, found = source.fingerprints(), index_sums(client, name)
+        report.source, report.index = (sum(count for count, _, _ in sums.values()) for sums in (wanted, found))
+        report.rounds += 1
+        keys = _unequal_keys(client, source, name, wanted, found, limit=max_settled + len(report.rejected))
+        keys = [key for key in keys if key not in report.rejected]
+        log.info(
+            "%s: round %d: source %d, index %d, unequal keys %d", name, report.rounds, report.source, report.index, len(keys)
+        )
+        if not keys:
+            return report
+        report.unequal += len(keys)
+        for at in range(0, len(keys), READ_KEYS):
+            _settle_keys(client, source, entity, name, keys[at : at + READ_KEYS], only, on_rejected, report.rejected)
+        indexes.refresh(client, name)
+        if report.rounds == rounds:  # the rows go on changing; every key that differed was proven
+            return report
+
+
+def _unequal_keys(
+    client: opensearchpy.OpenSearch, source: PostgresSource, name: str, wanted: Sums, found: Sums, *, limit: int
+) -> list[str]:
+    empty = (0, 0, 0)
+    unequal = [b for b in sorted(wanted.keys() | found.keys()) if wanted.get(b, empty) != found.get(b, empty)]
+    missing = sum(abs(wanted.get(b, empty)[0] - found.get(b, empty)[0]) for b in unequal)
+    if missing > limit:
+        raise _too_many(name, missing, limit)
+    keys: list[str] = []
+    while unequal:
+        batch, documents = [], 0
+        while unequal and documents < KEYS_AT_ONCE:
+            batch.append(unequal.pop())
+            documents += wanted.get(batch[-1], empty)[0]
+        # The index first, then the source: a row deleted in between is then settled, not missed.
+        theirs = index_hashes(client, name, batch)
+        ours = source.hashes(batch)
+        keys += sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+        if len(keys) > limit:
+            raise _too_many(name, len(keys), limit)
+    return keys
+
+
+def _too_many(name: str, count: int, limit: int) -> GateFailed:
+    return GateFailed(
+        f"{name}: at least {count} keys differ from the source, more than the {limit} that may be settled "
+        "(include/policies/thresholds.yaml: settled, and the rejected documents allowed). See the load tasks for rejected "
+        "documents; correct the SQL file or the mapping and run the reindex again"
+    )
+
+
+def _settle_keys(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    entity: Entity,
+    name: str,
+    keys: list[str],
+    only: bool,
+    on_rejected: OnRejected,
+    rejected: set[str],
+) -> None:
+    pages = source.read(keys)
+
+    def refuse(rejection: writer.Rejection) -> None:
+        # An older mapping of another member may refuse what this index takes: that is not this index' gate.
+        if rejection.index in ("", name) and rejection.id not in rejected:
+            rejected.add(rejection.id)
+            on_rejected(rejection)
+
+    if only:
+        for page in pages:
+            writer.compare_and_set(client, name, page, on_rejected=refuse)
+    else:
+        writer.apply(client, entity, pages, on_rejected=refuse)
+    _prove(client, name, pages, rejected)
+
+
+def _prove(client: opensearchpy.OpenSearch, name: str, pages: list[Page], rejected: set[str]) -> None:
+    expected: dict[str, dict[str, Any]] = {
+        json.loads(line.id): sync_of(line) for page in pages for line in page.lines()
+    }
+    ids = sorted(expected.keys() - rejected)
+    if not ids:
+        return
+    answer = request(client, "POST", f"/{name}/_mget", body={"ids": ids}, params={"_source": "sync"})
+    for doc in answer["docs"]:
+        want, have = expected[doc["_id"]], doc.get("_source", {}).get("sync") or {}
+        if have.get("position", "") > want["position"]:
+            continue
+        if any(have.get(part) != want[part] for part in ("deleted", "hash_high", "hash_low")):
+            raise GateFailed(
+                f"{name}: document {doc['_id']!r} is not the source's row although it was just written at {want['position']} "
+                f"(it has {have}). It was changed around the write protocol; stop that writer and run the reindex again"
+            )
+
+
+def scroll(
+    client: opensearchpy.OpenSearch, name: str, query: dict[str, Any], *, source: list[str]
+) -> Iterator[dict[str, Any]]:
+    """All hits of a query on one index, in no order, as of one moment; memory for one batch."""
+    body = {"size": SCROLL_DOCUMENTS, "query": query, "sort": ["_doc"], "_source": source, "track_total_hits": True}
+    answer = request(client, "POST", f"/{name}/_search", body=body, params={"scroll": "5m"})
+    total, seen = answer["hits"]["total"]["value"], 0
+    try:
+        while True:
+            _complete(name, answer)
+            hits = answer["hits"]["hits"]
+            seen += len(hits)
+            if not hits:
+                break
+            yield from hits
+            again = {"scroll": "5m", "scroll_id": answer["_scroll_id"]}
+            answer = request(client, "POST", "/_search/scroll", body=again)
+    finally:
+        request(client, "DELETE", "/_search/scroll", body={"scroll_id": answer["_scroll_id"]})
+    if seen != total:
+        raise GateFailed(f"{name}: a scan returned {seen} of {total} documents; run the task again")
+
+
+def _complete(name: str, answer: dict[str, Any]) -> None:
+    if answer["timed_out"] or answer["_shards"]["failed"]:
+        raise GateFailed(f"{name}: a search answered for part of the index only: {answer['_shards']}; run the task again")

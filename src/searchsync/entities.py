@@ -1,0 +1,123 @@
+"""The catalog: what is indexed, from where, and in which files its mapping and SQL live."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from searchsync.errors import BadMapping, BadParams, BadSource
+
+BUCKETS = 1024
+"""Buckets a comparison sums over. At 2^32 a hash half, sums stay exact doubles up to 2 M documents a bucket."""
+
+
+def include_dir() -> Path:
+    """The folder with mappings, SQL and policies: ``SEARCHSYNC_INCLUDE``, else ``include/`` of the checkout."""
+    return Path(os.environ.get("SEARCHSYNC_INCLUDE") or Path(__file__).parents[2] / "include")
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One kind of document.
+
+    :param name: also the read alias, and the stem of its files
+    :param source: the kind of database it comes from
+    :param key: columns of the SQL file that order its rows, unique together and not NULL: ranges are cut along them
+    """
+
+    name: str
+    source: Literal["postgres"]
+    key: tuple[str, ...]
+
+    @property
+    def writers(self) -> str:
+        """Alias of the write set."""
+        return f"{self.name}-writers"
+
+    @property
+    def served(self) -> str:
+        """Alias of all indexes that were ever swapped in."""
+        return f"{self.name}-served"
+
+    @cached_property
+    def index_body(self) -> dict[str, Any]:
+        """``settings`` and ``mappings`` of a new index.
+
+        :raises BadMapping: when the file is missing or not the JSON it has to be
+        """
+        path = include_dir() / "mappings" / f"{self.name}.json"
+        body = _json(path)
+        if not isinstance(body, dict) or not {"settings", "mappings"} <= body.keys():
+            raise BadMapping(f"{path} must be an object with 'settings' and 'mappings'")
+        if body["mappings"].get("dynamic") != "strict":
+            raise BadMapping(f'{path}: mappings need "dynamic": "strict", else one bad document changes the index')
+        return body
+
+    @cached_property
+    def smoke_queries(self) -> list[dict[str, Any]]:
+        """Searches that a new index has to answer before it is served (``searchsync.smoke``)."""
+        queries = _json(include_dir() / "mappings" / f"{self.name}.smoke.json")
+        if not isinstance(queries, list):
+            raise BadMapping(f"{self.name}.smoke.json must be a list of queries")
+        return queries
+
+    @cached_property
+    def sql(self) -> str:
+        """The row -> document SELECT.
+
+        :raises BadSource: when the file is missing
+        """
+        path = include_dir() / "sql" / f"{self.name}.sql"
+        try:
+            return path.read_text(encoding="utf-8").strip().rstrip(";")
+        except OSError as error:
+            raise BadSource(f"cannot read {path}: {error.strerror}; restore it from version control") from error
+
+    @property
+    def rendering(self) -> str:
+        """Digest of everything that decides how a row becomes a document (protocol.md, Names)."""
+        mapping = json.dumps(self.index_body, sort_keys=True)
+        return hashlib.sha256(f"{mapping}\n{self.sql}".encode()).hexdigest()[:16]
+
+
+CATALOG = {
+    entity.name: entity
+    for entity in (Entity(name="locations", source="postgres", key=("location_id",)),)
+}
+
+
+def entity(name: str) -> Entity:
+    """Look an entity up by name.
+
+    :raises BadParams: when there is none
+    """
+    try:
+        return CATALOG[name]
+    except KeyError:
+        raise BadParams(f"unknown entity {name!r}; known: {', '.join(sorted(CATALOG))}") from None
+
+
+def policy(name: str) -> dict[str, Any]:
+    """One file of ``include/policies``: numbers that people tune, each stated once."""
+    path = include_dir() / "policies" / f"{name}.yaml"
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise BadParams(f"cannot read the policy {path}: {error}") from error
+    if not isinstance(loaded, dict):
+        raise BadParams(f"{path} must hold a mapping of names to numbers")
+    return loaded
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadMapping(f"cannot read {path}: {error.strerror}; restore it from version control") from error
+    except ValueError as error:
+        raise BadMapping(f"{path} is not JSON: {error}") from error

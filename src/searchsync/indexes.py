@@ -1,0 +1,441 @@
+"""Physical indexes and the three aliases of an entity (docs/protocol.md, Names and rules 6, 10, 11).
+
+The cluster is the only truth: nothing here remembers anything between two calls.
+"""
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import opensearchpy
+
+from searchsync.entities import Entity
+from searchsync.envelope import NOT_DELETED
+from searchsync.errors import (
+    AliasConflict,
+    BadMapping,
+    GreenDiscarded,
+    IndexUnavailable,
+    RequestRejected,
+    StaleSwap,
+    WriteSetFull,
+)
+from searchsync.opensearch import request
+
+log = logging.getLogger(__name__)
+
+MAX_WRITE_SET = 4
+ABANDONED_AFTER = timedelta(days=1)
+
+Actions = list[dict[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Index:
+    """A physical index as the cluster shows it.
+
+    :ivar meta: ``mappings._meta``: entity, build, created, source, rendering, left_read_at
+    """
+
+    name: str
+    read: bool
+    writers: bool
+    was_served: bool
+    meta: dict[str, Any]
+
+    @property
+    def role(self) -> str:
+        """live, rollback candidate, or building (which may be abandoned: ``abandoned``)."""
+        if self.read:
+            return "live"
+        return "rollback candidate" if self.was_served and self.writers else "retiring" if self.was_served else "building"
+
+    @property
+    def build(self) -> str:
+        """The run that made it."""
+        return str(self.meta.get("build", ""))
+
+    @property
+    def created(self) -> datetime:
+        """When it was created, by its name."""
+        stamp = self.name.rsplit("-", 2)[1]
+        return datetime.strptime(stamp, "%Y%m%dt%H%M%S").replace(tzinfo=UTC)
+
+    @property
+    def left_read_at(self) -> datetime | None:
+        """When it stopped being served."""
+        stamp = self.meta.get("left_read_at")
+        return datetime.fromisoformat(stamp) if stamp else None
+
+
+def of_entity(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
+    """All physical indexes of an entity, oldest first: those with its name pattern and whatever its aliases point to."""
+    ours = re.compile(rf"{re.escape(entity.name)}-\d{{8}}t\d{{6}}-[0-9a-f]{{8}}")
+    found = _indices(client, f"{entity.name},{entity.name}-*")
+    indexes = []
+    for name, state in found.items():
+        aliases = state["aliases"]
+        if ours.fullmatch(name) or aliases.keys() & {entity.name, entity.writers, entity.served}:
+            meta = state["mappings"].get("_meta", {})
+            membership = (alias in aliases for alias in (entity.name, entity.writers, entity.served))
+            indexes.append(Index(name, *membership, meta=meta))
+    return sorted(indexes, key=lambda index: index.name)
+
+
+def write_set(client: opensearchpy.OpenSearch, entity: Entity) -> set[str]:
+    """Names of the indexes that every write has to reach."""
+    return _members(client, entity.writers)
+
+
+def live(client: opensearchpy.OpenSearch, entity: Entity) -> str | None:
+    """Name of the index that is read, None before the first swap.
+
+    :raises AliasConflict: when a concrete index has the alias' name, or the alias is on two indexes
+    """
+    members = _members(client, entity.name)
+    if entity.name in members:
+        raise AliasConflict(
+            f"{entity.name!r} is a concrete index, so no alias can have that name. Copy what is needed from it, then "
+            f"delete it (DELETE /{entity.name}) and run {entity.name}_reindex"
+        )
+    if len(members) > 1:
+        raise AliasConflict(
+            f"the read alias {entity.name!r} is on {len(members)} indexes: {', '.join(sorted(members))}. Searches return "
+            "documents twice; remove it from all but the newest served one with POST /_aliases"
+        )
+    return next(iter(members), None)
+
+
+def find_or_create(
+    client: opensearchpy.OpenSearch, entity: Entity, *, build: str, source: dict[str, Any]
+) -> Index:
+    """The index of a build, made when there is none yet: safe to repeat (rule 14). It is in no alias after creation.
+
+    :param source: ``identity`` and ``epoch`` of the source, kept in ``_meta``
+    :raises BadMapping: when OpenSearch refuses the mapping file
+    """
+    for index in of_entity(client, entity):
+        if index.build == build:
+            return index
+    now = datetime.now(UTC)
+    name = f"{entity.name}-{now:%Y%m%dt%H%M%S}-{secrets.token_hex(4)}"
+    meta = {
+        "entity": entity.name,
+        "build": build,
+        "created": now.isoformat(timespec="seconds"),
+        "source": source,
+        "rendering": entity.rendering,
+    }
+    body = {
+        "settings": {**entity.index_body["settings"], **_LOADING},
+        "mappings": {**entity.index_body["mappings"], "_meta": meta},
+    }
+    try:
+        request(client, "PUT", f"/{name}", body=body)
+    except RequestRejected as error:
+        if error.error_type == "resource_already_exists_exception":  # an earlier attempt whose answer was lost
+            return find_or_create(client, entity, build=build, source=source)
+        raise BadMapping(f"OpenSearch refuses include/mappings/{entity.name}.json: {error}") from error
+    return Index(name, read=False, writers=False, was_served=False, meta=meta)
+
+
+# Loading an index that nobody searches: no refreshes, no copies. Undone by ``make_searchable``.
+_LOADING = {"refresh_interval": "-1", "number_of_replicas": 0, "auto_expand_replicas": "false"}
+
+
+def join(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
+    """Add an index to the write set (rule 6).
+
+    :raises WriteSetFull: when it would be the fifth member
+    """
+    if name in write_set(client, entity):
+        return
+    _check_room(client, entity, joining=1)
+    _aliases(client, [_add(entity.writers, name)])
+    try:
+        _check_room(client, entity, joining=0)  # two joins at once both saw room
+    except WriteSetFull:
+        _aliases(client, [_remove(entity.writers, name)])
+        raise
+
+
+def _check_room(client: opensearchpy.OpenSearch, entity: Entity, *, joining: int) -> None:
+    members = write_set(client, entity)
+    if len(members) + joining > MAX_WRITE_SET:
+        raise WriteSetFull(
+            f"the write set of {entity.name} has its {MAX_WRITE_SET} members already: {', '.join(sorted(members))}. "
+            "Each more would slow every write; run index_retire first"
+        )
+
+
+def check_own(client: opensearchpy.OpenSearch, entity: Entity, name: str, *, build: str) -> Index:
+    """The index that a plan named, if it still is its build's and in the write set (rule 14).
+
+    :raises GreenDiscarded: otherwise
+    """
+    for index in of_entity(client, entity):
+        if index.name == name and index.build == build and index.writers:
+            return index
+    raise GreenDiscarded(
+        f"{name} was discarded or belongs to another run: nothing was written. Clear this run from create_green, with "
+        "downstream, to build a new one"
+    )
+
+
+def make_searchable(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
+    """Put refresh and replicas back as the mapping file has them; return when all copies are there and refreshed."""
+    settings = entity.index_body["settings"]
+    wanted = {key: settings.get(key) for key in _LOADING}
+    request(client, "PUT", f"/{name}/_settings", body={"index": wanted})
+    deadline = time.monotonic() + 600
+    while True:
+        health = request(client, "GET", f"/_cluster/health/{name}", params={
+            "wait_for_status": "green", "wait_for_no_initializing_shards": "true",
+            "wait_for_no_relocating_shards": "true",
+        })
+        if not health["timed_out"]:
+            break
+        log.info("%s is %s; waiting for its copies", name, health["status"])
+        if time.monotonic() > deadline:
+            raise IndexUnavailable(f"{name} is still {health['status']} after 10 minutes: see GET /_cluster/allocation/explain")
+    refresh(client, name)
+
+
+def refresh(client: opensearchpy.OpenSearch, name: str) -> None:
+    """Make everything written so far visible to searches, on all shards.
+
+    :raises IndexUnavailable: when not every shard answered: a count would be of a part only
+    """
+    shards = request(client, "POST", f"/{name}/_refresh")["_shards"]
+    if shards["failed"] or shards["successful"] < shards["total"]:
+        raise IndexUnavailable(f"{name}: only {shards['successful']} of {shards['total']} shards were refreshed")
+
+
+def check_mapping(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
+    """Compare mapping and settings as the server has them with the file.
+
+    :raises BadMapping: naming the paths that differ
+    """
+    state = _indices(client, name, flat=True)[name]
+    wanted = entity.index_body
+    differences = _differences(wanted["mappings"], state["mappings"], "mappings")
+    extra = _paths(state["mappings"].get("properties", {})) - _paths(wanted["mappings"].get("properties", {}))
+    differences += [f"mappings: field {path!r} is not in the file" for path in sorted(extra)]
+    settings = {key.removeprefix("index."): value for key, value in state["settings"].items()}
+    for key, value in _flatten(wanted["settings"]).items():
+        if _text(settings.get(key)) != _text(value):
+            differences.append(f"settings.{key}: {settings.get(key)!r} instead of {value!r}")
+    if differences:
+        raise BadMapping(f"{name} is not what include/mappings/{entity.name}.json says: {'; '.join(differences[:10])}")
+
+
+# -- swap, leave, delete
+
+
+def swap(client: opensearchpy.OpenSearch, entity: Entity, *, blue: str | None, green: str) -> None:
+    """Serve ``green`` instead of ``blue``, in one step (rule 10). Safe to repeat: swapping in what is live changes nothing.
+
+    :param blue: the index the run believes to be live; None for the first
+    :raises StaleSwap: when something else is live, or green is no longer in the write set
+    """
+    if live(client, entity) == green:
+        _settle_first(client, entity, green)
+        return
+    actions = [_remove(entity.writers, green), _add(entity.writers, green), _add(entity.served, green)]
+    if blue is not None:
+        actions += [_remove(entity.name, blue), _read(entity, green)]
+    else:
+        # Nothing to remove means nothing to compare with. Two indexes cannot both be an alias' write index: that is
+        # the compare-and-set of the first swap; the flag goes as soon as the swap is verified.
+        actions.append({"add": {**_read(entity, green)["add"], "is_write_index": True}})
+    cause: Exception | None = None
+    try:
+        _aliases(client, actions, patience=0)
+    except (RequestRejected, IndexUnavailable) as error:
+        cause = error  # a time-out, or a refusal of the repeated call: what counts is where the alias is
+    members = _members_settled(client, entity.name, cause)
+    if members == {green}:
+        _settle_first(client, entity, green)
+        return
+    if green in members:  # first swap only: another first swap was complete before ours
+        _aliases(client, [_remove(entity.name, green), _remove(entity.served, green)])
+    if isinstance(cause, IndexUnavailable) and members == ({blue} if blue else set()):
+        raise cause  # not applied
+    raise StaleSwap(
+        f"{entity.name}: not swapped to {green}: {', '.join(sorted(members - {green})) or 'nothing'} is live, while this "
+        f"run saw {blue or 'nothing'}, or {green} left the write set. Another run swapped or discarded it; the index that "
+        f"is live goes on serving. Run {entity.name}_reindex again if it is still wanted. ({cause})"
+    )
+
+
+def _settle_first(client: opensearchpy.OpenSearch, entity: Entity, green: str) -> None:
+    state = request(client, "GET", f"/{green}/_alias/{entity.name}")
+    if state[green]["aliases"][entity.name].get("is_write_index"):
+        _aliases(client, [_read(entity, green)])
+
+
+def _members_settled(client: opensearchpy.OpenSearch, alias: str, cause: Exception | None) -> set[str]:
+    # After a lost answer the change may still be queued at the cluster manager: let the queue run empty first.
+    if isinstance(cause, IndexUnavailable):
+        request(client, "GET", "/_cluster/health", params={"wait_for_events": "languid"})
+    return _members(client, alias)
+
+
+def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -> None:
+    """Read the aliases back: green alone is read, filtered, not writable through the alias, fed and marked as served.
+
+    :raises AliasConflict: otherwise
+    """
+    state = request(client, "GET", f"/_alias/{entity.name},{entity.writers},{entity.served}")
+    readers = [name for name, index in state.items() if entity.name in index["aliases"]]
+    aliases = state.get(green, {}).get("aliases", {})
+    read = aliases.get(entity.name, {})
+    healthy = (
+        readers == [green]
+        and read.get("is_write_index") is False
+        and read.get("filter") == NOT_DELETED
+        and entity.writers in aliases
+        and entity.served in aliases
+    )
+    if not healthy:
+        raise AliasConflict(f"{entity.name}: the aliases are not as the swap left them: {state}")
+
+
+def stamp_left_read(client: opensearchpy.OpenSearch, name: str, when: datetime | None) -> None:
+    """Note in ``_meta`` when an index stopped being served; None when it is served again."""
+    meta = _indices(client, name)[name]["mappings"].get("_meta", {})
+    meta.pop("left_read_at", None)
+    if when is not None:
+        meta["left_read_at"] = when.isoformat(timespec="seconds")
+    request(client, "PUT", f"/{name}/_mapping", body={"_meta": meta})
+
+
+def leave(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
+    """Take an index out of the write set, and out of the served ones (rule 11, first step).
+
+    :raises StaleSwap: when it is live, or became so meanwhile
+    """
+    index = next((index for index in of_entity(client, entity) if index.name == name), None)
+    if index is None or not (index.writers or index.was_served):
+        return
+    serving = live(client, entity)
+    if serving == name:
+        raise StaleSwap(f"{name} is live: it is neither retired nor discarded")
+    actions: Actions = []
+    if serving is not None:  # asserts, in the same atomic call, that this index is not the live one
+        actions += [_remove(entity.name, serving), _read(entity, serving)]
+    actions += [_remove(entity.writers, name)] if index.writers else []
+    actions += [_remove(entity.served, name)] if index.was_served else []
+    try:
+        _aliases(client, actions)
+    except RequestRejected as error:
+        if error.status != 404:
+            raise
+        raise StaleSwap(f"{name} stays: the aliases of {entity.name} changed at the same moment; run it again") from error
+
+
+def delete(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
+    """Leave the write set, block writes (which waits for those in flight), delete (rule 11). Safe to repeat.
+
+    :raises StaleSwap: when the index is live
+    """
+    leave(client, entity, name)
+    if name in _members(client, entity.name):
+        raise StaleSwap(f"{name} is live: it is not deleted")
+    try:
+        request(client, "PUT", f"/{name}/_block/write")
+        request(client, "DELETE", f"/{name}")
+    except RequestRejected as error:
+        if error.status != 404:
+            raise
+
+
+def abandoned(index: Index, running: Callable[[str], bool | None], *, now: datetime | None = None) -> bool:
+    """Whether nobody will finish an index that was never served.
+
+    :param running: whether a build's run is under way; None when nobody knows it
+    """
+    if index.role != "building" or running(index.build):
+        return False
+    known_dead = index.writers and running(index.build) is False
+    return known_dead or (now or datetime.now(UTC)) - index.created > ABANDONED_AFTER
+
+
+# -- requests
+
+
+def _read(entity: Entity, name: str) -> dict[str, dict[str, Any]]:
+    return {"add": {"index": name, "alias": entity.name, "is_write_index": False, "filter": NOT_DELETED}}
+
+
+def _add(alias: str, name: str) -> dict[str, dict[str, Any]]:
+    return {"add": {"index": name, "alias": alias, "is_write_index": False}}
+
+
+def _remove(alias: str, name: str) -> dict[str, dict[str, Any]]:
+    return {"remove": {"index": name, "alias": alias, "must_exist": True}}
+
+
+def _aliases(client: opensearchpy.OpenSearch, actions: Actions, **options: Any) -> None:
+    answer = request(client, "POST", "/_aliases", body={"actions": actions}, **options)
+    if not answer.get("acknowledged"):
+        raise IndexUnavailable(f"_aliases was not acknowledged in time: {answer}")
+
+
+def _members(client: opensearchpy.OpenSearch, alias: str) -> set[str]:
+    """Indexes that a name resolves to: the members of an alias, or the concrete index of that name."""
+    try:
+        return set(request(client, "GET", f"/{alias}/_alias"))
+    except RequestRejected as error:
+        if error.status == 404:
+            return set()
+        raise
+
+
+def _indices(client: opensearchpy.OpenSearch, names: str, *, flat: bool = False) -> dict[str, Any]:
+    params = {"flat_settings": str(flat).lower(), "ignore_unavailable": "true", "allow_no_indices": "true"}
+    found: dict[str, Any] = request(client, "GET", f"/{names}", params=params)
+    return found
+
+
+# -- comparing a mapping with its file
+
+
+def _differences(wanted: Any, found: Any, path: str) -> list[str]:
+    if isinstance(wanted, dict):
+        found = found if isinstance(found, dict) else {}
+        return [d for key in wanted for d in _differences(wanted[key], found.get(key), f"{path}.{key}")]
+    if isinstance(wanted, list):
+        same = isinstance(found, list) and [_text(v) for v in wanted] == [_text(v) for v in found]
+    else:
+        same = _text(wanted) == _text(found)
+    return [] if same else [f"{path}: {found!r} instead of {wanted!r}"]
+
+
+def _paths(properties: dict[str, Any], prefix: str = "") -> set[str]:
+    paths: set[str] = set()
+    for name, field in properties.items():
+        paths |= {prefix + name} | _paths({**field.get("properties", {}), **field.get("fields", {})}, f"{prefix}{name}.")
+    return paths
+
+
+def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _text(value: Any) -> Any:
+    """Values as the server may write them back: numbers and booleans as text, integers as floats."""
+    if isinstance(value, list):
+        return [_text(item) for item in value]
+    if value is None or isinstance(value, dict):
+        return value
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text.removesuffix(".0")

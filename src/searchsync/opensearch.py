@@ -1,0 +1,202 @@
+"""OpenSearch over the wire: the client, one request with patience, raw bulk. All answers become typed errors here."""
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import opensearchpy
+import urllib3
+from opensearchpy import exceptions as os_errors
+
+from searchsync.errors import BadConnection, BadParams, IndexUnavailable, RequestRejected, SearchSyncError
+
+log = logging.getLogger(__name__)
+logging.getLogger("opensearch").setLevel(logging.ERROR)  # it warns of every 404; what matters is raised here, typed
+
+PATIENCE_SECONDS: Final = 300.0
+"""How long a write or request is tried again before it fails: longer than a node's restart."""
+
+REQUEST_SECONDS: Final = 60.0
+MAX_CONNECTIONS: Final = 8
+_NDJSON = {"content-type": "application/x-ndjson"}
+# The filter keeps the item array positional and cuts the answer to what is read (opensearch-py parses all of it).
+_BULK_PARAMS = {
+    "filter_path": "errors,items.*.status,items.*.result,"
+    "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+}
+
+
+def connect(
+    url: str,
+    *,
+    auth: Any = None,
+    ca_certs: str | None = None,
+    verify_certs: bool = True,
+) -> opensearchpy.OpenSearch:
+    """A client for one cluster. Nothing is sent yet.
+
+    :param url: ``http(s)://host:port``, without credentials
+    :param auth: ``(user, password)``, a SigV4 signer such as ``Urllib3AWSV4SignerAuth``, or None
+    :param ca_certs: file of the certificates to trust; None for the system's
+    :param verify_certs: off only for development
+    """
+    parts = urllib3.util.parse_url(url)
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise BadParams("the OpenSearch URL must be http(s)://host:port")
+    return opensearchpy.OpenSearch(
+        hosts=[{"host": parts.host, "port": parts.port or (443 if parts.scheme == "https" else 9200)}],
+        use_ssl=parts.scheme == "https",
+        verify_certs=verify_certs,
+        ssl_show_warn=verify_certs,
+        ca_certs=ca_certs,
+        http_auth=auth,
+        connection_class=opensearchpy.Urllib3HttpConnection,
+        timeout=REQUEST_SECONDS,
+        pool_maxsize=MAX_CONNECTIONS,
+        max_retries=0,  # retried here, where it is known what a second attempt means
+    )
+
+
+class TooLarge(SearchSyncError):
+    """The body was refused for its size (413): a smaller one may pass."""
+
+
+class Backoff:
+    """Exponential back-off with full jitter and a total deadline.
+
+    :param patience: seconds after which the last error is raised, as ``IndexUnavailable``
+    """
+
+    def __init__(self, patience: float = PATIENCE_SECONDS, *, first: float = 0.2, longest: float = 10.0) -> None:
+        self._patience = patience
+        self._deadline = time.monotonic() + patience
+        self._ceiling = first
+        self._longest = longest
+
+    def wait(self, cause: str) -> None:
+        """Sleep before another attempt.
+
+        :raises IndexUnavailable: when patience has run out; ``cause`` says of what
+        """
+        pause = random.uniform(self._ceiling / 2, self._ceiling)
+        if time.monotonic() + pause > self._deadline:
+            raise IndexUnavailable(
+                f"gave up after {self._patience:.0f} s of trying again; last answer: {cause}. Nothing was acknowledged; "
+                "run the task again when OpenSearch is healthy"
+            )
+        log.warning("trying again in %.1f s: %s", pause, cause)
+        time.sleep(pause)
+        self._ceiling = min(self._ceiling * 2, self._longest)
+
+    def progress(self) -> None:
+        """Something was written: patience begins anew, because it is measured since the last success."""
+        self._deadline = time.monotonic() + self._patience
+
+
+def request(
+    client: opensearchpy.OpenSearch,
+    method: str,
+    path: str,
+    *,
+    body: Any = None,
+    params: dict[str, Any] | None = None,
+    patience: float = PATIENCE_SECONDS,
+) -> Any:
+    """One request, tried again while OpenSearch is away or overloaded.
+
+    :param patience: 0 for a request whose effect has to be looked at before it may be repeated (a swap)
+    :raises IndexUnavailable: when patience has run out
+    :raises RequestRejected: for any other refusal; ``status`` tells 404 from 400
+    :raises BadConnection: credentials, certificate or address are wrong
+    """
+    backoff = Backoff(patience)
+    while True:
+        try:
+            with _typed():
+                return client.transport.perform_request(method, path, params=params, body=body)
+        except IndexUnavailable as error:
+            if not patience:
+                raise
+            backoff.wait(str(error))
+
+
+def bulk(client: opensearchpy.OpenSearch, index: str, body: bytes, count: int) -> list[dict[str, Any]]:
+    """One ``_bulk`` of raw NDJSON, without retry.
+
+    :param count: actions in the body
+    :returns: per action, in order: ``status``, ``result`` and, when it failed, ``error``
+    :raises IndexUnavailable: the whole request is undecided (connection lost, overloaded, half an answer)
+    :raises TooLarge: 413
+    :raises RequestRejected: the whole request was refused
+    """
+    with _typed():
+        answer = client.transport.perform_request(
+            "POST", f"/{index}/_bulk", params=_BULK_PARAMS, body=body, headers=_NDJSON
+        )
+    items = answer.get("items") if isinstance(answer, dict) else None
+    if not isinstance(items, list) or len(items) != count:
+        found = len(items) if isinstance(items, list) else "none"
+        raise IndexUnavailable(f"{index}: a bulk of {count} actions was answered with {found} items")
+    return [next(iter(item.values())) for item in items]
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    try:
+        yield
+    except os_errors.SSLError as error:
+        raise BadConnection(
+            f"TLS to OpenSearch failed: {_cause(error)}. Trust the right certificate authority (ca_certs) or correct the host"
+        ) from None
+    except os_errors.ConnectionError as error:  # includes time-outs and connections cut in the middle of an answer
+        raise IndexUnavailable(f"OpenSearch does not answer: {_cause(error)}") from error
+    except os_errors.SerializationError as error:
+        raise BadConnection(
+            f"the answer is not OpenSearch's JSON ({str(error)[:200]}). Does the URL lead to a proxy or a login page?"
+        ) from None
+    except os_errors.TransportError as error:
+        raise _refusal(error) from error
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        raise IndexUnavailable(f"OpenSearch's answer broke off: {error}") from error
+
+
+def _refusal(error: os_errors.TransportError) -> SearchSyncError:
+    status = int(error.status_code) if str(error.status_code).isdigit() else 0
+    error_type, reason = explain(error.info)
+    said = f"{error_type or 'no error type'}: {reason}"[:1500]
+    if status == 401 or (status == 403 and error_type != "cluster_block_exception"):
+        return BadConnection(
+            f"OpenSearch answered {status} ({said}). Check the credentials of the connection and the permissions of its role"
+        )
+    if status == 413:
+        return TooLarge(f"OpenSearch answered 413 ({said})")
+    if status == 429 and error_type == "cluster_block_exception":
+        return RequestRejected(flood_stage(reason), status=status, error_type=error_type)
+    if status in (0, 408, 429) or status >= 500:
+        return IndexUnavailable(f"OpenSearch answered {status} ({said})")
+    return RequestRejected(f"OpenSearch answered {status} ({said})", status=status, error_type=error_type)
+
+
+def explain(info: Any) -> tuple[str, str]:
+    """``error.type`` and ``error.reason`` (with the cause's) of an answer; empty and the text when it has none."""
+    error = info.get("error") if isinstance(info, dict) else None
+    if not isinstance(error, dict):
+        return "", str(info)[:200]
+    causes = [cast(dict[str, Any], c) for c in (error, error.get("caused_by") or {})]
+    reasons = dict.fromkeys(str(c["reason"]) for c in causes if c.get("reason"))
+    return str(error.get("type", "")), "; ".join(reasons)
+
+
+def flood_stage(reason: str) -> str:
+    """Why waiting does not help when a disk is full, and what does."""
+    return (
+        f"a node's disk is past the flood stage and its indexes are read-only ({reason}). Free disk space or add nodes; "
+        "the block goes away by itself below the high watermark. Then run the task again"
+    )
+
+
+def _cause(error: os_errors.ConnectionError) -> str:
+    return str(error.info if error.info is not None else error)[:300]

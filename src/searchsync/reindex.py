@@ -1,0 +1,466 @@
+"""A full, blue-green reindex from the source of truth, in steps that can each be run again (docs/protocol.md, 6-11, 14).
+
+The steps are the tasks of the DAG and, in ``run``, of the command line; a step's result is the next one's argument.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import IO, Any
+
+import opensearchpy
+
+from searchsync import comparison, indexes, smoke, writer
+from searchsync.entities import Entity, policy
+from searchsync.envelope import Line, Page, Rejection, page_of
+from searchsync.errors import AliasConflict, AlreadyRunning, BadParams, GateFailed, GreenDiscarded, SourceChanged
+from searchsync.opensearch import request
+from searchsync.position import FIRST_EPOCH, xmax_of
+from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.writer import IndexGone, Ledger
+
+log = logging.getLogger(__name__)
+
+BULK_BYTES = 5_000_000
+"""Default size of a bulk. Managed domains refuse bodies over 10 MiB on small nodes."""
+
+LOGGED_REJECTIONS = 20
+TOMBSTONES_AT_ONCE = 2_000
+
+Running = Callable[[str], bool | None]
+"""Whether the run of a build is under way; None when nobody knows the build."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run decided before it wrote anything.
+
+    :ivar build: the run, as ``_meta.build`` of its index
+    :ivar blue: the index that was live then; the swap asserts it
+    :ivar epoch: first part of all positions of this run
+    :ivar identity: the source server that was seen; every later read asserts it
+    :ivar fresh_epoch: the source is a new one: blue is not written any more
+    """
+
+    build: str
+    blue: str | None
+    epoch: int
+    identity: str
+    fresh_epoch: bool = False
+
+
+def check(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    *,
+    build: str,
+    running: Running,
+    force: bool = False,
+    new_epoch: bool = False,
+) -> Plan:
+    """Refuse to begin what cannot end well. Sweeps what dead runs left; writes no document.
+
+    :param force: go on although another run is building: one of the two will win, the other ends with ``StaleSwap``
+    :param new_epoch: accept that the source is another server than before (restored, failed over)
+    :raises AlreadyRunning: another build is under way
+    :raises SourceChanged: the source's identity or history is not what the live index was built from
+    """
+    entity = source.entity
+    _ = entity.index_body, entity.sql, entity.smoke_queries
+    blue = indexes.live(client, entity)
+    _check_auto_create(client)
+    found = indexes.of_entity(client, entity)
+    for index in found:
+        if index.build != build and indexes.abandoned(index, running):
+            log.warning("deleting %s: its run %s ended without serving or discarding it", index.name, index.build)
+            indexes.delete(client, entity, index.name)
+        elif index.role == "building" and index.writers and index.build != build and not force:
+            raise AlreadyRunning(
+                f"{entity.name}: {index.name} is being built by {index.build}. Wait for it, or stop that run; with "
+                '{"force": true} both run and one of them wins'
+            )
+    source.check()
+    snapshot = source.snapshot()
+    meta = next((index.meta for index in found if index.name == blue), {})
+    before = meta.get("source") or {}
+    epoch = int(before.get("epoch", FIRST_EPOCH))
+    reason = _why_not_comparable(client, blue, before, snapshot.identity, snapshot.xmax) if blue else ""
+    if reason and not new_epoch:
+        raise SourceChanged(
+            f"{entity.name}: {reason}. Nothing was written and {blue} goes on serving. If this is the right database now "
+            '(restored or failed over), run the reindex again with {"new_epoch": true}'
+        )
+    if blue and meta.get("rendering") != entity.rendering:
+        log.info("%s was made by an older mapping or SQL file; this run brings the present one", blue)
+    fresh = bool(blue) and bool(reason or new_epoch)
+    return Plan(build, blue, epoch + 1 if fresh else epoch, snapshot.identity, fresh)
+
+
+def _why_not_comparable(
+    client: opensearchpy.OpenSearch, blue: str, before: dict[str, Any], identity: str, xmax: int
+) -> str:
+    if not before.get("identity"):
+        return f"{blue} does not say which source it was built from, so positions cannot be compared"
+    if before["identity"] != identity:
+        return f"the source is {identity}, but {blue} was built from {before['identity']}"
+    body = {"size": 1, "sort": [{"sync.position": "desc"}], "_source": ["sync.position"]}
+    hits = request(client, "POST", f"/{blue}/_search", body=body)["hits"]["hits"]
+    highest = xmax_of(hits[0]["_source"]["sync"]["position"]) if hits else 0
+    if xmax < highest:
+        return (
+            f"the source is at transaction {xmax}, but {blue} holds documents of transaction {highest}: it lost commits "
+            "(a crash with synchronous_commit off, or a restore)"
+        )
+    return ""
+
+
+def _check_auto_create(client: opensearchpy.OpenSearch) -> None:
+    params = {"include_defaults": "true", "flat_settings": "true", "filter_path": "*.action*"}
+    answer = request(client, "GET", "/_cluster/settings", params=params) or {}
+    name = "action.auto_create_index"
+    value = next((answer[level][name] for level in ("transient", "persistent", "defaults") if name in answer.get(level, {})), "true")
+    if str(value).lower() == "true":
+        raise AliasConflict(
+            f"the cluster has {name}: true, so a late write to a deleted index would create one under any name. Set it: "
+            f'PUT /_cluster/settings {{"persistent": {{"{name}": "false"}}}}'
+        )
+
+
+def create_green(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> str:
+    """The index of this run, in the write set; made when there is none yet. For PostgreSQL no fence is needed (rule 6).
+
+    :returns: its name
+    """
+    source = {"identity": plan.identity, "epoch": plan.epoch}
+    green = indexes.find_or_create(client, entity, build=plan.build, source=source).name
+    indexes.join(client, entity, green)
+    log.info("%s is in the write set of %s", green, entity.name)
+    return green
+
+
+def load(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    plan: Plan,
+    green: str,
+    partition: Partition,
+    *,
+    rejections: "Rejections",
+    bulk_bytes: int = BULK_BYTES,
+    expected: int = 0,
+) -> Ledger:
+    """Fill one range of keys (rule 7). Run again, it finds what is there and counts it as stale.
+
+    :param expected: documents that the range holds, about; for the progress in the log
+    :raises GreenDiscarded: when the index is not this run's any more
+    """
+    entity = source.entity
+    indexes.check_own(client, entity, green, build=plan.build)
+    progress = _Progress(f"{green} [{partition}]", expected)
+    pages = source.pages(partition, page_bytes=bulk_bytes)
+    try:
+        ledger = writer.load(client, green, pages, on_rejected=rejections.add, on_progress=progress)
+    except IndexGone as error:
+        indexes.check_own(client, entity, green, build=plan.build)
+        raise GreenDiscarded(
+            f"{green} does not take writes ({error}). Find out who blocked it, then clear this run from create_green, "
+            "with downstream"
+        ) from error
+    progress(ledger, last=True)
+    return ledger
+
+
+def copy_tombstones(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> Ledger:
+    """Write blue's tombstones to green by compare-and-set (rule 8): what was deleted stays deleted."""
+    indexes.check_own(client, entity, green, build=plan.build)
+    ledger = Ledger(green)
+    if plan.blue is None or plan.blue == green:
+        return ledger
+    indexes.refresh(client, plan.blue)
+    lines: list[Line] = []
+
+    def write() -> None:
+        nonlocal ledger
+        page = page_of(lines, position="", deleted=True)
+        ledger += writer.compare_and_set(client, green, page, on_rejected=_never_rejected)
+        lines.clear()
+
+    for hit in comparison.scroll(client, plan.blue, {"term": {"sync.deleted": True}}, source=["sync"]):
+        lines.append(Line(json.dumps(hit["_id"]).encode(), json.dumps(hit["_source"]).encode()))
+        if len(lines) >= TOMBSTONES_AT_ONCE:
+            write()
+    if lines:
+        write()
+    log.info("%s: %d tombstones of %s", green, ledger.read, plan.blue)
+    return ledger.balanced()
+
+
+def _never_rejected(rejection: Rejection) -> None:
+    raise GateFailed(f"a tombstone was refused: {rejection}; a deleted document could come back")
+
+
+def gate(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    plan: Plan,
+    green: str,
+    *,
+    rejections: "Rejections",
+    max_rejected: int | None = None,
+    allow_shrink: bool = False,
+) -> dict[str, Any]:
+    """Everything that must hold before an index is served (rule 9). Changes nothing but what it settles.
+
+    :param max_rejected: documents that may be left out; None for the policy's number
+    :param allow_shrink: accept far fewer documents than are served now, or none
+    :returns: the figures it found
+    :raises GateFailed: saying which check failed; the live index goes on serving
+    :raises BadMapping: when mapping or settings are not those of the file
+    """
+    entity, thresholds = source.entity, policy("thresholds")
+    allowed = int(thresholds["rejected"]) if max_rejected is None else max_rejected
+    indexes.check_own(client, entity, green, build=plan.build)
+    indexes.check_mapping(client, entity, green)
+    indexes.refresh(client, green)
+    settled = comparison.settle(
+        client,
+        source,
+        entity,
+        green,
+        only=plan.fresh_epoch,
+        max_settled=max(int(thresholds["settled"]), allowed),
+        on_rejected=rejections.add,
+    )
+    if len(settled.rejected) > allowed:
+        raise GateFailed(
+            f"{green}: {len(settled.rejected)} documents were rejected, {allowed} are allowed: see {rejections.path}. Correct "
+            'the rows or the mapping and run the reindex again, or accept the loss with {"max_rejected": N}'
+        )
+    _check_shrink(client, entity, plan.blue, green, settled.index, allow_shrink, float(thresholds["shrink"]))
+    found = smoke.run(client, entity, green)
+    return {
+        "source": settled.source,
+        "documents": settled.index,
+        "settled": settled.unequal,
+        "rounds": settled.rounds,
+        "rejected": len(settled.rejected),
+        "smoke": found,
+    }
+
+
+def _check_shrink(
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    blue: str | None,
+    green: str,
+    documents: int,
+    allow: bool,
+    ratio: float,
+) -> None:
+    served = request(client, "POST", f"/{entity.name}/_count")["count"] if blue else 0
+    if not allow and (documents == 0 or documents < ratio * served):
+        raise GateFailed(
+            f"{green} has {documents} documents, {blue or 'the live index'} serves {served}: is the table complete? "
+            'If this is right, run the reindex with {"allow_shrink": true}'
+        )
+
+
+def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> None:
+    """Serve green (rule 10), then note when blue stopped being served: its rollback window counts from there."""
+    indexes.swap(client, entity, blue=plan.blue, green=green)
+    indexes.stamp_left_read(client, green, None)
+    if plan.blue is not None and plan.blue != green:
+        indexes.stamp_left_read(client, plan.blue, datetime.now(UTC))
+
+
+def verify(client: opensearchpy.OpenSearch, entity: Entity, green: str) -> int:
+    """Read back what the swap did and search through the alias.
+
+    :returns: documents served
+    """
+    indexes.verify_served(client, entity, green)
+    return int(request(client, "POST", f"/{entity.name}/_count")["count"])
+
+
+def discard(client: opensearchpy.OpenSearch, entity: Entity, build: str, *, keep: bool = False) -> list[str]:
+    """Clean up after a run: delete its index unless it was ever served. Safe to repeat, and when there is nothing.
+
+    :param keep: only leave the write set, so that the index can be looked at; ``index_retire`` deletes it after a day
+    :returns: names of what was discarded
+    """
+    discarded = []
+    for index in indexes.of_entity(client, entity):
+        if index.build == build and not index.read and not index.was_served:
+            if keep:
+                indexes.leave(client, entity, index.name)
+            else:
+                indexes.delete(client, entity, index.name)
+            discarded.append(index.name)
+    return discarded
+
+
+def retire(
+    client: opensearchpy.OpenSearch, entity: Entity, running: Running, *, now: datetime | None = None
+) -> list[dict[str, str]]:
+    """Delete indexes that are out of the rollback window, and abandoned ones (rule 11).
+
+    :param now: the present, for tests
+    :returns: per index that is not live: name, role, action and why
+    """
+    window, keep = policy("retention"), int(policy("retention")["keep_previous"])
+    now = now or datetime.now(UTC)
+    live = indexes.live(client, entity)
+    report = []
+    previous = [index for index in indexes.of_entity(client, entity) if index.was_served and index.name != live]
+    previous.sort(key=lambda index: index.left_read_at or now, reverse=True)
+    for rank, index in enumerate(previous):
+        if index.left_read_at is None:  # a crash between the swap and its stamp: the window begins now
+            indexes.stamp_left_read(client, index.name, now)
+        left = index.left_read_at or now
+        hours = (now - left).total_seconds() / 3600
+        why = f"left the read alias {hours:.1f} h ago"
+        retired = live is not None and rank >= keep and hours >= float(window["rollback_hours"])
+        if retired:
+            indexes.delete(client, entity, index.name)
+        report.append({"index": index.name, "role": index.role, "action": "deleted" if retired else "kept", "why": why})
+    for index in indexes.of_entity(client, entity):
+        if index.role == "building":
+            gone = indexes.abandoned(index, running, now=now)
+            if gone:
+                indexes.delete(client, entity, index.name)
+            action, why = ("deleted", "abandoned") if gone else ("kept", "being built, or kept for a day")
+            report.append({"index": index.name, "role": index.role, "action": action, "why": why})
+    return report
+
+
+class Rejections:
+    """The full list of rejected documents of one task, as a file an operator can open; the first few in the log.
+
+    The file holds one JSON object a line (id, type, reason, index) and exists only when something was rejected.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        self._file: IO[str] | None = None
+        self._lock = Lock()
+        path.unlink(missing_ok=True)  # an earlier attempt's
+
+    def add(self, rejection: Rejection) -> None:
+        """Note one; safe from several threads."""
+        with self._lock:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("w", encoding="utf-8")
+                log.error("documents are being rejected; all are listed in %s", self.path)
+            self._file.write(json.dumps(asdict(rejection)) + "\n")
+            self.count += 1
+            if self.count <= LOGGED_REJECTIONS:
+                log.error("rejected %s: %s: %s", rejection.id, rejection.type, rejection.reason[:500])
+
+    def __enter__(self) -> "Rejections":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            log.error("%d documents were rejected; all are listed in %s", self.count, self.path)
+
+
+class _Progress:
+    """Counts, rate and what remains, every few seconds."""
+
+    def __init__(self, what: str, expected: int, every: float = 5.0) -> None:
+        self._what, self._expected, self._every = what, expected, every
+        self._began = self._said = time.monotonic()
+
+    def __call__(self, ledger: Ledger, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if not last and now - self._said < self._every:
+            return
+        self._said = now
+        rate = ledger.read / max(now - self._began, 0.001)
+        left = max(self._expected - ledger.read, 0)
+        remains = "" if last or not self._expected else f", about {left:,} documents or {left / max(rate, 1):,.0f} s remain"
+        log.info(
+            "%s: %d read, %d written, %d stale, %d rejected, %.0f docs/s%s",
+            self._what, ledger.read, ledger.written, ledger.stale, ledger.rejected, rate, remains,
+        )
+
+
+def run(
+    client: opensearchpy.OpenSearch,
+    connect_source: Callable[[Plan | None], PostgresSource],
+    *,
+    build: str,
+    reports: Path,
+    partitions: int = 1,
+    force: bool = False,
+    new_epoch: bool = False,
+    allow_shrink: bool = False,
+    max_rejected: int | None = None,
+) -> dict[str, Any]:
+    """All steps in one process, one partition after the other: the command line's reindex.
+
+    :param connect_source: makes a source for a plan; for None, one that accepts any server
+    :returns: the report
+    """
+    began = time.monotonic()
+    first = connect_source(None)
+    entity = first.entity
+    plan = check(client, first, build=build, running=lambda _: None, force=force, new_epoch=new_epoch)
+    first.close()
+    try:
+        source = connect_source(plan)
+        green = create_green(client, entity, plan)
+        ledger = Ledger(green)
+        with Rejections(reports / build / "rejected.ndjson") as rejections:
+            for partition in source.partitions(partitions):
+                ledger += load(client, source, plan, green, partition, rejections=rejections)
+            tombstones = copy_tombstones(client, entity, plan, green)
+            indexes.make_searchable(client, entity, green)
+            gated = gate(
+                client, source, plan, green,
+                rejections=rejections, max_rejected=max_rejected, allow_shrink=allow_shrink,
+            )
+        swap(client, entity, plan, green)
+        verify(client, entity, green)
+        source.close()
+    finally:
+        discard(client, entity, build)
+    return report(plan, green, [asdict(ledger)], asdict(tombstones), gated, time.monotonic() - began, swapped=True)
+
+
+def report(
+    plan: Plan,
+    green: str,
+    ledgers: list[dict[str, Any]],
+    tombstones: dict[str, Any],
+    gated: dict[str, Any],
+    seconds: float,
+    *,
+    swapped: bool,
+) -> dict[str, Any]:
+    """What a run did, for people and for the asset event."""
+    total = {key: sum(ledger[key] for ledger in ledgers) for key in ledgers[0] if key != "index"} if ledgers else {}
+    return {
+        "index": green,
+        "previous": plan.blue,
+        "swapped": swapped,
+        "documents": gated["documents"],
+        "seconds": round(seconds, 1),
+        "documents_per_second": round(total.get("read", 0) / max(seconds, 0.001)),
+        "ledger": total,
+        "tombstones": tombstones["read"],
+        "gate": gated,
+    }
+
+

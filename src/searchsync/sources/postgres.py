@@ -1,0 +1,412 @@
+"""PostgreSQL as a source: rows rendered to NDJSON by the server, passed on as bytes.
+
+The SQL file of an entity is one SELECT. A column ``_id`` (text) is the document id, ``_hash`` (bigint) a hash of the
+row as read; every other column is a field of the document, under its name. The entity's key columns must be among them.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, LiteralString, NamedTuple, cast
+
+import psycopg
+from psycopg import errors as pg
+from psycopg import sql
+
+from searchsync import envelope
+from searchsync.entities import BUCKETS, Entity
+from searchsync.envelope import MAX_ID_BYTES, Line, Page, Rejection
+from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
+from searchsync.position import Snapshot
+
+MAX_PARTITIONS = 256
+MAX_PAGE_ROWS = 50_000
+FIRST_PAGE_ROWS = 500
+READ_KEYS = 1_000
+
+_BEGIN: LiteralString = """
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'iso_8601';
+SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; SET LOCAL search_path = public; SET LOCAL jit = off;
+SELECT pg_is_in_recovery(),
+       (SELECT system_identifier FROM pg_control_system()),
+       CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
+       pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint,
+       (SELECT count(*) FROM pg_snapshot_xip(s)),
+       to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+FROM (SELECT pg_current_snapshot() AS s) AS current
+"""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A half-open range of keys, ``lower <= key < upper``; None is an open end. Bounds are the key columns as text."""
+
+    lower: tuple[str, ...] | None = None
+    upper: tuple[str, ...] | None = None
+
+    def __str__(self) -> str:
+        """Shown as the partition's name in the grid."""
+        ends = [("" if end is None else "/".join(end)) for end in (self.lower, self.upper)]
+        return f"{ends[0]}..{ends[1]}" if any(ends) else "all"
+
+
+class Read(NamedTuple):
+    """A read transaction that is open: its position, and when it began (ISO 8601, UTC)."""
+
+    position: str
+    at: str
+
+
+class Columns(NamedTuple):
+    """What the SQL file returns: the document's fields, and the SQL types of the key columns."""
+
+    fields: tuple[str, ...]
+    key_types: tuple[str, ...]
+
+
+class PostgresSource:
+    """One entity's rows. Not thread-safe: one connection, one read at a time.
+
+    :param dsn: libpq connection string of a login that may SELECT
+    :param epoch: first part of all positions; a new one after a restore or failover (protocol.md, Position)
+    :param identity: the server expected; a read on any other raises ``SourceChanged``
+    """
+
+    def __init__(self, entity: Entity, dsn: str, *, epoch: int = 1, identity: str | None = None) -> None:
+        self.entity = entity
+        self.epoch = epoch
+        self.identity = identity
+        self._dsn = dsn
+        self._connection: psycopg.Connection[Any] | None = None
+        self._columns: Columns | None = None
+
+    def __repr__(self) -> str:
+        return f"PostgresSource({self.entity.name!r})"
+
+    def close(self) -> None:
+        """Close the connection; the next read opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def snapshot(self) -> Snapshot:
+        """The server's identity and its current snapshot.
+
+        :raises SourceUnavailable: when it does not answer or is a standby
+        :raises BadConnection: when it refuses the login
+        """
+        with self._errors(), self._connected() as connection:
+            return self._begin(connection)[0]
+
+    def check(self) -> Columns:
+        """Prove that the SQL file can be run here and returns what it has to.
+
+        :raises BadSource: naming the column or the database error
+        """
+        with self._read() as (connection, _):
+            columns = self._describe(connection)
+            nulls = sql.SQL("SELECT EXISTS (SELECT FROM ({rows}) AS r WHERE {key} IS NULL)")
+            for column in self.entity.key:
+                query = nulls.format(rows=self._rows(), key=sql.Identifier("r", column))
+                if connection.execute(query).fetchone() == (True,):
+                    raise BadSource(
+                        f"{self._file}: key column {column!r} has NULLs, which no range of keys contains; "
+                        "use columns that are NOT NULL"
+                    )
+            return columns
+
+    def count(self) -> int:
+        """Rows at one snapshot."""
+        with self._read() as (connection, _):
+            return self._count(connection)
+
+    def partitions(self, n: int) -> list[Partition]:
+        """At most ``n`` ranges of about equal size that together hold every possible key, those of later rows too.
+
+        One ordered pass over the key (an index-only scan), memory independent of the table.
+        """
+        if not 1 <= n <= MAX_PARTITIONS:
+            raise BadParams(f"partitions must be between 1 and {MAX_PARTITIONS}, not {n}")
+        with self._read() as (connection, _):
+            step = -(-self._count(connection) // n)
+            bounds: list[tuple[str, ...]] = []
+            if step:
+                query = sql.SQL(
+                    "SELECT {texts} FROM (SELECT {keys}, row_number() OVER (ORDER BY {keys}) - 1 AS at"
+                    " FROM ({rows}) AS r) AS r WHERE at > 0 AND at % {step} = 0 ORDER BY at"
+                ).format(texts=self._key_texts(), keys=self._keys(), rows=self._rows(), step=sql.Literal(step))
+                bounds = [tuple(row) for row in connection.execute(query)]
+        ends = [None, *dict.fromkeys(bounds), None]
+        return [Partition(lower, upper) for lower, upper in zip(ends, ends[1:], strict=False)]
+
+    def pages(self, partition: Partition, *, page_bytes: int) -> Iterator[Page]:
+        """All rows of a range in key order, in pages of at most ``page_bytes`` (or one larger document).
+
+        Each page is its own transaction with its own position: a long load holds no snapshot open, and rows are
+        passed over by no interruption, because the next page begins after the last key of the one before.
+        """
+        after: tuple[str, ...] | None = None
+        rows = FIRST_PAGE_ROWS
+        while True:
+            with self._read() as (connection, read):
+                query, values = self._page_query(partition, after, rows, page_bytes, read, self._describe(connection))
+                body, count, size, bad, *last = cast(Any, connection.execute(query, values, binary=True).fetchone())
+            total = count + len(bad or ())
+            if not total:
+                return
+            yield Page(body or b"", count, read.position, rejected=_rejections(bad))
+            after = tuple(last)
+            rows = max(1, min(MAX_PAGE_ROWS, int(total * page_bytes / max(size, 1) * 0.98)))
+
+    def read(self, keys: Sequence[str]) -> list[Page]:
+        """The state of some documents at one snapshot: a page of those that exist, a page of tombstones for the rest.
+
+        :param keys: document ids, without repetition, at most ``READ_KEYS``
+        :raises BadSource: when an id occurs twice
+        """
+        with self._read() as (connection, read):
+            columns = self._describe(connection)
+            query = sql.SQL("SELECT r._id, {line}, {bucket} FROM {rows} JOIN unnest(%s::text[]) AS k ON k = r._id").format(
+                line=self._line(read), bucket=_BUCKET, rows=self._documents(self._rows(), columns)
+            )
+            found = connection.execute(query, [list(keys)], binary=True).fetchall()
+            missing = sorted(set(keys) - {row[0] for row in found})
+            gone = connection.execute(
+                sql.SQL("SELECT r._id, {bucket} FROM unnest(%s::text[]) AS r(_id)").format(bucket=_BUCKET), [missing]
+            ).fetchall()
+        if len({row[0] for row in found}) < len(found):
+            raise self._duplicate([row[0] for row in found])
+        pages = []
+        if found:
+            pages.append(Page(b"".join(row[1] for row in found), len(found), read.position))
+        if gone:
+            lines = [
+                envelope.tombstone(key, position=read.position, bucket=bucket, written_at=read.at)
+                for key, bucket in gone
+            ]
+            pages.append(envelope.page_of(lines, position=read.position, deleted=True))
+        return pages
+
+    def fingerprints(self) -> dict[int, tuple[int, int, int]]:
+        """Per bucket, at one snapshot: documents, and the sums of both halves of their hashes."""
+        with self._read() as (connection, _):
+            query = sql.SQL(
+                "SELECT {bucket}, count(*), sum((r._hash >> 32) & 4294967295)::bigint, sum(r._hash & 4294967295)::bigint"
+                " FROM (SELECT _id, _hash FROM ({rows}) AS r) AS r WHERE {ok} GROUP BY 1"
+            ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
+            return {bucket: (count, high, low) for bucket, count, high, low in connection.execute(query)}
+
+    def hashes(self, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
+        """Ids in some buckets with both halves of their hashes, at one snapshot.
+
+        :raises BadSource: when an id occurs twice
+        """
+        with self._read() as (connection, _):
+            query = sql.SQL(
+                "SELECT r._id, (r._hash >> 32) & 4294967295, r._hash & 4294967295"
+                " FROM (SELECT _id, _hash FROM ({rows}) AS r) AS r WHERE {ok} AND {bucket} = ANY(%s)"
+            ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
+            rows = connection.execute(query, [list(buckets)]).fetchall()
+        hashes = {key: (high, low) for key, high, low in rows}
+        if len(hashes) < len(rows):
+            raise self._duplicate([row[0] for row in rows])
+        return hashes
+
+    # -- the transaction
+
+    @contextmanager
+    def _read(self) -> Iterator[tuple[psycopg.Connection[Any], Read]]:
+        with self._errors(), self._connected() as connection:
+            snapshot, at = self._begin(connection)
+            if self.identity is not None and snapshot.identity != self.identity:
+                raise SourceChanged(
+                    f"{self.entity.name}: the source is now {snapshot.identity}, not {self.identity}: it was restored or "
+                    "failed over. Positions of the two cannot be compared, so nothing was written. If this is the right "
+                    'database, run the reindex with {"new_epoch": true}'
+                )
+            yield connection, Read(snapshot.position(self.epoch), at)
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._dsn,
+                autocommit=True,
+                prepare_threshold=None,
+                connect_timeout=10,
+                application_name="searchsync",
+                keepalives_idle=30,
+            )
+        try:
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, connection: psycopg.Connection[Any]) -> tuple[Snapshot, str]:
+        cursor = connection.execute(_BEGIN)
+        while cursor.nextset():
+            pass
+        standby, system, timeline, xmin, xmax, in_progress, at = cast(Any, cursor.fetchone())
+        if standby:
+            raise SourceUnavailable(
+                f"{self.entity.name}: the source is a standby (pg_is_in_recovery() is true). Its snapshots cannot be "
+                "ordered, so nothing was read; point the connection at the primary"
+            )
+        return Snapshot(f"{system}.{timeline}", xmin, xmax, in_progress), at
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        name = self.entity.name
+        try:
+            yield
+        except (pg.InvalidAuthorizationSpecification, pg.InvalidPassword, pg.InvalidCatalogName) as error:
+            raise BadConnection(f"{name}: PostgreSQL refuses the connection: {_first_line(error)}") from None
+        except (pg.QueryCanceled, pg.SerializationFailure, pg.InsufficientResources) as error:
+            raise SourceUnavailable(f"{name}: PostgreSQL stopped the query: {_first_line(error)}") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if _REFUSED.search(str(error)):
+                raise BadConnection(f"{name}: PostgreSQL refuses the connection: {_first_line(error)}") from None
+            raise SourceUnavailable(f"{name}: PostgreSQL does not answer: {_first_line(error)}") from error
+        except psycopg.Error as error:
+            raise BadSource(f"{self._file} cannot be run: {_first_line(error)}") from error
+
+    # -- SQL
+
+    @property
+    def _file(self) -> str:
+        return f"include/sql/{self.entity.name}.sql"
+
+    def _rows(self) -> sql.SQL:
+        # The file is part of the product, not input; % is escaped because values are bound beside it.
+        return sql.SQL(cast(LiteralString, self.entity.sql.replace("%", "%%")))
+
+    def _keys(self) -> sql.Composed:
+        return sql.SQL(", ").join(sql.Identifier("r", column) for column in self.entity.key)
+
+    def _key_texts(self) -> sql.Composed:
+        return sql.SQL(", ").join(
+            sql.SQL("{}::text AS {}").format(sql.Identifier("r", c), sql.Identifier(c)) for c in self.entity.key
+        )
+
+    def _count(self, connection: psycopg.Connection[Any]) -> int:
+        row = connection.execute(sql.SQL("SELECT count(*) FROM ({}) AS r").format(self._rows())).fetchone()
+        return int(cast(Any, row)[0])
+
+    def _describe(self, connection: psycopg.Connection[Any]) -> Columns:
+        if self._columns is None:
+            cursor = connection.execute(sql.SQL("SELECT * FROM ({}) AS r LIMIT 0").format(self._rows()))
+            types = {column.name: column.type_code for column in cursor.description or ()}
+            if len(types) < len(cursor.description or ()):
+                raise BadSource(f"{self._file} returns two columns of one name")
+            required = {"_id": "text", "_hash": "bigint"}
+            for name in (*required, *self.entity.key):
+                if name not in types:
+                    raise BadSource(f"{self._file} does not return the column {name!r}")
+            names = dict(
+                connection.execute(
+                    "SELECT oid::bigint, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(%s)", [list(types.values())]
+                ).fetchall()
+            )
+            for name, wanted in required.items():
+                if names[types[name]] != wanted:
+                    raise BadSource(f"{self._file}: {name} is {names[types[name]]}, not {wanted}; cast it")
+            fields = tuple(name for name in types if name not in required)
+            self._columns = Columns(fields, tuple(names[types[column]] for column in self.entity.key))
+        return self._columns
+
+    def _bound(self, operator: LiteralString, columns: Columns) -> sql.Composed:
+        # A row comparison: one index condition also for a key of several columns.
+        casts = sql.SQL(", ").join(sql.SQL(cast(LiteralString, f"%s::{type_}")) for type_ in columns.key_types)
+        return sql.SQL("({}) {} ({})").format(self._keys(), sql.SQL(operator), casts)
+
+    def _documents(self, rows: sql.Composable, columns: Columns) -> sql.Composed:
+        fields = sql.SQL(", ").join(sql.Identifier("r", field) for field in columns.fields)
+        return sql.SQL("({}) AS r CROSS JOIN LATERAL (SELECT {}) AS d").format(rows, fields)
+
+    def _line(self, read: Read) -> sql.Composed:
+        """Both NDJSON lines of a document as bytea: cutting the ``{`` off bytes is far cheaper than off text."""
+        constant = f'}}}}\n{{"sync":{{"position":"{read.position}","deleted":false,"written_at":"{read.at}","bucket":'
+        return sql.SQL(
+            """convert_to(concat('{{"create":{{"_id":', to_json(r._id), {constant}, {bucket},"""
+            """ ',"hash_high":', (r._hash >> 32) & 4294967295, ',"hash_low":', r._hash & 4294967295, '}},'), 'UTF8')"""
+            """ || substr(convert_to(row_to_json(d)::text, 'UTF8'), 2) || '\\x0a'::bytea"""
+        ).format(constant=sql.Literal(constant), bucket=_BUCKET)
+
+    def _page_query(
+        self,
+        partition: Partition,
+        after: tuple[str, ...] | None,
+        rows: int,
+        page_bytes: int,
+        read: Read,
+        columns: Columns,
+    ) -> tuple[sql.Composed, list[str]]:
+        conditions: list[sql.Composable] = [sql.SQL("true")]
+        values: list[str] = []
+        lower: tuple[LiteralString, tuple[str, ...] | None] = (">", after) if after else (">=", partition.lower)
+        upper: tuple[LiteralString, tuple[str, ...] | None] = ("<", partition.upper)
+        for operator, bound in (lower, upper):
+            if bound is not None:
+                conditions.append(self._bound(operator, columns))
+                values += bound
+        # The LIMIT fences the inner SELECT, so that each expression of the SQL file is computed once a row.
+        page = sql.SQL("SELECT * FROM ({}) AS r WHERE {} ORDER BY {} LIMIT {}").format(
+            self._rows(), sql.SQL(" AND ").join(conditions), self._keys(), sql.Literal(rows)
+        )
+        # All orders below are that of the key, in which the index delivers the rows: nothing is sorted.
+        query = sql.SQL(
+            "SELECT string_agg(line, ''::bytea ORDER BY {keys}) FILTER (WHERE ok), count(*) FILTER (WHERE ok),"
+            " sum(octet_length(line)), array_agg(left(coalesce(_id, 'NULL'), 1000)) FILTER (WHERE NOT ok), {last}"
+            " FROM (SELECT *, sum(octet_length(line)) OVER (ORDER BY {keys} ROWS UNBOUNDED PRECEDING) AS total"
+            " FROM (SELECT r._id, {ok} AS ok, {keys}, {line} AS line FROM {page}) AS r) AS r"
+            " WHERE total <= {page_bytes} OR total = octet_length(line)"
+        )
+        last = sql.SQL(", ").join(
+            sql.SQL("(array_agg({}::text ORDER BY {}))[count(*)]").format(sql.Identifier("r", column), self._keys())
+            for column in self.entity.key
+        )
+        page_of_rows = self._documents(page, columns)
+        return (
+            query.format(
+                ok=_ID_OK,
+                keys=self._keys(),
+                last=last,
+                line=self._line(read),
+                page=page_of_rows,
+                page_bytes=sql.Literal(page_bytes),
+            ),
+            values,
+        )
+
+    def _duplicate(self, keys: list[str]) -> BadSource:
+        twice = sorted({key for key in keys if keys.count(key) > 1})[:5] if len(keys) <= READ_KEYS else []
+        seen: set[str] = set()
+        for key in keys if not twice else ():
+            if key in seen:
+                twice.append(key)
+            seen.add(key)
+        return BadSource(
+            f"{self._file} returns more than one row for the _id {', '.join(twice[:5])}: one of them would be lost. "
+            "Make _id unique"
+        )
+
+
+_BUCKET = sql.SQL(cast(LiteralString, f'(hashtextextended(r._id COLLATE "C", 0) & {BUCKETS - 1})'))
+_ID_OK = sql.SQL(cast(LiteralString, f"coalesce(octet_length(r._id) BETWEEN 1 AND {MAX_ID_BYTES}, false)"))
+_REFUSED = re.compile(r"authentication failed|no pg_hba\.conf entry|does not exist|certificate|not permitted to log in")
+
+
+def _rejections(ids: list[str] | None) -> tuple[Rejection, ...]:
+    reason = f"an _id must have 1 to {MAX_ID_BYTES} bytes"
+    return tuple(Rejection(key, "invalid_id", reason) for key in ids or ())
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+__all__ = ["Line", "Partition", "PostgresSource"]

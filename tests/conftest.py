@@ -1,0 +1,86 @@
+"""Real servers for the tests: one PostgreSQL and one OpenSearch for the session, clean for each test that asks."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import opensearchpy
+import psycopg
+import pytest
+
+from local import opensearch as local_opensearch
+from local import postgres as local_postgres
+from local import sample_data
+from searchsync.entities import Entity, entity
+from searchsync.opensearch import connect, request
+from searchsync.sources.postgres import PostgresSource
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def servers_dir() -> Iterator[Path]:
+    """Where the session's servers keep their data: given by ``./dev test``, else temporary."""
+    given = os.environ.get("SEARCHSYNC_TEST_DIR")
+    folder = Path(given) if given else Path(tempfile.mkdtemp(prefix="searchsync-test-"))
+    yield folder
+    if not given:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers_dir: Path) -> Iterator[local_postgres.Server]:
+    server = local_postgres.start(servers_dir / "postgres", durable=False)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def opensearch_server(servers_dir: Path) -> Iterator[local_opensearch.Server]:
+    server = local_opensearch.start(servers_dir / "opensearch")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(opensearch_server: local_opensearch.Server) -> opensearchpy.OpenSearch:
+    """A client of an OpenSearch without any index."""
+    client = connect(opensearch_server.url)
+    for name in request(client, "GET", "/_all", params={"expand_wildcards": "all"}):
+        request(client, "DELETE", f"/{name}")
+    return client
+
+
+@pytest.fixture(scope="session")
+def app(postgres_server: local_postgres.Server) -> local_postgres.AppDatabase:
+    return local_postgres.create_app(postgres_server)
+
+
+@pytest.fixture
+def owner(app: local_postgres.AppDatabase) -> Iterator[psycopg.Connection]:
+    """The owner's connection to an empty table `locations`; autocommit."""
+    with psycopg.connect(app.owner_dsn, autocommit=True) as connection:
+        connection.execute("TRUNCATE locations")
+        yield connection
+
+
+@pytest.fixture
+def locations() -> Entity:
+    return entity("locations")
+
+
+@pytest.fixture
+def source(app: local_postgres.AppDatabase, locations: Entity) -> Iterator[PostgresSource]:
+    """The reader's view of the table."""
+    source = PostgresSource(locations, app.reader_dsn)
+    yield source
+    source.close()
+
+
+@pytest.fixture
+def rows(owner: psycopg.Connection) -> int:
+    """2,000 generated rows in the table."""
+    sample_data.generate(owner, 2_000)
+    return 2_000

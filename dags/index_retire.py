@@ -1,0 +1,30 @@
+"""Delete indexes that nobody can need any more. Without it every reindex adds one that all writers have to feed.
+
+**When** every hour at a quarter past, or by hand. No parameters.
+
+**What it may change** An index that was served and left the read alias longer ago than `rollback_hours`
+(`include/policies/retention.yaml`), beyond the `keep_previous` newest; and an index whose run ended without serving or
+discarding it. Each leaves the write set, is blocked, then deleted. Never an index that an alias serves.
+
+**Undo** none: a deleted index is rebuilt with `<entity>_reindex`. To keep one longer, pause this DAG.
+"""
+
+from airflow.sdk import CronTriggerTimetable, dag
+
+from search_ops.runs import POLICY, timezone
+from search_ops.tasks.retire import retire
+from searchsync.entities import CATALOG
+
+
+@dag(
+    dag_id="index_retire",
+    schedule=CronTriggerTimetable("15 * * * *", timezone=timezone()),
+    doc_md=__doc__,
+    tags=["retire", *CATALOG],
+    **POLICY,
+)
+def graph() -> None:
+    retire.expand(entity=sorted(CATALOG))
+
+
+graph()

@@ -1,0 +1,49 @@
+"""Rebuild the index of `ENTITY` from its source of truth and serve it by an atomic alias swap.
+
+**When** every night at 02:00 (`SEARCHSYNC_TIMEZONE`, default UTC), or by hand: *Trigger* shows the parameters.
+
+**What it may change** It adds one index, feeds it beside the live one, and moves the alias `ENTITY` to it after the
+gate: mapping and settings as in the file, every row accounted for, per-bucket fingerprints equal to the source's, smoke
+queries answered. A run that fails leaves the live index as it was and deletes what it built.
+
+**When it fails** read the log of the red task: its last line names the cause and the next step. Then trigger a new run,
+or clear the failed task *with downstream*. A load that says "discarded" is cleared from `create_green`.
+
+**Undo** after the swap: the previous index is fed and kept for 24 hours; see `docs/operations/locations_reindex.md`.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import CronTriggerTimetable, dag
+
+from search_ops.runs import POLICY, timezone
+from search_ops.tasks import reindex
+from searchsync.entities import CATALOG
+
+for entity in CATALOG:
+
+    @dag(
+        dag_id=f"{entity}_reindex",
+        schedule=CronTriggerTimetable(
+            "0 2 * * *", timezone=timezone(), interval=timedelta(days=1), run_immediately=timedelta(0)
+        ),
+        params=reindex.PARAMS,
+        doc_md=(__doc__ or "").replace("ENTITY", entity),
+        tags=["reindex", entity],
+        **POLICY,
+    )
+    def graph(entity: str = entity) -> None:
+        plan = reindex.check(entity)
+        green = reindex.create_green(entity, plan)
+        ranges = reindex.partitions(entity, plan, green)
+        loaded = reindex.load.partial(entity=entity, plan=plan).expand(partition=ranges)
+        tombstones = reindex.copy_tombstones(entity, plan, green)
+        searchable = reindex.make_searchable(entity, green)
+        passed = reindex.gate(entity, plan, green)
+        swapped = reindex.swap(entity, plan, green)
+        verified = reindex.verify.override(outlets=[reindex.served(entity)])(entity, plan, green)
+        report = reindex.announce(plan, green, loaded, tombstones, passed)
+        discarded = reindex.discard_green(entity).as_teardown()
+        loaded >> tombstones >> searchable >> passed >> swapped >> verified >> report >> discarded
+
+    graph()

@@ -1,0 +1,91 @@
+"""Slack messages. One failure callback, at DAG level: it also fires when a task's process was killed."""
+
+import logging
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+MAX_TEXT = 2_900
+"""Slack refuses a section of more than 3,000 characters."""
+
+
+def run_failed(context: Any) -> None:
+    """DAG-level ``on_failure_callback``: what failed, which index is staged, the log, the safe next step, the undo."""
+    dag_run = context["dag_run"]
+    lines = [
+        f":red_circle: *{dag_run.dag_id}* failed",
+        f"*Run* {dag_run.run_id}",
+        f"*Tasks* {_failed_tasks(dag_run) or context.get('reason') or 'unknown'}",
+        *_state_of_indexes(dag_run),
+        f"*Log* {_link(dag_run)}",
+        f"*Runbook* docs/operations/{dag_run.dag_id}.md",
+    ]
+    _send("\n".join(lines))
+
+
+def _failed_tasks(dag_run: Any) -> str:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    try:
+        states = RuntimeTaskInstance.get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])
+    except Exception as error:  # an alert without the list is better than none
+        log.warning("cannot list the failed tasks: %s", error)
+        return ""
+    return ", ".join(sorted(name for name, state in states.get(dag_run.run_id, {}).items() if state == "failed"))
+
+
+def _state_of_indexes(dag_run: Any) -> list[str]:
+    from search_ops import hook
+    from searchsync import indexes
+    from searchsync.entities import CATALOG
+
+    entity = CATALOG.get(dag_run.dag_id.removesuffix("_reindex"))
+    if entity is None:
+        return ["*Next* read the log, remove the cause, then clear the failed task"]
+    try:
+        found = indexes.of_entity(hook.opensearch(), entity)
+    except Exception as error:
+        return [
+            f"*Indexes* cannot be read: {error}",
+            "*Next* restore OpenSearch, look at `searchsync indexes`, then clear the failed task with downstream",
+        ]
+    live = next((index.name for index in found if index.read), "none")
+    mine = next((index for index in found if index.build == f"{dag_run.dag_id}/{dag_run.run_id}"), None)
+    if mine is None:
+        return [
+            f"*Live* {live}; the new index was discarded",
+            "*Next* remove the cause, then trigger a new run, or clear this one from `create_green` with downstream",
+            "*Undo* nothing to undo: the live index was not touched",
+        ]
+    if mine.read:
+        return [
+            f"*Live* {live}, swapped in by this run",
+            "*Next* read the log of the failed task and clear it: the swap itself is done",
+            "*Undo* swap back to the previous index as the runbook says; it is still fed",
+        ]
+    return [
+        f"*Live* {live}; *staged* {mine.name} ({mine.role})",
+        "*Next* remove the cause, then trigger a new run: it discards what is staged",
+        "*Undo* nothing to undo: the live index was not touched",
+    ]
+
+
+def _link(dag_run: Any) -> str:
+    from urllib.parse import quote
+
+    from airflow.sdk.configuration import conf
+
+    base = conf.get("api", "base_url", fallback="") or ""
+    return f"{base.rstrip('/')}/dags/{dag_run.dag_id}/runs/{quote(dag_run.run_id)}"
+
+
+def _send(text: str) -> None:
+    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+
+    from search_ops.hook import SLACK
+
+    try:
+        section = {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_TEXT]}}
+        SlackWebhookHook(slack_webhook_conn_id=SLACK).send(text=text[:200], blocks=[section])
+    except Exception:
+        log.exception("the alert could not be sent to Slack:\n%s", text)

@@ -1,0 +1,72 @@
+"""Airflow connections to clients of the library.
+
+``searchsync_opensearch`` (type opensearch): host, port, login and password or, in ``extra``, ``aws_conn_id`` and
+``region`` for SigV4; ``use_ssl`` (default true), ``verify_certs`` (default true), ``ca_certs``.
+``searchsync_postgres`` (type postgres): the login that may SELECT; ``extra`` takes libpq's ``ssl*`` options.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+if TYPE_CHECKING:
+    from opensearchpy import OpenSearch
+
+    from searchsync.entities import Entity
+    from searchsync.reindex import Plan
+    from searchsync.sources.postgres import PostgresSource
+
+OPENSEARCH = "searchsync_opensearch"
+POSTGRES = "searchsync_postgres"
+SLACK = "searchsync_slack"
+
+_LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "target_session_attrs")
+
+
+def opensearch() -> "OpenSearch":
+    """A client of the cluster."""
+    from searchsync.opensearch import connect
+
+    connection = BaseHook.get_connection(OPENSEARCH)
+    extra: dict[str, Any] = connection.extra_dejson
+    scheme = "https" if extra.get("use_ssl", True) else "http"
+    auth: Any = None
+    if extra.get("aws_conn_id"):
+        auth = _sigv4(extra)
+    elif connection.login:
+        auth = (connection.login, connection.password)
+    return connect(
+        f"{scheme}://{connection.host}:{connection.port or (443 if scheme == 'https' else 9200)}",
+        auth=auth,
+        ca_certs=extra.get("ca_certs"),
+        verify_certs=extra.get("verify_certs", True),
+    )
+
+
+def _sigv4(extra: dict[str, Any]) -> Any:
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+    from opensearchpy import Urllib3AWSV4SignerAuth
+
+    # The session's credentials refresh themselves; a frozen copy would expire in the middle of a long load.
+    session = AwsBaseHook(aws_conn_id=extra["aws_conn_id"], client_type="es").get_session(region_name=extra.get("region"))
+    return Urllib3AWSV4SignerAuth(session.get_credentials(), session.region_name, extra.get("service", "es"))
+
+
+def source(entity: "Entity", plan: "Plan | None" = None) -> "PostgresSource":
+    """The entity's rows; with a plan, under its epoch and on its server only."""
+    from psycopg.conninfo import make_conninfo
+
+    from searchsync.sources.postgres import PostgresSource
+
+    connection = BaseHook.get_connection(POSTGRES)
+    dsn = make_conninfo(
+        host=connection.host,
+        port=connection.port or 5432,
+        user=connection.login,
+        password=connection.password,
+        dbname=connection.schema,
+        **{name: value for name, value in connection.extra_dejson.items() if name in _LIBPQ},
+    )
+    if plan is None:
+        return PostgresSource(entity, dsn)
+    return PostgresSource(entity, dsn, epoch=plan.epoch, identity=plan.identity)

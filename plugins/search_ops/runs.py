@@ -1,0 +1,67 @@
+"""How a run is named in the indexes that it builds, and what all DAGs have in common."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from search_ops.alerts import run_failed
+
+LOAD_POOL = "searchsync_load"
+"""Limits the load tasks that run at once, over all runs: bulk requests are what a cluster can be overloaded with."""
+
+POLICY: dict[str, Any] = {
+    "catchup": False,
+    "max_active_runs": 1,
+    "on_failure_callback": run_failed,
+    "default_args": {
+        "owner": "search",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=15),
+        # What a person has to change does not get better by waiting.
+        "retry_policy": ExceptionRetryPolicy(
+            [RetryRule(exception="searchsync.errors.Permanent", action=RetryAction.FAIL, reason="needs a change first")]
+        ),
+    },
+}
+"""Keyword arguments of every DAG."""
+
+
+def timezone() -> str:
+    """Time zone of all schedules: ``SEARCHSYNC_TIMEZONE``, default UTC."""
+    return os.environ.get("SEARCHSYNC_TIMEZONE") or "UTC"
+
+
+def build_of(dag_run: Any) -> str:
+    """The name of a run as ``_meta.build`` of its index: ``<dag id>/<run id>``."""
+    return f"{dag_run.dag_id}/{dag_run.run_id}"
+
+
+def running(build: str) -> bool | None:
+    """Whether the run of a build is queued or under way; None when Airflow does not know it (a command line's build)."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    dag_id, _, run_id = build.partition("/")
+    try:
+        return RuntimeTaskInstance.get_dagrun_state(dag_id, run_id) in ("queued", "running")
+    except Exception:  # no such run: the API has no narrower error
+        return None
+
+
+def reports_dir(build: str) -> Path:
+    """Where a run's files for operators go: ``SEARCHSYNC_REPORTS``/<dag id>/<run id>."""
+    return Path(os.environ.get("SEARCHSYNC_REPORTS") or "reports").absolute() / build
+
+
+def check_conf(conf: dict[str, Any] | None, params: dict[str, Any]) -> None:
+    """Refuse keys that no parameter has: Airflow itself takes them without a word.
+
+    :raises BadParams: naming them and what there is
+    """
+    from searchsync.errors import BadParams
+
+    unknown = sorted(set(conf or {}) - set(params))
+    if unknown:
+        raise BadParams(f"unknown parameters: {', '.join(unknown)}; known: {', '.join(sorted(params))}. Nothing was changed")

@@ -1,0 +1,1 @@
+"""TaskFlow functions, one file per operation. Heavy imports stay inside them: each DAG file is parsed all the time."""

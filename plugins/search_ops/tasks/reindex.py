@@ -1,0 +1,226 @@
+"""Tasks of ``<entity>_reindex``: each makes its clients, calls one step of ``searchsync.reindex``, returns a small dict."""
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, Param, task
+
+from search_ops import hook
+from search_ops.runs import LOAD_POOL, build_of, check_conf, reports_dir, running
+
+if TYPE_CHECKING:
+    from searchsync.reindex import Plan
+
+log = logging.getLogger(__name__)
+
+PARAMS = {
+    "partitions": Param(
+        4, type="integer", minimum=1, maximum=64, title="Partitions",
+        description="Ranges of keys that are loaded as tasks of their own, as many at once as the pool has slots.",
+    ),
+    "bulk_bytes": Param(
+        5_000_000, type="integer", minimum=100_000, maximum=10_000_000, title="Bytes per bulk",
+        description="Largest body of one bulk request. Small managed nodes refuse more than 10 MiB.",
+    ),
+    "swap": Param(
+        True, type="boolean", title="Swap",
+        description="Off: build and check only. The new index leaves the write set and is deleted after the report.",
+    ),
+    "max_rejected": Param(
+        None, type=["null", "integer"], minimum=0, title="Rejected documents allowed",
+        description="Documents that OpenSearch may refuse before the gate fails. Empty: the number of thresholds.yaml (0).",
+    ),
+    "allow_shrink": Param(
+        False, type="boolean", title="Allow shrinking",
+        description="Serve the new index also when it has far fewer documents than the live one, or none.",
+    ),
+    "new_epoch": Param(
+        False, type="boolean", title="Source was restored or failed over",
+        description="Accept that the source is another server than before. Only the new index is written from then on.",
+    ),
+    "force": Param(
+        False, type="boolean", title="Force",
+        description="Start although another reindex of this entity is under way. One of the two wins, the other fails.",
+    ),
+    "keep_green": Param(
+        False, type="boolean", title="Keep the index of a failed run",
+        description="It leaves the write set, so that it can be looked at, and index_retire deletes it after a day.",
+    ),
+}  # fmt: skip
+
+
+def served(entity: str) -> Asset:
+    """The asset that a swap updates; its event says which index is served since then."""
+    return Asset(f"opensearch://{entity}")
+
+
+@task
+def check(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
+    """Refuse what cannot end well; decide what is replaced and from which source."""
+    from dataclasses import asdict
+
+    from searchsync import reindex
+    from searchsync.entities import entity as lookup
+
+    check_conf(dag_run.conf, PARAMS)
+    plan = reindex.check(
+        hook.opensearch(),
+        hook.source(lookup(entity)),
+        build=build_of(dag_run),
+        running=running,
+        force=params["force"],
+        new_epoch=params["new_epoch"],
+    )
+    log.info("%s", plan)
+    return asdict(plan)
+
+
+@task
+def create_green(entity: str, plan: dict[str, Any]) -> str:
+    """The index of this run, in the write set."""
+    from searchsync import reindex
+    from searchsync.entities import entity as lookup
+
+    return reindex.create_green(hook.opensearch(), lookup(entity), _plan(plan))
+
+
+@task
+def partitions(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ranges of keys, each naming the index that it is for: a load refuses any other."""
+    from searchsync.entities import entity as lookup
+
+    source = hook.source(lookup(entity), _plan(plan))
+    ranges = source.partitions(params["partitions"])
+    expected = source.count() // len(ranges)
+    return [
+        {"name": str(r), "green": green, "lower": r.lower, "upper": r.upper, "expected": expected} for r in ranges
+    ]
+
+
+@task(pool=LOAD_POOL, map_index_template="{{ task.op_kwargs['partition']['name'] }}")
+def load(entity: str, plan: dict[str, Any], partition: dict[str, Any], *, params: dict[str, Any], ti: Any) -> dict[str, Any]:
+    """Fill one range of keys."""
+    from dataclasses import asdict
+
+    from searchsync import reindex
+    from searchsync.entities import entity as lookup
+    from searchsync.sources.postgres import Partition
+
+    bounds = (tuple(end) if end is not None else None for end in (partition["lower"], partition["upper"]))
+    the_plan = _plan(plan)
+    path = reports_dir(the_plan.build) / f"rejected-{ti.map_index}.ndjson"
+    with reindex.Rejections(path) as rejections:
+        ledger = reindex.load(
+            hook.opensearch(),
+            hook.source(lookup(entity), the_plan),
+            the_plan,
+            partition["green"],
+            Partition(*bounds),
+            rejections=rejections,
+            bulk_bytes=params["bulk_bytes"],
+            expected=partition["expected"],
+        )
+    return asdict(ledger)
+
+
+@task
+def copy_tombstones(entity: str, plan: dict[str, Any], green: str) -> dict[str, Any]:
+    """What was deleted stays deleted."""
+    from dataclasses import asdict
+
+    from searchsync import reindex
+    from searchsync.entities import entity as lookup
+
+    return asdict(reindex.copy_tombstones(hook.opensearch(), lookup(entity), _plan(plan), green))
+
+
+@task
+def make_searchable(entity: str, green: str) -> None:
+    """Refresh and replicas as in the mapping file; wait for all copies."""
+    from searchsync import indexes
+    from searchsync.entities import entity as lookup
+
+    indexes.make_searchable(hook.opensearch(), lookup(entity), green)
+
+
+@task
+def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> dict[str, Any]:
+    """All that must hold before an index is served; fails the run otherwise."""
+    from searchsync import reindex
+    from searchsync.entities import entity as lookup
+
+    the_plan = _plan(plan)
+    with reindex.Rejections(reports_dir(the_plan.build) / "rejected-gate.ndjson") as rejections:
+        return reindex.gate(
+            hook.opensearch(),
+            hook.source(lookup(entity), the_plan),
+            the_plan,
+            green,
+            rejections=rejections,
+            max_rejected=params["max_rejected"],
+            allow_shrink=params["allow_shrink"],
+        )
+
+
+@task
+def swap(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> None:
+    """Serve the new index. Skipped when the run only builds and checks."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from searchsync import reindex
+    from searchsync.entities import entity as lookup
+
+    if not params["swap"]:
+        raise AirflowSkipException("swap is off: the index was built and checked only")
+    reindex.swap(hook.opensearch(), lookup(entity), _plan(plan), green)
+
+
+@task
+def verify(entity: str, plan: dict[str, Any], green: str, *, outlet_events: Any) -> int:
+    """Read the aliases back, search through them, and tell the DAGs that wait for it."""
+    from searchsync import reindex
+    from searchsync.entities import entity as lookup
+
+    documents = reindex.verify(hook.opensearch(), lookup(entity), green)
+    extra = {"index": green, "documents": documents, "previous": _plan(plan).blue}
+    outlet_events[served(entity)].extra = extra
+    return documents
+
+
+@task(trigger_rule="none_failed")
+def announce(
+    plan: dict[str, Any],
+    green: str,
+    ledgers: list[dict[str, Any]],
+    tombstones: dict[str, Any],
+    gated: dict[str, Any],
+    *,
+    params: dict[str, Any],
+    dag_run: Any,
+) -> dict[str, Any]:
+    """The run's result: what was read, written and found, and how fast."""
+    from searchsync import reindex
+
+    seconds = (datetime.now(UTC) - dag_run.start_date).total_seconds()
+    report = reindex.report(
+        _plan(plan), green, list(ledgers), tombstones, gated, seconds, swapped=params["swap"]
+    )
+    log.info("%s", report)
+    return report
+
+
+@task
+def discard_green(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[str]:
+    """Teardown: whatever this run built and did not serve goes."""
+    from searchsync import reindex
+    from searchsync.entities import entity as lookup
+
+    keep = params["keep_green"] and params["swap"]
+    return reindex.discard(hook.opensearch(), lookup(entity), build_of(dag_run), keep=keep)
+
+
+def _plan(plan: dict[str, Any]) -> "Plan":
+    from searchsync.reindex import Plan
+
+    return Plan(**plan)

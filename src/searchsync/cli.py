@@ -1,0 +1,132 @@
+"""``searchsync``: the same functions as the DAGs, from a shell.
+
+Connections come from ``SEARCHSYNC_OPENSEARCH_URL`` (and ``SEARCHSYNC_OPENSEARCH_USER``, ``_PASSWORD``, ``_CA_CERTS``)
+and ``SEARCHSYNC_POSTGRES_DSN``.
+"""
+
+import argparse
+import json
+import logging
+import os
+import secrets
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+
+from searchsync import indexes, reindex
+from searchsync.entities import CATALOG, Entity, entity
+from searchsync.errors import BadParams, SearchSyncError
+from searchsync.opensearch import connect, request
+from searchsync.reindex import Plan
+from searchsync.sources.postgres import PostgresSource
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; 0 on success, 1 with one line on stderr otherwise, 2 for a wrong command line."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    try:
+        arguments.command(arguments)
+    except SearchSyncError as error:
+        print(f"searchsync: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="searchsync", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    show = commands.add_parser("indexes", help="physical indexes with their roles, documents, size, age and freshness")
+    show.add_argument("entity", nargs="*", choices=[[], *CATALOG], default=[])
+    show.set_defaults(command=_indexes)
+    build = commands.add_parser("reindex", help="rebuild an index from its source and serve it")
+    build.add_argument("entity", choices=list(CATALOG))
+    build.add_argument("--partitions", type=int, default=1, help="ranges of keys, one after the other (default 1)")
+    build.add_argument("--max-rejected", type=int, help="documents that may be rejected (default: thresholds.yaml)")
+    build.add_argument("--reports", type=Path, default=Path("reports"), help="folder for the lists of rejected documents")
+    for name, text in (
+        ("force", "start although another reindex is under way"),
+        ("new-epoch", "the source was restored or failed over"),
+        ("allow-shrink", "serve an index with far fewer documents, or none"),
+    ):
+        build.add_argument(f"--{name}", action="store_true", help=text)
+    build.set_defaults(command=_reindex)
+    return parser
+
+
+def _indexes(arguments: argparse.Namespace) -> None:
+    client = _client()
+    lines = [("INDEX", "ROLE", "DOCUMENTS", "DELETED", "SIZE", "AGE", "NEWEST WRITE", "LEFT READ")]
+    for name in arguments.entity or CATALOG:
+        lines += [_line(client, index) for index in indexes.of_entity(client, entity(name))]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _line(client: opensearchpy.OpenSearch, index: indexes.Index) -> tuple[str, ...]:
+    aggs = {"deleted": {"filter": {"term": {"sync.deleted": True}}}, "newest": {"max": {"field": "sync.written_at"}}}
+    body = {"size": 0, "track_total_hits": True, "aggs": aggs}
+    found = request(client, "POST", f"/{index.name}/_search", body=body)
+    stats = request(client, "GET", f"/{index.name}/_stats/store")
+    deleted = found["aggregations"]["deleted"]["doc_count"]
+    newest = found["aggregations"]["newest"].get("value_as_string") or "-"
+    return (
+        index.name,
+        index.role,
+        f"{found['hits']['total']['value'] - deleted:,}",
+        f"{deleted:,}",
+        f"{stats['_all']['primaries']['store']['size_in_bytes'] / 1e6:,.1f} MB",
+        _age(index.created),
+        newest,
+        _age(index.left_read_at) + " ago" if index.left_read_at else "-",
+    )
+
+
+def _age(moment: datetime) -> str:
+    minutes = int((datetime.now(UTC) - moment).total_seconds() // 60)
+    return f"{minutes // 1440}d{minutes % 1440 // 60:02}h" if minutes >= 1440 else f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def _reindex(arguments: argparse.Namespace) -> None:
+    report = reindex.run(
+        _client(),
+        lambda plan: _source(entity(arguments.entity), plan),
+        build=f"cli/{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(4)}",
+        reports=arguments.reports,
+        partitions=arguments.partitions,
+        force=arguments.force,
+        new_epoch=arguments.new_epoch,
+        allow_shrink=arguments.allow_shrink,
+        max_rejected=arguments.max_rejected,
+    )
+    print(json.dumps(report, indent=2))
+
+
+def _client() -> opensearchpy.OpenSearch:
+    user = os.environ.get("SEARCHSYNC_OPENSEARCH_USER")
+    auth: Any = (user, os.environ.get("SEARCHSYNC_OPENSEARCH_PASSWORD", "")) if user else None
+    return connect(
+        _setting("SEARCHSYNC_OPENSEARCH_URL"), auth=auth, ca_certs=os.environ.get("SEARCHSYNC_OPENSEARCH_CA_CERTS")
+    )
+
+
+def _source(wanted: Entity, plan: Plan | None) -> PostgresSource:
+    dsn = _setting("SEARCHSYNC_POSTGRES_DSN")
+    if plan is None:
+        return PostgresSource(wanted, dsn)
+    return PostgresSource(wanted, dsn, epoch=plan.epoch, identity=plan.identity)
+
+
+def _setting(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise BadParams(f"{name} is not set; for the local stack: eval \"$(./dev env)\"")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,22 +9,19 @@ discarding it. Each leaves the write set, is blocked, then deleted. Never an ind
 **Undo** none: a deleted index is rebuilt with `<entity>_reindex`. To keep one longer, pause this DAG.
 """
 
-from airflow.sdk import CronTriggerTimetable, dag
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
 
 from search_ops.runs import POLICY, timezone
 from search_ops.tasks.retire import retire
 from searchsync.entities import CATALOG
 
-
-@dag(
+with DAG(
     dag_id="index_retire",
-    schedule=CronTriggerTimetable("15 * * * *", timezone=timezone()),
+    schedule=CronTriggerTimetable("15 * * * *", timezone=timezone(), run_immediately=timedelta(0)),
     doc_md=__doc__,
     tags=["retire", *CATALOG],
     **POLICY,
-)
-def graph() -> None:
+):
     retire.expand(entity=sorted(CATALOG))
-
-
-graph()

@@ -14,15 +14,14 @@ or clear the failed task *with downstream*. A load that says "discarded" is clea
 
 from datetime import timedelta
 
-from airflow.sdk import CronTriggerTimetable, dag
+from airflow.sdk import DAG, CronTriggerTimetable
 
 from search_ops.runs import POLICY, timezone
 from search_ops.tasks import reindex
 from searchsync.entities import CATALOG
 
 for entity in CATALOG:
-
-    @dag(
+    with DAG(
         dag_id=f"{entity}_reindex",
         schedule=CronTriggerTimetable(
             "0 2 * * *", timezone=timezone(), interval=timedelta(days=1), run_immediately=timedelta(0)
@@ -31,8 +30,7 @@ for entity in CATALOG:
         doc_md=(__doc__ or "").replace("ENTITY", entity),
         tags=["reindex", entity],
         **POLICY,
-    )
-    def graph(entity: str = entity) -> None:
+    ):
         plan = reindex.check(entity)
         green = reindex.create_green(entity, plan)
         ranges = reindex.partitions(entity, plan, green)
@@ -45,5 +43,3 @@ for entity in CATALOG:
         report = reindex.announce(plan, green, loaded, tombstones, passed)
         discarded = reindex.discard_green(entity).as_teardown()
         loaded >> tombstones >> searchable >> passed >> swapped >> verified >> report >> discarded
-
-    graph()

@@ -48,7 +48,8 @@ def _sigv4(extra: dict[str, Any]) -> Any:
     from opensearchpy import Urllib3AWSV4SignerAuth
 
     # The session's credentials refresh themselves; a frozen copy would expire in the middle of a long load.
-    session = AwsBaseHook(aws_conn_id=extra["aws_conn_id"], client_type="es").get_session(region_name=extra.get("region"))
+    hook: Any = AwsBaseHook(aws_conn_id=extra["aws_conn_id"], client_type="es")
+    session = hook.get_session(region_name=extra.get("region"))
     return Urllib3AWSV4SignerAuth(session.get_credentials(), session.region_name, extra.get("service", "es"))
 
 

@@ -40,14 +40,13 @@ def build_of(dag_run: Any) -> str:
 
 
 def running(build: str) -> bool | None:
-    """Whether the run of a build is queued or under way; None when Airflow does not know it (a command line's build)."""
+    """Whether the run of a build is queued or under way; None when Airflow does not know it (a command line's)."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     dag_id, _, run_id = build.partition("/")
-    try:
-        return RuntimeTaskInstance.get_dagrun_state(dag_id, run_id) in ("queued", "running")
-    except Exception:  # no such run: the API has no narrower error
-        return None
+    if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=["queued", "running"]):
+        return True
+    return False if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id]) else None
 
 
 def reports_dir(build: str) -> Path:
@@ -64,4 +63,5 @@ def check_conf(conf: dict[str, Any] | None, params: dict[str, Any]) -> None:
 
     unknown = sorted(set(conf or {}) - set(params))
     if unknown:
-        raise BadParams(f"unknown parameters: {', '.join(unknown)}; known: {', '.join(sorted(params))}. Nothing was changed")
+        known = ", ".join(sorted(params)) or "none"
+        raise BadParams(f"unknown parameters: {', '.join(unknown)}; known: {known}. Nothing was changed")

@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="searchsync", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = commands.add_parser("indexes", help="physical indexes with their roles, documents, size, age and freshness")
-    show.add_argument("entity", nargs="*", choices=[[], *CATALOG], default=[])
+    show.add_argument("entity", nargs="*", help=f"of {', '.join(CATALOG)}; all when none is named")
     show.set_defaults(command=_indexes)
     build = commands.add_parser("reindex", help="rebuild an index from its source and serve it")
     build.add_argument("entity", choices=list(CATALOG))

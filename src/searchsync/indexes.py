@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 MAX_WRITE_SET = 4
 ABANDONED_AFTER = timedelta(days=1)
 
+_NAME = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]{8}$")
+
 Actions = list[dict[str, dict[str, Any]]]
 
 
@@ -62,9 +64,9 @@ class Index:
 
     @property
     def created(self) -> datetime:
-        """When it was created, by its name."""
-        stamp = self.name.rsplit("-", 2)[1]
-        return datetime.strptime(stamp, "%Y%m%dt%H%M%S").replace(tzinfo=UTC)
+        """When it was created, by its name; an index that somebody else put into our aliases has no such name."""
+        named = _NAME.search(self.name)
+        return datetime.strptime(named[1], "%Y%m%dt%H%M%S").replace(tzinfo=UTC) if named else datetime.max.replace(tzinfo=UTC)
 
     @property
     def left_read_at(self) -> datetime | None:
@@ -75,12 +77,11 @@ class Index:
 
 def of_entity(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
     """All physical indexes of an entity, oldest first: those with its name pattern and whatever its aliases point to."""
-    ours = re.compile(rf"{re.escape(entity.name)}-\d{{8}}t\d{{6}}-[0-9a-f]{{8}}")
     found = _indices(client, f"{entity.name},{entity.name}-*")
     indexes = []
     for name, state in found.items():
         aliases = state["aliases"]
-        if ours.fullmatch(name) or aliases.keys() & {entity.name, entity.writers, entity.served}:
+        if _NAME.sub("", name) == entity.name != name or aliases.keys() & {entity.name, entity.writers, entity.served}:
             meta = state["mappings"].get("_meta", {})
             membership = (alias in aliases for alias in (entity.name, entity.writers, entity.served))
             indexes.append(Index(name, *membership, meta=meta))
@@ -140,6 +141,8 @@ def find_or_create(
     except RequestRejected as error:
         if error.error_type == "resource_already_exists_exception":  # an earlier attempt whose answer was lost
             return find_or_create(client, entity, build=build, source=source)
+        if error.status != 400:
+            raise
         raise BadMapping(f"OpenSearch refuses include/mappings/{entity.name}.json: {error}") from error
     return Index(name, read=False, writers=False, was_served=False, meta=meta)
 
@@ -168,7 +171,7 @@ def _check_room(client: opensearchpy.OpenSearch, entity: Entity, *, joining: int
     members = write_set(client, entity)
     if len(members) + joining > MAX_WRITE_SET:
         raise WriteSetFull(
-            f"the write set of {entity.name} has its {MAX_WRITE_SET} members already: {', '.join(sorted(members))}. "
+            f"the write set of {entity.name} is full ({MAX_WRITE_SET} members at most): {', '.join(sorted(members))}. "
             "Each more would slow every write; run index_retire first"
         )
 
@@ -243,16 +246,20 @@ def swap(client: opensearchpy.OpenSearch, entity: Entity, *, blue: str | None, g
     :param blue: the index the run believes to be live; None for the first
     :raises StaleSwap: when something else is live, or green is no longer in the write set
     """
-    if live(client, entity) == green:
-        _settle_first(client, entity, green)
+    earlier = [_add(entity.served, name) for name in sorted(_members(client, entity.served))]  # before looking who is live
+    serving = live(client, entity)
+    if serving == green:
         return
+    if serving != blue:
+        raise _stale(entity, blue, green, {serving} if serving else set())
     actions = [_remove(entity.writers, green), _add(entity.writers, green), _add(entity.served, green)]
     if blue is not None:
         actions += [_remove(entity.name, blue), _read(entity, green)]
     else:
-        # Nothing to remove means nothing to compare with. Two indexes cannot both be an alias' write index: that is
-        # the compare-and-set of the first swap; the flag goes as soon as the swap is verified.
-        actions.append({"add": {**_read(entity, green)["add"], "is_write_index": True}})
+        # Nothing to remove means nothing to compare with. But an alias can have one write index only: as that of the
+        # served ones, which nobody writes through, the first to be swapped in keeps a second first one out.
+        actions[-1]["add"]["is_write_index"] = True
+        actions += [*earlier, _read(entity, green)]
     cause: Exception | None = None
     try:
         _aliases(client, actions, patience=0)
@@ -260,23 +267,22 @@ def swap(client: opensearchpy.OpenSearch, entity: Entity, *, blue: str | None, g
         cause = error  # a time-out, or a refusal of the repeated call: what counts is where the alias is
     members = _members_settled(client, entity.name, cause)
     if members == {green}:
-        _settle_first(client, entity, green)
         return
-    if green in members:  # first swap only: another first swap was complete before ours
-        _aliases(client, [_remove(entity.name, green), _remove(entity.served, green)])
     if isinstance(cause, IndexUnavailable) and members == ({blue} if blue else set()):
         raise cause  # not applied
-    raise StaleSwap(
-        f"{entity.name}: not swapped to {green}: {', '.join(sorted(members - {green})) or 'nothing'} is live, while this "
-        f"run saw {blue or 'nothing'}, or {green} left the write set. Another run swapped or discarded it; the index that "
-        f"is live goes on serving. Run {entity.name}_reindex again if it is still wanted. ({cause})"
+    raise _stale(entity, blue, green, members) from cause
+
+
+def _stale(entity: Entity, blue: str | None, green: str, members: set[str]) -> StaleSwap:
+    found = ", ".join(sorted(members)) or "nothing"
+    if members == ({blue} if blue else set()):
+        why = f"{green} is not in the write set any more: it was discarded"
+    else:
+        why = f"{found} is live, while this run saw {blue or 'nothing'}: another run swapped"
+    return StaleSwap(
+        f"{entity.name}: not swapped to {green}. {why}. What is live goes on serving; run {entity.name}_reindex again if it "
+        "is still wanted"
     )
-
-
-def _settle_first(client: opensearchpy.OpenSearch, entity: Entity, green: str) -> None:
-    state = request(client, "GET", f"/{green}/_alias/{entity.name}")
-    if state[green]["aliases"][entity.name].get("is_write_index"):
-        _aliases(client, [_read(entity, green)])
 
 
 def _members_settled(client: opensearchpy.OpenSearch, alias: str, cause: Exception | None) -> set[str]:
@@ -308,7 +314,10 @@ def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -
 
 def stamp_left_read(client: opensearchpy.OpenSearch, name: str, when: datetime | None) -> None:
     """Note in ``_meta`` when an index stopped being served; None when it is served again."""
-    meta = _indices(client, name)[name]["mappings"].get("_meta", {})
+    state = _indices(client, name).get(name)
+    if state is None:
+        return  # deleted meanwhile: nothing counts on it any more
+    meta = state["mappings"].get("_meta", {})
     meta.pop("left_read_at", None)
     if when is not None:
         meta["left_read_at"] = when.isoformat(timespec="seconds")
@@ -336,7 +345,12 @@ def leave(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
     except RequestRejected as error:
         if error.status != 404:
             raise
-        raise StaleSwap(f"{name} stays: the aliases of {entity.name} changed at the same moment; run it again") from error
+        if name in _members(client, entity.writers) | _members(client, entity.served):
+            raise StaleSwap(f"{name} stays: the aliases of {entity.name} changed at the same moment; run it again") from error
+        return  # it left in an attempt whose answer was lost, or was deleted by somebody else
+    if serving is None and name in _members(client, entity.name):  # nothing live, nothing to assert: see who was first
+        _aliases(client, [_add(entity.writers, name), _add(entity.served, name)])
+        raise StaleSwap(f"{name} became live at the same moment: it is neither retired nor discarded")
 
 
 def delete(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
@@ -360,9 +374,12 @@ def abandoned(index: Index, running: Callable[[str], bool | None], *, now: datet
 
     :param running: whether a build's run is under way; None when nobody knows it
     """
-    if index.role != "building" or running(index.build):
+    if index.role != "building":
         return False
-    known_dead = index.writers and running(index.build) is False
+    alive = running(index.build)
+    if alive:
+        return False
+    known_dead = index.writers and alive is False
     return known_dead or (now or datetime.now(UTC)) - index.created > ABANDONED_AFTER
 
 

@@ -3,8 +3,6 @@
 import logging
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import opensearchpy
@@ -15,12 +13,14 @@ from searchsync.errors import BadConnection, BadParams, IndexUnavailable, Reques
 
 log = logging.getLogger(__name__)
 logging.getLogger("opensearch").setLevel(logging.ERROR)  # it warns of every 404; what matters is raised here, typed
+logging.getLogger("opensearchpy.trace").setLevel(logging.ERROR)  # at INFO it writes every document to the log
 
 PATIENCE_SECONDS: Final = 300.0
 """How long a write or request is tried again before it fails: longer than a node's restart."""
 
 REQUEST_SECONDS: Final = 60.0
 MAX_CONNECTIONS: Final = 8
+_NOT_OPENSEARCH = "the answer is not OpenSearch's JSON ({}). Does the URL lead to a proxy or a login page?"
 _NDJSON = {"content-type": "application/x-ndjson"}
 # The filter keeps the item array positional and cuts the answer to what is read (opensearch-py parses all of it).
 _BULK_PARAMS = {
@@ -115,8 +115,7 @@ def request(
     backoff = Backoff(patience)
     while True:
         try:
-            with _typed():
-                return client.transport.perform_request(method, path, params=params, body=body)
+            return _perform(client, method, path, params=params, body=body)
         except IndexUnavailable as error:
             if not patience:
                 raise
@@ -132,10 +131,7 @@ def bulk(client: opensearchpy.OpenSearch, index: str, body: bytes, count: int) -
     :raises TooLarge: 413
     :raises RequestRejected: the whole request was refused
     """
-    with _typed():
-        answer = client.transport.perform_request(
-            "POST", f"/{index}/_bulk", params=_BULK_PARAMS, body=body, headers=_NDJSON
-        )
+    answer = _perform(client, "POST", f"/{index}/_bulk", params=_BULK_PARAMS, body=body, headers=_NDJSON)
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list) or len(items) != count:
         found = len(items) if isinstance(items, list) else "none"
@@ -143,10 +139,10 @@ def bulk(client: opensearchpy.OpenSearch, index: str, body: bytes, count: int) -
     return [next(iter(item.values())) for item in items]
 
 
-@contextmanager
-def _typed() -> Iterator[None]:
+def _perform(client: opensearchpy.OpenSearch, method: str, path: str, **options: Any) -> Any:
+    """One attempt; every failure as one of our errors."""
     try:
-        yield
+        answer = client.transport.perform_request(method, path, **options)
     except os_errors.SSLError as error:
         raise BadConnection(
             f"TLS to OpenSearch failed: {_cause(error)}. Trust the right certificate authority (ca_certs) or correct the host"
@@ -154,19 +150,22 @@ def _typed() -> Iterator[None]:
     except os_errors.ConnectionError as error:  # includes time-outs and connections cut in the middle of an answer
         raise IndexUnavailable(f"OpenSearch does not answer: {_cause(error)}") from error
     except os_errors.SerializationError as error:
-        raise BadConnection(
-            f"the answer is not OpenSearch's JSON ({str(error)[:200]}). Does the URL lead to a proxy or a login page?"
-        ) from None
+        if isinstance(error.args[-1], ValueError):  # said to be JSON, and is not: broken off on its way
+            raise IndexUnavailable(f"OpenSearch's answer broke off: {error.args[-1]}") from error
+        raise BadConnection(_NOT_OPENSEARCH.format(str(error)[:200])) from None
     except os_errors.TransportError as error:
         raise _refusal(error) from error
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
-        raise IndexUnavailable(f"OpenSearch's answer broke off: {error}") from error
+    if not isinstance(answer, dict | list):
+        raise BadConnection(_NOT_OPENSEARCH.format(str(answer)[:200]))
+    return answer
 
 
 def _refusal(error: os_errors.TransportError) -> SearchSyncError:
     status = int(error.status_code) if str(error.status_code).isdigit() else 0
     error_type, reason = explain(error.info)
     said = f"{error_type or 'no error type'}: {reason}"[:1500]
+    if 300 <= status < 400:
+        return BadConnection(_NOT_OPENSEARCH.format(f"{status}, a redirect"))
     if status == 401 or (status == 403 and error_type != "cluster_block_exception"):
         return BadConnection(
             f"OpenSearch answered {status} ({said}). Check the credentials of the connection and the permissions of its role"

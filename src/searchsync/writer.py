@@ -69,9 +69,9 @@ def load(
 ) -> Ledger:
     """Fill an index that is being built (rule 7): plain ``create``; each 409 is sent again by compare-and-set.
 
-    Pages are read by the caller's thread while up to ``in_flight`` bulks are on their way. Of several rejections
-    ``on_rejected`` may be called from several threads at once.
+    Pages are read by the caller's thread while up to ``in_flight`` bulks are on their way.
 
+    :param on_rejected: called from several threads at once
     :param on_progress: called with the running total after each page
     """
     total = Ledger(index)
@@ -126,10 +126,12 @@ def apply(
     Each page was read before the write set is resolved; it is resolved again after the writes, until it has not grown.
     When this returns, the pages may be acknowledged.
 
-    :returns: a ledger per index that stayed in the write set
+    :returns: a ledger per index of the write set; one that joined during the call has only the pages since then (what
+        came before is in the scan that follows its joining, rule 6)
     :raises EmptyWriteSet: there is nothing to write to; the page must not be acknowledged
     """
     ledgers: dict[str, Ledger] = {}
+    members: set[str] = set()
     for page in pages:
         written: set[str] = set()
         backoff = Backoff(patience)
@@ -149,7 +151,7 @@ def apply(
                     continue
                 ledgers[index] = ledgers.get(index, Ledger(index)) + ledger
                 written.add(index)
-    return {index: ledger.balanced() for index, ledger in ledgers.items()}
+    return {index: ledgers[index].balanced() for index in sorted(members)}
 
 
 # -- one page into one index
@@ -194,6 +196,8 @@ _POISON = {
     "illegal_argument_exception",
     "max_bytes_length_exceeded_exception",
 }
+# These come under the type of a poisonous document, and are not.
+_OURS = ("failed to execute script", "no write index is defined")
 
 
 def _outcome(index: str, item: dict[str, Any]) -> _Outcome:
@@ -210,7 +214,7 @@ def _outcome(index: str, item: dict[str, Any]) -> _Outcome:
     reason = _reason(item)
     if status == 409:
         return _Outcome.CONFLICT
-    if status == 400 and kind in _POISON and "failed to execute script" not in reason:
+    if "refused_alone" in item or (status == 400 and kind in _POISON and not any(ours in reason for ours in _OURS)):
         return _Outcome.REJECTED
     if status == 429 and kind == "cluster_block_exception":
         raise RequestRejected(f"{index}: {flood_stage(reason)}", status=status, error_type=kind)
@@ -321,8 +325,7 @@ def _send(
                 log.warning("%s: a bulk of %d documents was refused (%s); halving it", index, count, error)
                 return None
             kind = error.error_type if isinstance(error, RequestRejected) else "content_too_long"
-            return [{"status": 400, "error": {"type": kind if kind in _POISON else "illegal_argument_exception",
-                                              "reason": f"{kind}: {error}"}}]
+            return [{"status": 400, "refused_alone": True, "error": {"type": kind, "reason": str(error)}}]
 
 
 def _halves(lines: list[Line]) -> list[list[Line]]:

@@ -1,13 +1,21 @@
-"""Airflow for the tests: its own home and database, the repository's DAGs and plugins, connections to the test servers."""
+"""Airflow for the tests: a home and database of its own, the repository's DAGs and plugins, the test servers."""
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from local import opensearch as local_opensearch
+from local import ports
+from local import postgres as local_postgres
 
 REPO = Path(__file__).parents[2]
 HOME = Path(os.environ.get("SEARCHSYNC_TEST_DIR") or tempfile.mkdtemp(prefix="searchsync-airflow-")) / "airflow"
@@ -19,7 +27,6 @@ os.environ |= {
     "AIRFLOW__CORE__DAGS_FOLDER": str(REPO / "dags"),
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL": "error",
     "AIRFLOW__API__BASE_URL": "http://airflow.test:8080",
 }
@@ -33,53 +40,81 @@ def airflow_database() -> None:
     initdb()
 
 
-@pytest.fixture(scope="session")
-def dagbag(airflow_database: None) -> Any:
+@pytest.fixture
+def dags(airflow_database: None) -> dict[str, Any]:
+    """All DAGs, parsed anew: a test may change them."""
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(REPO / "dags")
-    assert bag.dags, f"no DAG was found in {REPO / 'dags'}: {bag.import_errors}"
-    return bag
+    assert not bag.import_errors
+    assert bag.dags, f"no DAG was found in {REPO / 'dags'}"
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            task.retry_delay = timedelta(0)
+    return dict(bag.dags)
 
 
 @pytest.fixture
-def slack(tmp_path: Path) -> Iterator[Any]:
-    """A Slack that keeps what it gets: ``slack()`` returns the texts."""
-    import subprocess
-    import sys
+def connect(monkeypatch: pytest.MonkeyPatch, app: local_postgres.AppDatabase) -> Callable[..., None]:
+    """Sets the connections that the tasks use; a keyword replaces the test server's own port or password."""
+    pg = conninfo_to_dict(app.reader_dsn)
 
-    from local import ports
+    def set_connections(opensearch_port: int, **postgres: Any) -> None:
+        values: dict[str, dict[str, Any]] = {
+            "OPENSEARCH": {
+                "conn_type": "opensearch",
+                "host": "127.0.0.1",
+                "port": opensearch_port,
+                "extra": {"use_ssl": False},
+            },
+            "POSTGRES": {
+                "conn_type": "postgres",
+                "host": "127.0.0.1",
+                "port": int(str(pg["port"])),
+                "login": pg["user"],
+                "password": pg["password"],
+                "schema": pg["dbname"],
+                **postgres,
+            },
+        }
+        for name, value in values.items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_SEARCHSYNC_{name}", json.dumps(value))
 
-    file = tmp_path / "slack.jsonl"
-    port = ports.choose(None)
-    process = subprocess.Popen([sys.executable, "-m", "local.slack_sink", "--port", str(port), "--file", str(file)], cwd=REPO)
+    return set_connections
 
-    def texts() -> list[str]:
-        return [json.dumps(json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
 
-    texts.port = port  # type: ignore[attr-defined]
-    yield texts
+@pytest.fixture
+def connected(
+    connect: Callable[..., None],
+    opensearch_server: local_opensearch.Server,
+    client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Path:
+    """Connections to the test's servers, an empty OpenSearch; returns the folder of the reports."""
+    connect(opensearch_server.port)
+    monkeypatch.setenv("SEARCHSYNC_REPORTS", str(tmp_path / "reports"))
+    return tmp_path / "reports"
+
+
+@pytest.fixture
+def slack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
+    """A Slack that keeps what it gets; returns the messages so far."""
+    file, port = tmp_path / "slack.jsonl", ports.choose()
+    command = [sys.executable, "-m", "local.slack_sink", "--port", str(port), "--file", str(file)]
+    process = subprocess.Popen(command, cwd=REPO, stderr=subprocess.DEVNULL)
+    connection = {
+        "conn_type": "slackwebhook",
+        "host": f"http://127.0.0.1:{port}/services",
+        "password": "T000/B000/XXX",
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_SEARCHSYNC_SLACK", json.dumps(connection))
+    while not ports.answers(port):
+        assert process.poll() is None, "the Slack sink ended"
+
+    def messages() -> list[str]:
+        return file.read_text().splitlines() if file.exists() else []
+
+    yield messages
     process.terminate()
     process.wait()
-
-
-@pytest.fixture
-def connections(
-    monkeypatch: pytest.MonkeyPatch, app: Any, opensearch_server: Any, client: Any, tmp_path: Path
-) -> None:
-    """The connections that the tasks use, to the test's servers."""
-    from psycopg.conninfo import conninfo_to_dict
-
-    pg = conninfo_to_dict(app.reader_dsn)
-    values: dict[str, dict[str, Any]] = {
-        "OPENSEARCH": {
-            "conn_type": "opensearch", "host": "127.0.0.1", "port": opensearch_server.port, "extra": {"use_ssl": False},
-        },
-        "POSTGRES": {
-            "conn_type": "postgres", "host": pg["host"], "port": int(pg["port"]), "login": pg["user"],
-            "password": pg["password"], "schema": pg["dbname"],
-        },
-    }  # fmt: skip
-    for name, value in values.items():
-        monkeypatch.setenv(f"AIRFLOW_CONN_SEARCHSYNC_{name}", json.dumps(value))
-    monkeypatch.setenv("SEARCHSYNC_REPORTS", str(tmp_path / "reports"))

@@ -1,15 +1,212 @@
-"""The whole DAG, run for real."""
+"""The DAG run for real, task by task, against PostgreSQL and OpenSearch."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import opensearchpy
+import psycopg
 import pytest
 
 from searchsync import indexes
+from searchsync.entities import Entity
+from searchsync.opensearch import request
 
-pytestmark = pytest.mark.usefixtures("connections")
+Slack = Callable[[], list[str]]
 
 
-def test_success(dagbag: Any, client: Any, rows: int, locations: Any) -> None:
-    run = dagbag.dags["locations_reindex"].test(logical_date=None)
-    assert run.state == "success"
+def run(dags: dict[str, Any], **conf: Any) -> Any:
+    return dags["locations_reindex"].test(logical_date=None, run_conf=conf or None)
+
+
+def result(dag_run: Any, task_id: str = "announce", map_index: int = -1) -> Any:
+    return dag_run.get_task_instance(task_id, map_index=map_index).xcom_pull(task_ids=task_id)
+
+
+def states(dag_run: Any) -> dict[str, str]:
+    return {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
+
+
+@pytest.fixture
+def blue(connected: Path, dags: dict[str, Any], client: opensearchpy.OpenSearch, rows: int, locations: Entity) -> str:
+    """The live index of an earlier run."""
+    assert run(dags).state == "success"
+    name = indexes.live(client, locations)
+    assert name
+    return name
+
+
+def test_a_run_serves_every_row_and_keeps_the_previous_index_fed(
+    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, rows: int
+) -> None:
+    dag_run = run(dags, partitions=3)
+    assert dag_run.state == "success"
+    report = result(dag_run)
     live = indexes.live(client, locations)
-    assert live
+    assert report["index"] == live != blue
+    assert report["previous"] == blue
+    assert report["ledger"] == {"read": rows, "written": rows, "stale": 0, "tombstoned": 0, "rejected": 0}
+    assert request(client, "POST", "/locations/_count")["count"] == rows
+    assert indexes.write_set(client, locations) == {blue, live}
+    assert {i.name: i.role for i in indexes.of_entity(client, locations)} == {blue: "rollback candidate", live: "live"}
+    event = asset_events()[-1]
+    assert event == {"index": live, "documents": rows, "previous": blue}
+
+
+def asset_events() -> list[dict[str, Any]]:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        return [event.extra for event in session.query(AssetEvent).order_by(AssetEvent.id)]
+
+
+def test_swap_off_builds_and_checks_only(
+    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, rows: int
+) -> None:
+    events = len(asset_events())
+    dag_run = run(dags, swap=False)
+    assert dag_run.state == "success"
+    assert states(dag_run)["swap"] == "skipped"
+    assert result(dag_run)["swapped"] is False
+    assert result(dag_run)["documents"] == rows
+    assert [index.name for index in indexes.of_entity(client, locations)] == [blue]
+    assert len(asset_events()) == events, "nothing was served, so nobody may be told so"
+
+
+def test_gate_failure_leaves_blue_serving_and_discards_green(
+    blue: str,
+    dags: dict[str, Any],
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    owner: psycopg.Connection,
+    slack: Slack,
+) -> None:
+    owner.execute("DELETE FROM locations WHERE location_id % 10 <> 0")
+    dag_run = run(dags)
+    assert dag_run.state == "failed"
+    assert states(dag_run)["gate"] == "failed"
+    assert states(dag_run)["swap"] == "upstream_failed"
+    assert [index.name for index in indexes.of_entity(client, locations)] == [blue]
+    (message,) = slack()
+    for part in ("locations_reindex", dag_run.run_id, "gate", blue, "Next", "Undo", "http://airflow.test:8080/dags/"):
+        assert part in message
+    assert run(dags, allow_shrink=True).state == "success"
+
+
+def test_poison_is_listed_and_stops_the_swap_unless_allowed(
+    blue: str,
+    dags: dict[str, Any],
+    connected: Path,
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    owner: psycopg.Connection,
+    rows: int,
+) -> None:
+    owner.execute("UPDATE locations SET latitude = 'NaN' WHERE location_id IN (SELECT min(location_id) FROM locations)")
+    dag_run = run(dags)
+    assert dag_run.state == "failed"
+    assert states(dag_run)["load"] == "success"
+    assert indexes.live(client, locations) == blue
+    (listed,) = [json.loads(line) for path in connected.rglob("rejected-gate.ndjson") for line in path.open()]
+    assert listed["type"] == "mapper_parsing_exception"
+    allowed = run(dags, max_rejected=1)
+    assert allowed.state == "success"
+    report = result(allowed)
+    assert report["ledger"]["rejected"] == 1
+    assert report["gate"]["rejected"] == 1
+    assert report["documents"] == rows - 1
+
+
+def test_unknown_conf_keys_change_nothing(
+    connected: Path, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, rows: int
+) -> None:
+    dag_run = run(dags, partition=3)
+    assert dag_run.state == "failed"
+    assert states(dag_run)["check"] == "failed"
+    assert indexes.of_entity(client, locations) == []
+
+
+@pytest.mark.parametrize("conf", [{"partitions": 0}, {"bulk_bytes": 99}, {"swap": "maybe"}, {"max_rejected": -1}])
+def test_out_of_range_params_are_refused_before_a_run_exists(dags: dict[str, Any], conf: dict[str, Any]) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    with pytest.raises((ParamValidationError, ValueError), match=next(iter(conf))):
+        run(dags, **conf)
+
+
+def test_source_down_fails_with_its_name_and_leaves_nothing(
+    connected: Path,
+    connect: Callable[..., None],
+    opensearch_server: Any,
+    dags: dict[str, Any],
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    slack: Slack,
+) -> None:
+    connect(opensearch_server.port, port=1)
+    dag_run = run(dags)
+    assert dag_run.state == "failed"
+    assert dag_run.get_task_instance("check").try_number == 3, "an absent source may come back: it is tried again"
+    assert indexes.of_entity(client, locations) == []
+    assert len(slack()) == 1
+
+
+def test_wrong_password_is_not_tried_again_and_not_shown(
+    connected: Path, connect: Callable[..., None], opensearch_server: Any, dags: dict[str, Any], capsys: Any
+) -> None:
+    connect(opensearch_server.port, password="hunter2-is-wrong")
+    dag_run = run(dags)
+    assert dag_run.state == "failed"
+    assert dag_run.get_task_instance("check").try_number == 1
+    output = "".join(capsys.readouterr())
+    assert "refuses the connection" in output
+    assert "hunter2-is-wrong" not in output
+
+
+def test_keep_green_leaves_the_write_set_for_index_retire(
+    blue: str,
+    dags: dict[str, Any],
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    owner: psycopg.Connection,
+) -> None:
+    owner.execute("TRUNCATE locations")
+    assert run(dags, keep_green=True).state == "failed"
+    assert indexes.write_set(client, locations) == {blue}
+    kept = [index for index in indexes.of_entity(client, locations) if index.name != blue]
+    assert len(kept) == 1
+    retired = dags["index_retire"].test(logical_date=None)
+    assert retired.state == "success"
+    lines = result(retired, "retire", map_index=0)
+    lines = lines[0] if isinstance(lines[0], list) else lines
+    assert {line["index"]: line["action"] for line in lines if line["index"] != blue} == {kept[0].name: "kept"}
+
+
+def test_a_second_run_is_refused_while_one_builds(
+    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity
+) -> None:
+    other = indexes.find_or_create(client, locations, build="cli/other", source={"identity": "x", "epoch": 1})
+    indexes.join(client, locations, other.name)
+    dag_run = run(dags)
+    assert dag_run.state == "failed"
+    assert states(dag_run)["check"] == "failed"
+    assert {index.name for index in indexes.of_entity(client, locations)} == {blue, other.name}
+    assert run(dags, force=True).state == "success"
+    assert other.name in {index.name for index in indexes.of_entity(client, locations)}
+
+
+def test_the_green_of_a_killed_run_is_swept_by_the_next(
+    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity
+) -> None:
+    # A run that Airflow knows and that has ended. (A test run without a logical date replaces the one before it.)
+    dead = dags["locations_reindex"].test(logical_date=datetime(2026, 1, 1, tzinfo=UTC), run_conf={"partition": 1})
+    assert dead.state == "failed"
+    build = f"locations_reindex/{dead.run_id}"
+    left = indexes.find_or_create(client, locations, build=build, source={"identity": "x", "epoch": 1})
+    indexes.join(client, locations, left.name)
+    assert run(dags).state == "success"
+    assert left.name not in {index.name for index in indexes.of_entity(client, locations)}
+    assert len(indexes.write_set(client, locations)) == 2

@@ -1,4 +1,4 @@
-"""Tasks of ``<entity>_reindex``: each makes its clients, calls one step of ``searchsync.reindex``, returns a small dict."""
+"""Tasks of ``<entity>_reindex``: each makes its clients, calls one step of ``searchsync.reindex``, returns little."""
 
 import logging
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ PARAMS = {
     ),
     "max_rejected": Param(
         None, type=["null", "integer"], minimum=0, title="Rejected documents allowed",
-        description="Documents that OpenSearch may refuse before the gate fails. Empty: the number of thresholds.yaml (0).",
+        description="Documents that OpenSearch may refuse before the gate fails. Empty: as thresholds.yaml has it (0).",
     ),
     "allow_shrink": Param(
         False, type="boolean", title="Allow shrinking",
@@ -52,7 +52,7 @@ PARAMS = {
 
 def served(entity: str) -> Asset:
     """The asset that a swap updates; its event says which index is served since then."""
-    return Asset(f"opensearch://{entity}")
+    return Asset(f"{entity}_index")  # a URI would load every provider that has a scheme, at each parse
 
 
 @task
@@ -93,13 +93,13 @@ def partitions(entity: str, plan: dict[str, Any], green: str, *, params: dict[st
     source = hook.source(lookup(entity), _plan(plan))
     ranges = source.partitions(params["partitions"])
     expected = source.count() // len(ranges)
-    return [
-        {"name": str(r), "green": green, "lower": r.lower, "upper": r.upper, "expected": expected} for r in ranges
-    ]
+    return [{"name": str(r), "green": green, "lower": r.lower, "upper": r.upper, "expected": expected} for r in ranges]
 
 
 @task(pool=LOAD_POOL, map_index_template="{{ task.op_kwargs['partition']['name'] }}")
-def load(entity: str, plan: dict[str, Any], partition: dict[str, Any], *, params: dict[str, Any], ti: Any) -> dict[str, Any]:
+def load(
+    entity: str, plan: dict[str, Any], partition: dict[str, Any], *, params: dict[str, Any], ti: Any
+) -> dict[str, Any]:
     """Fill one range of keys."""
     from dataclasses import asdict
 
@@ -203,9 +203,7 @@ def announce(
     from searchsync import reindex
 
     seconds = (datetime.now(UTC) - dag_run.start_date).total_seconds()
-    report = reindex.report(
-        _plan(plan), green, list(ledgers), tombstones, gated, seconds, swapped=params["swap"]
-    )
+    report = reindex.report(_plan(plan), green, list(ledgers), tombstones, gated, seconds, swapped=params["swap"])
     log.info("%s", report)
     return report
 

@@ -168,7 +168,9 @@ class PostgresSource:
         """
         with self._read() as (connection, read):
             columns = self._describe(connection)
-            query = sql.SQL("SELECT r._id, {line}, {bucket} FROM {rows} JOIN unnest(%s::text[]) AS k ON k = r._id").format(
+            query = sql.SQL(
+                "SELECT r._id, convert_to({line}, 'UTF8'), {bucket} FROM {rows} JOIN unnest(%s::text[]) AS k ON k = r._id"
+            ).format(
                 line=self._line(read), bucket=_BUCKET, rows=self._documents(self._rows(), columns)
             )
             found = connection.execute(query, [list(keys)], binary=True).fetchall()
@@ -328,12 +330,12 @@ class PostgresSource:
         return sql.SQL("({}) AS r CROSS JOIN LATERAL (SELECT {}) AS d").format(rows, fields)
 
     def _line(self, read: Read) -> sql.Composed:
-        """Both NDJSON lines of a document as bytea: cutting the ``{`` off bytes is far cheaper than off text."""
+        """Both NDJSON lines of a document as text. A negative ``right`` cuts the ``{`` off without counting characters."""
         constant = f'}}}}\n{{"sync":{{"position":"{read.position}","deleted":false,"written_at":"{read.at}","bucket":'
         return sql.SQL(
-            """convert_to(concat('{{"create":{{"_id":', to_json(r._id), {constant}, {bucket},"""
-            """ ',"hash_high":', (r._hash >> 32) & 4294967295, ',"hash_low":', r._hash & 4294967295, '}},'), 'UTF8')"""
-            """ || substr(convert_to(row_to_json(d)::text, 'UTF8'), 2) || '\\x0a'::bytea"""
+            """concat('{{"create":{{"_id":', to_json(r._id), {constant}, {bucket},"""
+            """ ',"hash_high":', (r._hash >> 32) & 4294967295, ',"hash_low":', r._hash & 4294967295, '}},',"""
+            """ right(row_to_json(d)::text, -1), chr(10))"""
         ).format(constant=sql.Literal(constant), bucket=_BUCKET)
 
     def _page_query(
@@ -357,12 +359,13 @@ class PostgresSource:
         page = sql.SQL("SELECT * FROM ({}) AS r WHERE {} ORDER BY {} LIMIT {}").format(
             self._rows(), sql.SQL(" AND ").join(conditions), self._keys(), sql.Literal(rows)
         )
+        # So does OFFSET 0 for the lines, which would else be rendered twice: for their length and for the page.
         # All orders below are that of the key, in which the index delivers the rows: nothing is sorted.
         query = sql.SQL(
-            "SELECT string_agg(line, ''::bytea ORDER BY {keys}) FILTER (WHERE ok), count(*) FILTER (WHERE ok),"
+            "SELECT convert_to(string_agg(line, '' ORDER BY {keys}) FILTER (WHERE ok), 'UTF8'), count(*) FILTER (WHERE ok),"
             " sum(octet_length(line)), array_agg(left(coalesce(_id, 'NULL'), 1000)) FILTER (WHERE NOT ok), {last}"
             " FROM (SELECT *, sum(octet_length(line)) OVER (ORDER BY {keys} ROWS UNBOUNDED PRECEDING) AS total"
-            " FROM (SELECT r._id, {ok} AS ok, {keys}, {line} AS line FROM {page}) AS r) AS r"
+            " FROM (SELECT r._id, {ok} AS ok, {keys}, {line} AS line FROM {page} OFFSET 0) AS r) AS r"
             " WHERE total <= {page_bytes} OR total = octet_length(line)"
         )
         last = sql.SQL(", ").join(

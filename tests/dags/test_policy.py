@@ -1,0 +1,103 @@
+"""What every DAG must have, and what must never be possible in any."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).parents[2]
+EXPECTED = {"locations_reindex", "index_retire"}
+
+
+def test_exactly_the_known_dags_are_found(dags: dict[str, Any]) -> None:
+    assert set(dags) == EXPECTED, "list a new DAG here, and write docs/operations/<dag id>.md for it"
+
+
+def test_every_dag_has_what_an_operator_needs(dags: dict[str, Any]) -> None:
+    from search_ops.alerts import run_failed
+
+    for dag in dags.values():
+        for part in ("**When**", "**What it may change**", "**Undo**"):
+            assert part in (dag.doc_md or ""), f"{dag.dag_id}: doc_md lacks {part}"
+        assert (REPO / "docs" / "operations" / f"{dag.dag_id}.md").exists(), f"{dag.dag_id}: runbook"
+        assert dag.tags, dag.dag_id
+        assert dag.catchup is False, dag.dag_id
+        assert dag.max_active_runs == 1, dag.dag_id
+        assert dag.on_failure_callback in (run_failed, [run_failed]), (
+            f"{dag.dag_id}: a killed task must reach Slack too"
+        )
+        assert getattr(dag, "start_date", None) is None, f"{dag.dag_id}: would fire when unpaused"
+        for task in dag.tasks:
+            assert task.owner == "search", task
+            assert task.retries >= 1, task
+            assert not task.on_failure_callback, f"{task}: alerts come from the DAG, once"
+
+
+def test_every_parameter_says_what_it_does(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        for name in dag.params:
+            param = dag.params.get_param(name)
+            assert param.description, f"{dag.dag_id}: {name}"
+            assert param.schema.get("type"), f"{dag.dag_id}: {name}"
+
+
+def test_load_tasks_share_one_pool(dags: dict[str, Any]) -> None:
+    assert dags["locations_reindex"].get_task("load").pool == "searchsync_load"
+
+
+def test_no_path_leads_to_the_swap_around_the_gate(dags: dict[str, Any]) -> None:
+    dag = dags["locations_reindex"]
+    swap = dag.get_task("swap")
+    chain = ["check", "create_green", "partitions", "load", "copy_tombstones", "make_searchable", "gate"]
+    for name in chain:
+        assert name in swap.get_flat_relative_ids(upstream=True), f"the swap can happen without {name}"
+        assert dag.get_task(name).trigger_rule == "all_success", f"{name} would run after a failure"
+    assert swap.trigger_rule == "all_success"
+    for before, after in zip(chain, [*chain[1:], "swap"], strict=True):
+        upstream = dag.get_task(after).get_flat_relative_ids(upstream=True)
+        assert before in upstream, f"{after} can run before {before}"
+    assert "gate" in swap.upstream_task_ids
+    assert "swap" in dag.get_task("verify").upstream_task_ids
+
+
+def test_the_teardown_keeps_a_failed_run_red(dags: dict[str, Any]) -> None:
+    teardown = dags["locations_reindex"].get_task("discard_green")
+    assert teardown.is_teardown
+    assert not teardown.on_failure_fail_dagrun
+    assert {leaf.task_id for leaf in dags["locations_reindex"].leaves} == {"discard_green"}
+    assert "announce" in teardown.upstream_task_ids
+
+
+def test_dags_survive_serialization(dags: dict[str, Any]) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    for dag in dags.values():
+        stored = DagSerialization.to_dict(dag)
+        again = DagSerialization.from_dict(stored)
+        assert set(again.task_ids) == set(dag.task_ids)
+
+
+def test_parsing_a_dag_file_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from airflow.sdk import task; task(lambda: None); sys.path.insert(0, 'plugins')\n"
+        "import importlib.util as u, pathlib; before = set(sys.modules)\n"
+        "for file in sorted(pathlib.Path('dags').glob('*.py')):\n"
+        "    spec = u.spec_from_file_location(file.stem, file); spec.loader.exec_module(u.module_from_spec(spec))\n"
+        "print(*{module.split('.')[0] for module in set(sys.modules) - before})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "searchsync" in loaded
+    assert not loaded & {"opensearchpy", "psycopg", "great_expectations", "pandas", "numpy", "boto3", "requests"}
+
+
+def test_plugins_replace_no_other_module() -> None:
+    # Airflow executes every .py below plugins/ as a top-level module unless .airflowignore says otherwise.
+    from airflow import plugins_manager
+
+    before = dict(sys.modules)
+    plugins_manager._get_plugins()
+    stems = {file.stem for file in (REPO / "plugins" / "search_ops").rglob("*.py")} - {"__init__"}
+    foreign = {stem for stem in stems if "search_ops" in str(getattr(sys.modules.get(stem), "__file__", ""))}
+    assert not foreign, f"add their folder to plugins/.airflowignore: {foreign}"
+    assert all(sys.modules[name] is module for name, module in before.items() if name in sys.modules)

@@ -15,7 +15,7 @@ def run_failed(context: Any) -> None:
     lines = [
         f":red_circle: *{dag_run.dag_id}* failed",
         f"*Run* {dag_run.run_id}",
-        f"*Tasks* {_failed_tasks(dag_run) or context.get('reason') or 'unknown'}",
+        f"*Tasks* {_failed_tasks(context) or context.get('reason') or 'unknown'}",
         *_state_of_indexes(dag_run),
         f"*Log* {_link(dag_run)}",
         f"*Runbook* docs/operations/{dag_run.dag_id}.md",
@@ -23,14 +23,15 @@ def run_failed(context: Any) -> None:
     _send("\n".join(lines))
 
 
-def _failed_tasks(dag_run: Any) -> str:
+def _failed_tasks(context: Any) -> str:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
+    dag_run = context["dag_run"]
     try:
         states = RuntimeTaskInstance.get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])
-    except Exception as error:  # an alert without the list is better than none
+    except Exception as error:  # an alert with the last task alone is better than none
         log.warning("cannot list the failed tasks: %s", error)
-        return ""
+        return str(getattr(context.get("ti"), "task_id", ""))
     return ", ".join(sorted(name for name, state in states.get(dag_run.run_id, {}).items() if state == "failed"))
 
 

@@ -1,0 +1,24 @@
+"""A whole stack of its own: Airflow with its scheduler and executor, so that processes can be killed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from local import runs
+from local.paths import ROOT, Home
+from local.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack(servers_dir: Path) -> Iterator[Stack]:
+    stack = Stack(Home(servers_dir / "stack", ROOT / "dags"), print)
+    began = datetime.now(UTC)
+    stack.up()
+    try:
+        api = stack.api()
+        runs.await_dag(api, "locations_reindex", parsed_since=began)
+        yield stack
+    finally:
+        stack.down(wipe=True)

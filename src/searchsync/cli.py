@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("entity", choices=list(CATALOG))
     build.add_argument("--partitions", type=int, default=1, help="ranges of keys, one after the other (default 1)")
     build.add_argument("--max-rejected", type=int, help="documents that may be rejected (default: thresholds.yaml)")
-    build.add_argument("--reports", type=Path, default=Path("reports"), help="folder for the lists of rejected documents")
+    build.add_argument(
+        "--reports", type=Path, default=Path("reports"), help="folder for the lists of rejected documents"
+    )
     for name, text in (
         ("force", "start although another reindex is under way"),
         ("new-epoch", "the source was restored or failed over"),
@@ -124,7 +126,7 @@ def _source(wanted: Entity, plan: Plan | None) -> PostgresSource:
 def _setting(name: str) -> str:
     value = os.environ.get(name)
     if not value:
-        raise BadParams(f"{name} is not set; for the local stack: eval \"$(./dev env)\"")
+        raise BadParams(f'{name} is not set; for the local stack: eval "$(./dev env)"')
     return value
 
 

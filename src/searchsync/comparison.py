@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +11,8 @@ import opensearchpy
 
 from searchsync import indexes, writer
 from searchsync.entities import BUCKETS, Entity
-from searchsync.envelope import NOT_DELETED, Page, sync_of
-from searchsync.errors import GateFailed
+from searchsync.envelope import NOT_DELETED, Page, Rejection, sync_of
+from searchsync.errors import GateFailed, IndexUnavailable, RequestRejected, SearchSyncError
 from searchsync.opensearch import request
 from searchsync.sources.postgres import READ_KEYS, PostgresSource
 from searchsync.writer import OnRejected
@@ -43,7 +44,8 @@ class Settled:
 def index_sums(client: opensearchpy.OpenSearch, name: str) -> Sums:
     """Per bucket: documents that are not deleted, and the sums of both halves of their hashes.
 
-    :raises GateFailed: when an answer is partial or a document has no bucket (it is foreign: no writer of ours made it)
+    :raises GateFailed: when a document has no bucket (it is foreign: no writer of ours made it)
+    :raises IndexUnavailable: when the answer is of a part of the index
     """
     sums = {"high": {"sum": {"field": "sync.hash_high"}}, "low": {"sum": {"field": "sync.hash_low"}}}
     body = {
@@ -59,7 +61,8 @@ def index_sums(client: opensearchpy.OpenSearch, name: str) -> Sums:
     with_bucket = sum(bucket["doc_count"] for bucket in found)
     if with_bucket != total:
         raise GateFailed(
-            f"{name}: {total - with_bucket} documents have no sync.bucket: something other than this system wrote them. "
+            f"{name}: {total - with_bucket} documents have no sync.bucket: something other than this system wrote "
+            "them. "
             "Find the writer and stop it; then run the reindex again"
         )
     return {b["key"]: (b["doc_count"], int(b["high"]["value"]), int(b["low"]["value"])) for b in found}
@@ -86,7 +89,8 @@ def settle(
     """Make an index equal to its source, and prove it.
 
     Unequal keys are read again from the source and written by compare-and-set into the whole write set. Afterwards each
-    must either have the source's hash or a later position than the read: rows may change all the while.
+    must either have the source's hash or a later position than the read: rows may change all the while. But that later
+    position must not be later than the next read: nobody can have written what the source has not yet been.
 
     :param only: write to this index alone (a new epoch: protocol.md, Position)
     :param max_settled: more unequal keys than this are no drift but a broken load
@@ -94,6 +98,7 @@ def settle(
     :raises GateFailed: when keys stay different, or too many are
     """
     report = Settled()
+    overtaken: dict[str, str] = {}
     while True:
         wanted, found = source.fingerprints(), index_sums(client, name)
         report.source, report.index = (sum(count for count, _, _ in sums.values()) for sums in (wanted, found))
@@ -101,13 +106,19 @@ def settle(
         keys = _unequal_keys(client, source, name, wanted, found, limit=max_settled + len(report.rejected))
         keys = [key for key in keys if key not in report.rejected]
         log.info(
-            "%s: round %d: source %d, index %d, unequal keys %d", name, report.rounds, report.source, report.index, len(keys)
+            "%s: round %d: source %d, index %d, unequal keys %d",
+            name,
+            report.rounds,
+            report.source,
+            report.index,
+            len(keys),
         )
         if not keys:
             return report
         report.unequal += len(keys)
         for at in range(0, len(keys), READ_KEYS):
-            _settle_keys(client, source, entity, name, keys[at : at + READ_KEYS], only, on_rejected, report.rejected)
+            some = keys[at : at + READ_KEYS]
+            _settle_keys(client, source, entity, name, some, only, on_rejected, report.rejected, overtaken)
         indexes.refresh(client, name)
         if report.rounds == rounds:  # the rows go on changing; every key that differed was proven
             return report
@@ -139,7 +150,8 @@ def _unequal_keys(
 def _too_many(name: str, count: int, limit: int) -> GateFailed:
     return GateFailed(
         f"{name}: at least {count} keys differ from the source, more than the {limit} that may be settled "
-        "(include/policies/thresholds.yaml: settled, and the rejected documents allowed). See the load tasks for rejected "
+        "(include/policies/thresholds.yaml: settled, and the rejected documents allowed). See the load tasks for "
+        "rejected "
         "documents; correct the SQL file or the mapping and run the reindex again"
     )
 
@@ -153,10 +165,14 @@ def _settle_keys(
     only: bool,
     on_rejected: OnRejected,
     rejected: set[str],
+    overtaken: dict[str, str],
 ) -> None:
     pages = source.read(keys)
+    for key in keys:
+        if overtaken.get(key, "") > pages[0].position:
+            raise _around(name, key, f"it claims {overtaken[key]}, but the source is at {pages[0].position} only")
 
-    def refuse(rejection: writer.Rejection) -> None:
+    def refuse(rejection: Rejection) -> None:
         # An older mapping of another member may refuse what this index takes: that is not this index' gate.
         if rejection.index in ("", name) and rejection.id not in rejected:
             rejected.add(rejection.id)
@@ -167,32 +183,43 @@ def _settle_keys(
             writer.compare_and_set(client, name, page, on_rejected=refuse)
     else:
         writer.apply(client, entity, pages, on_rejected=refuse)
-    _prove(client, name, pages, rejected)
+    overtaken |= _prove(client, name, pages, rejected)
 
 
-def _prove(client: opensearchpy.OpenSearch, name: str, pages: list[Page], rejected: set[str]) -> None:
+def _prove(client: opensearchpy.OpenSearch, name: str, pages: list[Page], rejected: set[str]) -> dict[str, str]:
+    """Positions of the keys that others have written since the read; the rest are proven to be as the source is."""
     expected: dict[str, dict[str, Any]] = {
         json.loads(line.id): sync_of(line) for page in pages for line in page.lines()
     }
     ids = sorted(expected.keys() - rejected)
+    overtaken: dict[str, str] = {}
     if not ids:
-        return
+        return overtaken
     answer = request(client, "POST", f"/{name}/_mget", body={"ids": ids}, params={"_source": "sync"})
     for doc in answer["docs"]:
         want, have = expected[doc["_id"]], doc.get("_source", {}).get("sync") or {}
         if have.get("position", "") > want["position"]:
-            continue
-        if any(have.get(part) != want[part] for part in ("deleted", "hash_high", "hash_low")):
-            raise GateFailed(
-                f"{name}: document {doc['_id']!r} is not the source's row although it was just written at {want['position']} "
-                f"(it has {have}). It was changed around the write protocol; stop that writer and run the reindex again"
-            )
+            overtaken[doc["_id"]] = have["position"]
+        elif any(have.get(part) != want[part] for part in ("deleted", "hash_high", "hash_low")):
+            raise _around(name, doc["_id"], f"just written at {want['position']}, it has {have}")
+    return overtaken
+
+
+def _around(name: str, key: str, why: str) -> GateFailed:
+    return GateFailed(
+        f"{name}: document {key!r} is not the source's row ({why}). It was changed around the write protocol; stop "
+        "that "
+        "writer and run the reindex again"
+    )
 
 
 def scroll(
     client: opensearchpy.OpenSearch, name: str, query: dict[str, Any], *, source: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """All hits of a query on one index, in no order, as of one moment; memory for one batch."""
+    """All hits of a query on one index, in no order, as of one moment; memory for one batch.
+
+    :raises IndexUnavailable: when the scan was interrupted: it is all or nothing
+    """
     body = {"size": SCROLL_DOCUMENTS, "query": query, "sort": ["_doc"], "_source": source, "track_total_hits": True}
     answer = request(client, "POST", f"/{name}/_search", body=body, params={"scroll": "5m"})
     total, seen = answer["hits"]["total"]["value"], 0
@@ -205,13 +232,19 @@ def scroll(
                 break
             yield from hits
             again = {"scroll": "5m", "scroll_id": answer["_scroll_id"]}
-            answer = request(client, "POST", "/_search/scroll", body=again)
+            try:  # not twice: a second attempt would get the batch after the one whose answer was lost
+                answer = request(client, "POST", "/_search/scroll", body=again, patience=0)
+            except RequestRejected as error:
+                raise IndexUnavailable(f"{name}: a scan was interrupted ({error}); run the task again") from error
     finally:
-        request(client, "DELETE", "/_search/scroll", body={"scroll_id": answer["_scroll_id"]})
+        with suppress(SearchSyncError):  # it ends by itself after five minutes
+            request(client, "DELETE", "/_search/scroll", body={"scroll_id": answer["_scroll_id"]}, patience=0)
     if seen != total:
-        raise GateFailed(f"{name}: a scan returned {seen} of {total} documents; run the task again")
+        raise IndexUnavailable(f"{name}: a scan returned {seen} of {total} documents; run the task again")
 
 
 def _complete(name: str, answer: dict[str, Any]) -> None:
     if answer["timed_out"] or answer["_shards"]["failed"]:
-        raise GateFailed(f"{name}: a search answered for part of the index only: {answer['_shards']}; run the task again")
+        raise IndexUnavailable(
+            f"{name}: a search answered for part of the index only: {answer['_shards']}; run the task again"
+        )

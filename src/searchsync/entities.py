@@ -16,6 +16,10 @@ BUCKETS = 1024
 """Buckets a comparison sums over. At 2^32 a hash half, sums stay exact doubles up to 2 M documents a bucket."""
 
 
+SYNC_FIELDS = {"position", "deleted", "written_at", "bucket", "hash_high", "hash_low"}
+"""What every document carries beside its own fields (protocol.md, Document)."""
+
+
 def include_dir() -> Path:
     """The folder with mappings, SQL and policies: ``SEARCHSYNC_INCLUDE``, else ``include/`` of the checkout."""
     return Path(os.environ.get("SEARCHSYNC_INCLUDE") or Path(__file__).parents[2] / "include")
@@ -54,8 +58,13 @@ class Entity:
         body = _json(path)
         if not isinstance(body, dict) or not {"settings", "mappings"} <= body.keys():
             raise BadMapping(f"{path} must be an object with 'settings' and 'mappings'")
+        if not isinstance(body["settings"], dict) or not isinstance(body["mappings"], dict):
+            raise BadMapping(f"{path}: 'settings' and 'mappings' must be objects")
         if body["mappings"].get("dynamic") != "strict":
             raise BadMapping(f'{path}: mappings need "dynamic": "strict", else one bad document changes the index')
+        sync = body["mappings"].get("properties", {}).get("sync", {}).get("properties", {})
+        if missing := sorted(SYNC_FIELDS - sync.keys()):
+            raise BadMapping(f"{path}: the mapping of 'sync' lacks {', '.join(missing)}, which every document carries")
         return body
 
     @cached_property
@@ -85,10 +94,7 @@ class Entity:
         return hashlib.sha256(f"{mapping}\n{self.sql}".encode()).hexdigest()[:16]
 
 
-CATALOG = {
-    entity.name: entity
-    for entity in (Entity(name="locations", source="postgres", key=("location_id",)),)
-}
+CATALOG = {entity.name: entity for entity in (Entity(name="locations", source="postgres", key=("location_id",)),)}
 
 
 def entity(name: str) -> Entity:
@@ -102,8 +108,17 @@ def entity(name: str) -> Entity:
         raise BadParams(f"unknown entity {name!r}; known: {', '.join(sorted(CATALOG))}") from None
 
 
+_NUMBERS = {
+    "thresholds": ("rejected", "settled", "shrink", "smoke_samples"),
+    "retention": ("rollback_hours", "keep_previous"),
+}
+
+
 def policy(name: str) -> dict[str, Any]:
-    """One file of ``include/policies``: numbers that people tune, each stated once."""
+    """One file of ``include/policies``: numbers that people tune, each stated once.
+
+    :raises BadParams: when the file or one of its numbers is missing
+    """
     path = include_dir() / "policies" / f"{name}.yaml"
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -111,6 +126,9 @@ def policy(name: str) -> dict[str, Any]:
         raise BadParams(f"cannot read the policy {path}: {error}") from error
     if not isinstance(loaded, dict):
         raise BadParams(f"{path} must hold a mapping of names to numbers")
+    for number in _NUMBERS.get(name, ()):
+        if not isinstance(loaded.get(number), int | float) or loaded[number] < 0:
+            raise BadParams(f"{path}: {number} must be a number, not {loaded.get(number)!r}")
     return loaded
 
 

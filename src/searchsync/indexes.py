@@ -55,7 +55,9 @@ class Index:
         """live, rollback candidate, or building (which may be abandoned: ``abandoned``)."""
         if self.read:
             return "live"
-        return "rollback candidate" if self.was_served and self.writers else "retiring" if self.was_served else "building"
+        return (
+            "rollback candidate" if self.was_served and self.writers else "retiring" if self.was_served else "building"
+        )
 
     @property
     def build(self) -> str:
@@ -66,7 +68,11 @@ class Index:
     def created(self) -> datetime:
         """When it was created, by its name; an index that somebody else put into our aliases has no such name."""
         named = _NAME.search(self.name)
-        return datetime.strptime(named[1], "%Y%m%dt%H%M%S").replace(tzinfo=UTC) if named else datetime.max.replace(tzinfo=UTC)
+        return (
+            datetime.strptime(named[1], "%Y%m%dt%H%M%S").replace(tzinfo=UTC)
+            if named
+            else datetime.max.replace(tzinfo=UTC)
+        )
 
     @property
     def left_read_at(self) -> datetime | None:
@@ -76,15 +82,15 @@ class Index:
 
 
 def of_entity(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
-    """All physical indexes of an entity, oldest first: those with its name pattern and whatever its aliases point to."""
+    """All physical indexes of an entity, oldest first: those of its name pattern, and what its aliases point to."""
     found = _indices(client, f"{entity.name},{entity.name}-*")
     indexes = []
     for name, state in found.items():
         aliases = state["aliases"]
         if _NAME.sub("", name) == entity.name != name or aliases.keys() & {entity.name, entity.writers, entity.served}:
             meta = state["mappings"].get("_meta", {})
-            membership = (alias in aliases for alias in (entity.name, entity.writers, entity.served))
-            indexes.append(Index(name, *membership, meta=meta))
+            read, writers, served = (alias in aliases for alias in (entity.name, entity.writers, entity.served))
+            indexes.append(Index(name, read, writers, served, meta))
     return sorted(indexes, key=lambda index: index.name)
 
 
@@ -106,15 +112,14 @@ def live(client: opensearchpy.OpenSearch, entity: Entity) -> str | None:
         )
     if len(members) > 1:
         raise AliasConflict(
-            f"the read alias {entity.name!r} is on {len(members)} indexes: {', '.join(sorted(members))}. Searches return "
+            f"the read alias {entity.name!r} is on {len(members)} indexes: {', '.join(sorted(members))}. Searches "
+            "return "
             "documents twice; remove it from all but the newest served one with POST /_aliases"
         )
     return next(iter(members), None)
 
 
-def find_or_create(
-    client: opensearchpy.OpenSearch, entity: Entity, *, build: str, source: dict[str, Any]
-) -> Index:
+def find_or_create(client: opensearchpy.OpenSearch, entity: Entity, *, build: str, source: dict[str, Any]) -> Index:
     """The index of a build, made when there is none yet: safe to repeat (rule 14). It is in no alias after creation.
 
     :param source: ``identity`` and ``epoch`` of the source, kept in ``_meta``
@@ -197,15 +202,23 @@ def make_searchable(client: opensearchpy.OpenSearch, entity: Entity, name: str) 
     request(client, "PUT", f"/{name}/_settings", body={"index": wanted})
     deadline = time.monotonic() + 600
     while True:
-        health = request(client, "GET", f"/_cluster/health/{name}", params={
-            "wait_for_status": "green", "wait_for_no_initializing_shards": "true",
-            "wait_for_no_relocating_shards": "true",
-        })
+        health = request(
+            client,
+            "GET",
+            f"/_cluster/health/{name}",
+            params={
+                "wait_for_status": "green",
+                "wait_for_no_initializing_shards": "true",
+                "wait_for_no_relocating_shards": "true",
+            },
+        )
         if not health["timed_out"]:
             break
         log.info("%s is %s; waiting for its copies", name, health["status"])
         if time.monotonic() > deadline:
-            raise IndexUnavailable(f"{name} is still {health['status']} after 10 minutes: see GET /_cluster/allocation/explain")
+            raise IndexUnavailable(
+                f"{name} is still {health['status']} after 10 minutes: see GET /_cluster/allocation/explain"
+            )
     refresh(client, name)
 
 
@@ -241,12 +254,14 @@ def check_mapping(client: opensearchpy.OpenSearch, entity: Entity, name: str) ->
 
 
 def swap(client: opensearchpy.OpenSearch, entity: Entity, *, blue: str | None, green: str) -> None:
-    """Serve ``green`` instead of ``blue``, in one step (rule 10). Safe to repeat: swapping in what is live changes nothing.
+    """Serve ``green`` instead of ``blue``, in one step (rule 10). Safe to repeat: what is live already stays as it is.
 
     :param blue: the index the run believes to be live; None for the first
     :raises StaleSwap: when something else is live, or green is no longer in the write set
     """
-    earlier = [_add(entity.served, name) for name in sorted(_members(client, entity.served))]  # before looking who is live
+    earlier = [
+        _add(entity.served, name) for name in sorted(_members(client, entity.served))
+    ]  # before looking who is live
     serving = live(client, entity)
     if serving == green:
         return
@@ -280,7 +295,8 @@ def _stale(entity: Entity, blue: str | None, green: str, members: set[str]) -> S
     else:
         why = f"{found} is live, while this run saw {blue or 'nothing'}: another run swapped"
     return StaleSwap(
-        f"{entity.name}: not swapped to {green}. {why}. What is live goes on serving; run {entity.name}_reindex again if it "
+        f"{entity.name}: not swapped to {green}. {why}. What is live goes on serving; run {entity.name}_reindex "
+        "again if it "
         "is still wanted"
     )
 
@@ -297,9 +313,10 @@ def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -
 
     :raises AliasConflict: otherwise
     """
-    state = request(client, "GET", f"/_alias/{entity.name},{entity.writers},{entity.served}")
-    readers = [name for name, index in state.items() if entity.name in index["aliases"]]
-    aliases = state.get(green, {}).get("aliases", {})
+    found = _indices(client, f"{entity.name},{entity.name}-*")
+    state = {name: index["aliases"] for name, index in found.items() if index["aliases"]}
+    readers = [name for name, aliases in state.items() if entity.name in aliases]
+    aliases = state.get(green, {})
     read = aliases.get(entity.name, {})
     healthy = (
         readers == [green]
@@ -346,7 +363,9 @@ def leave(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
         if error.status != 404:
             raise
         if name in _members(client, entity.writers) | _members(client, entity.served):
-            raise StaleSwap(f"{name} stays: the aliases of {entity.name} changed at the same moment; run it again") from error
+            raise StaleSwap(
+                f"{name} stays: the aliases of {entity.name} changed at the same moment; run it again"
+            ) from error
         return  # it left in an attempt whose answer was lost, or was deleted by somebody else
     if serving is None and name in _members(client, entity.name):  # nothing live, nothing to assert: see who was first
         _aliases(client, [_add(entity.writers, name), _add(entity.served, name)])
@@ -437,7 +456,9 @@ def _differences(wanted: Any, found: Any, path: str) -> list[str]:
 def _paths(properties: dict[str, Any], prefix: str = "") -> set[str]:
     paths: set[str] = set()
     for name, field in properties.items():
-        paths |= {prefix + name} | _paths({**field.get("properties", {}), **field.get("fields", {})}, f"{prefix}{name}.")
+        paths |= {prefix + name} | _paths(
+            {**field.get("properties", {}), **field.get("fields", {})}, f"{prefix}{name}."
+        )
     return paths
 
 

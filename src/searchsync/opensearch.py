@@ -84,7 +84,8 @@ class Backoff:
         pause = random.uniform(self._ceiling / 2, self._ceiling)
         if time.monotonic() + pause > self._deadline:
             raise IndexUnavailable(
-                f"gave up after {self._patience:.0f} s of trying again; last answer: {cause}. Nothing was acknowledged; "
+                f"gave up after {self._patience:.0f} s of trying again; last answer: {cause}. Nothing was "
+                "acknowledged; "
                 "run the task again when OpenSearch is healthy"
             )
         log.warning("trying again in %.1f s: %s", pause, cause)
@@ -145,7 +146,8 @@ def _perform(client: opensearchpy.OpenSearch, method: str, path: str, **options:
         answer = client.transport.perform_request(method, path, **options)
     except os_errors.SSLError as error:
         raise BadConnection(
-            f"TLS to OpenSearch failed: {_cause(error)}. Trust the right certificate authority (ca_certs) or correct the host"
+            f"TLS to OpenSearch failed: {_cause(error)}. Trust the right certificate authority (ca_certs) or correct "
+            "the host"
         ) from None
     except os_errors.ConnectionError as error:  # includes time-outs and connections cut in the middle of an answer
         raise IndexUnavailable(f"OpenSearch does not answer: {_cause(error)}") from error
@@ -168,7 +170,8 @@ def _refusal(error: os_errors.TransportError) -> SearchSyncError:
         return BadConnection(_NOT_OPENSEARCH.format(f"{status}, a redirect"))
     if status == 401 or (status == 403 and error_type != "cluster_block_exception"):
         return BadConnection(
-            f"OpenSearch answered {status} ({said}). Check the credentials of the connection and the permissions of its role"
+            f"OpenSearch answered {status} ({said}). Check the credentials of the connection and the permissions of "
+            "its role"
         )
     if status == 413:
         return TooLarge(f"OpenSearch answered 413 ({said})")
@@ -182,6 +185,8 @@ def _refusal(error: os_errors.TransportError) -> SearchSyncError:
 def explain(info: Any) -> tuple[str, str]:
     """``error.type`` and ``error.reason`` (with the cause's) of an answer; empty and the text when it has none."""
     error = info.get("error") if isinstance(info, dict) else None
+    if isinstance(error, str):
+        return "", error
     if not isinstance(error, dict):
         return "", str(info)[:200]
     causes = [cast(dict[str, Any], c) for c in (error, error.get("caused_by") or {})]
@@ -192,7 +197,8 @@ def explain(info: Any) -> tuple[str, str]:
 def flood_stage(reason: str) -> str:
     """Why waiting does not help when a disk is full, and what does."""
     return (
-        f"a node's disk is past the flood stage and its indexes are read-only ({reason}). Free disk space or add nodes; "
+        f"a node's disk is past the flood stage and its indexes are read-only ({reason}). Free disk space or add "
+        "nodes; "
         "the block goes away by itself below the high watermark. Then run the task again"
     )
 

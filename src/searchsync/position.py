@@ -27,7 +27,7 @@ class Snapshot:
 
 def epoch_of(position: str) -> int:
     """The epoch that a PostgreSQL position begins with."""
-    return int(position.split(".")[0])
+    return int(position.split(".", maxsplit=1)[0])
 
 
 def xmax_of(position: str) -> int:

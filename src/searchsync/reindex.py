@@ -1,4 +1,4 @@
-"""A full, blue-green reindex from the source of truth, in steps that can each be run again (docs/protocol.md, 6-11, 14).
+"""A full, blue-green reindex from the source of truth, in steps that can each be repeated (docs/protocol.md, 6-11, 14).
 
 The steps are the tasks of the DAG and, in ``run``, of the command line; a step's result is the next one's argument.
 """
@@ -7,19 +7,27 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import opensearchpy
 
 from searchsync import comparison, indexes, smoke, writer
 from searchsync.entities import Entity, policy
-from searchsync.envelope import Line, Page, Rejection, page_of
-from searchsync.errors import AliasConflict, AlreadyRunning, BadParams, GateFailed, GreenDiscarded, SourceChanged
+from searchsync.envelope import Line, Rejection, page_of
+from searchsync.errors import (
+    AliasConflict,
+    AlreadyRunning,
+    GateFailed,
+    GreenDiscarded,
+    SearchSyncError,
+    SourceChanged,
+)
 from searchsync.opensearch import request
 from searchsync.position import FIRST_EPOCH, xmax_of
 from searchsync.sources.postgres import Partition, PostgresSource
@@ -72,7 +80,7 @@ def check(
     :raises SourceChanged: the source's identity or history is not what the live index was built from
     """
     entity = source.entity
-    _ = entity.index_body, entity.sql, entity.smoke_queries
+    _ = entity.index_body, entity.sql, entity.smoke_queries, policy("thresholds")  # not only when the load is done
     blue = indexes.live(client, entity)
     _check_auto_create(client)
     found = indexes.of_entity(client, entity)
@@ -93,7 +101,8 @@ def check(
     reason = _why_not_comparable(client, blue, before, snapshot.identity, snapshot.xmax) if blue else ""
     if reason and not new_epoch:
         raise SourceChanged(
-            f"{entity.name}: {reason}. Nothing was written and {blue} goes on serving. If this is the right database now "
+            f"{entity.name}: {reason}. Nothing was written and {blue} goes on serving. If this is the right database "
+            "now "
             '(restored or failed over), run the reindex again with {"new_epoch": true}'
         )
     if blue and meta.get("rendering") != entity.rendering:
@@ -109,12 +118,19 @@ def _why_not_comparable(
         return f"{blue} does not say which source it was built from, so positions cannot be compared"
     if before["identity"] != identity:
         return f"the source is {identity}, but {blue} was built from {before['identity']}"
-    body = {"size": 1, "sort": [{"sync.position": "desc"}], "_source": ["sync.position"]}
+    indexes.refresh(client, blue)
+    body = {
+        "size": 1,
+        "query": {"exists": {"field": "sync.position"}},
+        "sort": [{"sync.position": "desc"}],
+        "_source": ["sync.position"],
+    }
     hits = request(client, "POST", f"/{blue}/_search", body=body)["hits"]["hits"]
     highest = xmax_of(hits[0]["_source"]["sync"]["position"]) if hits else 0
     if xmax < highest:
         return (
-            f"the source is at transaction {xmax}, but {blue} holds documents of transaction {highest}: it lost commits "
+            f"the source is at transaction {xmax}, but {blue} holds documents of transaction {highest}: it lost "
+            "commits "
             "(a crash with synchronous_commit off, or a restore)"
         )
     return ""
@@ -124,10 +140,14 @@ def _check_auto_create(client: opensearchpy.OpenSearch) -> None:
     params = {"include_defaults": "true", "flat_settings": "true", "filter_path": "*.action*"}
     answer = request(client, "GET", "/_cluster/settings", params=params) or {}
     name = "action.auto_create_index"
-    value = next((answer[level][name] for level in ("transient", "persistent", "defaults") if name in answer.get(level, {})), "true")
+    value = next(
+        (answer[level][name] for level in ("transient", "persistent", "defaults") if name in answer.get(level, {})),
+        "true",
+    )
     if str(value).lower() == "true":
         raise AliasConflict(
-            f"the cluster has {name}: true, so a late write to a deleted index would create one under any name. Set it: "
+            f"the cluster has {name}: true, so a late write to a deleted index would create one under any name. Set "
+            "it: "
             f'PUT /_cluster/settings {{"persistent": {{"{name}": "false"}}}}'
         )
 
@@ -237,9 +257,13 @@ def gate(
         max_settled=max(int(thresholds["settled"]), allowed),
         on_rejected=rejections.add,
     )
-    if len(settled.rejected) > allowed:
+    unusable = source.unusable()
+    for rejection in unusable:
+        rejections.add(rejection)
+    rejected = len(settled.rejected) + len(unusable)
+    if rejected > allowed:
         raise GateFailed(
-            f"{green}: {len(settled.rejected)} documents were rejected, {allowed} are allowed: see {rejections.path}. Correct "
+            f"{green}: {rejected} documents were rejected, {allowed} are allowed: see {rejections.path}. Correct "
             'the rows or the mapping and run the reindex again, or accept the loss with {"max_rejected": N}'
         )
     _check_shrink(client, entity, plan.blue, green, settled.index, allow_shrink, float(thresholds["shrink"]))
@@ -249,7 +273,7 @@ def gate(
         "documents": settled.index,
         "settled": settled.unequal,
         "rounds": settled.rounds,
-        "rejected": len(settled.rejected),
+        "rejected": rejected,
         "smoke": found,
     }
 
@@ -364,7 +388,7 @@ class Rejections:
             if self.count <= LOGGED_REJECTIONS:
                 log.error("rejected %s: %s: %s", rejection.id, rejection.type, rejection.reason[:500])
 
-    def __enter__(self) -> "Rejections":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -389,10 +413,18 @@ class _Progress:
         self._said = now
         rate = ledger.read / max(now - self._began, 0.001)
         left = max(self._expected - ledger.read, 0)
-        remains = "" if last or not self._expected else f", about {left:,} documents or {left / max(rate, 1):,.0f} s remain"
+        remains = (
+            "" if last or not self._expected else f", about {left:,} documents or {left / max(rate, 1):,.0f} s remain"
+        )
         log.info(
             "%s: %d read, %d written, %d stale, %d rejected, %.0f docs/s%s",
-            self._what, ledger.read, ledger.written, ledger.stale, ledger.rejected, rate, remains,
+            self._what,
+            ledger.read,
+            ledger.written,
+            ledger.stale,
+            ledger.rejected,
+            rate,
+            remains,
         )
 
 
@@ -407,6 +439,7 @@ def run(
     new_epoch: bool = False,
     allow_shrink: bool = False,
     max_rejected: int | None = None,
+    bulk_bytes: int = BULK_BYTES,
 ) -> dict[str, Any]:
     """All steps in one process, one partition after the other: the command line's reindex.
 
@@ -414,28 +447,36 @@ def run(
     :returns: the report
     """
     began = time.monotonic()
-    first = connect_source(None)
-    entity = first.entity
-    plan = check(client, first, build=build, running=lambda _: None, force=force, new_epoch=new_epoch)
-    first.close()
+    with closing(connect_source(None)) as first:
+        entity = first.entity
+        plan = check(client, first, build=build, running=lambda _: None, force=force, new_epoch=new_epoch)
     try:
-        source = connect_source(plan)
-        green = create_green(client, entity, plan)
-        ledger = Ledger(green)
-        with Rejections(reports / build / "rejected.ndjson") as rejections:
-            for partition in source.partitions(partitions):
-                ledger += load(client, source, plan, green, partition, rejections=rejections)
+        with closing(connect_source(plan)) as source:
+            green = create_green(client, entity, plan)
+            ledger = Ledger(green)
+            with Rejections(reports / build / "rejected-load.ndjson") as rejections:
+                for partition in source.partitions(partitions):
+                    ledger += load(client, source, plan, green, partition, rejections=rejections, bulk_bytes=bulk_bytes)
             tombstones = copy_tombstones(client, entity, plan, green)
             indexes.make_searchable(client, entity, green)
-            gated = gate(
-                client, source, plan, green,
-                rejections=rejections, max_rejected=max_rejected, allow_shrink=allow_shrink,
-            )
+            with Rejections(reports / build / "rejected-gate.ndjson") as rejections:
+                gated = gate(
+                    client,
+                    source,
+                    plan,
+                    green,
+                    rejections=rejections,
+                    max_rejected=max_rejected,
+                    allow_shrink=allow_shrink,
+                )
         swap(client, entity, plan, green)
         verify(client, entity, green)
-        source.close()
-    finally:
-        discard(client, entity, build)
+    except BaseException:
+        try:
+            discard(client, entity, build)
+        except SearchSyncError:  # the first error is the one to tell; a later run sweeps what is left
+            log.exception("the index of %s could not be discarded", build)
+        raise
     return report(plan, green, [asdict(ledger)], asdict(tombstones), gated, time.monotonic() - began, swapped=True)
 
 
@@ -462,5 +503,3 @@ def report(
         "tombstones": tombstones["read"],
         "gate": gated,
     }
-
-

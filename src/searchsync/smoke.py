@@ -34,9 +34,13 @@ def _run_one(client: opensearchpy.OpenSearch, name: str, smoke: dict[str, Any], 
     random = {"function_score": {"query": picked, "random_score": {"seed": 7, "field": "_seq_no"}}}
     hits = _search(client, name, smoke, random, size=samples)
     for hit in hits:
-        wanted = {"bool": {"must": [_fill(smoke["query"], hit["_source"])], "filter": [{"ids": {"values": [hit["_id"]]}}]}}
+        wanted = {
+            "bool": {"must": [_fill(smoke["query"], hit["_source"])], "filter": [{"ids": {"values": [hit["_id"]]}}]}
+        }
         if not _search(client, name, smoke, wanted, size=1):
-            raise GateFailed(f"{name}: the smoke query {smoke['name']!r} does not find document {hit['_id']!r}: {wanted}")
+            raise GateFailed(
+                f"{name}: the smoke query {smoke['name']!r} does not find document {hit['_id']!r}: {wanted}"
+            )
     return len(hits)
 
 

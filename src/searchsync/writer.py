@@ -25,7 +25,7 @@ OnRejected = Callable[[Rejection], None]
 
 
 class IndexGone(RequestRejected):
-    """The index does not take writes: deleted (404) or blocked (403). Whether it matters is for the write set to say."""
+    """The index does not take writes: deleted (404) or blocked (403). Whether that matters, the write set says."""
 
 
 @dataclass
@@ -243,9 +243,8 @@ def _write(
             setattr(ledger, done, getattr(ledger, done) + (1 if line else page.count))
         elif outcome is _Outcome.STALE:
             ledger.stale += 1
-        else:
+        elif line is not None:
             ledger.rejected += 1
-            assert line is not None
             error = item.get("error") or {}
             on_rejected(Rejection(json.loads(line.id), str(error.get("type")), _reason(item), index))
     return ledger
@@ -331,5 +330,3 @@ def _send(
 def _halves(lines: list[Line]) -> list[list[Line]]:
     middle = len(lines) // 2
     return [half for half in (lines[middle:], lines[:middle]) if half]
-
-

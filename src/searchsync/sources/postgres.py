@@ -5,9 +5,11 @@ row as read; every other column is a field of the document, under its name. The 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, LiteralString, NamedTuple, cast
 
 import psycopg
@@ -81,6 +83,9 @@ class PostgresSource:
         self._dsn = dsn
         self._connection: psycopg.Connection[Any] | None = None
         self._columns: Columns | None = None
+        # A json column keeps the line breaks it was written with, and those end an NDJSON line. Taking them out costs
+        # each row something, so it begins when the first one is seen (inside of strings JSON has none).
+        self._flatten = False
 
     def __repr__(self) -> str:
         return f"PostgresSource({self.entity.name!r})"
@@ -110,7 +115,7 @@ class PostgresSource:
             nulls = sql.SQL("SELECT EXISTS (SELECT FROM ({rows}) AS r WHERE {key} IS NULL)")
             for column in self.entity.key:
                 query = nulls.format(rows=self._rows(), key=sql.Identifier("r", column))
-                if connection.execute(query).fetchone() == (True,):
+                if connection.execute(query, []).fetchone() == (True,):
                     raise BadSource(
                         f"{self._file}: key column {column!r} has NULLs, which no range of keys contains; "
                         "use columns that are NOT NULL"
@@ -135,11 +140,11 @@ class PostgresSource:
             if step:
                 query = sql.SQL(
                     "SELECT {texts} FROM (SELECT {keys}, row_number() OVER (ORDER BY {keys}) - 1 AS at"
-                    " FROM ({rows}) AS r) AS r WHERE at > 0 AND at % {step} = 0 ORDER BY at"
+                    " FROM ({rows}) AS r) AS r WHERE at > 0 AND mod(at, {step}) = 0 ORDER BY at"
                 ).format(texts=self._key_texts(), keys=self._keys(), rows=self._rows(), step=sql.Literal(step))
-                bounds = [tuple(row) for row in connection.execute(query)]
+                bounds = [tuple(row) for row in connection.execute(query, [])]
         ends = [None, *dict.fromkeys(bounds), None]
-        return [Partition(lower, upper) for lower, upper in zip(ends, ends[1:], strict=False)]
+        return [Partition(lower, upper) for lower, upper in pairwise(ends)]
 
     def pages(self, partition: Partition, *, page_bytes: int) -> Iterator[Page]:
         """All rows of a range in key order, in pages of at most ``page_bytes`` (or one larger document).
@@ -156,6 +161,9 @@ class PostgresSource:
             total = count + len(bad or ())
             if not total:
                 return
+            if body and body.count(b"\n") != 2 * count:
+                self._flatten = True
+                continue
             yield Page(body or b"", count, read.position, rejected=_rejections(bad))
             after = tuple(last)
             rows = max(1, min(MAX_PAGE_ROWS, int(total * page_bytes / max(size, 1) * 0.98)))
@@ -169,15 +177,17 @@ class PostgresSource:
         with self._read() as (connection, read):
             columns = self._describe(connection)
             query = sql.SQL(
-                "SELECT r._id, convert_to({line}, 'UTF8'), {bucket} FROM {rows} JOIN unnest(%s::text[]) AS k ON k = r._id"
-            ).format(
-                line=self._line(read), bucket=_BUCKET, rows=self._documents(self._rows(), columns)
-            )
+                "SELECT r._id, convert_to({line}, 'UTF8'), {bucket} FROM {rows} JOIN unnest(%s::text[]) AS k ON k = "
+                "r._id"
+            ).format(line=self._line(read), bucket=_BUCKET, rows=self._documents(self._rows(), columns))
             found = connection.execute(query, [list(keys)], binary=True).fetchall()
             missing = sorted(set(keys) - {row[0] for row in found})
             gone = connection.execute(
                 sql.SQL("SELECT r._id, {bucket} FROM unnest(%s::text[]) AS r(_id)").format(bucket=_BUCKET), [missing]
             ).fetchall()
+        if any(row[1].count(b"\n") != 2 for row in found):
+            self._flatten = True
+            return self.read(keys)
         if len({row[0] for row in found}) < len(found):
             raise self._duplicate([row[0] for row in found])
         pages = []
@@ -195,10 +205,19 @@ class PostgresSource:
         """Per bucket, at one snapshot: documents, and the sums of both halves of their hashes."""
         with self._read() as (connection, _):
             query = sql.SQL(
-                "SELECT {bucket}, count(*), sum((r._hash >> 32) & 4294967295)::bigint, sum(r._hash & 4294967295)::bigint"
+                "SELECT {bucket}, count(*), sum((r._hash >> 32) & 4294967295)::bigint, sum(r._hash & "
+                "4294967295)::bigint"
                 " FROM (SELECT _id, _hash FROM ({rows}) AS r) AS r WHERE {ok} GROUP BY 1"
             ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
-            return {bucket: (count, high, low) for bucket, count, high, low in connection.execute(query)}
+            return {bucket: (count, high, low) for bucket, count, high, low in connection.execute(query, [])}
+
+    def unusable(self) -> tuple[Rejection, ...]:
+        """Rows whose ``_id`` no document can have, at one snapshot, 10,000 at most: they are in no fingerprint."""
+        with self._read() as (connection, _):
+            query = sql.SQL(
+                "SELECT left(coalesce(_id, 'NULL'), 1000) FROM ({rows}) AS r WHERE NOT {ok} LIMIT 10000"
+            ).format(rows=self._rows(), ok=_ID_OK)
+            return _rejections([row[0] for row in connection.execute(query, [])])
 
     def hashes(self, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
         """Ids in some buckets with both halves of their hashes, at one snapshot.
@@ -224,8 +243,10 @@ class PostgresSource:
             snapshot, at = self._begin(connection)
             if self.identity is not None and snapshot.identity != self.identity:
                 raise SourceChanged(
-                    f"{self.entity.name}: the source is now {snapshot.identity}, not {self.identity}: it was restored or "
-                    "failed over. Positions of the two cannot be compared, so nothing was written. If this is the right "
+                    f"{self.entity.name}: the source is now {snapshot.identity}, not {self.identity}: it was "
+                    "restored or "
+                    "failed over. Positions of the two cannot be compared, so nothing was written. If this is the "
+                    "right "
                     'database, run the reindex with {"new_epoch": true}'
                 )
             yield connection, Read(snapshot.position(self.epoch), at)
@@ -268,12 +289,24 @@ class PostgresSource:
         except (pg.InvalidAuthorizationSpecification, pg.InvalidPassword, pg.InvalidCatalogName) as error:
             raise BadConnection(f"{name}: PostgreSQL refuses the connection: {_first_line(error)}") from None
         except (pg.QueryCanceled, pg.SerializationFailure, pg.InsufficientResources) as error:
-            raise SourceUnavailable(f"{name}: PostgreSQL stopped the query: {_first_line(error)}") from error
+            raise SourceUnavailable(
+                f"{name}: PostgreSQL stopped the query: {_first_line(error)}. Run the task again when it has room"
+            ) from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             if _REFUSED.search(str(error)):
                 raise BadConnection(f"{name}: PostgreSQL refuses the connection: {_first_line(error)}") from None
-            raise SourceUnavailable(f"{name}: PostgreSQL does not answer: {_first_line(error)}") from error
+            raise SourceUnavailable(
+                f"{name}: PostgreSQL does not answer: {_first_line(error)}. Run the task again when it does: it "
+                "begins anew "
+                "and writes nothing twice"
+            ) from error
         except psycopg.Error as error:
+            if (
+                isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None
+            ):  # not quoted: it may hold the password
+                raise BadConnection(
+                    f"{name}: the connection string is not one that PostgreSQL's client understands"
+                ) from None
             raise BadSource(f"{self._file} cannot be run: {_first_line(error)}") from error
 
     # -- SQL
@@ -283,8 +316,10 @@ class PostgresSource:
         return f"include/sql/{self.entity.name}.sql"
 
     def _rows(self) -> sql.SQL:
-        # The file is part of the product, not input; % is escaped because values are bound beside it.
-        return sql.SQL(cast(LiteralString, self.entity.sql.replace("%", "%%")))
+        # The file is part of the product, not input; % is escaped because values are bound beside it (an empty list
+        # where there are none). It may end in a
+        # comment, which must not take what follows with it.
+        return sql.SQL(self.entity.sql.replace("%", "%%") + "\n")
 
     def _keys(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("r", column) for column in self.entity.key)
@@ -295,22 +330,25 @@ class PostgresSource:
         )
 
     def _count(self, connection: psycopg.Connection[Any]) -> int:
-        row = connection.execute(sql.SQL("SELECT count(*) FROM ({}) AS r").format(self._rows())).fetchone()
+        row = connection.execute(sql.SQL("SELECT count(*) FROM ({}) AS r").format(self._rows()), []).fetchone()
         return int(cast(Any, row)[0])
 
     def _describe(self, connection: psycopg.Connection[Any]) -> Columns:
         if self._columns is None:
-            cursor = connection.execute(sql.SQL("SELECT * FROM ({}) AS r LIMIT 0").format(self._rows()))
+            cursor = connection.execute(sql.SQL("SELECT * FROM ({}) AS r LIMIT 0").format(self._rows()), [])
             types = {column.name: column.type_code for column in cursor.description or ()}
             if len(types) < len(cursor.description or ()):
                 raise BadSource(f"{self._file} returns two columns of one name")
+            if "sync" in types:
+                raise BadSource(f"{self._file} returns a column 'sync': that name is taken by the document's own state")
             required = {"_id": "text", "_hash": "bigint"}
             for name in (*required, *self.entity.key):
                 if name not in types:
                     raise BadSource(f"{self._file} does not return the column {name!r}")
+            # -1, because without it char(n) is called character, and a cast to that keeps one letter.
             names = dict(
                 connection.execute(
-                    "SELECT oid::bigint, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(%s)", [list(types.values())]
+                    "SELECT oid::bigint, format_type(oid, -1) FROM pg_type WHERE oid = ANY(%s)", [list(types.values())]
                 ).fetchall()
             )
             for name, wanted in required.items():
@@ -322,7 +360,7 @@ class PostgresSource:
 
     def _bound(self, operator: LiteralString, columns: Columns) -> sql.Composed:
         # A row comparison: one index condition also for a key of several columns.
-        casts = sql.SQL(", ").join(sql.SQL(cast(LiteralString, f"%s::{type_}")) for type_ in columns.key_types)
+        casts = sql.SQL(", ").join([sql.SQL(f"%s::{type_}") for type_ in columns.key_types])
         return sql.SQL("({}) {} ({})").format(self._keys(), sql.SQL(operator), casts)
 
     def _documents(self, rows: sql.Composable, columns: Columns) -> sql.Composed:
@@ -330,13 +368,15 @@ class PostgresSource:
         return sql.SQL("({}) AS r CROSS JOIN LATERAL (SELECT {}) AS d").format(rows, fields)
 
     def _line(self, read: Read) -> sql.Composed:
-        """Both NDJSON lines of a document as text. A negative ``right`` cuts the ``{`` off without counting characters."""
+        """Both NDJSON lines of a document as text. A negative ``right`` cuts the ``{`` off, counting no characters."""
         constant = f'}}}}\n{{"sync":{{"position":"{read.position}","deleted":false,"written_at":"{read.at}","bucket":'
         return sql.SQL(
             """concat('{{"create":{{"_id":', to_json(r._id), {constant}, {bucket},"""
             """ ',"hash_high":', (r._hash >> 32) & 4294967295, ',"hash_low":', r._hash & 4294967295, '}},',"""
-            """ right(row_to_json(d)::text, -1), chr(10))"""
-        ).format(constant=sql.Literal(constant), bucket=_BUCKET)
+            """ right({document}, -1), chr(10))"""
+        ).format(
+            document=sql.SQL(_FLAT if self._flatten else _AS_IT_IS), constant=sql.Literal(constant), bucket=_BUCKET
+        )
 
     def _page_query(
         self,
@@ -362,7 +402,8 @@ class PostgresSource:
         # So does OFFSET 0 for the lines, which would else be rendered twice: for their length and for the page.
         # All orders below are that of the key, in which the index delivers the rows: nothing is sorted.
         query = sql.SQL(
-            "SELECT convert_to(string_agg(line, '' ORDER BY {keys}) FILTER (WHERE ok), 'UTF8'), count(*) FILTER (WHERE ok),"
+            "SELECT convert_to(string_agg(line, '' ORDER BY {keys}) FILTER (WHERE ok), 'UTF8'), count(*) FILTER "
+            "(WHERE ok),"
             " sum(octet_length(line)), array_agg(left(coalesce(_id, 'NULL'), 1000)) FILTER (WHERE NOT ok), {last}"
             " FROM (SELECT *, sum(octet_length(line)) OVER (ORDER BY {keys} ROWS UNBOUNDED PRECEDING) AS total"
             " FROM (SELECT r._id, {ok} AS ok, {keys}, {line} AS line FROM {page} OFFSET 0) AS r) AS r"
@@ -386,21 +427,21 @@ class PostgresSource:
         )
 
     def _duplicate(self, keys: list[str]) -> BadSource:
-        twice = sorted({key for key in keys if keys.count(key) > 1})[:5] if len(keys) <= READ_KEYS else []
-        seen: set[str] = set()
-        for key in keys if not twice else ():
-            if key in seen:
-                twice.append(key)
-            seen.add(key)
+        twice = sorted(key for key, rows in Counter(keys).items() if rows > 1)[:5]
         return BadSource(
-            f"{self._file} returns more than one row for the _id {', '.join(twice[:5])}: one of them would be lost. "
+            f"{self._file} returns more than one row for the _id {', '.join(twice)}: one of them would be lost. "
             "Make _id unique"
         )
 
 
-_BUCKET = sql.SQL(cast(LiteralString, f'(hashtextextended(r._id COLLATE "C", 0) & {BUCKETS - 1})'))
-_ID_OK = sql.SQL(cast(LiteralString, f"coalesce(octet_length(r._id) BETWEEN 1 AND {MAX_ID_BYTES}, false)"))
-_REFUSED = re.compile(r"authentication failed|no pg_hba\.conf entry|does not exist|certificate|not permitted to log in")
+_AS_IT_IS: LiteralString = "row_to_json(d)::text"
+_FLAT: LiteralString = "translate(row_to_json(d)::text, chr(10), ' ')"
+_BUCKET = sql.SQL(f'(hashtextextended(r._id COLLATE "C", 0) & {BUCKETS - 1})')
+_ID_OK = sql.SQL(f"coalesce(octet_length(r._id) BETWEEN 1 AND {MAX_ID_BYTES}, false)")
+_REFUSED = re.compile(
+    r"authentication failed|no pg_hba\.conf entry|does not exist|certificate|not permitted to log in"
+    r"|no password supplied|does not support SSL"
+)
 
 
 def _rejections(ids: list[str] | None) -> tuple[Rejection, ...]:

@@ -1,0 +1,46 @@
+# Two images from one file:
+#   docker build .                  Airflow with our library, DAGs, plugins and mappings; nothing for development in it
+#   docker build --target local .   the same plus the stand-ins for AWS and Slack and the sample data (docker-compose.yaml)
+
+FROM python:3.11-slim AS airflow
+
+ENV AIRFLOW_HOME=/opt/airflow \
+    SEARCHSYNC_INCLUDE=/opt/airflow/include \
+    SEARCHSYNC_REPORTS=/opt/airflow/reports \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PYTHONUNBUFFERED=1
+
+# The folders exist with their owner, so that a named volume mounted on one of them is writable. Airflow also writes its
+# generated configuration into its home. The code below stays root's: a task cannot change it.
+RUN useradd --uid 50000 --gid 0 --no-create-home --home-dir "$AIRFLOW_HOME" airflow \
+    && install --directory --owner=airflow --group=0 --mode=0775 \
+        "$AIRFLOW_HOME" "$AIRFLOW_HOME/logs" "$AIRFLOW_HOME/reports"
+WORKDIR /opt/airflow
+
+# Wheels only: no compiler in the image, and no code of a package runs while it is installed.
+COPY requirements.txt ./
+RUN pip install --only-binary :all: --require-hashes --requirement requirements.txt
+
+COPY pyproject.toml /build/
+COPY src /build/src
+RUN pip install --no-deps --no-build-isolation /build && rm -r /build
+
+COPY include ./include
+COPY plugins ./plugins
+COPY dags ./dags
+USER 50000:0
+
+
+FROM airflow AS local
+
+USER root
+COPY requirements-dev.txt ./
+RUN pip install --only-binary :all: --require-hashes --requirement requirements-dev.txt \
+    && install --directory --owner=airflow --group=0 --mode=0775 /opt/airflow/slack
+COPY local ./local
+USER 50000:0
+
+
+# The last stage is what a build without --target makes.
+FROM airflow

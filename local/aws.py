@@ -1,0 +1,241 @@
+"""DynamoDB with streams, SQS, S3 and Secrets Manager in one process: moto, with bridges where it differs from AWS.
+
+`python -m local.aws --port 5000` serves until SIGTERM and keeps everything in memory. A bridge replaces functions of
+moto, and the server refuses to start on a moto that no longer has them in that shape. Whatever else moto does
+differently stays as it is.
+"""
+
+import argparse
+import inspect
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from threading import RLock
+from typing import Any
+
+from moto.core.utils import unix_time, unix_time_millis
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.models.table import StreamRecord, StreamShard, Table
+from moto.dynamodb.responses import DynamoHandler
+from moto.dynamodbstreams.models import DynamoDBStreamsBackend
+from moto.dynamodbstreams.responses import DynamoDBStreamsHandler
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.sqs.models import Message, Queue, SQSBackend
+from werkzeug.serving import make_server
+
+WRITTEN_FOR = "5.2.5"
+_ITERATORS_KEPT = 500
+
+
+def one_dynamodb_request_at_a_time() -> None:
+    """Moto has no locks: a Scan during writes answers 500, concurrent writes share a sequence number or swap places."""
+    lock = RLock()
+
+    def locked(answer: Callable[..., Any]) -> Callable[..., Any]:
+        def call_action(self: Any) -> Any:
+            with lock:
+                return answer(self)
+
+        return call_action
+
+    for handler in (DynamoHandler, DynamoDBStreamsHandler):
+        _replace(handler, "call_action", locked(_current(handler, "call_action", "self")))
+
+
+def scan_sorts_in_c() -> None:
+    """Moto compares keys in Python: every page of a scan over 100,000 items takes 1.4 s, while all writes wait."""
+
+    def all_items(self: Table) -> list[Item]:
+        rows: list[Any] = list(self.items.values())
+        if self.range_key_attr is None:
+            return sorted(rows, key=lambda item: item.hash_key.cast_value)
+        items = [item for same_hash in rows for item in same_hash.values()]
+        return sorted(items, key=lambda item: (item.hash_key.cast_value, item.range_key.cast_value))
+
+    _current(Table, "all_items", "self")
+    _replace(Table, "all_items", all_items)
+
+
+def a_write_that_changes_nothing_makes_no_record() -> None:
+    """Moto streams every write, DynamoDB every change: code that expects a record for each put would hang on AWS."""
+    add = _current(StreamShard, "add", "self", "old", "new")
+
+    def add_if_changed(self: StreamShard, old: Item | None, new: Item | None) -> None:
+        if old is None or new is None or _content(old.attrs) != _content(new.attrs):
+            add(self, old, new)
+
+    _replace(StreamShard, "add", add_if_changed)
+
+
+def _content(value: Any) -> Any:
+    """A comparable form of attributes. Moto's own equality takes nested values of different types for equal."""
+    if isinstance(value, dict):
+        return {key: _content(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_content(item) for item in value]
+    if isinstance(value, DynamoType):
+        return value.type, _content(value.value) if value.is_map() or value.is_list() else value.cast_value
+    return value
+
+
+def an_update_that_creates_makes_one_record() -> None:
+    """Moto first streams the bare key as an item, which the table never held and a strict reader takes for poison."""
+    update = _current(
+        DynamoDBBackend,
+        "update_item",
+        *(
+            "self",
+            "table_name",
+            "key",
+            "update_expression",
+            "expression_attribute_names",
+            "expression_attribute_values",
+        ),
+        *("attribute_updates", "expected", "condition_expression", "return_values_on_condition_check_failure"),
+    )
+
+    def update_item(self: DynamoDBBackend, table_name: str, *args: Any, **kwargs: Any) -> Any:
+        shard = self.get_table(table_name).stream_shard
+        before = len(shard.items) if shard else 0
+        item = update(self, table_name, *args, **kwargs)
+        if shard and len(shard.items) == before + 2:
+            bare, whole = shard.items[before:]
+            whole.record["dynamodb"]["SequenceNumber"] = bare.record["dynamodb"]["SequenceNumber"]
+            shard.items[before:] = [whole]
+        return item
+
+    _replace(DynamoDBBackend, "update_item", update_item)
+
+
+def stream_records_look_like_those_of_aws() -> None:
+    """Moto counts milliseconds where AWS has whole seconds: positions would be finer here, and hide errors of order."""
+    create = _current(StreamRecord, "__init__", "self", "table", "stream_type", "event_name", "old", "new", "seq")
+
+    def create_record(self: StreamRecord, table: Table, *args: Any, **kwargs: Any) -> None:
+        create(self, table, *args, **kwargs)
+        self.record.update(eventVersion="1.1", awsRegion=table.region_name)
+        change = self.record["dynamodb"]
+        change["ApproximateCreationDateTime"] = change["ApproximateCreationDateTime"].replace(microsecond=0)
+
+    _replace(StreamRecord, "__init__", create_record)
+
+
+def old_stream_iterators_are_forgotten() -> None:
+    """Moto keeps 2 kB for ever per GetRecords, a gigabyte a day under a polling reader; AWS keeps them 15 minutes."""
+    get = _current(DynamoDBStreamsBackend, "get_records", "self", "iterator_arn", "limit")
+
+    def get_records(self: DynamoDBStreamsBackend, iterator_arn: str, limit: int) -> Any:
+        records = get(self, iterator_arn, limit)
+        while len(self.shard_iterators) > _ITERATORS_KEPT:
+            del self.shard_iterators[next(iter(self.shard_iterators))]
+        return records
+
+    _replace(DynamoDBStreamsBackend, "get_records", get_records)
+
+
+def queues_do_not_recount_for_each_message() -> None:
+    """Moto counts the whole queue several times per message, slowly: 7 received per second when 3,000 wait."""
+
+    def messages(self: Queue) -> list[Message]:
+        now = unix_time_millis()
+        return [message for message in self._messages if message.visible_at < now and message.delayed_until <= now]
+
+    def delayed(self: Queue) -> int:
+        now = unix_time_millis()
+        return sum(message.delayed_until > now for message in self._messages)
+
+    def not_visible(self: Queue) -> int:
+        now = unix_time_millis()
+        return sum(message.visible_at >= now for message in self._messages)
+
+    def is_retained(self: SQSBackend, queue_name: str, message: Any) -> bool:
+        retention_seconds: int = vars(self.get_queue(queue_name))["message_retention_period"]
+        return bool(message.sent_timestamp / 1000 + retention_seconds > unix_time())
+
+    for name, count in {
+        "messages": messages,
+        "approximate_number_of_messages_delayed": delayed,
+        "approximate_number_of_messages_not_visible": not_visible,
+    }.items():
+        _current(Queue, name, "self")
+        _replace(Queue, name, property(count))
+    _current(SQSBackend, "is_message_valid_based_on_retention_period", "self", "queue_name", "message")
+    _replace(SQSBackend, "is_message_valid_based_on_retention_period", is_retained)
+
+
+def one_deletion_from_a_queue_at_a_time() -> None:
+    """Moto deletes by copying the queue: what is deleted meanwhile comes back, and what is sent can be lost."""
+    delete = _current(Queue, "delete_message", "self", "receipt_handle")
+
+    def delete_message(self: Queue, receipt_handle: str) -> None:
+        with self._messages_lock:  # the one that sending takes
+            delete(self, receipt_handle)
+
+    _replace(Queue, "delete_message", delete_message)
+
+
+BRIDGES = (
+    one_dynamodb_request_at_a_time,
+    scan_sorts_in_c,
+    a_write_that_changes_nothing_makes_no_record,
+    an_update_that_creates_makes_one_record,
+    stream_records_look_like_those_of_aws,
+    old_stream_iterators_are_forgotten,
+    queues_do_not_recount_for_each_message,
+    one_deletion_from_a_queue_at_a_time,
+)
+
+
+def _current(owner: type, name: str, *parameters: str) -> Callable[..., Any]:
+    """The function of moto that a bridge replaces.
+
+    :raises SystemExit: if this moto has no such function, or one with other parameters: the bridge may no longer fit.
+    """
+    found = getattr(owner, name, None)
+    function = found.fget if isinstance(found, property) else found
+    if not callable(function) or tuple(inspect.signature(function).parameters) != parameters:
+        raise SystemExit(
+            f"moto {version('moto')} has no {owner.__name__}.{name}({', '.join(parameters)}), which a bridge in "
+            f"local/aws.py, written for moto {WRITTEN_FOR}, replaces: adapt the bridge, or remove it if its test "
+            "passes with --plain"
+        )
+    return function
+
+
+def _replace(owner: type, name: str, value: object) -> None:
+    setattr(owner, name, value)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; the first line printed names the address."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.aws", description="DynamoDB, SQS, S3 and Secrets Manager on this machine."
+    )
+    parser.add_argument("--port", type=int, required=True, help="0 for a free one")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="another address only inside a container: there is no authentication"
+    )
+    parser.add_argument("--plain", action="store_true", help="moto without the bridges, to see what they change")
+    options = parser.parse_args(arguments)
+
+    if not options.plain:
+        for bridge in BRIDGES:
+            bridge()
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # errors only, not every request
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    server = make_server(
+        options.host,
+        options.port,
+        DomainDispatcherApplication(create_backend_app),
+        threaded=True,
+        request_handler=MotoRequestHandler,
+    )
+    print(f"moto {version('moto')} on http://{options.host}:{server.port}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""The commands of `./dev`."""
+
+import argparse
+import errno
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from local import airflow, runs, workbench
+from local.errors import LocalError
+from local.paths import Home
+from local.report import result_rows, table
+from local.stack import PARTS, Stack
+from local.state import exclusively
+
+FIRST_RUN = "locations_reindex"
+_INTERRUPTED = 130
+_SCARCE_BYTES = 256 * 1024**2
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Every expected failure is one message on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+        return code
+    except LocalError as error:
+        _complain(f"{error}{_full_disk()}")
+    except psycopg.Error as error:
+        _complain(f"PostgreSQL: {str(error).splitlines()[0]}{_full_disk()}; see `./dev logs postgres`")
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        _complain(f"{error}{_full_disk()}")
+    except KeyboardInterrupt:
+        _complain("interrupted; `./dev down` stops what was started, `./dev up` goes on from here")
+        sys.stdout.flush()
+        os._exit(_INTERRUPTED)  # threads may still wait for servers that are on their way
+    return 1
+
+
+def _full_disk() -> str:
+    """What to add to any complaint when the disk is the likely cause of it."""
+    folder = Home.from_environment().folder
+    free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
+    return (
+        ""
+        if free > _SCARCE_BYTES
+        else f" - the disk of {folder} is full ({free / 1024**2:.0f} MiB left): make room and run it again"
+    )
+
+
+def _complain(text: str) -> None:
+    print(f"dev: {text}", file=sys.stderr, flush=True)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./dev", description="Everything that runs on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        return sub
+
+    up = command("up", _up, f"start the stack, run {FIRST_RUN} and unpause the scheduled DAGs")
+    up.add_argument("--no-run", action="store_true", help="start only: run nothing, unpause nothing")
+    down = command("down", _down, "stop everything that `up` started")
+    down.add_argument(
+        "--wipe", action="store_true", help="also delete all data, logs and secrets; installed packages stay"
+    )
+    command("status", _status, "what runs, and where")
+    command("env", _env, "print `export` lines for a shell")
+    trigger = command("trigger", _trigger, "run a DAG and wait for its end; the exit code is the outcome")
+    trigger.add_argument("dag_id", metavar="DAG_ID")
+    trigger.add_argument("--conf", type=_json_object, default={}, metavar="JSON", help="parameters of the run")
+    logs = command("logs", _logs, "the end of a part's log")
+    logs.add_argument("name", metavar="NAME", nargs="?", help=f"one of {', '.join(_log_names())}")
+    logs.add_argument("-f", "--follow", action="store_true")
+    bench = command(
+        "bench", lambda options: workbench.bench(options.name, options.rest), "run a benchmark on servers of its own"
+    )
+    bench.add_argument("name", metavar="NAME", nargs="?")
+    bench.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="arguments of the benchmark")
+    test = command("test", lambda options: workbench.test(options.rest), "run the tests on servers of their own")
+    test.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="arguments of pytest")
+    return parser
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("not a JSON object")
+    return value
+
+
+def _up(options: argparse.Namespace) -> int:
+    home = Home.from_environment()
+    with exclusively(home.folder / ".up.lock", "up"):
+        began = datetime.now(UTC)
+        stack = Stack(home, _say)
+        fresh = stack.up()
+        api = stack.api()
+        if options.no_run:
+            _say(table(_addresses(stack)))
+            return 0
+        dag = runs.await_dag(api, FIRST_RUN, parsed_since=began if fresh else datetime.min.replace(tzinfo=UTC))
+        if fresh and (cut_off := runs.fail_unfinished(api, FIRST_RUN)):
+            _say(f"{cut_off} unfinished run(s) from before the last stop are marked failed")
+        outcome = runs.follow(api, FIRST_RUN, runs.start_once(api, dag), _say)
+        if not outcome.succeeded:
+            _complain("\n".join(runs.explain_failure(api, outcome)))
+            return 1
+        unpaused = runs.unpause_scheduled(api)
+        rows = [
+            *result_rows(outcome),
+            ("alias", FIRST_RUN.removesuffix("_reindex")),
+            ("page", outcome.link),
+            *_addresses(stack),
+        ]
+        _say("\n" + table([*rows, *([("unpaused", ", ".join(unpaused))] if unpaused else [])]))
+        return 0
+
+
+def _addresses(stack: Stack) -> list[tuple[str, str]]:
+    login = f"{airflow.ADMIN} / {airflow.admin_password(stack.home)}"
+    names = {
+        "api-server": "Airflow",
+        "opensearch": "OpenSearch",
+        "postgres": "PostgreSQL",
+        "aws": "AWS emulator",
+        "slack": "Slack sink",
+    }
+    rows = [(label, stack.address(part)) for part, label in names.items()]
+    return [rows[0], ("login", login), *rows[1:]]
+
+
+def _down(options: argparse.Namespace) -> int:
+    home = Home.from_environment()
+    with exclusively(home.folder / ".up.lock", "down"):
+        count = Stack(home, _say).down(wipe=options.wipe)
+    _say(
+        f"{count} of {len(PARTS)} parts were running; all are stopped"
+        + (", all data is deleted" if options.wipe else "")
+    )
+    return 0
+
+
+def _status(_: argparse.Namespace) -> int:
+    stack = Stack(Home.from_environment(), _say)
+    alive = stack.running()
+    _say(
+        table(
+            (name, f"running  {stack.address(name):<28} process {alive[name].pid}" if name in alive else "stopped")
+            for name in PARTS
+        )
+    )
+    return 0 if len(alive) == len(PARTS) else 1
+
+
+def _env(_: argparse.Namespace) -> int:
+    for name, value in Stack(Home.from_environment(), _say).variables().items():
+        _say(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _trigger(options: argparse.Namespace) -> int:
+    stack = Stack(Home.from_environment(), _say)
+    stack.variables()  # says so when the stack is down
+    api = stack.api()
+    dag = runs.await_dag(api, options.dag_id, parsed_since=datetime.min.replace(tzinfo=UTC), patience=10.0)
+    run_id = api.trigger(options.dag_id, options.conf)
+    if dag["is_paused"]:
+        api.unpause(options.dag_id)
+        _say(f"{options.dag_id} was paused; it is not any more")
+    outcome = runs.follow(api, options.dag_id, run_id, _say)
+    if not outcome.succeeded:
+        _complain("\n".join(runs.explain_failure(api, outcome)))
+        return 1
+    _say("\n" + table([*result_rows(outcome), ("page", outcome.link)]))
+    return 0
+
+
+def _log_names() -> list[str]:
+    return [*PARTS, "airflow-migrate", "install"]
+
+
+def _logs(options: argparse.Namespace) -> int:
+    home = Home.from_environment()
+    if options.name not in _log_names():
+        raise LocalError(
+            f"there is no log {options.name!r}; there are: {', '.join(_log_names())}"
+            if options.name
+            else f"one of: {', '.join(_log_names())}"
+        )
+    path = (
+        home.part(options.name) / f"{options.name}.log"
+        if options.name in ("postgres", "opensearch")
+        else home.log(options.name)
+    )
+    if not path.exists():
+        raise LocalError(f"{options.name} has not logged anything yet")
+    print(f"==> {path}", file=sys.stderr)
+    return subprocess.call(["tail", "-n", "100", *(["-F"] if options.follow else []), str(path)])

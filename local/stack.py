@@ -1,0 +1,287 @@
+"""The whole stack: started in parallel, repaired where it is half dead, stopped completely.
+
+Order exists only where it must: PostgreSQL before Airflow's metadata and the sample data, the metadata before
+Airflow's programs, and nothing waits for OpenSearch or the emulators but the run itself. Ports are chosen before
+anything starts, so that Airflow can be told about servers that are still on their way.
+"""
+
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import psycopg
+
+from local import airflow, jars, opensearch, ports, postgres, processes, sample_data, servers
+from local.airflow_api import AirflowApi
+from local.errors import LocalError
+from local.files import tail
+from local.paths import ROOT, Home
+from local.state import Part, State
+
+SMALL = ("aws", "slack")
+PARTS = ("postgres", "opensearch", *SMALL, *airflow.PROGRAMS)
+_PORTS: Mapping[str, range] = {
+    "postgres": ports.RANGE,
+    "opensearch": opensearch.PORTS,
+    "aws": ports.RANGE,
+    "slack": ports.RANGE,
+    "airflow": ports.RANGE,
+}
+_NEEDED_BYTES = 2 * 1024**3
+_HEALTHY_SECONDS = 120.0
+Say = Callable[[str], None]
+
+
+@dataclass
+class Stack:
+    """One stack in its home. Not for two threads."""
+
+    home: Home
+    say: Say
+    state: State = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _began: float = field(default_factory=time.monotonic, init=False)
+
+    def __post_init__(self) -> None:
+        self.state = State.load(self.home.state)
+
+    def running(self) -> dict[str, processes.Process]:
+        """The parts whose process lives."""
+        found = {name: part.process for name in PARTS if (part := self.state.running(name)) is not None}
+        for name in ("postgres", "opensearch"):
+            record = servers.running(self.home.part(name))
+            if record is not None:
+                found[name] = record.process
+        return found
+
+    def address(self, part: str) -> str:
+        """Where a part listens; empty for one that does not."""
+        name = "airflow" if part == "api-server" else part
+        port = self.state.ports.get(name)
+        if port is None:
+            return ""
+        return f"{ports.LOOPBACK}:{port}" if name == "postgres" else airflow.url(port)
+
+    def api(self) -> AirflowApi:
+        """A client of this stack's Airflow."""
+        return AirflowApi(airflow.url(self.state.ports["airflow"]), airflow.ADMIN, airflow.admin_password(self.home))
+
+    def variables(self) -> dict[str, str]:
+        """What a shell or a script needs to work with the running stack."""
+        if not {"postgres", "opensearch", "api-server"} <= self.running().keys():
+            raise LocalError("the stack is not running: `./dev up` starts it")
+        port = self.state.ports
+        return {
+            "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
+            "SEARCHSYNC_POSTGRES_DSN": self._server("postgres").dsn(postgres.READER, "app"),
+            **airflow.aws_environment(airflow.url(port["aws"])),
+            "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
+            "SEARCHSYNC_AIRFLOW_USER": airflow.ADMIN,
+            "SEARCHSYNC_AIRFLOW_PASSWORD": airflow.admin_password(self.home),
+            "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
+        }
+
+    def up(self) -> bool:
+        """Start what does not run. Returns whether Airflow was started now (and its DAGs are paused)."""
+        self._check_disk()
+        for name in ("postgres", "opensearch"):
+            if (record := servers.running(self.home.part(name))) is not None:
+                self._remember(name, record.process)
+        for name in self.state.claim_ports(_PORTS, {"airflow": "api-server"}):
+            self.say(f"the last port of {name} is taken by another program; it moves to {self.state.ports[name]}")
+        self.state.save()
+        threads = ThreadPoolExecutor(6)
+        main = threads.submit(self._start_databases_and_airflow, threads)
+        others = [
+            threads.submit(self._start_opensearch),
+            threads.submit(self._start_small, "aws", ["local.aws"]),
+            threads.submit(self._start_small, "slack", ["local.slack_sink", "--file", str(self.home.slack_messages)]),
+        ]
+        try:
+            for other in others:
+                other.result()
+            return main.result()
+        finally:
+            interrupted = isinstance(
+                sys.exception(), KeyboardInterrupt
+            )  # a person does not wait for what they have just stopped
+            threads.shutdown(wait=not interrupted, cancel_futures=True)
+
+    def _start_opensearch(self) -> None:
+        folder = self.home.part("opensearch")
+        if servers.running(folder) is None:
+            jars.classpath()
+            self._note("OpenSearch's archives are here")
+        server = opensearch.start(folder, port=None if servers.running(folder) else self.state.ports["opensearch"])
+        self._remember("opensearch", server.process)
+        self._note(f"OpenSearch answers at {server.url}")
+
+    def _start_databases_and_airflow(self, threads: ThreadPoolExecutor) -> bool:
+        folder = self.home.part("postgres")
+        server = postgres.start(folder, port=None if servers.running(folder) else self.state.ports["postgres"])
+        self._remember("postgres", server.process)
+        app = postgres.create_app(server)
+        metadata = postgres.create_database(server, "airflow", owner="airflow")
+        self._note(f"PostgreSQL answers at {ports.LOOPBACK}:{server.port}")
+        loading: Future[int] = threads.submit(sample_data.load, app.owner_dsn)
+        fresh = self._start_airflow(server, metadata)
+        if rows := loading.result():
+            self._note(f"{rows:,} places are in the table locations")
+        return fresh
+
+    def _start_airflow(self, server: postgres.Server, metadata_dsn: str) -> bool:
+        port = self.state.ports
+        password = postgres.password(server.folder, postgres.READER)
+        own = {
+            **airflow.settings(self.home, port=port["airflow"], metadata_dsn=metadata_dsn),
+            **airflow.connections(
+                opensearch_port=port["opensearch"],
+                postgres_port=server.port,
+                postgres_password=password,
+                slack_port=port["slack"],
+                aws_port=port["aws"],
+            ),
+            **airflow.aws_environment(airflow.url(port["aws"])),
+            "SEARCHSYNC_REPORTS": str(self.home.reports),
+            "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
+            "SEARCHSYNC_POSTGRES_DSN": server.dsn(postgres.READER, "app"),
+            "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
+            "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
+        }
+        env = airflow.environment(own)
+        stamp = airflow.fingerprint(own | {"SEARCHSYNC_TIMEZONE": env.get("SEARCHSYNC_TIMEZONE", "")})
+        alive = [
+            name
+            for name in airflow.PROGRAMS
+            if (part := self.state.running(name)) is not None and part.fingerprint == stamp
+        ]
+        if len(alive) == len(airflow.PROGRAMS):
+            self._await_airflow()
+            return False
+        self._stop_airflow()
+        self.home.part("airflow").mkdir(parents=True, exist_ok=True)
+        airflow.admin_password(self.home)
+        with psycopg.connect(metadata_dsn, autocommit=True) as metadata:
+            airflow.migrate(
+                self.home, env, exists=metadata.execute("SELECT to_regclass('dag_run')").fetchone() != (None,)
+            )
+            # Before the scheduler starts: a DAG left unpaused by the last stop would fire for a time that has passed
+            # since.
+            metadata.execute("UPDATE dag SET is_paused = true")
+        self._note("Airflow's metadata database is ready")
+        for name in airflow.PROGRAMS:
+            process = processes.spawn(
+                airflow.command(name),
+                folder=self.home.part("airflow"),
+                log=self.home.log(name),
+                env=env,
+                cwd=self.home.part("airflow"),
+            )
+            self._remember(name, process, stamp)
+        self._await_airflow()
+        self.api().ensure_pool(airflow.POOL, airflow.POOL_SLOTS)
+        self._note(f"Airflow answers at {airflow.url(port['airflow'])}")
+        return True
+
+    def _start_small(self, name: str, module: list[str]) -> None:
+        port = self.state.ports[name]
+        if self.state.running(name) is None:
+            self._sweep(name)
+            ports.require_free(port, purpose=name)
+            command = [sys.executable, "-m", *module, "--port", str(port)]
+            process = processes.spawn(command, folder=self.home.part(name), log=self.home.log(name), cwd=ROOT)
+            self._remember(name, process)
+        self._await(name, lambda: ports.answers(port), patience=60.0)
+
+    def _await_airflow(self) -> None:
+        api = self.api()
+        wanted = ("scheduler", "dag_processor", "triggerer", "metadatabase")
+        since = datetime.now(UTC)
+
+        def healthy() -> bool:
+            try:
+                return not airflow.unhealthy(api.health(), wanted)
+            except (OSError, ValueError):
+                return False
+
+        for name in airflow.PROGRAMS:
+            self._await(name, healthy, patience=_HEALTHY_SECONDS - (datetime.now(UTC) - since).total_seconds())
+
+    def _await(self, name: str, ready: Callable[[], bool], *, patience: float) -> None:
+        deadline = time.monotonic() + patience
+        while not ready():
+            if self.state.running(name) is None:
+                log = self.home.log(name)
+                raise LocalError(f"{name} ended while starting; the end of {log}:\n{tail(log)}")
+            if time.monotonic() > deadline:
+                remedy = f"see `./dev logs {name}`, then `./dev down` and `./dev up`"
+                raise LocalError(f"{name} is not healthy after {patience:.0f} s: {remedy}")
+            time.sleep(0.2)
+
+    def _check_disk(self) -> None:
+        self.home.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.home.folder).free
+        if free < _NEEDED_BYTES:
+            gib = 1024**3
+            needed = f"the data needs {_NEEDED_BYTES / gib:.0f}: make room"
+            raise LocalError(f"only {free / gib:.1f} GiB are free for {self.home.folder}, {needed}")
+
+    def down(self, *, wipe: bool = False) -> int:
+        """Stop everything, recorded or not.
+
+        Returns how many parts ran. Works on any wreck that a killed `up` leaves.
+        """
+        count = len(self.running())
+        self._stop_airflow()
+        for name in SMALL:
+            if (part := self.state.running(name)) is not None:
+                processes.stop(part.process, patience=5.0)
+            self._sweep(name)
+        for name, first in (("opensearch", signal.SIGTERM), ("postgres", signal.SIGINT)):
+            record = servers.running(self.home.part(name))
+            if record is not None:
+                processes.stop(record.process, first=first, patience=30.0)
+            self._sweep(name)
+        self.state.parts.clear()
+        if self.home.state.exists():
+            self.state.save()
+        if wipe:
+            for name in ("postgres", "opensearch", *SMALL, "airflow", "reports", "logs", "bench"):
+                shutil.rmtree(self.home.part(name), ignore_errors=True)
+            for path in (self.home.state, self.home.secrets):
+                path.unlink(missing_ok=True)
+        return count
+
+    def _stop_airflow(self) -> None:
+        alive = [part for name in airflow.PROGRAMS if (part := self.state.running(name)) is not None]
+        with ThreadPoolExecutor(len(airflow.PROGRAMS)) as threads:
+            list(threads.map(lambda part: processes.stop(part.process, patience=12.0), alive))
+        self._sweep("airflow")
+        for name in airflow.PROGRAMS:
+            self.state.parts.pop(name, None)
+
+    def _sweep(self, name: str) -> None:
+        processes.stop_leftovers(self.home.part(name))
+
+    def _server(self, name: str) -> postgres.Server:
+        folder = self.home.part(name)
+        record = servers.running(folder)
+        if record is None:
+            raise LocalError(f"{name} is not running: `./dev up` starts it")
+        return postgres.Server(folder, record.port, record.process)
+
+    def _remember(self, name: str, process: processes.Process, fingerprint: str = "") -> None:
+        with self._lock:
+            self.state.parts[name] = Part(process, fingerprint)
+            if name in ("postgres", "opensearch") and (record := servers.read(self.home.part(name))) is not None:
+                self.state.ports[name] = record.port
+            self.state.save()
+
+    def _note(self, text: str) -> None:
+        self.say(f"{time.monotonic() - self._began:6.1f} s  {text}")

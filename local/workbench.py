@@ -1,0 +1,105 @@
+"""`./dev test` and `./dev bench`: servers of their own, independent of a running stack, stopped whatever happens."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from local import opensearch, postgres, processes, servers
+from local.errors import LocalError
+from local.paths import LOCAL, ROOT
+from local.state import exclusively
+
+_ABANDONED_SECONDS = 3600.0
+
+
+def test(arguments: Sequence[str]) -> int:
+    """Run pytest, with a folder for its servers in SEARCHSYNC_TEST_DIR. Returns pytest's exit code."""
+    sweep()
+    folder = LOCAL / f"test-{os.getpid()}"
+    folder.mkdir(parents=True)
+    servers.claim(folder)
+    try:
+        return _run([sys.executable, "-m", "pytest", *arguments], {"SEARCHSYNC_TEST_DIR": str(folder)})
+    finally:
+        _remove(folder)
+
+
+def bench(name: str | None, arguments: Sequence[str]) -> int:
+    """Run a benchmark with PostgreSQL and OpenSearch started for it.
+
+    Returns its exit code. Data is kept for the next run.
+    """
+    known = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if not path.stem.startswith("_"))
+    if name not in known:
+        raise LocalError(
+            f"there is no benchmark {name!r}; there are: {', '.join(known) or 'none'}"
+            if name
+            else f"one of: {', '.join(known) or 'none'}"
+        )
+    folder = LOCAL / "bench"
+    with exclusively(LOCAL / ".bench.lock", f"bench {name}"):
+        try:
+            database = postgres.start(folder / "postgres")
+            app = postgres.create_app(database)
+            search = opensearch.start(folder / "opensearch")
+            variables = {
+                "SEARCHSYNC_BENCH_DIR": str(folder),
+                "SEARCHSYNC_OPENSEARCH_URL": search.url,
+                "SEARCHSYNC_POSTGRES_DSN": app.reader_dsn,
+                "SEARCHSYNC_POSTGRES_OWNER_DSN": app.owner_dsn,
+            }
+            return _run([sys.executable, "-m", f"benchmarks.{name}", *arguments], variables)
+        finally:
+            _stop_servers(folder)
+
+
+def sweep() -> None:
+    """Stop the servers and remove the folders of test runs that were killed.
+
+    Those of a test run that still lives are left alone.
+    """
+    for folder in [*LOCAL.glob("test-*"), *Path(tempfile.gettempdir()).glob("searchsync-test-*")]:
+        try:
+            owners = servers.owners(folder)
+            abandoned = bool(owners) or time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS
+        except OSError:  # another user's, or gone by now
+            continue
+        if abandoned and not any(processes.is_alive(owner) for owner in owners):
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    _stop_servers(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop_servers(folder: Path) -> None:
+    for record in servers.below(folder):
+        if processes.is_alive(record.process):
+            processes.stop(record.process, first=signal.SIGINT, patience=20.0)
+    processes.stop_leftovers(folder)
+
+
+def _run(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Run a command in the foreground and pass SIGTERM on, so that whoever stops us also gets the clean-up."""
+    child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables})
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        child.send_signal(number)
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:  # the terminal has sent it to the child, too: let it end in its own way
+                continue
+    finally:
+        signal.signal(signal.SIGTERM, before)

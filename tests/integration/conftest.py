@@ -1,0 +1,65 @@
+"""What the integration tests share beyond the servers: faulty ways to them, and a copy of ``include/`` to change."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import opensearchpy
+import pytest
+from hypothesis import HealthCheck, settings
+
+from local import opensearch as local_opensearch
+from local import postgres as local_postgres
+from searchsync.entities import Entity, include_dir
+from searchsync.opensearch import connect
+from tests.faults import OpenSearchProxy, PostgresProxy
+from tests.steps import Connect, connector
+
+# The same examples on every machine; a fixture per test is meant here: examples share the servers.
+settings.register_profile(
+    "servers", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("servers")
+
+
+@pytest.fixture
+def proxy(opensearch_server: local_opensearch.Server) -> Iterator[OpenSearchProxy]:
+    """A way to OpenSearch that can be made faulty."""
+    proxy = OpenSearchProxy(opensearch_server.url)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def faulty(client: opensearchpy.OpenSearch, proxy: OpenSearchProxy) -> opensearchpy.OpenSearch:
+    """A client that goes through ``proxy``; the cluster is empty."""
+    return connect(proxy.url)
+
+
+@pytest.fixture
+def postgres_proxy(postgres_server: local_postgres.Server) -> Iterator[PostgresProxy]:
+    """A way to PostgreSQL that can be cut."""
+    proxy = PostgresProxy("127.0.0.1", postgres_server.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def connect_source(app: local_postgres.AppDatabase, locations: Entity) -> Connect:
+    """How a reindex gets its source."""
+    return connector(locations, app.reader_dsn)
+
+
+@pytest.fixture
+def include(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of ``include/`` that a test may change. Make a fresh ``Entity`` afterwards: they remember their files."""
+    folder = tmp_path / "include"
+    shutil.copytree(include_dir(), folder)
+    monkeypatch.setenv("SEARCHSYNC_INCLUDE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    """Where runs put their lists of rejected documents."""
+    return tmp_path / "reports"

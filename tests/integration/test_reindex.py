@@ -1,0 +1,908 @@
+"""A reindex end to end: what is served is the table, whatever goes wrong on the way; else blue goes on serving."""
+
+import json
+import random
+import shutil
+import ssl
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import psycopg
+import pytest
+
+from local import opensearch as local_opensearch
+from local import postgres as local_postgres
+from local import sample_data
+from searchsync import comparison, indexes, opensearch, reindex, writer
+from searchsync.entities import Entity
+from searchsync.errors import (
+    AliasConflict,
+    AlreadyRunning,
+    BadConnection,
+    BadMapping,
+    BadParams,
+    BadSource,
+    GateFailed,
+    GreenDiscarded,
+    IndexUnavailable,
+    SearchSyncError,
+    SourceChanged,
+    SourceUnavailable,
+    StaleSwap,
+    WriteSetFull,
+)
+from searchsync.opensearch import Backoff, connect, request
+from searchsync.sources.postgres import Partition, PostgresSource
+from tests.faults import OpenSearchProxy, PostgresProxy
+from tests.steps import (
+    Connect,
+    connector,
+    documents,
+    fresh,
+    insert,
+    living,
+    make_index,
+    names,
+    never,
+    position,
+    serve,
+    tombstones,
+    with_dsn,
+)
+
+SEED = 20_260_103
+SMALL = 300
+
+
+@pytest.fixture
+def small(owner: psycopg.Connection[Any]) -> int:
+    """A few hundred rows."""
+    sample_data.generate(owner, SMALL)
+    return SMALL
+
+
+@pytest.fixture
+def run(client: opensearchpy.OpenSearch, connect_source: Connect, reports: Path) -> Callable[..., dict[str, Any]]:
+    """``reindex.run`` with builds that count up."""
+    count = 0
+
+    def call(**options: Any) -> dict[str, Any]:
+        nonlocal count
+        count += 1
+        arguments: dict[str, Any] = {"build": f"run {count}", "reports": reports, "partitions": 2, **options}
+        given = (arguments.pop("client", client), arguments.pop("connect_source", connect_source))
+        return reindex.run(*given, **arguments)
+
+    return call
+
+
+def rejected(reports: Path, build: str, step: str = "gate") -> list[dict[str, Any]]:
+    path = reports / build / f"rejected-{step}.ndjson"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def assert_serves(client: opensearchpy.OpenSearch, entity: Entity, owner: psycopg.Connection[Any], dsn: str) -> None:
+    """The live index is the table, field by field, and it is alone."""
+    live = indexes.live(client, entity)
+    assert live is not None
+    indexes.verify_served(client, entity, live)
+    source = PostgresSource(entity, dsn)
+    wanted = {
+        json.loads(line.id): {k: v for k, v in json.loads(line.source).items() if k != "sync"}
+        for page in source.pages(Partition(), page_bytes=10**6)
+        for line in page.lines()
+    }
+    source.close()
+    assert living(client, live) == wanted
+
+
+def assert_untouched(client: opensearchpy.OpenSearch, entity: Entity, blue: str, count: int) -> None:
+    """Blue serves as before, alone, and nothing is left of the run."""
+    indexes.verify_served(client, entity, blue)
+    assert names(client, entity) == [blue]
+    assert indexes.write_set(client, entity) == {blue}
+    assert request(client, "GET", f"/{entity.name}/_count")["count"] == count
+
+
+# -- runs that succeed
+
+
+def test_first_and_second_run_serve_the_table(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+    rows: int,
+) -> None:
+    report = run(partitions=3)
+    assert (report["documents"], report["previous"], report["ledger"]["written"]) == (rows, None, rows)
+    assert_serves(client, locations, owner, app.reader_dsn)
+    first = report["index"]
+    owner.execute("DELETE FROM locations WHERE location_id % 10 = 0")
+    owner.execute("UPDATE locations SET name = 'changed' WHERE location_id % 10 = 1")
+    report = run(partitions=3)
+    assert (report["documents"], report["previous"]) == (rows * 9 // 10, first)
+    assert_serves(client, locations, owner, app.reader_dsn)
+    meta = {index.name: index for index in indexes.of_entity(client, locations)}
+    assert meta[first].left_read_at is not None
+    assert meta[report["index"]].left_read_at is None
+    assert indexes.write_set(client, locations) == {first, report["index"]}, "blue is fed, to roll back to"
+
+
+def test_deleted_documents_stay_deleted_in_the_next_index(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    source: PostgresSource,
+    locations: Entity,
+    small: int,
+) -> None:
+    run()
+    with_row = source.read(["7"])  # a late writer holds the row as it was
+    owner.execute("DELETE FROM locations WHERE location_id IN (7, 8)")
+    writer.apply(client, locations, source.read(["7", "8", "never there"]), on_rejected=never)
+    insert(owner, 8, "came back")
+    report = run()
+    assert (report["documents"], report["tombstones"]) == (small - 1, 3)
+    late = writer.apply(client, locations, with_row, on_rejected=never)
+    assert late[report["index"]].stale == 1
+    found = documents(client, report["index"])
+    assert found["7"]["sync"]["deleted"]
+    assert found["never there"]["sync"]["deleted"]
+    assert found["8"]["name"] == "came back"
+
+
+def test_writes_during_a_reindex_are_neither_lost_nor_undone(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+    rows: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two live writers change, insert and delete while two reindexes run."""
+    run()
+    enough = threading.Event()
+    failures: list[BaseException] = []
+    batches = [0, 0]
+
+    def live_writer(number: int) -> None:
+        chance = random.Random(SEED + number)
+        source = PostgresSource(locations, app.reader_dsn)
+        try:
+            with psycopg.connect(app.owner_dsn, autocommit=True) as connection:
+                while not enough.is_set():
+                    keys = [chance.randrange(1, rows + 200) for _ in range(5)]
+                    for key in keys:
+                        if chance.random() < 0.3:
+                            connection.execute("DELETE FROM locations WHERE location_id = %s", [key])
+                        else:
+                            insert(connection, key, f"changed {chance.random()}")
+                    pages = source.read(sorted({str(key) for key in keys}))
+                    writer.apply(client, locations, pages, on_rejected=never)
+                    batches[number] += 1
+        except BaseException as error:  # handed to the test
+            failures.append(error)
+        finally:
+            source.close()
+
+    threads = [threading.Thread(target=live_writer, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(2):
+            run(bulk_bytes=50_000)
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, f"seed {SEED}: {failures}"
+    assert min(batches) > 3
+    assert_serves(client, locations, owner, app.reader_dsn)
+
+
+def test_a_repeated_load_finds_what_is_there(
+    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, small: int, reports: Path
+) -> None:
+    """A task that is cleared, or retried after a crash."""
+    plan = reindex.check(client, source, build="b", running=lambda _: None)
+    green = reindex.create_green(client, locations, plan)
+    rejections = reindex.Rejections(reports / "r.ndjson")
+    first = reindex.load(client, source, plan, green, Partition(None, ("200",)), rejections=rejections)
+    assert (first.read, first.written) == (199, 199)
+    again = reindex.load(client, source, plan, green, Partition(), rejections=rejections)
+    assert (again.read, again.written, again.stale) == (small, small - 199, 199)
+    assert reindex.create_green(client, locations, plan) == green
+    assert len(documents(client, green)) == small
+    reindex.discard(client, locations, "b")
+    for step in (
+        lambda: reindex.load(client, source, plan, green, Partition(), rejections=rejections),
+        lambda: reindex.copy_tombstones(client, locations, plan, green),
+        lambda: reindex.gate(client, source, plan, green, rejections=rejections),
+    ):
+        with pytest.raises(GreenDiscarded, match="Clear this run from create_green"):
+            step()
+    with pytest.raises(StaleSwap):
+        reindex.swap(client, locations, plan, green)
+    assert request(client, "GET", "/_all") == {}
+
+
+def test_load_into_a_blocked_index_says_so(
+    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, small: int, reports: Path
+) -> None:
+    plan = reindex.check(client, source, build="b", running=lambda _: None)
+    green = reindex.create_green(client, locations, plan)
+    request(client, "PUT", f"/{green}/_block/write")
+    with pytest.raises(GreenDiscarded, match="who blocked it"):
+        reindex.load(client, source, plan, green, Partition(), rejections=reindex.Rejections(reports / "r.ndjson"))
+
+
+# -- rejected documents
+
+
+def test_poison_row_fails_the_gate_and_is_listed(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+    small: int,
+    reports: Path,
+) -> None:
+    blue = run()["index"]
+    insert(owner, 9_001, latitude=95.0)
+    insert(owner, 9_002, region="x" * 40_000)
+    with pytest.raises(
+        GateFailed, match=r'2 documents were rejected, 0 are allowed: see .*rejected-gate.ndjson.*"max_rejected"'
+    ):
+        run()
+    assert_untouched(client, locations, blue, small)
+    for step in ("load", "gate"):
+        assert {line["id"]: line["type"] for line in rejected(reports, "run 2", step)} == {
+            "9001": "mapper_parsing_exception",
+            "9002": "illegal_argument_exception",
+        }
+    with pytest.raises(GateFailed, match="1 are allowed"):
+        run(max_rejected=1)
+    report = run(max_rejected=2)
+    assert (report["documents"], report["gate"]["rejected"], report["ledger"]["rejected"]) == (small, 2, 2)
+    assert (report["gate"]["source"], report["previous"]) == (small + 2, blue)
+
+
+def test_row_without_a_usable_id_fails_the_gate_too(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    include: Path,
+    reports: Path,
+) -> None:
+    sample_data.generate(owner, 20)
+    path = include / "sql" / "locations.sql"
+    path.write_text(path.read_text().replace("l.location_id::text ", "nullif(l.location_id, 3)::text "))
+    source = connector(fresh(), app.reader_dsn)
+    with pytest.raises(GateFailed, match="1 documents were rejected"):
+        run(connect_source=source)
+    assert [line["type"] for line in rejected(reports, "run 1")] == ["invalid_id"]
+    assert run(connect_source=source, max_rejected=1)["documents"] == 19
+
+
+NUMBERS = [
+    ({"rate": "NaN"}, "rate"),
+    ({"latitude": "NaN"}, "coordinates"),
+    ({"longitude": "Infinity"}, "coordinates"),
+    ({"latitude": "-Infinity"}, "coordinates"),
+]
+
+
+@pytest.mark.parametrize(("columns", "field"), NUMBERS, ids=[str(columns) for columns, _ in NUMBERS])
+def test_number_that_is_none_is_rejected_and_named(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    locations: Entity,
+    reports: Path,
+    columns: dict[str, str],
+    field: str,
+) -> None:
+    insert(owner, 1)
+    insert(owner, 2, **columns)
+    with pytest.raises(GateFailed, match="1 documents were rejected"):
+        run()
+    (line,) = rejected(reports, "run 1")
+    assert line["id"] == "2"
+    assert field in line["reason"]
+    assert names(client, locations) == []
+
+
+def test_odd_but_valid_rows_are_served(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+) -> None:
+    insert(owner, -1, '"\\\n\t\x01\x7f\u2028😀', region=None, timezone=None, rate=None, alternate_names=["", "\x02"])
+    insert(owner, 2**63 - 1, "", population=-(2**63), latitude=-90, longitude=180)
+    insert(owner, 0, "x" * 300_000)
+    assert run()["documents"] == 3
+    assert_serves(client, locations, owner, app.reader_dsn)
+
+
+def test_lone_surrogate_never_passes_in_silence(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    include: Path,
+    reports: Path,
+) -> None:
+    """A json column may hold half a character; no text has it. Others of the page are written all the same."""
+    for n in range(5):
+        insert(owner, n, f"name {n}")
+    path = include / "sql" / "locations.sql"
+    broken = """CASE WHEN l.location_id = 3 THEN '"half \\ud800 a character"'::json ELSE to_json(l.name) END AS name,"""
+    path.write_text(path.read_text().replace("    l.name,", f"    {broken}"))
+    source = connector(fresh(), app.reader_dsn)
+    try:
+        report = run(connect_source=source)
+    except GateFailed:
+        assert [line["id"] for line in rejected(reports, "run 1")] == ["3"]
+    else:
+        assert report["documents"] == 5
+        assert "half" in documents(client, report["index"])["3"]["name"]
+
+
+# -- runs that are refused or fail: blue is untouched
+
+
+def test_empty_table_is_not_served_unasked(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    locations: Entity,
+    small: int,
+) -> None:
+    blue = run()["index"]
+    owner.execute("DELETE FROM locations")
+    with pytest.raises(GateFailed, match=r"is the table complete.*allow_shrink"):
+        run()
+    assert_untouched(client, locations, blue, small)
+    assert run(allow_shrink=True)["documents"] == 0
+
+
+def test_first_run_of_an_empty_table_is_not_served_unasked(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    locations: Entity,
+) -> None:
+    with pytest.raises(GateFailed, match="has 0 documents"):
+        run()
+    assert names(client, locations) == []
+
+
+def test_table_that_shrank_by_half_is_not_served_unasked(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    locations: Entity,
+    small: int,
+) -> None:
+    blue = run()["index"]
+    owner.execute("DELETE FROM locations WHERE location_id > %s", [small * 4 // 10])
+    with pytest.raises(GateFailed, match="allow_shrink"):
+        run()
+    assert_untouched(client, locations, blue, small)
+    assert run(allow_shrink=True)["documents"] == small * 4 // 10
+
+
+def break_sql(find: str, replace: str) -> Callable[[Path], None]:
+    def change(include: Path) -> None:
+        path = include / "sql" / "locations.sql"
+        text = path.read_text()
+        assert find in text
+        path.write_text(text.replace(find, replace))
+
+    return change
+
+
+def break_mapping(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def act(include: Path) -> None:
+        path = include / "mappings" / "locations.json"
+        body = json.loads(path.read_text())
+        change(body)
+        path.write_text(json.dumps(body))
+
+    return act
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda include: (include / name).unlink()
+
+
+def write(name: str, text: str) -> Callable[[Path], None]:
+    def change(include: Path) -> None:
+        (include / name).write_text(text)
+
+    return change
+
+
+SMOKE = '[{"name":"odd","sample":{"match_all":{}},"query":%s}]'
+BROKEN: list[tuple[str, Callable[[Path], None], type[SearchSyncError], str]] = [
+    ("no mapping file", remove("mappings/locations.json"), BadMapping, r"cannot read .*locations.json"),
+    ("no SQL file", remove("sql/locations.sql"), BadSource, r"cannot read .*locations.sql"),
+    ("no smoke file", remove("mappings/locations.smoke.json"), BadMapping, r"cannot read .*smoke.json"),
+    ("no policy", remove("policies/thresholds.yaml"), BadParams, r"cannot read the policy .*thresholds.yaml"),
+    ("policy is a list", write("policies/thresholds.yaml", "- 1"), BadParams, "mapping of names to numbers"),
+    ("policy lacks a number", write("policies/thresholds.yaml", "rejected: 0"), BadParams, "thresholds.yaml.*settled"),
+    ("mapping is no JSON", write("mappings/locations.json", "{"), BadMapping, "is not JSON"),
+    ("mapping is a list", write("mappings/locations.json", "[]"), BadMapping, "must be an object"),
+    ("bad mappings", write("mappings/locations.json", '{"settings":{},"mappings":[]}'), BadMapping, "must be objects"),
+    ("mapping not strict", break_mapping(lambda body: body["mappings"].pop("dynamic")), BadMapping, "strict"),
+    ("no sync", break_mapping(lambda body: body["mappings"]["properties"].pop("sync")), BadMapping, "'sync' lacks"),
+    ("refused", break_mapping(lambda body: body["settings"].update(number_of_shards=0)), BadMapping, "refuses"),
+    ("smoke is no list", write("mappings/locations.smoke.json", "{}"), BadMapping, "must be a list"),
+    ("no _id", break_sql("AS _id", "AS id"), BadSource, "column '_id'"),
+    ("no _hash", break_sql("AS _hash", "AS hash"), BadSource, "column '_hash'"),
+    ("no table", break_sql("FROM locations", "FROM no_such_table"), BadSource, "no_such_table"),
+    ("_id twice", break_sql("l.location_id::text ", "(l.location_id / 2)::text "), BadSource, "more than one row"),
+    ("field not mapped", break_sql("l.timezone,", "l.timezone, 1 AS extra,"), GateFailed, "300 documents were"),
+    ("smoke fails", write("mappings/locations.smoke.json", SMOKE % '{"match_none":{}}'), GateFailed, "does not find"),
+    ("smoke refused", write("mappings/locations.smoke.json", SMOKE % '{"no":{}}'), GateFailed, "refuses the smoke"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change", "error", "says"), BROKEN, ids=[row[0] for row in BROKEN])
+def test_broken_file_is_named_and_blue_goes_on_serving(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    app: local_postgres.AppDatabase,
+    include: Path,
+    locations: Entity,
+    source: PostgresSource,
+    small: int,
+    name: str,
+    change: Callable[[Path], None],
+    error: type[SearchSyncError],
+    says: str,
+) -> None:
+    blue = serve(client, locations, identity=source.snapshot().identity)
+    change(include)
+    with pytest.raises(error, match=says):
+        run(connect_source=connector(fresh(), app.reader_dsn))
+    assert_untouched(client, locations, blue, 0)
+
+
+def test_wrong_password_is_refused_before_anything_is_made(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+) -> None:
+    with pytest.raises(BadConnection, match="authentication failed"):
+        run(connect_source=connector(locations, with_dsn(app.reader_dsn, password="wrong")))
+    assert names(client, locations) == []
+
+
+def test_cluster_that_makes_indexes_by_itself_is_refused(
+    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int
+) -> None:
+    setting = "action.auto_create_index"
+    request(client, "PUT", "/_cluster/settings", body={"persistent": {setting: "true"}})
+    try:
+        with pytest.raises(AliasConflict, match=setting):
+            run()
+    finally:
+        request(client, "PUT", "/_cluster/settings", body={"persistent": {setting: None}})
+
+
+def test_concrete_index_under_the_alias_name_is_left_alone(
+    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int, locations: Entity
+) -> None:
+    request(client, "PUT", "/locations")
+    request(client, "PUT", "/locations/_doc/1", body={"name": "somebody's"})
+    with pytest.raises(AliasConflict, match="concrete index"):
+        run()
+    assert list(documents(client, "locations")) == ["1"]
+    assert names(client, locations) == []
+
+
+def test_fifth_member_is_refused_and_leaves_nothing(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    source: PostgresSource,
+    small: int,
+    locations: Entity,
+) -> None:
+    blue: str | None = None
+    for n in range(4):
+        blue = serve(client, locations, f"served {n}", blue, source.snapshot().identity)
+    before = names(client, locations)
+    with pytest.raises(WriteSetFull, match="index_retire"):
+        run()
+    assert names(client, locations) == before
+
+
+def test_foreign_document_is_replaced_or_fails_the_gate(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    locations: Entity,
+    small: int,
+    reports: Path,
+) -> None:
+    plan = reindex.check(client, source, build="b", running=lambda _: None)
+    green = reindex.create_green(client, locations, plan)
+    for key in ("7", "foreign"):
+        request(client, "PUT", f"/{green}/_doc/{key}", body={"name": "around the protocol"})
+    rejections = reindex.Rejections(reports / "r.ndjson")
+    assert reindex.load(client, source, plan, green, Partition(), rejections=rejections).written == small
+    indexes.make_searchable(client, locations, green)
+    with pytest.raises(GateFailed, match=r"1 documents have no sync.bucket"):
+        reindex.gate(client, source, plan, green, rejections=rejections)
+    request(client, "DELETE", f"/{green}/_doc/foreign")
+    assert reindex.gate(client, source, plan, green, rejections=rejections)["documents"] == small
+    assert documents(client, green)["7"]["name"] != "around the protocol"
+
+
+def test_gate_settles_drift_and_refuses_what_is_none(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    owner: psycopg.Connection[Any],
+    locations: Entity,
+    small: int,
+    reports: Path,
+    include: Path,
+) -> None:
+    plan = reindex.check(client, source, build="b", running=lambda _: None)
+    green = reindex.create_green(client, locations, plan)
+    rejections = reindex.Rejections(reports / "r.ndjson")
+    reindex.load(client, source, plan, green, Partition(), rejections=rejections)
+    indexes.make_searchable(client, locations, green)
+    owner.execute("UPDATE locations SET name = 'later' WHERE location_id = 1")
+    owner.execute("DELETE FROM locations WHERE location_id = 2")
+    insert(owner, 3_000, "new")
+    found = reindex.gate(client, source, plan, green, rejections=rejections)
+    assert (found["settled"], found["documents"], found["source"]) == (3, small, small)
+    assert {key: doc.get("name") for key, doc in documents(client, green).items() if key in ("1", "2", "3000")} == {
+        "1": "later", "2": None, "3000": "new",
+    }  # fmt: skip
+    policy = include / "policies" / "thresholds.yaml"
+    policy.write_text(policy.read_text().replace("10000", "5"))
+    owner.execute("UPDATE locations SET name = 'broken load' WHERE location_id < 50")
+    with pytest.raises(GateFailed, match="more than the 5 that may be settled"):
+        reindex.gate(client, source, plan, green, rejections=rejections)
+    owner.execute("DELETE FROM locations WHERE location_id < 50")
+    with pytest.raises(GateFailed, match=r"at least 4. keys differ"):
+        reindex.gate(client, source, plan, green, rejections=rejections)
+
+
+def test_document_changed_around_the_protocol_is_settled_or_named(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    owner: psycopg.Connection[Any],
+    locations: Entity,
+    small: int,
+) -> None:
+    """With a position of the future it cannot be corrected, so the gate must not pass over it."""
+    green = make_index(client, locations)
+    writer.load(client, green, source.pages(Partition(), page_bytes=10**6), on_rejected=never)
+    indexes.refresh(client, green)
+    sync = documents(client, green)["5"]["sync"]
+    request(client, "PUT", f"/{green}/_doc/5", body={"name": "x", "sync": {**sync, "hash_low": 0}})
+    indexes.refresh(client, green)
+    with pytest.raises(GateFailed, match="'5' is not the source's row"):  # nothing happened since: no later position
+        comparison.settle(client, source, locations, green, only=True, max_settled=10, on_rejected=never)
+    owner.execute("SELECT pg_current_xact_id()")
+    settled = comparison.settle(client, source, locations, green, only=True, max_settled=10, on_rejected=never)
+    assert (settled.unequal, settled.rounds) == (1, 2)
+    future = {**sync, "hash_low": 0, "position": position(10**15)}
+    request(client, "PUT", f"/{green}/_doc/5", body={"name": "x", "sync": future})
+    indexes.refresh(client, green)
+    with pytest.raises(GateFailed, match="but the source is at"):
+        comparison.settle(client, source, locations, green, only=True, max_settled=10, on_rejected=never)
+
+
+# -- two runs
+
+
+def test_second_reindex_is_refused_unless_forced(
+    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int, locations: Entity
+) -> None:
+    blue = run()["index"]
+    other = make_index(client, locations, "other run")
+    with pytest.raises(AlreadyRunning, match=f'{other} is being built by other run.*"force"'):
+        run()
+    assert set(names(client, locations)) == {blue, other}
+    assert run(force=True)["previous"] == blue
+    with pytest.raises(StaleSwap):
+        indexes.swap(client, locations, blue=blue, green=other)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_two_forced_reindexes_at_once_end_with_one_index_served(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+    small: int,
+    first: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blue = None if first else run()["index"]
+    meeting = threading.Barrier(2)
+    swap = reindex.swap
+
+    def swap_together(*arguments: Any) -> None:
+        meeting.wait(60)
+        swap(*arguments)
+
+    monkeypatch.setattr(reindex, "swap", swap_together)
+    outcomes: list[Any] = []
+
+    def one(build: str) -> None:
+        try:
+            outcomes.append(run(build=build, force=True))
+        except Exception as error:  # handed to the test
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=one, args=(f"rival {n}",)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {type(outcome) for outcome in outcomes} == {dict, StaleSwap}, outcomes
+    (report,) = (outcome for outcome in outcomes if isinstance(outcome, dict))
+    assert names(client, locations) == sorted({blue or report["index"], report["index"]})
+    assert_serves(client, locations, owner, app.reader_dsn)
+
+
+def test_green_of_a_dead_run_is_swept_and_that_of_a_living_one_is_not(
+    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, small: int
+) -> None:
+    blue = serve(client, locations)
+    dead = make_index(client, locations, "dead")
+    own = make_index(client, locations, "mine")
+    with pytest.raises(AlreadyRunning):
+        reindex.check(client, source, build="mine", running=lambda _: True)
+    with pytest.raises(AlreadyRunning):
+        reindex.check(client, source, build="mine", running=lambda _: None)
+    assert set(names(client, locations)) == {blue, dead, own}
+    with pytest.raises(SourceChanged):  # the made-up blue is of another source
+        reindex.check(client, source, build="mine", running=lambda _: False)
+    assert set(names(client, locations)) == {blue, own}
+
+
+# -- the source is not the one it was
+
+
+def test_other_source_is_refused_and_accepted_as_a_new_epoch_that_writes_green_alone(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    source: PostgresSource,
+    locations: Entity,
+    small: int,
+    proxy: OpenSearchProxy,
+) -> None:
+    blue = serve(client, locations)  # of a made-up source, without documents
+    writer.apply(client, locations, [tombstones(10**12, "1", "not in the table")], on_rejected=never)
+    with pytest.raises(SourceChanged, match=f'{blue} was built from.*"new_epoch": true'):
+        run()
+    assert_untouched(client, locations, blue, 0)
+    plan = reindex.check(client, source, build="b", running=lambda _: None, new_epoch=True)
+    assert (plan.epoch, plan.fresh_epoch, plan.identity) == (2, True, source.snapshot().identity)
+    proxy.before(f"POST /{locations.name}-.*/_refresh", lambda: insert(owner, 1, "changed during the run"))
+    proxy.after("PUT /.*/_settings", lambda: insert(owner, 2, "changed before the gate"))
+    report = run(client=connect(proxy.url), new_epoch=True)
+    assert report["documents"] == small
+    assert_serves(client, locations, owner, app.reader_dsn)
+    assert {doc["sync"]["position"][:4] for doc in living_sync(client, report["index"])} == {"0002"}
+    assert documents(client, blue).keys() == {"1", "not in the table"}, "blue is of the other source: never written"
+    assert run()["previous"] == report["index"]
+    live = indexes.live(client, locations)
+    assert [index.meta["source"]["epoch"] for index in indexes.of_entity(client, locations) if index.name == live] == [
+        2
+    ]
+
+
+def living_sync(client: opensearchpy.OpenSearch, index: str) -> list[dict[str, Any]]:
+    return [doc for doc in documents(client, index).values() if not doc["sync"]["deleted"]]
+
+
+def test_source_that_lost_commits_is_refused(
+    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int, locations: Entity
+) -> None:
+    blue = run()["index"]
+    writer.apply(client, locations, [tombstones(10**12, "written before the crash")], on_rejected=never)
+    with pytest.raises(SourceChanged, match=f"lost commits.*{blue} goes on serving.*new_epoch"):
+        run()
+    assert_untouched(client, locations, blue, small)
+    assert run(new_epoch=True)["previous"] == blue
+
+
+def test_index_of_unknown_source_is_refused(
+    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int, locations: Entity
+) -> None:
+    name = indexes.find_or_create(client, locations, build="old", source={}).name
+    indexes.join(client, locations, name)
+    indexes.swap(client, locations, blue=None, green=name)
+    with pytest.raises(SourceChanged, match="does not say which source"):
+        run()
+    assert run(new_epoch=True)["previous"] == name
+
+
+# -- servers that go away
+
+
+def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succeeds(
+    servers_dir: Path,
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+    rows: int,
+    reports: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = servers_dir / "killed"
+    shutil.rmtree(folder, ignore_errors=True)
+    server = local_opensearch.start(folder, heap="512m")
+    proxy = OpenSearchProxy(server.url)
+    for module in (opensearch, writer):
+        monkeypatch.setattr(module, "Backoff", lambda patience: Backoff(patience, longest=0.5))
+    restarted: list[local_opensearch.Server] = []
+
+    def restart() -> None:
+        server.kill()
+        restarted.append(local_opensearch.start(folder, port=server.port, heap="512m"))
+
+    restarting = threading.Thread(target=restart)
+    try:
+        proxy.after("POST /.*/_bulk", restarting.start, skip=5)
+        report = reindex.run(
+            connect(proxy.url), connector(locations, app.reader_dsn), build="b", reports=reports, bulk_bytes=60_000
+        )
+        restarting.join()
+        assert restarted
+        assert report["documents"] == rows
+        assert report["ledger"]["read"] == rows
+        assert_serves(connect(server.url), locations, owner, app.reader_dsn)
+    finally:
+        proxy.close()
+        for one in (server, *restarted):
+            one.stop()
+
+
+def test_postgres_cut_in_the_middle_of_a_load_fails_and_a_second_run_is_exact(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    postgres_proxy: PostgresProxy,
+    locations: Entity,
+    rows: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    blue = run()["index"]
+    source = connector(locations, with_dsn(app.reader_dsn, port=str(postgres_proxy.port)))
+    postgres_proxy.cut_after = 300_000
+    with pytest.raises(SourceUnavailable):
+        run(connect_source=source)
+    assert postgres_proxy.cuts == 1
+    assert_untouched(client, locations, blue, rows)
+    postgres_proxy.cut_after = None
+    assert run(connect_source=source)["documents"] == rows
+    assert_serves(client, locations, owner, app.reader_dsn)
+
+
+def test_scan_whose_answer_was_lost_is_begun_again_not_continued(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    source: PostgresSource,
+    locations: Entity,
+    small: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(comparison, "SCROLL_DOCUMENTS", 50)
+    green = make_index(client, locations)
+    writer.load(client, green, source.pages(Partition(), page_bytes=10**6), on_rejected=never)
+    indexes.refresh(client, green)
+    assert len(list(comparison.scroll(client, green, {"match_all": {}}, source=["sync"]))) == small
+    proxy.lose_answer("POST /_search/scroll", skip=1)
+    with pytest.raises(IndexUnavailable):
+        list(comparison.scroll(faulty, green, {"match_all": {}}, source=["sync"]))
+    proxy.answer(
+        "POST /.*/_search", 200, {"timed_out": True, "_shards": {"failed": 0}, "hits": {"total": {"value": 0}}}
+    )
+    with pytest.raises(IndexUnavailable, match="part of the index"):
+        comparison.index_sums(faulty, green)
+
+
+def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A self-signed certificate for 127.0.0.1, and a server context that uses it."""
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "self-signed")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    cert, private = folder / "cert.pem", folder / "key.pem"
+    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    unencrypted = serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, unencrypted))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, private)
+    return cert, context
+
+
+def test_certificate_that_is_not_trusted_is_refused_at_once(
+    client: opensearchpy.OpenSearch,
+    opensearch_server: local_opensearch.Server,
+    run: Callable[..., dict[str, Any]],
+    locations: Entity,
+    small: int,
+    tmp_path: Path,
+) -> None:
+    trusted, context = certificate(tmp_path)
+    proxy = OpenSearchProxy(opensearch_server.url, tls=context)
+    try:
+        with pytest.raises(BadConnection, match=r"TLS to OpenSearch failed.*ca_certs"):
+            run(client=connect(proxy.url))
+        assert proxy.requests == []
+        assert run(client=connect(proxy.url, ca_certs=str(trusted)))["documents"] == small
+    finally:
+        proxy.close()
+
+
+@pytest.mark.parametrize("url", ["localhost:9200", "ftp://localhost", "", "http://"])
+def test_address_that_means_nothing_is_refused(url: str) -> None:
+    with pytest.raises(BadParams, match="http"):
+        connect(url)
+
+
+def test_failed_cleaning_up_does_not_hide_why_the_run_failed(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def down(*_: Any) -> None:
+        raise IndexUnavailable("down")
+
+    monkeypatch.setattr(reindex, "discard", down)
+    with pytest.raises(GateFailed, match="has 0 documents"):
+        run()
+
+
+def test_smoke_queries_find_what_was_misspelt(
+    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], owner: psycopg.Connection[Any]
+) -> None:
+    for n, name in enumerate(["Zürich", "Łódź", "Ouagadougou", "Anna", "São Paulo"]):
+        insert(owner, n, name, region="DE.01", rate="10.10")
+    report = run()
+    assert report["gate"]["smoke"] == {"fuzzy name": 2, "region and rate": 3, "geo distance": 3}

@@ -1,0 +1,510 @@
+"""The only code that writes documents: an older write never wins, nothing counts twice, nothing is lost in silence."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import opensearchpy
+import pytest
+
+from searchsync import indexes, writer
+from searchsync.entities import Entity
+from searchsync.envelope import Line, Page, Rejection, page_of
+from searchsync.errors import (
+    BadConnection,
+    EmptyWriteSet,
+    IndexUnavailable,
+    RequestRejected,
+    SearchSyncError,
+)
+from searchsync.opensearch import Backoff, connect, request
+from searchsync.writer import IndexGone, Ledger, compare_and_set, load
+from tests.faults import Answer, Forward, OpenSearchProxy, Request
+from tests.steps import documents, line, make_index, never, page, position, serve, tombstones
+
+BULK = "POST /.*/_bulk"
+OVERLOADED = {"error": {"type": "es_rejected_execution_exception", "reason": "rejected execution"}, "status": 429}
+PATIENCE = 15.0
+
+
+@pytest.fixture
+def green(client: opensearchpy.OpenSearch, locations: Entity) -> str:
+    return make_index(client, locations)
+
+
+@pytest.fixture(autouse=True)
+def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same back-off, a hundredth of the pauses."""
+    backoff = Backoff
+    monkeypatch.setattr(writer, "Backoff", lambda patience: backoff(patience, first=0.005, longest=0.05))
+
+
+# -- rule 1: compare-and-set
+
+
+def test_older_write_never_overwrites_newer(client: opensearchpy.OpenSearch, green: str) -> None:
+    assert compare_and_set(client, green, page(5, "1", name="new"), on_rejected=never).written == 1
+    ledger = compare_and_set(client, green, page(4, "1", name="old"), on_rejected=never)
+    assert (ledger.written, ledger.stale) == (0, 1)
+    assert documents(client, green)["1"]["name"] == "new"
+    assert compare_and_set(client, green, page(6, "1", name="newest"), on_rejected=never).written == 1
+    assert documents(client, green)["1"]["name"] == "newest"
+
+
+def test_equal_position_changes_nothing(client: opensearchpy.OpenSearch, green: str) -> None:
+    compare_and_set(client, green, page(5, "1", name="first"), on_rejected=never)
+    assert compare_and_set(client, green, page(5, "1", name="second"), on_rejected=never).stale == 1
+    assert documents(client, green)["1"]["name"] == "first"
+
+
+def test_late_older_write_does_not_resurrect_a_deleted_document(client: opensearchpy.OpenSearch, green: str) -> None:
+    compare_and_set(client, green, page(1, "1", "2", name="here"), on_rejected=never)
+    deleted = compare_and_set(client, green, tombstones(3, "1", "never there"), on_rejected=never)
+    assert (deleted.read, deleted.tombstoned, deleted.written) == (2, 2, 0)
+    late = compare_and_set(client, green, page(2, "1", "never there", name="late"), on_rejected=never)
+    assert (late.written, late.stale) == (0, 2)
+    found = documents(client, green)
+    assert found["1"].keys() == found["never there"].keys() == {"sync"}
+    assert compare_and_set(client, green, page(4, "1", name="again"), on_rejected=never).written == 1
+    assert compare_and_set(client, green, tombstones(2, "1"), on_rejected=never).stale == 1
+    assert documents(client, green)["1"]["name"] == "again"
+
+
+def test_create_is_decided_by_position_when_something_is_there(client: opensearchpy.OpenSearch, green: str) -> None:
+    compare_and_set(client, green, page(7, "newer", name="live"), on_rejected=never)
+    compare_and_set(client, green, page(3, "older", name="live"), on_rejected=never)
+    compare_and_set(client, green, tombstones(7, "gone"), on_rejected=never)
+    scanned = page(5, "newer", "older", "gone", "free", name="scanned")
+    ledger = load(client, green, [scanned], on_rejected=never)
+    assert ledger == Ledger(green, read=4, written=2, stale=2)
+    found = documents(client, green)
+    assert {key: doc.get("name") for key, doc in found.items()} == {
+        "newer": "live", "older": "scanned", "gone": None, "free": "scanned",
+    }  # fmt: skip
+
+
+def test_foreign_document_is_replaced(client: opensearchpy.OpenSearch, green: str) -> None:
+    for key, body in (("1", {"name": "foreign"}), ("2", {"sync": {"deleted": False}, "name": "foreign"})):
+        request(client, "PUT", f"/{green}/_doc/{key}", body=body)
+    assert load(client, green, [page(1, "1", "2", name="ours")], on_rejected=never).written == 2
+    assert {doc["name"] for doc in documents(client, green).values()} == {"ours"}
+
+
+def test_concurrent_writers_of_one_key_leave_the_newest(client: opensearchpy.OpenSearch, green: str) -> None:
+    keys = [str(n) for n in range(20)]
+    ledgers: list[Ledger] = []
+
+    def write(positions: range) -> None:
+        ledgers.extend(
+            compare_and_set(client, green, page(at, *keys, name=f"at {at}"), on_rejected=never) for at in positions
+        )
+
+    threads = [threading.Thread(target=write, args=(range(start, 31, 3),)) for start in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(ledger.read for ledger in ledgers) == 30 * len(keys)  # none gave up, each balanced
+    assert {doc["name"] for doc in documents(client, green).values()} == {"at 30"}
+
+
+def test_409_is_sent_again_and_not_taken_for_done(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, green: str
+) -> None:
+    conflict = {"update": {"status": 409, "error": {"type": "version_conflict_engine_exception", "reason": "conflict"}}}
+    fault = proxy.answer(BULK, 200, {"errors": True, "items": [conflict, conflict]}, times=2)
+    ledger = compare_and_set(faulty, green, page(1, "1", "2", name="x"), on_rejected=never, patience=PATIENCE)
+    assert (fault.hits, ledger.written) == (2, 2)
+    assert len(documents(client, green)) == 2
+
+
+# -- rejected documents
+
+
+POISON: list[tuple[dict[str, Any], str]] = [
+    ({"rate": "much"}, "mapper_parsing_exception"),
+    ({"colour": "red"}, "strict_dynamic_mapping_exception"),
+    ({"coordinates": {"lat": 91, "lon": 0}}, "mapper_parsing_exception"),
+    ({"region": "x" * 40_000}, "illegal_argument_exception"),
+    ({"population": 2**70}, "mapper_parsing_exception"),
+]
+
+
+@pytest.mark.parametrize(
+    "write", [writer.compare_and_set, lambda c, i, p, **kw: load(c, i, [p], **kw)], ids=["cas", "load"]
+)
+@pytest.mark.parametrize(("fields", "kind"), POISON, ids=["number", "field", "coordinates", "long keyword", "integer"])
+def test_poison_is_listed_with_its_reason_and_the_rest_is_written(
+    client: opensearchpy.OpenSearch, green: str, fields: dict[str, Any], kind: str, write: Callable[..., Ledger]
+) -> None:
+    lines = [line("a", 1, name="fine"), line("bad", 1, **fields), line("b", 1, name="fine")]
+    rejected: list[Rejection] = []
+    ledger = write(client, green, page_of(lines, position=position(1), deleted=False), on_rejected=rejected.append)
+    assert ledger == Ledger(green, read=3, written=2, rejected=1)
+    assert [(r.id, r.index, r.type) for r in rejected] == [("bad", green, kind)]
+    assert next(iter(fields)) in rejected[0].reason
+    assert documents(client, green).keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "write", [writer.compare_and_set, lambda c, i, p, **kw: load(c, i, [p], **kw)], ids=["cas", "load"]
+)
+def test_document_that_makes_the_whole_request_fail_is_found_by_halving(
+    client: opensearchpy.OpenSearch, green: str, write: Callable[..., Ledger]
+) -> None:
+    """An ``_id`` over 512 bytes never leaves the PostgreSQL source; other sources and future limits may do the like."""
+    lines = [line(str(n), 1, name="fine") for n in range(37)]
+    lines.insert(17, line("x" * 513, 1, name="too long an id"))
+    rejected: list[Rejection] = []
+    ledger = write(client, green, page_of(lines, position=position(1), deleted=False), on_rejected=rejected.append)
+    assert ledger == Ledger(green, read=38, written=37, rejected=1)
+    assert [r.id for r in rejected] == ["x" * 513]
+    assert "512" in rejected[0].reason
+    assert len(documents(client, green)) == 37
+
+
+def test_source_that_is_not_json_is_rejected_alone(client: opensearchpy.OpenSearch, green: str) -> None:
+    lines = [
+        line("a", 1, name="fine"),
+        Line(b'"bad"', b'{"sync":{"position":"' + position(1).encode() + b'"},"name":}'),
+    ]
+    for write in (compare_and_set, lambda c, i, p, **kw: load(c, i, [p], **kw)):
+        rejected: list[Rejection] = []
+        ledger = write(client, green, page_of(lines, position=position(1), deleted=False), on_rejected=rejected.append)
+        assert (ledger.read, ledger.rejected) == (2, 1)
+        assert [r.id for r in rejected] == ["bad"]
+
+
+def too_large(limit: int) -> Callable[[Request, Forward], Answer]:
+    def act(request: Request, forward: Forward) -> Answer:
+        return forward() if len(request.body) <= limit else Answer(413, b"<html>too large</html>", "text/html")
+
+    return act
+
+
+def test_413_is_halved_until_it_passes(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, green: str
+) -> None:
+    proxy.add(BULK, too_large(2_000), times=None)
+    ledger = load(faulty, green, [page(1, *(str(n) for n in range(50)), name="x")], on_rejected=never)
+    assert ledger == Ledger(green, read=50, written=50)
+    assert len(documents(client, green)) == 50
+
+
+def test_document_too_large_by_itself_is_rejected(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, green: str
+) -> None:
+    proxy.add(BULK, too_large(2_000), times=None)
+    lines = [line("a", 1, name="x"), line("large", 1, name="x" * 3_000), line("b", 1, name="x")]
+    rejected: list[Rejection] = []
+    sent = page_of(lines, position=position(1), deleted=False)
+    assert load(faulty, green, [sent], on_rejected=rejected.append) == Ledger(green, read=3, written=2, rejected=1)
+    assert [(r.id, r.type) for r in rejected] == [("large", "content_too_long")]
+    assert "413" in rejected[0].reason
+
+
+def test_broken_script_is_our_fault_and_never_poison(
+    client: opensearchpy.OpenSearch, green: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_SCRIPT", "ctx._source = params.d; ctx.missing.field()")
+    with pytest.raises(RequestRejected, match="failed to execute script"):
+        compare_and_set(client, green, page(1, "1"), on_rejected=never)
+    monkeypatch.setattr(writer, "_SCRIPT", "this does not compile")
+    with pytest.raises(RequestRejected, match="compile"):
+        compare_and_set(client, green, page(2, "1"), on_rejected=never)
+
+
+def test_write_to_an_alias_without_write_index_is_our_fault(
+    client: opensearchpy.OpenSearch, green: str, locations: Entity
+) -> None:
+    with pytest.raises(RequestRejected, match="no write index"):
+        compare_and_set(client, locations.writers, page(1, "1"), on_rejected=never)
+
+
+# -- an OpenSearch that is busy, away or not itself
+
+
+def test_overload_of_the_whole_request_is_waited_out(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, green: str
+) -> None:
+    fault = proxy.answer(BULK, 429, OVERLOADED, times=3)
+    assert load(faulty, green, [page(1, "1", "2")], on_rejected=never, patience=PATIENCE).written == 2
+    assert fault.hits == 3
+
+
+@pytest.mark.parametrize(
+    "write", [writer.compare_and_set, lambda c, i, p, **kw: load(c, i, [p], **kw)], ids=["cas", "load"]
+)
+def test_only_overloaded_items_are_sent_again(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    green: str,
+    write: Callable[..., Ledger],
+) -> None:
+    sent: list[int] = []
+
+    def half_of_it(request: Request, forward: Forward) -> Answer:
+        """The queue has room for the first half only."""
+        rows = request.body.splitlines(keepends=True)
+        sent.append(len(rows) // 2)
+        taken = (len(rows) // 2 + 1) // 2
+        request.body = b"".join(rows[: 2 * taken])
+        items = json.loads(forward().body)["items"]
+        error = {"status": 429, "error": {"type": "es_rejected_execution_exception", "reason": "full queue"}}
+        items += [{"create": error}] * (sent[-1] - taken)
+        return Answer(200, json.dumps({"errors": True, "items": items}).encode())
+
+    proxy.add(BULK, half_of_it, times=None)
+    ledger = write(faulty, green, page(1, *"abcdef", name="x"), on_rejected=never, patience=PATIENCE)
+    assert ledger == Ledger(green, read=6, written=6)
+    assert sent == [6, 3, 1]
+
+
+def test_endless_overload_ends_as_unavailable_within_patience(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, green: str
+) -> None:
+    proxy.answer(BULK, 429, OVERLOADED, times=None)
+    began = time.monotonic()
+    with pytest.raises(IndexUnavailable, match=r"429.*Nothing was acknowledged"):
+        load(faulty, green, [page(1, "1")], on_rejected=never, patience=0.3)
+    assert time.monotonic() - began < 5
+    assert documents(client, green) == {}
+
+
+TRANSIENT: list[tuple[str, Callable[[OpenSearchProxy], object]]] = [
+    ("503", lambda proxy: proxy.answer(BULK, 503, b"<html>no healthy upstream</html>", content_type="text/html")),
+    ("502", lambda proxy: proxy.answer(BULK, 502)),
+    ("504", lambda proxy: proxy.answer(BULK, 504, {"message": "Endpoint request timed out"})),
+    ("refused", lambda proxy: proxy.refuse(BULK)),
+    ("half an answer", lambda proxy: proxy.halve_answer(BULK)),
+    ("answer lost", lambda proxy: proxy.lose_answer(BULK)),
+    ("truncated JSON", lambda proxy: proxy.answer(BULK, 200, b'{"errors":false,"items":[{"cre')),
+    ("too few items", lambda proxy: proxy.answer(BULK, 200, {"errors": False, "items": []})),
+    ("circuit breaker", lambda proxy: proxy.answer(BULK, 429, {"error": {"type": "circuit_breaking_exception"}})),
+]
+
+
+@pytest.mark.parametrize(("name", "inject"), TRANSIENT, ids=[name for name, _ in TRANSIENT])
+def test_whole_request_that_fails_for_a_moment_is_repeated_and_nothing_doubled(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    green: str,
+    name: str,
+    inject: Callable[[OpenSearchProxy], object],
+) -> None:
+    compare_and_set(client, green, page(9, "newer", name="live"), on_rejected=never)
+    for write in (compare_and_set, lambda c, i, p, **kw: load(c, i, [p], **kw)):
+        inject(proxy)
+        ledger = write(faulty, green, page(5, "1", "2", "newer", name="x"), on_rejected=never, patience=PATIENCE)
+        assert ledger.read == 3  # and balanced, or it had raised
+        found = documents(client, green)
+        assert {key: doc["name"] for key, doc in found.items()} == {"1": "x", "2": "x", "newer": "live"}
+        version = request(client, "GET", f"/{green}/_doc/1")["_version"]
+        assert version == 1, "written again although it was there"
+
+
+LASTING: list[tuple[str, int, bytes, str, type[SearchSyncError], str]] = [
+    ("401", 401, b"Unauthorized", "text/plain", BadConnection, "credentials"),
+    ("403", 403, b'{"Message":"User is not authorized"}', "application/json", BadConnection, "not authorized"),
+    ("HTML", 200, b"<html>Sign in</html>", "text/html", BadConnection, "login page"),
+    ("text", 200, b"welcome", "text/plain", BadConnection, "login page"),
+    ("redirect", 302, b"", "text/html", BadConnection, "login page"),
+    (
+        "flood stage",
+        429,
+        b'{"error":{"type":"cluster_block_exception","reason":"disk usage exceeded flood-stage watermark"}}',
+        "application/json",
+        RequestRejected,
+        "Free disk space",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "body", "kind", "error", "says"), LASTING, ids=[row[0] for row in LASTING])
+def test_what_waiting_cannot_help_fails_at_once_and_says_so(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    green: str,
+    name: str,
+    status: int,
+    body: bytes,
+    kind: str,
+    error: type[SearchSyncError],
+    says: str,
+) -> None:
+    proxy.answer(".*", status, body, content_type=kind, times=None)
+    with pytest.raises(error, match=says):
+        load(faulty, green, [page(1, "1")], on_rejected=never)
+    with pytest.raises(error, match=says):
+        request(faulty, "GET", f"/{green}/_count")
+    assert len(proxy.requests) == 2
+    assert documents(client, green) == {}
+
+
+# -- blocks
+
+
+def block(client: opensearchpy.OpenSearch, index: str, setting: str, on: bool = True) -> None:
+    request(client, "PUT", f"/{index}/_settings", body={f"index.blocks.{setting}": on or None})
+
+
+def test_full_disk_is_told_apart_from_a_blocked_index(client: opensearchpy.OpenSearch, green: str) -> None:
+    block(client, green, "read_only_allow_delete")
+    with pytest.raises(RequestRejected, match="Free disk space") as caught:
+        load(client, green, [page(1, "1")], on_rejected=never)
+    assert not isinstance(caught.value, IndexGone)
+    block(client, green, "read_only_allow_delete", on=False)
+    block(client, green, "write")
+    with pytest.raises(IndexGone, match=f"{green} does not take writes"):
+        load(client, green, [page(1, "1")], on_rejected=never)
+    block(client, green, "write", on=False)
+    assert load(client, green, [page(1, "1")], on_rejected=never).written == 1
+
+
+def test_late_load_of_a_deleted_index_does_not_bring_it_back(client: opensearchpy.OpenSearch, green: str) -> None:
+    request(client, "DELETE", f"/{green}")
+    with pytest.raises(IndexGone):
+        load(client, green, [page(1, "1")], on_rejected=never)
+    with pytest.raises(IndexGone):
+        compare_and_set(client, green, page(1, "1"), on_rejected=never)
+    assert request(client, "GET", "/_all") == {}
+
+
+# -- load
+
+
+def test_a_failed_bulk_stops_the_load_and_is_not_forgotten(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, green: str
+) -> None:
+    proxy.answer(BULK, 401)
+    read: list[int] = []
+
+    def pages() -> Iterator[Page]:
+        for n in range(1_000):
+            read.append(n)
+            yield page(1, str(n))
+
+    with pytest.raises(BadConnection):
+        load(faulty, green, pages(), on_rejected=never)
+    assert len(read) < 100
+
+
+def test_a_source_that_fails_is_not_taken_for_its_end(client: opensearchpy.OpenSearch, green: str) -> None:
+    def pages() -> Iterator[Page]:
+        yield page(1, "1")
+        raise ConnectionResetError("the source went away")
+
+    with pytest.raises(ConnectionResetError):
+        load(client, green, pages(), on_rejected=never)
+
+
+def test_progress_counts_every_page(client: opensearchpy.OpenSearch, green: str) -> None:
+    seen: list[int] = []
+    pages = [page(1, f"{n}a", f"{n}b") for n in range(7)]
+    ledger = load(client, green, pages, on_rejected=never, on_progress=lambda ledger: seen.append(ledger.read))
+    assert ledger.read == 14
+    assert seen == [2, 4, 6, 8, 10, 12, 14]
+
+
+# -- rule 3: apply
+
+
+@pytest.fixture
+def pair(client: opensearchpy.OpenSearch, locations: Entity) -> tuple[str, str]:
+    """A live index and a second member of the write set."""
+    return serve(client, locations, "blue"), make_index(client, locations, "green")
+
+
+def test_apply_writes_to_every_member(
+    client: opensearchpy.OpenSearch, locations: Entity, pair: tuple[str, str]
+) -> None:
+    pages = [page(2, "1", "2", name="x"), tombstones(3, "2")]
+    ledgers = writer.apply(client, locations, pages, on_rejected=never)
+    assert ledgers == {name: Ledger(name, read=3, written=2, tombstoned=1) for name in sorted(pair)}
+    for name in pair:
+        assert documents(client, name)["2"]["sync"]["deleted"] is True
+
+
+def test_apply_to_nothing_is_never_acknowledged(client: opensearchpy.OpenSearch, locations: Entity) -> None:
+    make_index(client, locations, joined=False)
+    with pytest.raises(EmptyWriteSet, match="locations_reindex"):
+        writer.apply(client, locations, [page(1, "1")], on_rejected=never)
+
+
+def test_index_that_joins_while_others_are_written_is_written_too(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    pair: tuple[str, str],
+) -> None:
+    late = make_index(client, locations, "late", joined=False)
+    proxy.after(f"POST /{pair[1]}/_bulk", lambda: indexes.join(client, locations, late))
+    ledgers = writer.apply(faulty, locations, [page(2, "1", name="x")], on_rejected=never)
+    assert ledgers.keys() == {*pair, late}
+    assert documents(client, late)["1"]["name"] == "x"
+
+
+def test_index_that_left_is_dropped_and_the_others_are_written(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    pair: tuple[str, str],
+) -> None:
+    blue, green = pair
+    proxy.before(f"POST /{green}/_bulk", lambda: indexes.delete(client, locations, green))
+    ledgers = writer.apply(faulty, locations, [page(2, "1", name="x"), page(3, "2", name="x")], on_rejected=never)
+    assert ledgers == {blue: Ledger(blue, read=2, written=2)}
+    assert documents(client, blue).keys() == {"1", "2"}
+
+
+def test_index_that_left_between_two_pages_has_no_ledger(
+    client: opensearchpy.OpenSearch, locations: Entity, pair: tuple[str, str]
+) -> None:
+    blue, green = pair
+
+    def pages() -> Iterator[Page]:
+        yield page(2, "1", name="x")
+        indexes.delete(client, locations, green)
+        yield page(3, "2", name="x")
+
+    assert writer.apply(client, locations, pages(), on_rejected=never).keys() == {blue}
+
+
+def test_member_that_refuses_writes_holds_up_the_acknowledgement(
+    client: opensearchpy.OpenSearch, locations: Entity, pair: tuple[str, str]
+) -> None:
+    block(client, pair[1], "write")
+    with pytest.raises(IndexUnavailable, match="does not take writes"):
+        writer.apply(client, locations, [page(2, "1")], on_rejected=never, patience=0.3)
+    unblock = threading.Timer(0.2, block, (client, pair[1], "write", False))
+    unblock.start()
+    ledgers = writer.apply(client, locations, [page(2, "1")], on_rejected=never, patience=PATIENCE)
+    unblock.join()
+    assert ledgers.keys() == set(pair)
+
+
+def test_apply_waits_out_a_cluster_that_is_away(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    pair: tuple[str, str],
+) -> None:
+    away = proxy.refuse(".*", times=3)
+    ledgers = writer.apply(faulty, locations, [page(2, "1")], on_rejected=never, patience=PATIENCE)
+    assert away.hits == 3
+    assert ledgers.keys() == set(pair)
+
+
+def test_server_that_is_gone_is_unavailable_not_unknown() -> None:
+    began = time.monotonic()
+    with pytest.raises(IndexUnavailable, match="does not answer"):
+        request(connect("http://127.0.0.1:1"), "GET", "/", patience=0.3)
+    assert time.monotonic() - began < 5

@@ -1,0 +1,128 @@
+"""Steps that many tests take: an index, a page, a row, and what is there afterwards."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import opensearchpy
+import psycopg
+from psycopg import conninfo
+
+from searchsync import envelope, indexes, reindex
+from searchsync.entities import Entity
+from searchsync.envelope import Line, Page, Rejection
+from searchsync.opensearch import request
+from searchsync.sources.postgres import PostgresSource
+
+Connect = Callable[[reindex.Plan | None], PostgresSource]
+SOURCE = {"identity": "7000000000000000001.00000001", "epoch": 1}
+
+
+def connector(entity: Entity, dsn: str) -> Connect:
+    """Sources of one entity, as ``reindex.run`` wants them."""
+
+    def make(plan: reindex.Plan | None) -> PostgresSource:
+        if plan is None:
+            return PostgresSource(entity, dsn)
+        return PostgresSource(entity, dsn, epoch=plan.epoch, identity=plan.identity)
+
+    return make
+
+
+def fresh(name: str = "locations", key: tuple[str, ...] = ("location_id",)) -> Entity:
+    """An entity that has not read its files yet."""
+    return Entity(name=name, source="postgres", key=key)
+
+
+def with_dsn(dsn: str, **changes: Any) -> str:
+    """A connection address with some parts changed."""
+    return conninfo.make_conninfo(dsn, **changes)
+
+
+def insert(owner: psycopg.Connection[Any], location_id: int, name: str = "Somewhere", **columns: Any) -> None:
+    """One row of ``locations``; an existing one is replaced."""
+    row = {"location_id": location_id, "name": name, "country": "DE", "latitude": 52.5, "longitude": 13.4, **columns}
+    names = ", ".join(row)
+    places = ", ".join(["%s"] * len(row))
+    changed = ", ".join(f"{column} = EXCLUDED.{column}" for column in row)
+    query = f"INSERT INTO locations ({names}) VALUES ({places}) ON CONFLICT (location_id) DO UPDATE SET {changed}"
+    owner.execute(cast(Any, query), list(row.values()))
+
+
+def position(n: int) -> str:
+    """The n-th of some ordered positions."""
+    return f"0001.{n:020d}.{n:020d}.10000000"
+
+
+def line(key: str, at: int, **fields: Any) -> Line:
+    """A document at the n-th position."""
+    sync = {"position": position(at), "deleted": False, "written_at": "2026-01-01T00:00:00.000Z"}
+    sync |= cast(Any, {"bucket": 1, "hash_high": at, "hash_low": at})
+    return Line(json.dumps(key).encode(), json.dumps({"sync": sync, **fields}).encode())
+
+
+def page(at: int, *keys: str, **fields: Any) -> Page:
+    """A page of documents at the n-th position."""
+    return envelope.page_of([line(key, at, **fields) for key in keys], position=position(at), deleted=False)
+
+
+def tombstones(at: int, *keys: str) -> Page:
+    """A page of deleted documents at the n-th position."""
+    lines = [
+        envelope.tombstone(key, position=position(at), bucket=1, written_at="2026-01-01T00:00:00.000Z") for key in keys
+    ]
+    return envelope.page_of(lines, position=position(at), deleted=True)
+
+
+def never(rejection: Rejection) -> None:
+    """For writes in which nothing may be rejected."""
+    raise AssertionError(rejection)
+
+
+def make_index(
+    client: opensearchpy.OpenSearch, entity: Entity, build: str = "build", *, joined: bool = True, identity: str = ""
+) -> str:
+    """An index of a build, in the write set unless told otherwise."""
+    source = {**SOURCE, "identity": identity} if identity else SOURCE
+    name = indexes.find_or_create(client, entity, build=build, source=source).name
+    if joined:
+        indexes.join(client, entity, name)
+    return name
+
+
+def serve(
+    client: opensearchpy.OpenSearch, entity: Entity, build: str = "blue", blue: str | None = None, identity: str = ""
+) -> str:
+    """An index that was swapped in."""
+    name = make_index(client, entity, build, identity=identity)
+    indexes.swap(client, entity, blue=blue, green=name)
+    return name
+
+
+def documents(client: opensearchpy.OpenSearch, index: str) -> dict[str, dict[str, Any]]:
+    """All documents of an index, tombstones too, refreshed."""
+    request(client, "POST", f"/{index}/_refresh")
+    answer = request(client, "POST", f"/{index}/_search", body={"size": 10_000})
+    return {hit["_id"]: hit["_source"] for hit in answer["hits"]["hits"]}
+
+
+def living(client: opensearchpy.OpenSearch, index: str) -> dict[str, dict[str, Any]]:
+    """The documents of an index without tombstones and without ``sync``."""
+    found = documents(client, index)
+    return {
+        key: {k: v for k, v in doc.items() if k != "sync"} for key, doc in found.items() if not doc["sync"]["deleted"]
+    }
+
+
+def names(client: opensearchpy.OpenSearch, entity: Entity) -> list[str]:
+    """All physical indexes of an entity."""
+    return [index.name for index in indexes.of_entity(client, entity)]
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
+    """Wait for something that happens elsewhere."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.01)

@@ -1,0 +1,124 @@
+"""The direction of dependencies, and the gates of lint and types: what would otherwise be kept by nobody."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+CHECKED = [
+    name for name in ("src", "lambdas", "plugins", "dags", "local", "benchmarks", "tests") if (REPO / name).is_dir()
+]
+
+# Who may import whom, of our own rooms. What is missing here is not checked by accident: see the test below.
+MAY_IMPORT = {
+    "src": {"searchsync"},
+    "lambdas": {"searchsync", "lambdas"},
+    "plugins": {"searchsync", "search_ops"},
+    "dags": {"searchsync", "search_ops"},
+    "local": {"searchsync", "local"},
+    "benchmarks": {"searchsync", "local", "benchmarks"},
+}
+OURS = {"searchsync", "search_ops", "dags", "lambdas", "local", "benchmarks", "tests"}
+
+# Modules that talk to servers. A DAG file and what it imports are parsed again and again: they load none of these.
+CLIENTS = {"opensearchpy", "psycopg", "boto3", "botocore", "requests", "urllib3", "httpx"}
+
+
+def imports(path: Path, *, top_level: bool = False) -> Iterator[tuple[int, str]]:
+    """Line and full name of all that a file imports; only what runs when it is imported, if so asked."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    nodes: list[ast.AST] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: write the import in full"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+        if top_level and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if top_level and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        nodes += ast.iter_child_nodes(node)
+
+
+def files(room: str) -> list[Path]:
+    found = sorted((REPO / room).rglob("*.py"))
+    assert found or not (REPO / room).is_dir(), f"{room}/ has no Python file: remove the empty folder"
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_dependencies_point_one_way(room: str) -> None:
+    """Dags -> plugins -> searchsync; lambdas, local -> searchsync: never back, never sideways."""
+    wrong = [
+        f"{path.relative_to(REPO)}:{line} imports {name}"
+        for path in files(room)
+        for line, name in imports(path)
+        if name.split(".")[0] in OURS - MAY_IMPORT[room]
+    ]
+    assert not wrong, f"{room} may import {sorted(MAY_IMPORT[room])} of our own: {wrong}"
+
+
+@pytest.mark.parametrize("room", ["src", "lambdas"])
+def test_library_runs_without_airflow(room: str) -> None:
+    wrong = [
+        f"{path.relative_to(REPO)}:{line}"
+        for path in files(room)
+        for line, name in imports(path)
+        if name.split(".")[0] == "airflow"
+    ]
+    assert not wrong, f"searchsync also runs from a shell and in a Lambda: move what needs Airflow to plugins/: {wrong}"
+
+
+@pytest.mark.parametrize("room", ["dags", "plugins"])
+def test_no_network_client_is_imported_when_a_dag_is_parsed(room: str) -> None:
+    heavy = CLIENTS | {"searchsync.opensearch", "searchsync.reindex", "searchsync.writer", "searchsync.sources"}
+    wrong = [
+        f"{path.relative_to(REPO)}:{line} imports {name}"
+        for path in files(room)
+        for line, name in imports(path, top_level=True)
+        if any(f"{name}.".startswith(f"{module}.") for module in heavy)
+    ]
+    assert not wrong, f"import it inside the task: each parse of a DAG pays for it: {wrong}"
+
+
+def test_only_the_writer_writes_documents() -> None:
+    """Rules 1 to 3 hold because there is one writing path: every other bulk, update or delete would go around them."""
+    forbidden = ("_bulk", "_update", "_update_by_query", "_delete_by_query", "_create", "_reindex")
+    wrong = []
+    for path in files("src") + files("plugins") + files("dags") + files("lambdas"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and path.name != "opensearch.py":
+                wrong += [
+                    f"{path.relative_to(REPO)}:{node.lineno} {word}" for word in forbidden if f"/{word}" in node.value
+                ]
+            if isinstance(node, ast.Name) and node.id == "bulk" and path.name not in ("writer.py", "opensearch.py"):
+                wrong.append(f"{path.relative_to(REPO)}:{node.lineno} bulk")
+    assert not wrong, wrong
+
+
+def test_every_room_is_checked() -> None:
+    rooms = {
+        path.name
+        for path in REPO.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and [*path.rglob("*.py")]
+    }
+    assert rooms <= {*MAY_IMPORT, "tests"}, "a new folder with Python in it: say in this test what it may import"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)],
+    ids=["lint", "format", "types"],
+)
+def test_gate(command: tuple[str, ...]) -> None:
+    folders = [folder for folder in CHECKED if command[0] != "mypy" or folder != "dags"]
+    result = subprocess.run(
+        [sys.executable, "-m", *command, *folders], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, f"{' '.join([*command, *folders])}\n{result.stdout[-6000:]}{result.stderr[-2000:]}"

@@ -1,0 +1,53 @@
+"""Pages must be exactly what ``_bulk`` reads, and give back the documents that went in: one form serves all writes."""
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from searchsync.envelope import Line, Page, create_body, page_of, sync_of, tombstone
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_page_is_two_lines_a_document_and_ends_with_a_newline() -> None:
+    body = create_body([Line(b'"1"', b'{"sync":{},"name":"a"}'), Line(b'"\\u20ac"', b'{"sync":{}}')])
+    assert body == b'{"create":{"_id":"1"}}\n{"sync":{},"name":"a"}\n{"create":{"_id":"\\u20ac"}}\n{"sync":{}}\n'
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), JSON_VALUES), max_size=8))
+def test_no_document_is_lost_between_page_and_lines(documents: list[tuple[str, object]]) -> None:
+    for ascii_only in (True, False):
+        lines = [
+            Line(
+                json.dumps(key, ensure_ascii=ascii_only).encode(),
+                json.dumps({"v": v}, ensure_ascii=ascii_only).encode(),
+            )
+            for key, v in documents
+        ]
+        page = page_of(lines, position="p", deleted=False)
+        assert list(page.lines()) == lines
+        assert page.body.count(b"\n") == 2 * page.count == 2 * len(documents)
+
+
+def test_empty_page_has_no_lines() -> None:
+    assert list(Page(b"", 0, "p").lines()) == []
+
+
+def test_tombstone_keeps_nothing_but_sync() -> None:
+    line = tombstone('a"b', position="0001.x", bucket=7, written_at="2026-01-01T00:00:00.000Z")
+    assert json.loads(line.id) == 'a"b'
+    assert json.loads(line.source).keys() == {"sync"}
+    assert sync_of(line) == {
+        "position": "0001.x",
+        "deleted": True,
+        "written_at": "2026-01-01T00:00:00.000Z",
+        "bucket": 7,
+        "hash_high": 0,
+        "hash_low": 0,
+    }

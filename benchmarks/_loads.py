@@ -139,9 +139,7 @@ def _streaming_bulk(job: Job) -> Callable[[], int]:
 
     client = OpenSearch(os.environ[URL], timeout=60)
     chunk = job["chunk"]
-    return lambda: _drain(
-        helpers.streaming_bulk(client, _documents(job, chunk), index=job["index"], chunk_size=chunk)
-    )
+    return lambda: _drain(helpers.streaming_bulk(client, _documents(job, chunk), index=job["index"], chunk_size=chunk))
 
 
 def _parallel_bulk(job: Job) -> Callable[[], int]:

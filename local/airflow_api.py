@@ -100,7 +100,8 @@ class AirflowApi:
         """The last lines that the last attempt of a task logged."""
         path = f"{_task_path(task['dag_id'], task['dag_run_id'], task['task_id'])}/logs/{max(1, task['try_number'])}"
         content = self._call("GET", f"{path}?map_index={task['map_index']}&full_content=true")["content"]
-        return [line for entry in content for line in _log_lines(entry)][-lines:]
+        shown = [line for entry in content for line in _log_lines(entry) if not line.startswith("::")]  # folding marks
+        return shown[-lines:]
 
     def ensure_pool(self, name: str, slots: int) -> None:
         """Make a pool unless it exists: a person may have changed its size."""
@@ -162,7 +163,7 @@ def _detail(error: urllib.error.HTTPError) -> str:
         detail = json.loads(error.read())["detail"]
     except (ValueError, KeyError, TypeError):
         return error.reason
-    return detail if isinstance(detail, str) else json.dumps(detail)[:600]
+    return detail.split("\n\n")[0] if isinstance(detail, str) else json.dumps(detail)[:600]
 
 
 def _log_lines(entry: Any) -> list[str]:

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -115,16 +114,15 @@ def _json_object(text: str) -> dict[str, Any]:
 def _up(options: argparse.Namespace) -> int:
     home = Home.from_environment()
     with exclusively(home.folder / ".up.lock", "up"):
-        began = datetime.now(UTC)
         stack = Stack(home, _say)
-        fresh = stack.up()
+        stack.up()
         api = stack.api()
         if options.no_run:
             _say(table(_addresses(stack)))
             return 0
-        dag = runs.await_dag(api, FIRST_RUN, parsed_since=began if fresh else datetime.min.replace(tzinfo=UTC))
-        if fresh and (cut_off := runs.fail_unfinished(api, FIRST_RUN)):
-            _say(f"{cut_off} unfinished run(s) from before the last stop are marked failed")
+        dag = runs.await_dag(api, FIRST_RUN, parsed_since=stack.airflow_started())
+        if cut_off := runs.fail_unfinished(api, FIRST_RUN, before=stack.airflow_started()):
+            _say(f"{cut_off} run(s) that the last stop cut off are marked failed")
         outcome = runs.follow(api, FIRST_RUN, runs.start_once(api, dag), _say)
         if not outcome.succeeded:
             _complain("\n".join(runs.explain_failure(api, outcome)))
@@ -186,7 +184,7 @@ def _trigger(options: argparse.Namespace) -> int:
     stack = Stack(Home.from_environment(), _say)
     stack.variables()  # says so when the stack is down
     api = stack.api()
-    dag = runs.await_dag(api, options.dag_id, parsed_since=datetime.min.replace(tzinfo=UTC), patience=10.0)
+    dag = runs.await_dag(api, options.dag_id, parsed_since=stack.airflow_started(), patience=5.0)
     run_id = api.trigger(options.dag_id, options.conf)
     if dag["is_paused"]:
         api.unpause(options.dag_id)

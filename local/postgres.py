@@ -212,7 +212,7 @@ def _password_file(folder: Path, account: system_user.Account | None) -> Iterato
 
 
 def _await_orphans(folder: Path, earlier: servers.Record | None) -> None:
-    """Let the children of a killed postmaster end, and clear its lock, whose process id may be another program's now."""
+    """Let the children of a killed postmaster end, and clear its lock, whose process id may be another's now."""
     lock = folder / "data" / "postmaster.pid"
     try:
         pid = int(lock.read_text().split()[0])

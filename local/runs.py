@@ -13,7 +13,6 @@ from local.errors import LocalError
 RESULT_TASK = "announce"
 _ACTIVE = ("queued", "running")
 _DONE = {"success", "failed", "skipped", "upstream_failed", "removed"}
-_FAILED = {"failed", "upstream_failed"}
 Say = Callable[[str], None]
 
 
@@ -87,9 +86,11 @@ def start_once(api: AirflowApi, dag: Mapping[str, Any]) -> str:
     )
 
 
-def fail_unfinished(api: AirflowApi, dag_id: str) -> int:
+def fail_unfinished(api: AirflowApi, dag_id: str, *, before: datetime) -> int:
     """Mark runs failed that an earlier stop cut off: where one at a time is allowed they would hold up the next."""
-    unfinished = api.runs(dag_id, states=_ACTIVE)
+    unfinished = [
+        run for run in api.runs(dag_id, states=_ACTIVE) if _moment(run["queued_at"] or run["run_after"]) < before
+    ]
     for run in unfinished:
         api.fail(dag_id, run["dag_run_id"])
     return len(unfinished)
@@ -141,8 +142,8 @@ def summary(tasks: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for name, group in groups.items():
         states = Counter(str(task["state"]) for task in group)
         done = sum(states[state] for state in _DONE)
-        unusual = [f"{state}" for state in ("failed", "upstream_failed", "up_for_retry", "skipped") if states[state]]
-        if done or unusual:
+        unusual = [state for state in ("failed", "up_for_retry", "skipped") if states[state]]
+        if done > states["upstream_failed"] or unusual:
             count = f" {done}/{len(group)}" if len(group) > 1 or group[0]["map_index"] >= 0 else ""
             lines[name] = count + (f" ({', '.join(unusual)})" if unusual else "")
     return lines

@@ -72,6 +72,11 @@ class Stack:
         """A client of this stack's Airflow."""
         return AirflowApi(airflow.url(self.state.ports["airflow"]), airflow.ADMIN, airflow.admin_password(self.home))
 
+    def airflow_started(self) -> datetime:
+        """When the running Airflow was started: what it says about earlier times is hearsay."""
+        started = [self.state.parts[name].process.started for name in airflow.PROGRAMS]
+        return datetime.fromtimestamp(max(started), UTC)
+
     def variables(self) -> dict[str, str]:
         """What a shell or a script needs to work with the running stack."""
         if not {"postgres", "opensearch", "api-server"} <= self.running().keys():
@@ -87,8 +92,8 @@ class Stack:
             "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
         }
 
-    def up(self) -> bool:
-        """Start what does not run. Returns whether Airflow was started now (and its DAGs are paused)."""
+    def up(self) -> None:
+        """Start what does not run. All DAGs of an Airflow that had to be started are paused."""
         self._check_disk()
         for name in ("postgres", "opensearch"):
             if (record := servers.running(self.home.part(name))) is not None:
@@ -106,11 +111,10 @@ class Stack:
         try:
             for other in others:
                 other.result()
-            return main.result()
+            main.result()
         finally:
-            interrupted = isinstance(
-                sys.exception(), KeyboardInterrupt
-            )  # a person does not wait for what they have just stopped
+            # A person does not wait for what they have just stopped.
+            interrupted = isinstance(sys.exception(), KeyboardInterrupt)
             threads.shutdown(wait=not interrupted, cancel_futures=True)
 
     def _start_opensearch(self) -> None:
@@ -122,7 +126,7 @@ class Stack:
         self._remember("opensearch", server.process)
         self._note(f"OpenSearch answers at {server.url}")
 
-    def _start_databases_and_airflow(self, threads: ThreadPoolExecutor) -> bool:
+    def _start_databases_and_airflow(self, threads: ThreadPoolExecutor) -> None:
         folder = self.home.part("postgres")
         server = postgres.start(folder, port=None if servers.running(folder) else self.state.ports["postgres"])
         self._remember("postgres", server.process)
@@ -130,12 +134,11 @@ class Stack:
         metadata = postgres.create_database(server, "airflow", owner="airflow")
         self._note(f"PostgreSQL answers at {ports.LOOPBACK}:{server.port}")
         loading: Future[int] = threads.submit(sample_data.load, app.owner_dsn)
-        fresh = self._start_airflow(server, metadata)
+        self._start_airflow(server, metadata)
         if rows := loading.result():
             self._note(f"{rows:,} places are in the table locations")
-        return fresh
 
-    def _start_airflow(self, server: postgres.Server, metadata_dsn: str) -> bool:
+    def _start_airflow(self, server: postgres.Server, metadata_dsn: str) -> None:
         port = self.state.ports
         password = postgres.password(server.folder, postgres.READER)
         own = {
@@ -163,7 +166,7 @@ class Stack:
         ]
         if len(alive) == len(airflow.PROGRAMS):
             self._await_airflow()
-            return False
+            return
         self._stop_airflow()
         self.home.part("airflow").mkdir(parents=True, exist_ok=True)
         airflow.admin_password(self.home)
@@ -187,7 +190,6 @@ class Stack:
         self._await_airflow()
         self.api().ensure_pool(airflow.POOL, airflow.POOL_SLOTS)
         self._note(f"Airflow answers at {airflow.url(port['airflow'])}")
-        return True
 
     def _start_small(self, name: str, module: list[str]) -> None:
         port = self.state.ports[name]

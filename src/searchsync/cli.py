@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _indexes(arguments: argparse.Namespace) -> None:
     client = _client()
-    lines = [("INDEX", "ROLE", "DOCUMENTS", "DELETED", "SIZE", "AGE", "NEWEST WRITE", "LEFT READ")]
+    lines: list[tuple[str, ...]] = [
+        ("INDEX", "ROLE", "DOCUMENTS", "DELETED", "SIZE", "AGE", "NEWEST WRITE", "LEFT READ")
+    ]
     for name in arguments.entity or CATALOG:
         lines += [_line(client, index) for index in indexes.of_entity(client, entity(name))]
     widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]

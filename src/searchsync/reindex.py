@@ -29,7 +29,7 @@ from searchsync.errors import (
     SourceChanged,
 )
 from searchsync.opensearch import request
-from searchsync.position import FIRST_EPOCH, xmax_of
+from searchsync.position import FIRST_EPOCH, Snapshot, xmax_of
 from searchsync.sources.postgres import Partition, PostgresSource
 from searchsync.writer import IndexGone, Ledger
 
@@ -94,11 +94,12 @@ def check(
                 '{"force": true} both run and one of them wins'
             )
     source.check()
-    snapshot = source.snapshot()
+    highest = _highest_xmax(client, blue) if blue else 0
+    snapshot = source.snapshot()  # after it: live writers go on, and what they write is of the past by now
     meta = next((index.meta for index in found if index.name == blue), {})
     before = meta.get("source") or {}
     epoch = int(before.get("epoch", FIRST_EPOCH))
-    reason = _why_not_comparable(client, blue, before, snapshot.identity, snapshot.xmax) if blue else ""
+    reason = _why_not_comparable(blue, before, snapshot, highest) if blue else ""
     if reason and not new_epoch:
         raise SourceChanged(
             f"{entity.name}: {reason}. Nothing was written and {blue} goes on serving. If this is the right database "
@@ -111,13 +112,7 @@ def check(
     return Plan(build, blue, epoch + 1 if fresh else epoch, snapshot.identity, fresh)
 
 
-def _why_not_comparable(
-    client: opensearchpy.OpenSearch, blue: str, before: dict[str, Any], identity: str, xmax: int
-) -> str:
-    if not before.get("identity"):
-        return f"{blue} does not say which source it was built from, so positions cannot be compared"
-    if before["identity"] != identity:
-        return f"the source is {identity}, but {blue} was built from {before['identity']}"
+def _highest_xmax(client: opensearchpy.OpenSearch, blue: str) -> int:
     indexes.refresh(client, blue)
     body = {
         "size": 1,
@@ -126,12 +121,18 @@ def _why_not_comparable(
         "_source": ["sync.position"],
     }
     hits = request(client, "POST", f"/{blue}/_search", body=body)["hits"]["hits"]
-    highest = xmax_of(hits[0]["_source"]["sync"]["position"]) if hits else 0
-    if xmax < highest:
+    return xmax_of(hits[0]["_source"]["sync"]["position"]) if hits else 0
+
+
+def _why_not_comparable(blue: str, before: dict[str, Any], snapshot: Snapshot, highest: int) -> str:
+    if not before.get("identity"):
+        return f"{blue} does not say which source it was built from, so positions cannot be compared"
+    if before["identity"] != snapshot.identity:
+        return f"the source is {snapshot.identity}, but {blue} was built from {before['identity']}"
+    if snapshot.xmax < highest:
         return (
-            f"the source is at transaction {xmax}, but {blue} holds documents of transaction {highest}: it lost "
-            "commits "
-            "(a crash with synchronous_commit off, or a restore)"
+            f"the source is at transaction {snapshot.xmax}, but {blue} holds documents of transaction {highest}: it lost "
+            "commits (a crash with synchronous_commit off, or a restore)"
         )
     return ""
 

@@ -729,6 +729,30 @@ def test_source_that_lost_commits_is_refused(
     assert run(new_epoch=True)["previous"] == blue
 
 
+def test_live_writes_while_it_looks_are_not_taken_for_lost_commits(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    source: PostgresSource,
+    small: int,
+    locations: Entity,
+) -> None:
+    blue = run()["index"]
+
+    def live_write() -> None:
+        insert(owner, 1, "changed")
+        late = PostgresSource(locations, source._dsn)
+        writer.apply(client, locations, late.read(["1"]), on_rejected=never)
+        late.close()
+        indexes.refresh(client, blue)
+
+    hook = proxy.before(f"POST /{blue}/_search", live_write)
+    plan = reindex.check(faulty, source, build="b", running=lambda _: None)
+    assert (hook.hits, plan.blue, plan.fresh_epoch) == (1, blue, False)
+
+
 def test_index_of_unknown_source_is_refused(
     client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int, locations: Entity
 ) -> None:

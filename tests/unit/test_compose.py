@@ -6,6 +6,7 @@ password in the repository, a version that is no longer the tested one.
 
 import base64
 import json
+import os
 import re
 import shlex
 import shutil
@@ -15,9 +16,11 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import distribution
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -242,15 +245,12 @@ def test_addresses_are_services_of_the_file() -> None:
 
 def test_airflow_knows_its_settings() -> None:
     """Airflow ignores a setting it does not know: the executor, the login or the state store would be the default."""
-    package = find_spec("airflow")
-    assert package is not None
-    assert package.submodule_search_locations
-    described = Path(package.submodule_search_locations[0], "config_templates", "config.yml").read_text(
-        encoding="utf-8"
+    described = distribution("apache-airflow-core").locate_file("airflow/config_templates/config.yml")
+    provider = distribution("apache-airflow-providers-celery").locate_file(
+        "airflow/providers/celery/get_provider_info.py"
     )
-    sections = yaml.safe_load(described)
-    celery: Any = import_module("airflow.providers.celery.get_provider_info")
-    sections |= celery.get_provider_info()["config"]
+    sections = yaml.safe_load(Path(str(described)).read_text(encoding="utf-8"))
+    sections |= run_path(str(provider))["get_provider_info"]()["config"]
     names = [name for name in environment() if name.startswith("AIRFLOW__")]
     assert len(names) > 15
     unknown = []
@@ -259,6 +259,16 @@ def test_airflow_knows_its_settings() -> None:
         if option not in sections.get(section, {}).get("options", {}):
             unknown.append(name)
     assert unknown == []
+
+
+def test_the_executor_fits_the_locked_packages(tmp_path: Path) -> None:
+    """The provider and Celery are locked apart: a pair that does not fit ends scheduler and workers when they start."""
+    code = "from airflow.executors.executor_loader import ExecutorLoader as L; print(L.import_default_executor_cls())"
+    environ = {"PATH": os.defpath, "AIRFLOW_HOME": str(tmp_path)}
+    environ["AIRFLOW__CORE__EXECUTOR"] = environment()["AIRFLOW__CORE__EXECUTOR"]
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    result = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert "CeleryExecutor" in result.stdout, result.stderr
 
 
 def test_airflow_settings_are_those_of_the_embedded_stack() -> None:

@@ -109,7 +109,6 @@ def settings(home: Home, *, port: int, metadata_dsn: str) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         "AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS": "True",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "GX_ANALYTICS_ENABLED": "false",
         "SPT_NOENV": "1",  # Airflow renames its processes; else the new name overwrites the mark that `down` looks for
     }

@@ -131,8 +131,8 @@ def _why_not_comparable(blue: str, before: dict[str, Any], snapshot: Snapshot, h
         return f"the source is {snapshot.identity}, but {blue} was built from {before['identity']}"
     if snapshot.xmax < highest:
         return (
-            f"the source is at transaction {snapshot.xmax}, but {blue} holds documents of transaction {highest}: it lost "
-            "commits (a crash with synchronous_commit off, or a restore)"
+            f"the source is at transaction {snapshot.xmax}, but {blue} holds documents of transaction {highest}: "
+            "it lost commits (a crash with synchronous_commit off, or a restore)"
         )
     return ""
 

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, LiteralString
@@ -538,14 +539,14 @@ def test_transactions_still_open_make_the_position_lower_than_when_they_end(
     primary_app: local_postgres.AppDatabase, locations: Entity
 ) -> None:
     source = PostgresSource(locations, primary_app.reader_dsn)
-    with psycopg.connect(primary_app.owner_dsn) as one, psycopg.connect(primary_app.owner_dsn) as two:
-        for connection in (one, two):
+    with ExitStack() as open_ones:
+        one, two, three = (open_ones.enter_context(psycopg.connect(primary_app.owner_dsn)) for _ in range(3))
+        for connection in (one, two, three):
             connection.execute("SELECT pg_current_xact_id()")
         positions = [source.snapshot().position(1)]
-        two.commit()  # the later one first: xmin stays
-        positions.append(source.snapshot().position(1))
-        one.commit()
-        positions.append(source.snapshot().position(1))
+        for connection in (three, two, one):  # when the second ends, neither xmin nor xmax moves
+            connection.commit()
+            positions.append(source.snapshot().position(1))
     assert positions == sorted(set(positions))
     source.close()
 

@@ -165,6 +165,7 @@ class PostgresSource:
                 self._flatten = True
                 continue
             yield Page(body or b"", count, read.position, rejected=_rejections(bad))
+            del body  # whoever took the page decides how long it lives
             after = tuple(last)
             rows = max(1, min(MAX_PAGE_ROWS, int(total * page_bytes / max(size, 1) * 0.98)))
 

@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 
 from searchsync import opensearch, reindex
 from searchsync.entities import entity
+from searchsync.ledgers import Rejections
 from searchsync.sources.postgres import Partition, PostgresSource
 from searchsync.writer import IN_FLIGHT
 
@@ -86,7 +87,7 @@ def _ours(job: Job) -> Callable[[], int]:
 
     def load_one(partition: Partition, folder: Path) -> int:
         client, source = opensearch.connect(os.environ[URL]), source_of(plan)
-        with reindex.Rejections(folder / "rejected.ndjson") as rejections:
+        with Rejections(folder / "rejected.ndjson") as rejections:
             ledger = reindex.load(client, source, plan, job["index"], partition, rejections=rejections)
         source.close()
         return ledger.written

@@ -1,5 +1,6 @@
 """The part of Airflow's REST API that starting, watching and explaining a run takes."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -23,6 +24,13 @@ class Refused(LocalError):
         self.status = status
 
 
+class Unanswered(LocalError):
+    """Nothing that speaks Airflow's language answers at the address."""
+
+    def __init__(self, url: str, reason: object) -> None:
+        super().__init__(f"Airflow does not answer at {url} ({reason}): `./dev status` shows what runs")
+
+
 @dataclass(slots=True)
 class AirflowApi:
     """A logged-in client. Not thread-safe.
@@ -36,8 +44,8 @@ class AirflowApi:
     _token: str = field(default="", repr=False)
 
     def health(self) -> dict[str, Any]:
-        """The health report; needs no login. Raises OSError while the server does not answer."""
-        return _send(urllib.request.Request(f"{self.url}/api/v2/monitor/health"), timeout=5)
+        """The health report; needs no login."""
+        return _send_once(urllib.request.Request(f"{self.url}/api/v2/monitor/health"), timeout=5)
 
     def dags(self) -> list[dict[str, Any]]:
         """Every DAG that Airflow has read and that still has a file."""
@@ -145,17 +153,31 @@ class AirflowApi:
 
 
 def _send(request: urllib.request.Request, *, timeout: float) -> dict[str, Any]:
-    for patience in (0.5, 1.0, None):
+    """Ask, and ask again if the server has an unlucky moment and asking twice does no harm."""
+    for patience in (0.5, 1.0, 2.0) if request.get_method() == "GET" else ():
         try:
-            with _OPENER.open(request, timeout=timeout) as response:
-                text = response.read()
-            value = json.loads(text) if text else {}
-            return value if isinstance(value, dict) else {"value": value}
-        except urllib.error.HTTPError as error:
-            if error.code < 500 or request.get_method() != "GET" or patience is None:
-                raise Refused(error.code, _detail(error)) from None
-            time.sleep(patience)
-    raise AssertionError("unreachable")
+            return _send_once(request, timeout=timeout)
+        except Refused as error:
+            if error.status < 500:
+                raise
+        except Unanswered:
+            pass
+        time.sleep(patience)
+    return _send_once(request, timeout=timeout)
+
+
+def _send_once(request: urllib.request.Request, *, timeout: float) -> dict[str, Any]:
+    try:
+        with _OPENER.open(request, timeout=timeout) as response:
+            text = response.read()
+        value = json.loads(text) if text else {}
+    except urllib.error.HTTPError as error:
+        raise Refused(error.code, _detail(error)) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        address = urllib.parse.urlsplit(request.full_url)
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise Unanswered(f"{address.scheme}://{address.netloc}", reason) from None
+    return value if isinstance(value, dict) else {"value": value}
 
 
 def _detail(error: urllib.error.HTTPError) -> str:

@@ -209,7 +209,7 @@ class Stack:
         def healthy() -> bool:
             try:
                 return not airflow.unhealthy(api.health(), wanted)
-            except (OSError, ValueError):
+            except LocalError:
                 return False
 
         for name in airflow.PROGRAMS:

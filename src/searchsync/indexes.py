@@ -36,6 +36,9 @@ _NAME = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]{8}$")
 
 Actions = list[dict[str, dict[str, Any]]]
 
+Running = Callable[[str], bool | None]
+"""Whether the run of a build is under way; None when nobody knows the build."""
+
 
 @dataclass(frozen=True)
 class Index:
@@ -83,7 +86,7 @@ class Index:
 
 def of_entity(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
     """All physical indexes of an entity, oldest first: those of its name pattern, and what its aliases point to."""
-    found = _indices(client, f"{entity.name},{entity.name}-*")
+    found = state_of(client, f"{entity.name},{entity.name}-*")
     indexes = []
     for name, state in found.items():
         aliases = state["aliases"]
@@ -232,24 +235,6 @@ def refresh(client: opensearchpy.OpenSearch, name: str) -> None:
         raise IndexUnavailable(f"{name}: only {shards['successful']} of {shards['total']} shards were refreshed")
 
 
-def check_mapping(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
-    """Compare mapping and settings as the server has them with the file.
-
-    :raises BadMapping: naming the paths that differ
-    """
-    state = _indices(client, name, flat=True)[name]
-    wanted = entity.index_body
-    differences = _differences(wanted["mappings"], state["mappings"], "mappings")
-    extra = _paths(state["mappings"].get("properties", {})) - _paths(wanted["mappings"].get("properties", {}))
-    differences += [f"mappings: field {path!r} is not in the file" for path in sorted(extra)]
-    settings = {key.removeprefix("index."): value for key, value in state["settings"].items()}
-    for key, value in _flatten(wanted["settings"]).items():
-        if _text(settings.get(key)) != _text(value):
-            differences.append(f"settings.{key}: {settings.get(key)!r} instead of {value!r}")
-    if differences:
-        raise BadMapping(f"{name} is not what include/mappings/{entity.name}.json says: {'; '.join(differences[:10])}")
-
-
 # -- swap, leave, delete
 
 
@@ -313,7 +298,7 @@ def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -
 
     :raises AliasConflict: otherwise
     """
-    found = _indices(client, f"{entity.name},{entity.name}-*")
+    found = state_of(client, f"{entity.name},{entity.name}-*")
     state = {name: index["aliases"] for name, index in found.items() if index["aliases"]}
     readers = [name for name, aliases in state.items() if entity.name in aliases]
     aliases = state.get(green, {})
@@ -331,7 +316,7 @@ def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -
 
 def stamp_left_read(client: opensearchpy.OpenSearch, name: str, when: datetime | None) -> None:
     """Note in ``_meta`` when an index stopped being served; None when it is served again."""
-    state = _indices(client, name).get(name)
+    state = state_of(client, name).get(name)
     if state is None:
         return  # deleted meanwhile: nothing counts on it any more
     meta = state["mappings"].get("_meta", {})
@@ -388,7 +373,7 @@ def delete(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
             raise
 
 
-def abandoned(index: Index, running: Callable[[str], bool | None], *, now: datetime | None = None) -> bool:
+def abandoned(index: Index, running: Running, *, now: datetime | None = None) -> bool:
     """Whether nobody will finish an index that was never served.
 
     :param running: whether a build's run is under way; None when nobody knows it
@@ -433,47 +418,8 @@ def _members(client: opensearchpy.OpenSearch, alias: str) -> set[str]:
         raise
 
 
-def _indices(client: opensearchpy.OpenSearch, names: str, *, flat: bool = False) -> dict[str, Any]:
+def state_of(client: opensearchpy.OpenSearch, names: str, *, flat: bool = False) -> dict[str, Any]:
+    """Aliases, mappings and settings of the indexes that some names or patterns stand for."""
     params = {"flat_settings": str(flat).lower(), "ignore_unavailable": "true", "allow_no_indices": "true"}
     found: dict[str, Any] = request(client, "GET", f"/{names}", params=params)
     return found
-
-
-# -- comparing a mapping with its file
-
-
-def _differences(wanted: Any, found: Any, path: str) -> list[str]:
-    if isinstance(wanted, dict):
-        found = found if isinstance(found, dict) else {}
-        return [d for key in wanted for d in _differences(wanted[key], found.get(key), f"{path}.{key}")]
-    if isinstance(wanted, list):
-        same = isinstance(found, list) and [_text(v) for v in wanted] == [_text(v) for v in found]
-    else:
-        same = _text(wanted) == _text(found)
-    return [] if same else [f"{path}: {found!r} instead of {wanted!r}"]
-
-
-def _paths(properties: dict[str, Any], prefix: str = "") -> set[str]:
-    paths: set[str] = set()
-    for name, field in properties.items():
-        paths |= {prefix + name} | _paths(
-            {**field.get("properties", {}), **field.get("fields", {})}, f"{prefix}{name}."
-        )
-    return paths
-
-
-def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
-
-
-def _text(value: Any) -> Any:
-    """Values as the server may write them back: numbers and booleans as text, integers as floats."""
-    if isinstance(value, list):
-        return [_text(item) for item in value]
-    if value is None or isinstance(value, dict):
-        return value
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text.removesuffix(".0")

@@ -11,13 +11,11 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any
 
 import opensearchpy
 
-from searchsync import comparison, indexes, smoke, writer
+from searchsync import comparison, indexes, mappings, smoke, writer
 from searchsync.entities import Entity, policy
 from searchsync.envelope import Line, Rejection, page_of
 from searchsync.errors import (
@@ -28,6 +26,8 @@ from searchsync.errors import (
     SearchSyncError,
     SourceChanged,
 )
+from searchsync.indexes import Running
+from searchsync.ledgers import Progress, Rejections
 from searchsync.opensearch import request
 from searchsync.position import FIRST_EPOCH, Snapshot, xmax_of
 from searchsync.sources.postgres import Partition, PostgresSource
@@ -38,11 +38,7 @@ log = logging.getLogger(__name__)
 BULK_BYTES = 5_000_000
 """Default size of a bulk. Managed domains refuse bodies over 10 MiB on small nodes."""
 
-LOGGED_REJECTIONS = 20
 TOMBSTONES_AT_ONCE = 2_000
-
-Running = Callable[[str], bool | None]
-"""Whether the run of a build is under way; None when nobody knows the build."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +168,7 @@ def load(
     green: str,
     partition: Partition,
     *,
-    rejections: "Rejections",
+    rejections: Rejections,
     bulk_bytes: int = BULK_BYTES,
     expected: int = 0,
 ) -> Ledger:
@@ -183,7 +179,7 @@ def load(
     """
     entity = source.entity
     indexes.check_own(client, entity, green, build=plan.build)
-    progress = _Progress(f"{green} [{partition}]", expected)
+    progress = Progress(f"{green} [{partition}]", expected)
     pages = source.pages(partition, page_bytes=bulk_bytes)
     try:
         ledger = writer.load(client, green, pages, on_rejected=rejections.add, on_progress=progress)
@@ -232,7 +228,7 @@ def gate(
     plan: Plan,
     green: str,
     *,
-    rejections: "Rejections",
+    rejections: Rejections,
     max_rejected: int | None = None,
     allow_shrink: bool = False,
 ) -> dict[str, Any]:
@@ -247,7 +243,7 @@ def gate(
     entity, thresholds = source.entity, policy("thresholds")
     allowed = int(thresholds["rejected"]) if max_rejected is None else max_rejected
     indexes.check_own(client, entity, green, build=plan.build)
-    indexes.check_mapping(client, entity, green)
+    mappings.check(client, entity, green)
     indexes.refresh(client, green)
     settled = comparison.settle(
         client,
@@ -328,105 +324,6 @@ def discard(client: opensearchpy.OpenSearch, entity: Entity, build: str, *, keep
                 indexes.delete(client, entity, index.name)
             discarded.append(index.name)
     return discarded
-
-
-def retire(
-    client: opensearchpy.OpenSearch, entity: Entity, running: Running, *, now: datetime | None = None
-) -> list[dict[str, str]]:
-    """Delete indexes that are out of the rollback window, and abandoned ones (rule 11).
-
-    :param now: the present, for tests
-    :returns: per index that is not live: name, role, action and why
-    """
-    window, keep = policy("retention"), int(policy("retention")["keep_previous"])
-    now = now or datetime.now(UTC)
-    live = indexes.live(client, entity)
-    report = []
-    previous = [index for index in indexes.of_entity(client, entity) if index.was_served and index.name != live]
-    previous.sort(key=lambda index: index.left_read_at or now, reverse=True)
-    for rank, index in enumerate(previous):
-        if index.left_read_at is None:  # a crash between the swap and its stamp: the window begins now
-            indexes.stamp_left_read(client, index.name, now)
-        left = index.left_read_at or now
-        hours = (now - left).total_seconds() / 3600
-        why = f"left the read alias {hours:.1f} h ago"
-        retired = live is not None and rank >= keep and hours >= float(window["rollback_hours"])
-        if retired:
-            indexes.delete(client, entity, index.name)
-        report.append({"index": index.name, "role": index.role, "action": "deleted" if retired else "kept", "why": why})
-    for index in indexes.of_entity(client, entity):
-        if index.role == "building":
-            gone = indexes.abandoned(index, running, now=now)
-            if gone:
-                indexes.delete(client, entity, index.name)
-            action, why = ("deleted", "abandoned") if gone else ("kept", "being built, or kept for a day")
-            report.append({"index": index.name, "role": index.role, "action": action, "why": why})
-    return report
-
-
-class Rejections:
-    """The full list of rejected documents of one task, as a file an operator can open; the first few in the log.
-
-    The file holds one JSON object a line (id, type, reason, index) and exists only when something was rejected.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.count = 0
-        self._file: IO[str] | None = None
-        self._lock = Lock()
-        path.unlink(missing_ok=True)  # an earlier attempt's
-
-    def add(self, rejection: Rejection) -> None:
-        """Note one; safe from several threads."""
-        with self._lock:
-            if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("w", encoding="utf-8")
-                log.error("documents are being rejected; all are listed in %s", self.path)
-            self._file.write(json.dumps(asdict(rejection)) + "\n")
-            self.count += 1
-            if self.count <= LOGGED_REJECTIONS:
-                log.error("rejected %s: %s: %s", rejection.id, rejection.type, rejection.reason[:500])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
-            log.error("%d documents were rejected; all are listed in %s", self.count, self.path)
-
-
-class _Progress:
-    """Counts, rate and what remains, every few seconds."""
-
-    def __init__(self, what: str, expected: int, every: float = 5.0) -> None:
-        self._what, self._expected, self._every = what, expected, every
-        self._began = self._said = time.monotonic()
-
-    def __call__(self, ledger: Ledger, *, last: bool = False) -> None:
-        now = time.monotonic()
-        if not last and now - self._said < self._every:
-            return
-        self._said = now
-        rate = ledger.read / max(now - self._began, 0.001)
-        left = max(self._expected - ledger.read, 0)
-        remains = (
-            "" if last or not self._expected else f", about {left:,} documents or {left / max(rate, 1):,.0f} s remain"
-        )
-        log.info(
-            "%s: %d read, %d written, %d stale, %d rejected, %.0f docs/s%s",
-            self._what,
-            ledger.read,
-            ledger.written,
-            ledger.stale,
-            ledger.rejected,
-            rate,
-            remains,
-        )
 
 
 def run(

@@ -11,7 +11,7 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import indexes, reindex
+from searchsync import indexes, mappings, reindex, retire
 from searchsync.entities import Entity
 from searchsync.envelope import NOT_DELETED
 from searchsync.errors import (
@@ -473,7 +473,7 @@ def test_strange_index_in_our_write_set_is_shown_and_never_swept(
     request(client, "PUT", "/strange")
     alias(client, {"add": {"index": "strange", "alias": locations.writers}})
     assert "strange" in names(client, locations)
-    reindex.retire(client, locations, lambda _: None, now=datetime.now(UTC) + timedelta(days=9))
+    retire.retire(client, locations, lambda _: None, now=datetime.now(UTC) + timedelta(days=9))
     assert "strange" in names(client, locations)
 
 
@@ -494,11 +494,11 @@ def test_retire_keeps_the_window_and_one_previous_in_any_case(
     client: opensearchpy.OpenSearch, locations: Entity
 ) -> None:
     live, recent, old = served_before(client, locations, [23.9, 24.1])
-    report = {line["index"]: line["action"] for line in reindex.retire(client, locations, dead)}
+    report = {line["index"]: line["action"] for line in retire.retire(client, locations, dead)}
     assert report == {recent: "kept", old: "deleted"}
     assert names(client, locations) == sorted([live, recent])
     later = datetime.now(UTC) + timedelta(days=300)
-    assert [line["action"] for line in reindex.retire(client, locations, dead, now=later)] == ["kept"]
+    assert [line["action"] for line in retire.retire(client, locations, dead, now=later)] == ["kept"]
     indexes.verify_served(client, locations, live)
 
 
@@ -508,19 +508,17 @@ def test_retire_counts_from_its_own_stamp_when_a_crash_left_it_out(
     _, kept, unstamped = served_before(client, locations, [1, 2])
     for name in (kept, unstamped):
         indexes.stamp_left_read(client, name, None)
-    reindex.retire(client, locations, dead)
+    retire.retire(client, locations, dead)
     found = {index.name: index.left_read_at for index in indexes.of_entity(client, locations)}
     assert all(found[name] for name in (kept, unstamped))
     later = datetime.now(UTC) + timedelta(hours=25)
-    assert (
-        len([line for line in reindex.retire(client, locations, dead, now=later) if line["action"] == "deleted"]) == 1
-    )
+    assert len([line for line in retire.retire(client, locations, dead, now=later) if line["action"] == "deleted"]) == 1
 
 
 def test_nothing_is_retired_while_nothing_is_live(client: opensearchpy.OpenSearch, locations: Entity) -> None:
     found = served_before(client, locations, [30, 40, 50])
     alias(client, {"remove": {"index": found[0], "alias": locations.name}})
-    reindex.retire(client, locations, dead)
+    retire.retire(client, locations, dead)
     assert len(names(client, locations)) == 4
 
 
@@ -551,7 +549,7 @@ def test_only_indexes_that_nobody_will_finish_are_abandoned(client: opensearchpy
     def swept(days: float) -> set[str]:
         now = datetime.now(UTC) + timedelta(days=days)
         return {
-            line["index"] for line in reindex.retire(client, locations, running, now=now) if line["action"] == "deleted"
+            line["index"] for line in retire.retire(client, locations, running, now=now) if line["action"] == "deleted"
         }
 
     assert swept(0) == {builds["dead"]}
@@ -578,10 +576,10 @@ def test_make_searchable_puts_back_what_loading_switched_off(
 ) -> None:
     name = make_index(client, locations)
     with pytest.raises(BadMapping, match="refresh_interval"):
-        indexes.check_mapping(client, locations, name)
+        mappings.check(client, locations, name)
     compare_and_set(client, name, page(1, "1", name="x"), on_rejected=never)
     indexes.make_searchable(client, locations, name)
-    indexes.check_mapping(client, locations, name)
+    mappings.check(client, locations, name)
     assert request(client, "GET", f"/{name}/_count")["count"] == 1
     settings = request(client, "GET", f"/{name}/_settings")[name]["settings"]["index"]
     assert (settings["refresh_interval"], settings["auto_expand_replicas"]) == ("1s", "0-1")
@@ -603,7 +601,7 @@ def test_index_that_is_not_as_its_file_says_is_not_served(
 ) -> None:
     request(client, "PUT", f"/{searchable}/{path}", body=change)
     with pytest.raises(BadMapping, match=named):
-        indexes.check_mapping(client, locations, searchable)
+        mappings.check(client, locations, searchable)
 
 
 def test_file_changed_since_the_index_was_made_is_noticed(
@@ -616,7 +614,7 @@ def test_file_changed_since_the_index_was_made_is_noticed(
     body["mappings"]["properties"]["added"] = {"type": "keyword"}
     path.write_text(json.dumps(body))
     with pytest.raises(BadMapping) as caught:
-        indexes.check_mapping(client, fresh(), searchable)
+        mappings.check(client, fresh(), searchable)
     for difference in ("rate.scaling_factor", "name_edges.max_gram", "properties.added"):
         assert difference in str(caught.value)
 

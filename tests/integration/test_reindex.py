@@ -35,6 +35,7 @@ from searchsync.errors import (
     StaleSwap,
     WriteSetFull,
 )
+from searchsync.ledgers import Rejections
 from searchsync.opensearch import Backoff, connect, request
 from searchsync.sources.postgres import Partition, PostgresSource
 from tests.faults import OpenSearchProxy, PostgresProxy
@@ -213,7 +214,7 @@ def test_a_repeated_load_finds_what_is_there(
     """A task that is cleared, or retried after a crash."""
     plan = reindex.check(client, source, build="b", running=lambda _: None)
     green = reindex.create_green(client, locations, plan)
-    rejections = reindex.Rejections(reports / "r.ndjson")
+    rejections = Rejections(reports / "r.ndjson")
     first = reindex.load(client, source, plan, green, Partition(None, ("200",)), rejections=rejections)
     assert (first.read, first.written) == (199, 199)
     again = reindex.load(client, source, plan, green, Partition(), rejections=rejections)
@@ -240,7 +241,7 @@ def test_load_into_a_blocked_index_says_so(
     green = reindex.create_green(client, locations, plan)
     request(client, "PUT", f"/{green}/_block/write")
     with pytest.raises(GreenDiscarded, match="who blocked it"):
-        reindex.load(client, source, plan, green, Partition(), rejections=reindex.Rejections(reports / "r.ndjson"))
+        reindex.load(client, source, plan, green, Partition(), rejections=Rejections(reports / "r.ndjson"))
 
 
 # -- rejected documents
@@ -541,7 +542,7 @@ def test_foreign_document_is_replaced_or_fails_the_gate(
     green = reindex.create_green(client, locations, plan)
     for key in ("7", "foreign"):
         request(client, "PUT", f"/{green}/_doc/{key}", body={"name": "around the protocol"})
-    rejections = reindex.Rejections(reports / "r.ndjson")
+    rejections = Rejections(reports / "r.ndjson")
     assert reindex.load(client, source, plan, green, Partition(), rejections=rejections).written == small
     indexes.make_searchable(client, locations, green)
     with pytest.raises(GateFailed, match=r"1 documents have no sync.bucket"):
@@ -562,7 +563,7 @@ def test_gate_settles_drift_and_refuses_what_is_none(
 ) -> None:
     plan = reindex.check(client, source, build="b", running=lambda _: None)
     green = reindex.create_green(client, locations, plan)
-    rejections = reindex.Rejections(reports / "r.ndjson")
+    rejections = Rejections(reports / "r.ndjson")
     reindex.load(client, source, plan, green, Partition(), rejections=rejections)
     indexes.make_searchable(client, locations, green)
     owner.execute("UPDATE locations SET name = 'later' WHERE location_id = 1")

@@ -105,12 +105,13 @@ def load(
 
     from searchsync import reindex
     from searchsync.entities import entity as lookup
+    from searchsync.ledgers import Rejections
     from searchsync.sources.postgres import Partition
 
     bounds = (tuple(end) if end is not None else None for end in (partition["lower"], partition["upper"]))
     the_plan = _plan(plan)
     path = reports_dir(the_plan.build) / f"rejected-{ti.map_index}.ndjson"
-    with reindex.Rejections(path) as rejections:
+    with Rejections(path) as rejections:
         ledger = reindex.load(
             hook.opensearch(),
             hook.source(lookup(entity), the_plan),
@@ -149,9 +150,10 @@ def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
     """All that must hold before an index is served; fails the run otherwise."""
     from searchsync import reindex
     from searchsync.entities import entity as lookup
+    from searchsync.ledgers import Rejections
 
     the_plan = _plan(plan)
-    with reindex.Rejections(reports_dir(the_plan.build) / "rejected-gate.ndjson") as rejections:
+    with Rejections(reports_dir(the_plan.build) / "rejected-gate.ndjson") as rejections:
         return reindex.gate(
             hook.opensearch(),
             hook.source(lookup(entity), the_plan),

@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 @task(map_index_template="{{ task.op_kwargs['entity'] }}")
 def retire(entity: str, *, dag_run: Any) -> list[dict[str, str]]:
     """Delete what is out of the rollback window, or abandoned; say why for each index."""
-    from searchsync import reindex
+    from searchsync import retire as library
     from searchsync.entities import entity as lookup
 
     check_conf(dag_run.conf, {})
-    report = reindex.retire(hook.opensearch(), lookup(entity), running)
+    report = library.retire(hook.opensearch(), lookup(entity), running)
     for line in report:
         log.info("%(index)s (%(role)s): %(action)s, %(why)s", line)
     return report

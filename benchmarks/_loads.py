@@ -36,7 +36,8 @@ def main() -> None:
     job: Job = json.loads(sys.argv[1])
     load = WAYS[job["way"]](job)
     print("ready", flush=True)
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        return  # whoever started it has gone
     cpu = time.process_time()
     documents = load()
     print(json.dumps({"documents": documents, "cpu": time.process_time() - cpu, "rss": _peak_rss()}), flush=True)

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,10 +27,10 @@ import opensearchpy
 import psutil
 import psycopg
 
-from benchmarks._loads import DSN, URL
+from benchmarks._loads import DSN, ENTITY, URL
 from benchmarks._runs import Run, Servers, Table, Way, prepare, run
 from local import sample_data
-from searchsync import opensearch
+from searchsync import indexes, opensearch
 from searchsync.opensearch import request
 
 CEILING, OURS = "bodies", "ours"
@@ -116,7 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         print(f"{', '.join(sorted(missing))} not set: run it by ./dev bench reindex", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also then
     client = opensearch.connect(os.environ[URL])
+    for left in indexes.of_entity(client, ENTITY):  # by a run that was killed
+        indexes.delete(client, ENTITY, left.name)
     surroundings = environment(client)
     say("\n".join(f"{name:14} {value}" for name, value in surroundings.items()))
     benchmark = Benchmark(client, Path(os.environ[FOLDER]))

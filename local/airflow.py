@@ -12,10 +12,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from local import ports
+from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import read_json, secret, tail, write_json
 from local.paths import ROOT, Home
@@ -30,9 +31,10 @@ ADMIN = "admin"
 POOL, POOL_SLOTS = "searchsync_load", 2
 _AIRFLOW = (sys.executable, "-m", "airflow")
 _REGION = "eu-west-1"
-# Settings that are not ours: of another Airflow on this machine, or of the person's own AWS account, which nothing
-# here may reach.
+# Settings that are not for this Airflow: of another one on this machine, of the person's own AWS account, which nothing
+# here may reach, and of the shell in which `./dev` was called.
 _FOREIGN = ("AIRFLOW_", "AWS_", "PYTHONDONTWRITEBYTECODE")
+_OF_THE_SHELL = tuple(f"SEARCHSYNC_{name}_" for name in ("AIRFLOW", "BENCH", "LOCAL", "POSTGRES", "TEST"))
 
 
 def url(port: int) -> str:
@@ -116,7 +118,7 @@ def settings(home: Home, *, port: int, metadata_dsn: str) -> dict[str, str]:
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
     """The whole environment of an Airflow process: ours, and of this shell's what is not Airflow's or AWS's."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN + _OF_THE_SHELL)}
     path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
     no_proxy = ",".join(
         filter(None, [inherited.get("NO_PROXY") or inherited.get("no_proxy"), ports.LOOPBACK, "localhost"])
@@ -124,9 +126,10 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, "PATH": path, "NO_PROXY": no_proxy, "no_proxy": no_proxy, **own}
 
 
-def fingerprint(own: Mapping[str, str]) -> str:
-    """Changes when the settings or the plugins do: both are read only when a process starts."""
-    digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode())
+def fingerprint(env: Mapping[str, str]) -> str:
+    """Changes when our settings or the plugins do: both are read only when a process starts."""
+    ours = {name: value for name, value in env.items() if name.startswith(("AIRFLOW", "AWS_", "SEARCHSYNC_"))}
+    digest = hashlib.sha256(json.dumps(ours, sort_keys=True).encode())
     for path in sorted((ROOT / "plugins").rglob("*.py")):
         digest.update(str(path).encode() + path.read_bytes())
     return digest.hexdigest()
@@ -170,6 +173,11 @@ def _fernet_key(home: Home) -> str:
     return base64.urlsafe_b64encode(raw).decode()
 
 
-def unhealthy(health: Mapping[str, Mapping[str, object]], wanted: Iterable[str]) -> list[str]:
-    """Which of the programs Airflow's own health report does not call healthy."""
-    return [name for name in wanted if health.get(name, {}).get("status") != "healthy"]
+def is_healthy(api: AirflowApi) -> bool:
+    """Whether Airflow's own report calls every program healthy; False as long as nobody answers."""
+    try:
+        report = api.health()
+    except LocalError:
+        return False
+    wanted = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+    return all((report.get(name) or {}).get("status") == "healthy" for name in wanted)

@@ -139,57 +139,49 @@ class Stack:
             self._note(f"{rows:,} places are in the table locations")
 
     def _start_airflow(self, server: postgres.Server, metadata_dsn: str) -> None:
+        env = self._airflow_environment(server, metadata_dsn)
+        stamp = airflow.fingerprint(env)
+        running = [self.state.running(name) for name in airflow.PROGRAMS]
+        if not all(part is not None and part.fingerprint == stamp for part in running):
+            self._stop_airflow()
+            folder = self.home.part("airflow")
+            folder.mkdir(parents=True, exist_ok=True)
+            airflow.admin_password(self.home)
+            with psycopg.connect(metadata_dsn, autocommit=True) as metadata:
+                exists = metadata.execute("SELECT to_regclass('dag_run')").fetchone() != (None,)
+                airflow.migrate(self.home, env, exists=exists)
+                # Before the scheduler starts: a DAG left unpaused would fire for a time that has passed meanwhile.
+                metadata.execute("UPDATE dag SET is_paused = true")
+            self._note("Airflow's metadata database is ready")
+            for name in airflow.PROGRAMS:
+                log = self.home.log(name)
+                process = processes.spawn(airflow.command(name), folder=folder, log=log, env=env, cwd=folder)
+                self._remember(name, process, stamp)
+        api = self.api()
+        self._await(tuple(airflow.PROGRAMS), lambda: airflow.is_healthy(api), patience=_HEALTHY_SECONDS)
+        api.ensure_pool(airflow.POOL, airflow.POOL_SLOTS)
+        self._note(f"Airflow answers at {api.url}")
+
+    def _airflow_environment(self, server: postgres.Server, metadata_dsn: str) -> dict[str, str]:
         port = self.state.ports
-        password = postgres.password(server.folder, postgres.READER)
-        own = {
-            **airflow.settings(self.home, port=port["airflow"], metadata_dsn=metadata_dsn),
-            **airflow.connections(
-                opensearch_port=port["opensearch"],
-                postgres_port=server.port,
-                postgres_password=password,
-                slack_port=port["slack"],
-                aws_port=port["aws"],
-            ),
-            **airflow.aws_environment(airflow.url(port["aws"])),
-            "SEARCHSYNC_REPORTS": str(self.home.reports),
-            "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
-            "SEARCHSYNC_POSTGRES_DSN": server.dsn(postgres.READER, "app"),
-            "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
-            "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
-        }
-        env = airflow.environment(own)
-        stamp = airflow.fingerprint(own | {"SEARCHSYNC_TIMEZONE": env.get("SEARCHSYNC_TIMEZONE", "")})
-        alive = [
-            name
-            for name in airflow.PROGRAMS
-            if (part := self.state.running(name)) is not None and part.fingerprint == stamp
-        ]
-        if len(alive) == len(airflow.PROGRAMS):
-            self._await_airflow()
-            return
-        self._stop_airflow()
-        self.home.part("airflow").mkdir(parents=True, exist_ok=True)
-        airflow.admin_password(self.home)
-        with psycopg.connect(metadata_dsn, autocommit=True) as metadata:
-            airflow.migrate(
-                self.home, env, exists=metadata.execute("SELECT to_regclass('dag_run')").fetchone() != (None,)
-            )
-            # Before the scheduler starts: a DAG left unpaused by the last stop would fire for a time that has passed
-            # since.
-            metadata.execute("UPDATE dag SET is_paused = true")
-        self._note("Airflow's metadata database is ready")
-        for name in airflow.PROGRAMS:
-            process = processes.spawn(
-                airflow.command(name),
-                folder=self.home.part("airflow"),
-                log=self.home.log(name),
-                env=env,
-                cwd=self.home.part("airflow"),
-            )
-            self._remember(name, process, stamp)
-        self._await_airflow()
-        self.api().ensure_pool(airflow.POOL, airflow.POOL_SLOTS)
-        self._note(f"Airflow answers at {airflow.url(port['airflow'])}")
+        return airflow.environment(
+            {
+                **airflow.settings(self.home, port=port["airflow"], metadata_dsn=metadata_dsn),
+                **airflow.connections(
+                    opensearch_port=port["opensearch"],
+                    postgres_port=server.port,
+                    postgres_password=postgres.password(server.folder, postgres.READER),
+                    slack_port=port["slack"],
+                    aws_port=port["aws"],
+                ),
+                **airflow.aws_environment(airflow.url(port["aws"])),
+                "SEARCHSYNC_REPORTS": str(self.home.reports),
+                "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
+                "SEARCHSYNC_POSTGRES_DSN": server.dsn(postgres.READER, "app"),
+                "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
+                "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
+            }
+        )
 
     def _start_small(self, name: str, module: list[str]) -> None:
         port = self.state.ports[name]
@@ -199,31 +191,18 @@ class Stack:
             command = [sys.executable, "-m", *module, "--port", str(port)]
             process = processes.spawn(command, folder=self.home.part(name), log=self.home.log(name), cwd=ROOT)
             self._remember(name, process)
-        self._await(name, lambda: ports.answers(port), patience=60.0)
+        self._await((name,), lambda: ports.answers(port), patience=60.0)
 
-    def _await_airflow(self) -> None:
-        api = self.api()
-        wanted = ("scheduler", "dag_processor", "triggerer", "metadatabase")
-        since = datetime.now(UTC)
-
-        def healthy() -> bool:
-            try:
-                return not airflow.unhealthy(api.health(), wanted)
-            except LocalError:
-                return False
-
-        for name in airflow.PROGRAMS:
-            self._await(name, healthy, patience=_HEALTHY_SECONDS - (datetime.now(UTC) - since).total_seconds())
-
-    def _await(self, name: str, ready: Callable[[], bool], *, patience: float) -> None:
+    def _await(self, names: tuple[str, ...], ready: Callable[[], bool], *, patience: float) -> None:
         deadline = time.monotonic() + patience
         while not ready():
-            if self.state.running(name) is None:
-                log = self.home.log(name)
-                raise LocalError(f"{name} ended while starting; the end of {log}:\n{tail(log)}")
+            for name in names:
+                if self.state.running(name) is None:
+                    log = self.home.log(name)
+                    raise LocalError(f"{name} ended while starting; the end of {log}:\n{tail(log)}")
             if time.monotonic() > deadline:
-                remedy = f"see `./dev logs {name}`, then `./dev down` and `./dev up`"
-                raise LocalError(f"{name} is not healthy after {patience:.0f} s: {remedy}")
+                remedy = f"see `./dev logs {names[0]}`, then `./dev down` and `./dev up`"
+                raise LocalError(f"{', '.join(names)}: not healthy after {patience:.0f} s; {remedy}")
             time.sleep(0.2)
 
     def _check_disk(self) -> None:
@@ -254,11 +233,17 @@ class Stack:
         if self.home.state.exists():
             self.state.save()
         if wipe:
-            for name in ("postgres", "opensearch", *SMALL, "airflow", "reports", "logs", "bench"):
-                shutil.rmtree(self.home.part(name), ignore_errors=True)
-            for path in (self.home.state, self.home.secrets):
-                path.unlink(missing_ok=True)
+            self._wipe()
         return count
+
+    def _wipe(self) -> None:
+        for name in ("postgres", "opensearch", *SMALL, "airflow", "reports", "logs"):
+            shutil.rmtree(self.home.part(name), ignore_errors=True)
+        bench = self.home.part("bench")
+        if not any(processes.is_alive(record.process) for record in servers.below(bench)):
+            shutil.rmtree(bench, ignore_errors=True)
+        for path in (self.home.state, self.home.secrets):
+            path.unlink(missing_ok=True)
 
     def _stop_airflow(self) -> None:
         alive = [part for name in airflow.PROGRAMS if (part := self.state.running(name)) is not None]

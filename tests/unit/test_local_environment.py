@@ -12,9 +12,25 @@ LOCK = (
 )
 
 
+class Installation:
+    """Stands in for the commands that install; `broken` words make one fail."""
+
+    def __init__(self, venv: Path) -> None:
+        self.venv = venv
+        self.commands: list[tuple[str, ...]] = []
+        self.broken: set[str] = set()
+
+    def run(self, *command: str) -> bool:
+        self.commands.append(command)
+        if "venv" in command:
+            (self.venv / "bin").mkdir(parents=True)
+            (self.venv / "bin" / "python").touch()
+        environment.LOG.write_text("the reason\n")
+        return self.broken.isdisjoint(command)
+
+
 @pytest.fixture
-def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """A checkout in a temporary folder; records the commands that would install into it."""
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
     for name, path in {"ROOT": "", "LOCAL": ".local", "VENV": ".local/venv", "LOCK": "lock.txt"}.items():
         monkeypatch.setattr(environment, name, tmp_path / path)
     monkeypatch.setattr(environment, "STAMP", tmp_path / ".local/venv/.complete")
@@ -22,35 +38,18 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str,
     monkeypatch.setattr(environment, "NEEDED_BYTES", 0)
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "lock.txt").write_text(LOCK)
-    made: list[tuple[str, ...]] = []
-
-    def run(*command: str) -> bool:
-        made.append(command)
-        if "venv" in command:
-            (tmp_path / ".local/venv/bin").mkdir(parents=True)
-            (tmp_path / ".local/venv/bin/python").touch()
-        environment.LOG.write_text("the reason\n")
-        return not any(word in broken for word in command)
-
-    broken: set[str] = set()
-    monkeypatch.setattr(environment, "_run", run)
-    monkeypatch.setattr(environment, "BROKEN", broken, raising=False)
-    return made
+    installation = Installation(tmp_path / ".local/venv")
+    monkeypatch.setattr(environment, "_run", installation.run)
+    return installation
 
 
-def broken() -> set[str]:
-    """Words that make a command fail."""
-    words: set[str] = environment.BROKEN  # type: ignore[attr-defined]
-    return words
-
-
-def test_it_is_made_once(commands: list[tuple[str, ...]]) -> None:
+def test_it_is_made_once(installation: Installation) -> None:
     assert environment.main() == 0
-    assert [Path(command[0]).name for command in commands[2:]] == ["uv", "uv"]
-    assert "--require-hashes" in commands[2]
-    del commands[:]
+    assert [Path(command[0]).name for command in installation.commands[2:]] == ["uv", "uv"]
+    assert "--require-hashes" in installation.commands[2]
+    del installation.commands[:]
     assert environment.main() == 0
-    assert commands == []
+    assert installation.commands == []
 
 
 @pytest.mark.parametrize(
@@ -62,45 +61,45 @@ def test_it_is_made_once(commands: list[tuple[str, ...]]) -> None:
     ],
 )
 def test_it_is_made_again_when_what_it_depends_on_changes(
-    commands: list[tuple[str, ...]], tmp_path: Path, file: str, text: str, again: bool
+    installation: Installation, tmp_path: Path, file: str, text: str, again: bool
 ) -> None:
     environment.main()
-    del commands[:]
+    del installation.commands[:]
     (tmp_path / file).write_text(text)
     assert environment.main() == 0
-    assert bool(commands) == again
+    assert bool(installation.commands) == again
 
 
-def test_an_interrupted_installation_is_thrown_away(commands: list[tuple[str, ...]], tmp_path: Path) -> None:
+def test_an_interrupted_installation_is_thrown_away(installation: Installation, tmp_path: Path) -> None:
     environment.main()
     environment.STAMP.unlink()
     (tmp_path / ".local/venv/half").touch()
-    del commands[:]
+    del installation.commands[:]
     assert environment.main() == 0
-    assert commands
+    assert installation.commands
     assert not (tmp_path / ".local/venv/half").exists()
 
 
-def test_pip_takes_over_where_uv_does_not_work(commands: list[tuple[str, ...]], tmp_path: Path) -> None:
-    broken().add(str(tmp_path / ".local/venv/bin/uv"))
+def test_pip_takes_over_where_uv_does_not_work(installation: Installation, tmp_path: Path) -> None:
+    installation.broken.add(str(tmp_path / ".local/venv/bin/uv"))
     assert environment.main() == 0
-    assert commands[-1][1:4] == ("-m", "pip", "install")
+    assert installation.commands[-1][1:4] == ("-m", "pip", "install")
     assert environment.STAMP.exists()
 
 
 def test_without_a_network_there_is_one_message_and_no_environment(
-    commands: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]
+    installation: Installation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken().add("--require-hashes")
+    installation.broken.add("--require-hashes")
     assert environment.main() == 1
-    assert len(commands) == 3, "venv, then uv's wheel and the packages by pip"
+    assert len(installation.commands) == 3, "venv, then uv's wheel and the packages by pip"
     (_, message) = capsys.readouterr().err.splitlines()
     assert "could not install the packages of lock.txt (the reason): check the network" in message
     assert not environment.STAMP.exists()
 
 
 def test_uv_comes_at_the_version_and_hashes_of_the_lock(
-    commands: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
 
@@ -112,4 +111,4 @@ def test_uv_comes_at_the_version_and_hashes_of_the_lock(
     monkeypatch.setattr(environment, "_run", run)
     environment._installer("python")
     assert seen == ["uv==9.9 \\\n    --hash=sha256:11 \\\n    --hash=sha256:22\n    # via -r x\n"]
-    assert commands == []
+    assert installation.commands == []

@@ -28,7 +28,11 @@ _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Every expected failure is one message on stderr."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # What follows these two belongs to the program that they start, dashes included.
+    cut = 1 if given[:1] in (["test"], ["bench"]) else len(given)
+    options = _parser().parse_args(given[:cut])
+    options.rest = given[cut:]
     try:
         code: int = options.command(options)
         return code
@@ -91,13 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     logs = command("logs", _logs, "the end of a part's log")
     logs.add_argument("name", metavar="NAME", nargs="?", help=f"one of {', '.join(_log_names())}")
     logs.add_argument("-f", "--follow", action="store_true")
-    bench = command(
-        "bench", lambda options: workbench.bench(options.name, options.rest), "run a benchmark on servers of its own"
-    )
-    bench.add_argument("name", metavar="NAME", nargs="?")
-    bench.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="arguments of the benchmark")
-    test = command("test", lambda options: workbench.test(options.rest), "run the tests on servers of their own")
-    test.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="arguments of pytest")
+    command("bench", _bench, "run a benchmark NAME, and hand it all other arguments, on servers of its own")
+    command("test", _test, "run the tests, and hand pytest all arguments, on servers of their own")
     return parser
 
 
@@ -195,6 +194,14 @@ def _trigger(options: argparse.Namespace) -> int:
         return 1
     _say("\n" + table([*result_rows(outcome), ("page", outcome.link)]))
     return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    return workbench.bench(options.rest[0] if options.rest else None, options.rest[1:])
+
+
+def _test(options: argparse.Namespace) -> int:
+    return workbench.test(options.rest)
 
 
 def _log_names() -> list[str]:

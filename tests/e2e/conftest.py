@@ -11,7 +11,7 @@ from local.paths import ROOT, Home
 from local.stack import Stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(servers_dir: Path) -> Iterator[Stack]:
     stack = Stack(Home(servers_dir / "stack", ROOT / "dags"), print)
     began = datetime.now(UTC)

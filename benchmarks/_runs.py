@@ -1,6 +1,7 @@
 """One measured run: a fresh index, fresh processes, all documents there afterwards."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import psutil
 
 from benchmarks._loads import ENTITY, source_of
 from local import servers
+from local.airflow import MALLOC
 from searchsync import reindex
 from searchsync.opensearch import request
 from searchsync.sources.postgres import Partition
@@ -141,7 +143,11 @@ def _processes(table: Table, way: Way, index: str, plan: reindex.Plan) -> Iterat
                 "bodies": [str(table.bodies[at]) for at in mine],
             }  # fmt: skip
             command = [sys.executable, "-m", "benchmarks._loads", json.dumps(job)]
-            processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            processes.append(
+                subprocess.Popen(
+                    command, env=os.environ | MALLOC, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            )
         for process in processes:
             if cast(IO[str], process.stdout).readline() != "ready\n":
                 raise RuntimeError(f"{way}: a loading process did not start; its error is above")

@@ -29,6 +29,9 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 }
 ADMIN = "admin"
 POOL, POOL_SLOTS = "searchsync_load", 2
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+"""For glibc, for any process that loads: buffers of a page's size go back to the system when they are free. Without it
+the threshold grows with the first of them, they come from the heap, and the heap grows with the table."""
 _AIRFLOW = (sys.executable, "-m", "airflow")
 _REGION = "eu-west-1"
 # Settings that are not for this Airflow: of another one on this machine, of the person's own AWS account, which nothing
@@ -112,6 +115,7 @@ def settings(home: Home, *, port: int, metadata_dsn: str) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         "AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS": "True",
         "GX_ANALYTICS_ENABLED": "false",
+        **MALLOC,
         "SPT_NOENV": "1",  # Airflow renames its processes; else the new name overwrites the mark that `down` looks for
     }
 

@@ -279,6 +279,7 @@ def test_airflow_settings_are_those_of_the_embedded_stack() -> None:
     assert settings["AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS"] == "True", "a cleared task would not run again"
     assert settings["AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"] == "True"
     assert settings["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
+    assert local_airflow.MALLOC.items() <= settings.items(), "memory would grow with the table"
 
 
 def test_every_airflow_service_has_the_same_settings_and_volumes() -> None:

@@ -3,8 +3,9 @@
 **When** every hour at a quarter past, or by hand. No parameters.
 
 **What it may change** An index that was served and left the read alias longer ago than `rollback_hours`
-(`include/policies/retention.yaml`), beyond the `keep_previous` newest; and an index whose run ended without serving or
-discarding it. Each leaves the write set, is blocked, then deleted. Never an index that an alias serves.
+(`include/policies/retention.yaml`), beyond the `keep_previous` newest; an index whose run ended without serving or
+discarding it; and a member of the write set that is not live and refuses writes for five minutes (red or blocked), with
+an alert. Each leaves the write set, is blocked, then deleted. Never an index that an alias serves.
 
 **Undo** none: a deleted index is rebuilt with `<entity>_reindex`. To keep one longer, pause this DAG.
 """

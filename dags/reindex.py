@@ -1,15 +1,15 @@
 """Rebuild the index of `ENTITY` from its source of truth and serve it by an atomic alias swap.
 
-**When** every night at 02:00 (`SEARCHSYNC_TIMEZONE`, default UTC), or by hand: *Trigger* shows the parameters.
+**When** WHEN (`SEARCHSYNC_TIMEZONE`, default UTC), or by hand: *Trigger* shows the parameters.
 
 **What it may change** It adds one index, feeds it beside the live one, and moves the alias `ENTITY` to it after the
-gate: mapping and settings as in the file, every row accounted for, per-bucket fingerprints equal to the source's, smoke
-queries answered. A run that fails leaves the live index as it was and deletes what it built.
+gate: mapping and settings as in the file, all of the source accounted for, per-bucket fingerprints equal to the
+source's, smoke queries answered. A run that fails leaves the live index as it was and deletes what it built.
 
 **When it fails** read the log of the red task: its last line names the cause and the next step. Then trigger a new run,
 or clear the failed task *with downstream*. A load that says "discarded" is cleared from `create_green`.
 
-**Undo** after the swap: the previous index is fed and kept for 24 hours; see `docs/operations/locations_reindex.md`.
+**Undo** after the swap: the previous index is fed and kept for 24 hours; see `docs/operations/ENTITY_reindex.md`.
 """
 
 from datetime import timedelta
@@ -20,14 +20,19 @@ from search_ops.runs import POLICY, timezone
 from search_ops.tasks import reindex
 from searchsync.entities import CATALOG
 
-for entity in CATALOG:
+# A stream keeps members true between two reindexes; nothing but the reindex does that for locations yet.
+SCHEDULES = {
+    "postgres": ("0 2 * * *", timedelta(days=1), "every night at 02:00"),
+    "dynamodb": ("0 3 * * 0", timedelta(days=7), "every Sunday at 03:00"),
+}
+
+for entity, described in CATALOG.items():
+    cron, interval, when = SCHEDULES[described.source]
     with DAG(
         dag_id=f"{entity}_reindex",
-        schedule=CronTriggerTimetable(
-            "0 2 * * *", timezone=timezone(), interval=timedelta(days=1), run_immediately=timedelta(0)
-        ),
-        params=reindex.PARAMS,
-        doc_md=(__doc__ or "").replace("ENTITY", entity),
+        schedule=CronTriggerTimetable(cron, timezone=timezone(), interval=interval, run_immediately=timedelta(0)),
+        params=reindex.parameters(described),
+        doc_md=(__doc__ or "").replace("ENTITY", entity).replace("WHEN", when),
         tags=["reindex", entity],
         **POLICY,
     ):

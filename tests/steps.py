@@ -64,7 +64,7 @@ def line(key: str, at: int, **fields: Any) -> Line:
 
 def page(at: int, *keys: str, **fields: Any) -> Page:
     """A page of documents at the n-th position."""
-    return envelope.page_of([line(key, at, **fields) for key in keys], position=position(at), deleted=False)
+    return envelope.page_of([line(key, at, **fields) for key in keys], position=position(at))
 
 
 def tombstones(at: int, *keys: str) -> Page:
@@ -72,7 +72,7 @@ def tombstones(at: int, *keys: str) -> Page:
     lines = [
         envelope.tombstone(key, position=position(at), bucket=1, written_at="2026-01-01T00:00:00.000Z") for key in keys
     ]
-    return envelope.page_of(lines, position=position(at), deleted=True)
+    return envelope.page_of(lines, position=position(at))
 
 
 def never(rejection: Rejection) -> None:

@@ -23,6 +23,39 @@ def run_failed(context: Any) -> None:
     _send("\n".join(lines))
 
 
+def abandoned(dag_run: Any, indexes: dict[str, str]) -> None:
+    """Indexes that were given up because they took no writes: there is no rollback to them any more."""
+    lines = [f"• {name}: {why}" for name, why in indexes.items()]
+    _send(
+        "\n".join(
+            [
+                f":warning: *{dag_run.dag_id}* abandoned {len(indexes)} index(es) that held up all writes",
+                *lines,
+                "*Rollback* to them is not possible any more; a reindex that was building one fails and discards it",
+                "*Next* see GET /_cluster/allocation/explain; then run the reindex again",
+                f"*Log* {_link(dag_run)}",
+            ]
+        )
+    )
+
+
+def replay_needs_a_person(dag_run: Any, report: dict[str, Any]) -> None:
+    """Messages that no further replay will mend, and changes that are lost until a comparison or reindex."""
+    lines = [f"• parked: {reason}: {why}"[:400] for reason, why in report["why_parked"].items()]
+    lines += [f"• gap: {gap['records']} records of {gap['from']} to {gap['to']}" for gap in report["gaps"]]
+    _send(
+        "\n".join(
+            [
+                f":warning: *{dag_run.dag_id}*: the dead-letter queue needs a person",
+                *lines,
+                "*Next* parked: correct the item or the mapping, then trigger with parked = true; gap: run the reindex",
+                f"*Log* {_link(dag_run)}",
+                f"*Runbook* docs/operations/{dag_run.dag_id}.md",
+            ]
+        )
+    )
+
+
 def _failed_tasks(context: Any) -> str:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 

@@ -3,6 +3,7 @@
 ``searchsync_opensearch`` (type opensearch): host, port, login and password or, in ``extra``, ``aws_conn_id`` and
 ``region`` for SigV4; ``use_ssl`` (default true), ``verify_certs`` (default true), ``ca_certs``.
 ``searchsync_postgres`` (type postgres): the login that may SELECT; ``extra`` takes libpq's ``ssl*`` options.
+``aws_default`` (type aws): a role that may read the tables and their streams, and use the dead-letter queues.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
     from searchsync.entities import Entity
+    from searchsync.queue import Queue
     from searchsync.reindex import Plan
-    from searchsync.sources.postgres import PostgresSource
+    from searchsync.sources import Source
 
 OPENSEARCH = "searchsync_opensearch"
 POSTGRES = "searchsync_postgres"
 SLACK = "searchsync_slack"
+AWS = "aws_default"
 
 _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "target_session_attrs")
 
@@ -53,8 +56,20 @@ def _sigv4(extra: dict[str, Any]) -> Any:
     return Urllib3AWSV4SignerAuth(session.get_credentials(), session.region_name, extra.get("service", "es"))
 
 
-def source(entity: "Entity", plan: "Plan | None" = None) -> "PostgresSource":
-    """The entity's rows; with a plan, under its epoch and on its server only."""
+def source(entity: "Entity", plan: "Plan | None" = None, *, read_units: float | None = None) -> "Source":
+    """The entity's rows or items; with a plan, under its epoch and of its database only.
+
+    :param read_units: read capacity units a second that a scan of DynamoDB may use; None for no limit
+    """
+    if entity.source == "postgres":
+        return _postgres(entity, plan)
+    from searchsync.sources.dynamodb import DynamoSource
+
+    identity = None if plan is None else plan.identity
+    return DynamoSource(entity, _aws("dynamodb"), identity=identity, read_units=read_units)
+
+
+def _postgres(entity: "Entity", plan: "Plan | None") -> "Source":
     from psycopg.conninfo import make_conninfo
 
     from searchsync.sources.postgres import PostgresSource
@@ -71,3 +86,23 @@ def source(entity: "Entity", plan: "Plan | None" = None) -> "PostgresSource":
     if plan is None:
         return PostgresSource(entity, dsn)
     return PostgresSource(entity, dsn, epoch=plan.epoch, identity=plan.identity)
+
+
+def queue(name: str) -> "Queue":
+    """A queue by the environment variable that holds its URL."""
+    from searchsync.opensearch import setting
+    from searchsync.queue import Queue
+
+    return Queue(_aws("sqs"), setting(name))
+
+
+def streams() -> Any:
+    """boto3's client of DynamoDB Streams."""
+    return _aws("dynamodbstreams")
+
+
+def _aws(service: str) -> Any:
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    hook: Any = AwsBaseHook(aws_conn_id=AWS, client_type=service)
+    return hook.get_conn()

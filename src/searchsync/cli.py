@@ -1,26 +1,30 @@
 """``searchsync``: the same functions as the DAGs, from a shell.
 
 Connections come from ``SEARCHSYNC_OPENSEARCH_URL`` (and ``SEARCHSYNC_OPENSEARCH_USER``, ``_PASSWORD``, ``_CA_CERTS``)
-and ``SEARCHSYNC_POSTGRES_DSN``.
+and ``SEARCHSYNC_POSTGRES_DSN``; DynamoDB and SQS from AWS' own variables and files, with the queues' URLs in
+``SEARCHSYNC_DEAD_LETTER_QUEUE`` and ``SEARCHSYNC_PARKED_QUEUE``.
 """
 
 import argparse
 import json
 import logging
-import os
 import secrets
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+import botocore.session
 import opensearchpy
 
-from searchsync import indexes, reindex
+from searchsync import indexes, reindex, sick
 from searchsync.entities import CATALOG, Entity, entity
 from searchsync.errors import BadParams, SearchSyncError
-from searchsync.opensearch import connect, request
+from searchsync.opensearch import connect_from_environment, request, setting
+from searchsync.queue import Queue
 from searchsync.reindex import Plan
+from searchsync.replay import Choice, Replay
+from searchsync.sources import Source
+from searchsync.sources.dynamodb import DynamoSource
 from searchsync.sources.postgres import PostgresSource
 
 
@@ -40,7 +44,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="searchsync", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = commands.add_parser("indexes", help="physical indexes with their roles, documents, size, age and freshness")
-    show.add_argument("entity", nargs="*", help=f"of {', '.join(CATALOG)}; all when none is named")
+    show.add_argument(
+        "what",
+        nargs="*",
+        help=f"of {', '.join(CATALOG)}, all when none is named; or: abandon NAME, to give up an index",
+    )
     show.set_defaults(command=_indexes)
     build = commands.add_parser("reindex", help="rebuild an index from its source and serve it")
     build.add_argument("entity", choices=list(CATALOG))
@@ -56,15 +64,24 @@ def _parser() -> argparse.ArgumentParser:
     ):
         build.add_argument(f"--{name}", action="store_true", help=text)
     build.set_defaults(command=_reindex)
+    again = commands.add_parser("replay", help="replay the dead-letter queue of an entity")
+    again.add_argument("entity", choices=[name for name, found in CATALOG.items() if found.source == "dynamodb"])
+    again.add_argument("--dry-run", action="store_true", help="count what is there, write nothing")
+    again.add_argument("--cap", type=int, default=10_000, help="messages at most (default %(default)s)")
+    again.add_argument("--parked", action="store_true", help="those that wait for a person")
+    again.set_defaults(command=_replay)
     return parser
 
 
 def _indexes(arguments: argparse.Namespace) -> None:
-    client = _client()
+    client = connect_from_environment()
+    if arguments.what[:1] == ["abandon"]:
+        _abandon(client, arguments.what[1:])
+        return
     lines: list[tuple[str, ...]] = [
-        ("INDEX", "ROLE", "DOCUMENTS", "DELETED", "SIZE", "AGE", "NEWEST WRITE", "LEFT READ")
+        ("INDEX", "ROLE", "DOCUMENTS", "DELETED", "SIZE", "AGE", "NEWEST WRITE", "LEFT READ", "GAPS")
     ]
-    for name in arguments.entity or CATALOG:
+    for name in arguments.what or CATALOG:
         lines += [_line(client, index) for index in indexes.of_entity(client, entity(name))]
     widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
     for line in lines:
@@ -87,7 +104,19 @@ def _line(client: opensearchpy.OpenSearch, index: indexes.Index) -> tuple[str, .
         _age(index.created),
         newest,
         _age(index.left_read_at) + " ago" if index.left_read_at else "-",
+        str(len(index.meta.get("gaps", []))),
     )
+
+
+def _abandon(client: opensearchpy.OpenSearch, names: list[str]) -> None:
+    if len(names) != 1:
+        raise BadParams("abandon takes one index: searchsync indexes abandon NAME")
+    (name,) = names
+    owner = next((found for found in CATALOG.values() if name.startswith(f"{found.name}-")), None)
+    if owner is None:
+        raise BadParams(f"{name} is no index of {', '.join(CATALOG)}")
+    sick.abandon(client, owner, name)
+    print(f"{name} is abandoned: it left the write set and is deleted")
 
 
 def _age(moment: datetime) -> str:
@@ -97,7 +126,7 @@ def _age(moment: datetime) -> str:
 
 def _reindex(arguments: argparse.Namespace) -> None:
     report = reindex.run(
-        _client(),
+        connect_from_environment(),
         lambda plan: _source(entity(arguments.entity), plan),
         build=f"cli/{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(4)}",
         reports=arguments.reports,
@@ -110,26 +139,30 @@ def _reindex(arguments: argparse.Namespace) -> None:
     print(json.dumps(report, indent=2))
 
 
-def _client() -> opensearchpy.OpenSearch:
-    user = os.environ.get("SEARCHSYNC_OPENSEARCH_USER")
-    auth: Any = (user, os.environ.get("SEARCHSYNC_OPENSEARCH_PASSWORD", "")) if user else None
-    return connect(
-        _setting("SEARCHSYNC_OPENSEARCH_URL"), auth=auth, ca_certs=os.environ.get("SEARCHSYNC_OPENSEARCH_CA_CERTS")
-    )
-
-
-def _source(wanted: Entity, plan: Plan | None) -> PostgresSource:
-    dsn = _setting("SEARCHSYNC_POSTGRES_DSN")
+def _source(wanted: Entity, plan: Plan | None) -> Source:
+    if wanted.source == "dynamodb":
+        client = botocore.session.get_session().create_client("dynamodb")
+        return DynamoSource(wanted, client, identity=None if plan is None else plan.identity)
+    dsn = setting("SEARCHSYNC_POSTGRES_DSN")
     if plan is None:
         return PostgresSource(wanted, dsn)
     return PostgresSource(wanted, dsn, epoch=plan.epoch, identity=plan.identity)
 
 
-def _setting(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        raise BadParams(f'{name} is not set; for the local stack: eval "$(./dev env)"')
-    return value
+def _replay(arguments: argparse.Namespace) -> None:
+    session = botocore.session.get_session()
+    names = ("SEARCHSYNC_DEAD_LETTER_QUEUE", "SEARCHSYNC_PARKED_QUEUE")
+    dead_letters, parked = (Queue(session.create_client("sqs"), setting(name)) for name in names)
+    report = Replay(
+        connect_from_environment(),
+        _source(entity(arguments.entity), None),
+        parked if arguments.parked else dead_letters,
+        None if arguments.parked else parked,
+        session.create_client("dynamodbstreams"),
+        dry_run=arguments.dry_run,
+        choice=Choice(cap=arguments.cap),
+    ).run()
+    print(json.dumps(report.as_dict(), indent=2))
 
 
 if __name__ == "__main__":

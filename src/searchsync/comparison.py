@@ -2,24 +2,26 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import opensearchpy
 
 from searchsync import indexes, writer
 from searchsync.entities import BUCKETS, Entity
-from searchsync.envelope import NOT_DELETED, Page, Rejection, sync_of
+from searchsync.envelope import Page, Rejection, sync_of
 from searchsync.errors import GateFailed, IndexUnavailable, RequestRejected, SearchSyncError
 from searchsync.opensearch import request
-from searchsync.sources.postgres import READ_KEYS, PostgresSource
+from searchsync.sources import READ_KEYS, Source
 from searchsync.writer import OnRejected
 
 log = logging.getLogger(__name__)
 
 Sums = dict[int, tuple[int, int, int]]
+SAME_SECOND = 1.1
 KEYS_AT_ONCE = 200_000
 SCROLL_DOCUMENTS = 5_000
 
@@ -41,8 +43,8 @@ class Settled:
     rejected: set[str] = field(default_factory=set)
 
 
-def index_sums(client: opensearchpy.OpenSearch, name: str) -> Sums:
-    """Per bucket: documents that are not deleted, and the sums of both halves of their hashes.
+def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Sums:
+    """Per bucket: visible documents, and the sums of both halves of their hashes.
 
     :raises GateFailed: when a document has no bucket (it is foreign: no writer of ours made it)
     :raises IndexUnavailable: when the answer is of a part of the index
@@ -51,7 +53,7 @@ def index_sums(client: opensearchpy.OpenSearch, name: str) -> Sums:
     body = {
         "size": 0,
         "track_total_hits": True,
-        "query": NOT_DELETED,
+        "query": entity.visible,
         "aggs": {"buckets": {"terms": {"field": "sync.bucket", "size": BUCKETS}, "aggs": sums}},
     }
     answer = request(client, "POST", f"/{name}/_search", body=body)
@@ -68,23 +70,24 @@ def index_sums(client: opensearchpy.OpenSearch, name: str) -> Sums:
     return {b["key"]: (b["doc_count"], int(b["high"]["value"]), int(b["low"]["value"])) for b in found}
 
 
-def index_hashes(client: opensearchpy.OpenSearch, name: str, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
-    """Ids in some buckets that are not deleted, with both halves of their hashes."""
-    query = {"bool": {"filter": [{"terms": {"sync.bucket": list(buckets)}}, NOT_DELETED]}}
+def index_hashes(
+    client: opensearchpy.OpenSearch, entity: Entity, name: str, buckets: Sequence[int]
+) -> dict[str, tuple[int, int]]:
+    """Ids of the visible documents in some buckets, with both halves of their hashes."""
+    query = {"bool": {"filter": [{"terms": {"sync.bucket": list(buckets)}}, entity.visible]}}
     hits = scroll(client, name, query, source=["sync.hash_high", "sync.hash_low"])
     return {hit["_id"]: (hit["_source"]["sync"]["hash_high"], hit["_source"]["sync"]["hash_low"]) for hit in hits}
 
 
 def settle(
     client: opensearchpy.OpenSearch,
-    source: PostgresSource,
+    source: Source,
     entity: Entity,
     name: str,
     *,
     only: bool,
     max_settled: int,
     on_rejected: OnRejected,
-    rounds: int = 5,
 ) -> Settled:
     """Make an index equal to its source, and prove it.
 
@@ -94,13 +97,12 @@ def settle(
 
     :param only: write to this index alone (a new epoch: protocol.md, Position)
     :param max_settled: more unequal keys than this are no drift but a broken load
-    :param rounds: comparisons at most; each is at a new snapshot
     :raises GateFailed: when keys stay different, or too many are
     """
     report = Settled()
     overtaken: dict[str, str] = {}
     while True:
-        wanted, found = source.fingerprints(), index_sums(client, name)
+        wanted, found = source.fingerprints(), index_sums(client, entity, name)
         report.source, report.index = (sum(count for count, _, _ in sums.values()) for sums in (wanted, found))
         report.rounds += 1
         keys = _unequal_keys(client, source, name, wanted, found, limit=max_settled + len(report.rejected))
@@ -120,12 +122,12 @@ def settle(
             some = keys[at : at + READ_KEYS]
             _settle_keys(client, source, entity, name, some, only, on_rejected, report.rejected, overtaken)
         indexes.refresh(client, name)
-        if report.rounds == rounds:  # the rows go on changing; every key that differed was proven
+        if report.rounds == source.rounds:  # the rows go on changing; every key that differed was proven
             return report
 
 
 def _unequal_keys(
-    client: opensearchpy.OpenSearch, source: PostgresSource, name: str, wanted: Sums, found: Sums, *, limit: int
+    client: opensearchpy.OpenSearch, source: Source, name: str, wanted: Sums, found: Sums, *, limit: int
 ) -> list[str]:
     empty = (0, 0, 0)
     unequal = [b for b in sorted(wanted.keys() | found.keys()) if wanted.get(b, empty) != found.get(b, empty)]
@@ -139,7 +141,7 @@ def _unequal_keys(
             batch.append(unequal.pop())
             documents += wanted.get(batch[-1], empty)[0]
         # The index first, then the source: a row deleted in between is then settled, not missed.
-        theirs = index_hashes(client, name, batch)
+        theirs = index_hashes(client, source.entity, name, batch)
         ours = source.hashes(batch)
         keys += sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
         if len(keys) > limit:
@@ -158,7 +160,7 @@ def _too_many(name: str, count: int, limit: int) -> GateFailed:
 
 def _settle_keys(
     client: opensearchpy.OpenSearch,
-    source: PostgresSource,
+    source: Source,
     entity: Entity,
     name: str,
     keys: list[str],
@@ -166,6 +168,8 @@ def _settle_keys(
     on_rejected: OnRejected,
     rejected: set[str],
     overtaken: dict[str, str],
+    *,
+    again: bool = True,
 ) -> None:
     pages = source.read(keys)
     for key in keys:
@@ -183,26 +187,41 @@ def _settle_keys(
             writer.compare_and_set(client, name, page, on_rejected=refuse)
     else:
         writer.apply(client, entity, pages, on_rejected=refuse)
-    overtaken |= _prove(client, name, pages, rejected)
+    proof = _prove(client, name, pages, rejected)
+    overtaken |= proof.overtaken
+    if proof.same and not again:
+        raise _around(name, proof.same[0], f"just written at {pages[0].position}, it has another content")
+    if proof.same:  # two reads within one second have one position, and the first to write wins: read in a later one
+        time.sleep(SAME_SECOND)
+        _settle_keys(client, source, entity, name, proof.same, only, on_rejected, rejected, overtaken, again=False)
 
 
-def _prove(client: opensearchpy.OpenSearch, name: str, pages: list[Page], rejected: set[str]) -> dict[str, str]:
-    """Positions of the keys that others have written since the read; the rest are proven to be as the source is."""
+class _Proof(NamedTuple):
+    """Keys that others have written since the read, with their positions; keys that differ at the read's position."""
+
+    overtaken: dict[str, str]
+    same: list[str]
+
+
+def _prove(client: opensearchpy.OpenSearch, name: str, pages: list[Page], rejected: set[str]) -> _Proof:
+    """What is in the index after a write: as the source is, or later, or else."""
     expected: dict[str, dict[str, Any]] = {
         json.loads(line.id): sync_of(line) for page in pages for line in page.lines()
     }
     ids = sorted(expected.keys() - rejected)
-    overtaken: dict[str, str] = {}
+    proof = _Proof({}, [])
     if not ids:
-        return overtaken
+        return proof
     answer = request(client, "POST", f"/{name}/_mget", body={"ids": ids}, params={"_source": "sync"})
     for doc in answer["docs"]:
         want, have = expected[doc["_id"]], doc.get("_source", {}).get("sync") or {}
         if have.get("position", "") > want["position"]:
-            overtaken[doc["_id"]] = have["position"]
+            proof.overtaken[doc["_id"]] = have["position"]
         elif any(have.get(part) != want[part] for part in ("deleted", "hash_high", "hash_low")):
-            raise _around(name, doc["_id"], f"just written at {want['position']}, it has {have}")
-    return overtaken
+            if have.get("position") != want["position"]:
+                raise _around(name, doc["_id"], f"just written at {want['position']}, it has {have}")
+            proof.same.append(doc["_id"])
+    return proof
 
 
 def _around(name: str, key: str, why: str) -> GateFailed:

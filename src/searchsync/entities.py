@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from searchsync.errors import BadMapping, BadParams, BadSource
 
 BUCKETS = 1024
 """Buckets a comparison sums over. At 2^32 a hash half, sums stay exact doubles up to 2 M documents a bucket."""
 
+TTL_DAYS = 1826
+"""Five years."""
 
 SYNC_FIELDS = {"position", "deleted", "written_at", "bucket", "hash_high", "hash_low"}
 """What every document carries beside its own fields (protocol.md, Document)."""
@@ -31,12 +31,15 @@ class Entity:
 
     :param name: also the read alias, and the stem of its files
     :param source: the kind of database it comes from
-    :param key: columns of the SQL file that order its rows, unique together and not NULL: ranges are cut along them
+    :param key: for PostgreSQL the columns of the SQL file that order its rows, unique together and not NULL: ranges
+        are cut along them; for DynamoDB the key attribute of the table of that name, a string
+    :param expires: the field that holds the epoch second after which a document is not there any more (DynamoDB's TTL)
     """
 
     name: str
-    source: Literal["postgres"]
+    source: Literal["postgres", "dynamodb"]
     key: tuple[str, ...]
+    expires: str | None = None
 
     @property
     def writers(self) -> str:
@@ -47,6 +50,18 @@ class Entity:
     def served(self) -> str:
         """Alias of all indexes that were ever swapped in."""
         return f"{self.name}-served"
+
+    @property
+    def visible(self) -> dict[str, Any]:
+        """Filter of the read alias and of comparisons: a tombstone is no document, an expired one is none any more.
+
+        DynamoDB removes an expired item within days, and one that expired more than five years ago never
+        (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html): such a one stays.
+        """
+        hidden: list[dict[str, Any]] = [{"term": {"sync.deleted": True}}]
+        if self.expires:
+            hidden.append({"range": {self.expires: {"lte": "now", "gt": f"now-{TTL_DAYS}d"}}})
+        return {"bool": {"must_not": hidden}}
 
     @cached_property
     def index_body(self) -> dict[str, Any]:
@@ -91,10 +106,17 @@ class Entity:
     def rendering(self) -> str:
         """Digest of everything that decides how a row becomes a document (protocol.md, Names)."""
         mapping = json.dumps(self.index_body, sort_keys=True)
-        return hashlib.sha256(f"{mapping}\n{self.sql}".encode()).hexdigest()[:16]
+        how = self.sql if self.source == "postgres" else Path(__file__).with_name("items.py").read_text("utf-8")
+        return hashlib.sha256(f"{mapping}\n{how}".encode()).hexdigest()[:16]
 
 
-CATALOG = {entity.name: entity for entity in (Entity(name="locations", source="postgres", key=("location_id",)),)}
+CATALOG = {
+    entity.name: entity
+    for entity in (
+        Entity(name="locations", source="postgres", key=("location_id",)),
+        Entity(name="members", source="dynamodb", key=("member_id",), expires="expires_at"),
+    )
+}
 
 
 def entity(name: str) -> Entity:
@@ -106,30 +128,6 @@ def entity(name: str) -> Entity:
         return CATALOG[name]
     except KeyError:
         raise BadParams(f"unknown entity {name!r}; known: {', '.join(sorted(CATALOG))}") from None
-
-
-_NUMBERS = {
-    "thresholds": ("rejected", "settled", "shrink", "smoke_samples"),
-    "retention": ("rollback_hours", "keep_previous"),
-}
-
-
-def policy(name: str) -> dict[str, Any]:
-    """One file of ``include/policies``: numbers that people tune, each stated once.
-
-    :raises BadParams: when the file or one of its numbers is missing
-    """
-    path = include_dir() / "policies" / f"{name}.yaml"
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise BadParams(f"cannot read the policy {path}: {error}") from error
-    if not isinstance(loaded, dict):
-        raise BadParams(f"{path} must hold a mapping of names to numbers")
-    for number in _NUMBERS.get(name, ()):
-        if not isinstance(loaded.get(number), int | float) or loaded[number] < 0:
-            raise BadParams(f"{path}: {number} must be a number, not {loaded.get(number)!r}")
-    return loaded
 
 
 def _json(path: Path) -> Any:

@@ -16,15 +16,22 @@ from typing import Any, NamedTuple
 MAX_ID_BYTES = 512
 """A longer ``_id`` makes OpenSearch refuse the whole bulk request."""
 
-NOT_DELETED = {"bool": {"must_not": {"term": {"sync.deleted": True}}}}
-"""Filter of the read alias and of all comparisons: tombstones are not documents."""
-
 
 class Line(NamedTuple):
     """One document of a page: its ``_id`` as JSON and its source, both bytes."""
 
     id: bytes
     source: bytes
+
+    @property
+    def key(self) -> str:
+        """The ``_id``."""
+        return str(json.loads(self.id))
+
+    @property
+    def deleted(self) -> bool:
+        """Whether this is a tombstone. ``sync`` comes first in every document, and its ``position`` holds no quote."""
+        return self.source.startswith(b"true", self.source.find(_DELETED) + len(_DELETED))
 
 
 @dataclass(frozen=True)
@@ -42,20 +49,20 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Page:
-    """Documents of one read, all live or all tombstones.
+    """Some documents, live ones and tombstones.
 
     :param body: NDJSON, ``create`` form
     :param count: documents in ``body``
-    :param position: of the read (protocol.md, Position)
-    :param deleted: whether these are tombstones
+    :param position: of the read (protocol.md, Position); of several reads or events, the earliest
     :param rejected: rows that the source could not make a document of; they count as read
+    :param resume: where the source goes on reading after this page, as JSON's values; None when it does not say
     """
 
     body: bytes
     count: int
     position: str
-    deleted: bool = False
     rejected: tuple[Rejection, ...] = field(default=())
+    resume: Any = None
 
     def lines(self) -> Iterator[Line]:
         """The documents one by one."""
@@ -64,6 +71,7 @@ class Page:
             yield Line(rows[at][len(_ACTION) : -len(_ACTION_END)], rows[at + 1])
 
 
+_DELETED = b'"deleted":'
 _ACTION = b'{"create":{"_id":'
 _ACTION_END = b"}}"
 
@@ -80,9 +88,17 @@ def tombstone(key: str, *, position: str, bucket: int, written_at: str) -> Line:
     return Line(json.dumps(key).encode(), json.dumps({"sync": sync}, separators=(",", ":")).encode())
 
 
-def page_of(lines: list[Line], *, position: str, deleted: bool) -> Page:
-    """A page of single documents, for the paths where there are few."""
-    return Page(create_body(lines), len(lines), position, deleted)
+def page_of(lines: list[Line], *, position: str, rejected: tuple[Rejection, ...] = (), resume: Any = None) -> Page:
+    """A page of single documents."""
+    return Page(create_body(lines), len(lines), position, rejected, resume)
+
+
+def with_position(line: Line, *, at_least: str) -> Line:
+    """The document under a position that is not lower than the one given (rule 5)."""
+    position = sync_of(line)["position"]
+    if position >= at_least:
+        return line
+    return Line(line.id, line.source.replace(b'"%b"' % position.encode(), b'"%b"' % at_least.encode(), 1))
 
 
 def sync_of(line: Line) -> dict[str, Any]:

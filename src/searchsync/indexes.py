@@ -15,7 +15,6 @@ from typing import Any
 import opensearchpy
 
 from searchsync.entities import Entity
-from searchsync.envelope import NOT_DELETED
 from searchsync.errors import (
     AliasConflict,
     BadMapping,
@@ -97,9 +96,10 @@ def of_entity(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
     return sorted(indexes, key=lambda index: index.name)
 
 
-def write_set(client: opensearchpy.OpenSearch, entity: Entity) -> set[str]:
-    """Names of the indexes that every write has to reach."""
-    return _members(client, entity.writers)
+def write_set(client: opensearchpy.OpenSearch, entity: Entity) -> list[str]:
+    """Names of the indexes that every write has to reach, the live one first."""
+    found = _aliases_of(client, entity.writers)
+    return sorted(found, key=lambda name: (entity.name not in found[name], name))
 
 
 def live(client: opensearchpy.OpenSearch, entity: Entity) -> str | None:
@@ -306,7 +306,7 @@ def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -
     healthy = (
         readers == [green]
         and read.get("is_write_index") is False
-        and read.get("filter") == NOT_DELETED
+        and read.get("filter") == entity.visible
         and entity.writers in aliases
         and entity.served in aliases
     )
@@ -316,14 +316,13 @@ def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -
 
 def stamp_left_read(client: opensearchpy.OpenSearch, name: str, when: datetime | None) -> None:
     """Note in ``_meta`` when an index stopped being served; None when it is served again."""
-    state = state_of(client, name).get(name)
-    if state is None:
+    meta = meta_of(client, name)
+    if not meta:
         return  # deleted meanwhile: nothing counts on it any more
-    meta = state["mappings"].get("_meta", {})
     meta.pop("left_read_at", None)
     if when is not None:
         meta["left_read_at"] = when.isoformat(timespec="seconds")
-    request(client, "PUT", f"/{name}/_mapping", body={"_meta": meta})
+    put_meta(client, name, meta)
 
 
 def leave(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
@@ -390,8 +389,19 @@ def abandoned(index: Index, running: Running, *, now: datetime | None = None) ->
 # -- requests
 
 
+def meta_of(client: opensearchpy.OpenSearch, name: str) -> dict[str, Any]:
+    """What an index says about itself; empty when there is no such index."""
+    state = state_of(client, name).get(name)
+    return dict(state["mappings"].get("_meta", {})) if state else {}
+
+
+def put_meta(client: opensearchpy.OpenSearch, name: str, meta: dict[str, Any]) -> None:
+    """It replaces all of ``_meta``."""
+    request(client, "PUT", f"/{name}/_mapping", body={"_meta": meta})
+
+
 def _read(entity: Entity, name: str) -> dict[str, dict[str, Any]]:
-    return {"add": {"index": name, "alias": entity.name, "is_write_index": False, "filter": NOT_DELETED}}
+    return {"add": {"index": name, "alias": entity.name, "is_write_index": False, "filter": entity.visible}}
 
 
 def _add(alias: str, name: str) -> dict[str, dict[str, Any]]:
@@ -410,12 +420,18 @@ def _aliases(client: opensearchpy.OpenSearch, actions: Actions, **options: Any) 
 
 def _members(client: opensearchpy.OpenSearch, alias: str) -> set[str]:
     """Indexes that a name resolves to: the members of an alias, or the concrete index of that name."""
+    return set(_aliases_of(client, alias))
+
+
+def _aliases_of(client: opensearchpy.OpenSearch, alias: str) -> dict[str, Any]:
+    """Those indexes with all their aliases."""
     try:
-        return set(request(client, "GET", f"/{alias}/_alias"))
+        found = request(client, "GET", f"/{alias}/_alias")
     except RequestRejected as error:
         if error.status == 404:
-            return set()
+            return {}
         raise
+    return {name: index["aliases"] for name, index in found.items()}
 
 
 def state_of(client: opensearchpy.OpenSearch, names: str, *, flat: bool = False) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from searchsync.envelope import Rejection
 from searchsync.writer import Ledger
@@ -60,7 +60,7 @@ class Progress:
         self._what, self._expected, self._every = what, expected, every
         self._began = self._said = time.monotonic()
 
-    def __call__(self, ledger: Ledger, *, last: bool = False) -> None:
+    def __call__(self, ledger: Ledger, _: Any = None, *, last: bool = False) -> None:
         """Log the running total, unless that was done a moment ago."""
         now = time.monotonic()
         if not last and now - self._said < self._every:

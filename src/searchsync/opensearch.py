@@ -2,10 +2,15 @@
 
 import json
 import logging
+import os
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, cast
 
+import botocore.session
 import opensearchpy
 import urllib3
 from opensearchpy import exceptions as os_errors
@@ -25,8 +30,9 @@ _NOT_OPENSEARCH = "the answer is not OpenSearch's JSON ({}). Does the URL lead t
 _NDJSON = {"content-type": "application/x-ndjson"}
 # The filter keeps the item array positional and cuts the answer to what is read (opensearch-py parses all of it).
 _BULK_PARAMS = {
+    "timeout": "5s",  # for a shard that is away; how often to try again is decided here
     "filter_path": "errors,items.*.status,items.*.result,"
-    "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+    "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
 }
 
 
@@ -36,6 +42,7 @@ def connect(
     auth: Any = None,
     ca_certs: str | None = None,
     verify_certs: bool = True,
+    timeout: Any = REQUEST_SECONDS,
 ) -> opensearchpy.OpenSearch:
     """A client for one cluster. Nothing is sent yet.
 
@@ -43,6 +50,7 @@ def connect(
     :param auth: ``(user, password)``, a SigV4 signer such as ``Urllib3AWSV4SignerAuth``, or None
     :param ca_certs: file of the certificates to trust; None for the system's
     :param verify_certs: off only for development
+    :param timeout: seconds that one answer may take, or an ``urllib3.Timeout``
     """
     parts = urllib3.util.parse_url(url)
     if parts.scheme not in ("http", "https") or not parts.host:
@@ -55,11 +63,42 @@ def connect(
         ca_certs=ca_certs,
         http_auth=auth,
         connection_class=opensearchpy.Urllib3HttpConnection,
-        timeout=REQUEST_SECONDS,
+        timeout=timeout,
         pool_maxsize=MAX_CONNECTIONS,
         max_retries=0,  # retried here, where it is known what a second attempt means
         serializer=_Answers(),
     )
+
+
+def connect_from_environment(*, timeout: Any = REQUEST_SECONDS) -> opensearchpy.OpenSearch:
+    """A client of ``SEARCHSYNC_OPENSEARCH_URL``.
+
+    With ``SEARCHSYNC_OPENSEARCH_USER`` and ``_PASSWORD``; or signed with the credentials that AWS gives this process,
+    when ``SEARCHSYNC_OPENSEARCH_AWS_SERVICE`` is set (``es``); ``SEARCHSYNC_OPENSEARCH_CA_CERTS`` as ``ca_certs``.
+
+    :raises BadParams: when there is no URL
+    """
+    user, service = os.environ.get("SEARCHSYNC_OPENSEARCH_USER"), os.environ.get("SEARCHSYNC_OPENSEARCH_AWS_SERVICE")
+    auth: Any = None
+    if service:
+        session = botocore.session.get_session()
+        region = session.get_config_variable("region")
+        auth = opensearchpy.Urllib3AWSV4SignerAuth(session.get_credentials(), region, service)
+    elif user:
+        auth = (user, os.environ.get("SEARCHSYNC_OPENSEARCH_PASSWORD", ""))
+    ca_certs = os.environ.get("SEARCHSYNC_OPENSEARCH_CA_CERTS")
+    return connect(setting("SEARCHSYNC_OPENSEARCH_URL"), auth=auth, ca_certs=ca_certs, timeout=timeout)
+
+
+def setting(name: str) -> str:
+    """An environment variable that has to be there.
+
+    :raises BadParams: when it is not
+    """
+    value = os.environ.get(name)
+    if not value:
+        raise BadParams(f'{name} is not set; for the local stack: eval "$(./dev env)"')
+    return value
 
 
 class _Answers(opensearchpy.JSONSerializer):
@@ -83,6 +122,22 @@ class TooLarge(SearchSyncError):
     """The body was refused for its size (413): a smaller one may pass."""
 
 
+_end: ContextVar[float] = ContextVar("end", default=float("inf"))
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Let no attempt in this context begin later than that, whatever its own patience: for a function with a time-out.
+
+    Threads that are started inside do not inherit it.
+    """
+    token = _end.set(min(_end.get(), time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _end.reset(token)
+
+
 class Backoff:
     """Exponential back-off with full jitter and a total deadline.
 
@@ -91,7 +146,9 @@ class Backoff:
 
     def __init__(self, patience: float = PATIENCE_SECONDS, *, first: float = 0.2, longest: float = 10.0) -> None:
         self._patience = patience
-        self._deadline = time.monotonic() + patience
+        self._end = _end.get()
+        self._began = time.monotonic()
+        self._deadline = self._began + patience
         self._ceiling = first
         self._longest = longest
 
@@ -101,11 +158,10 @@ class Backoff:
         :raises IndexUnavailable: when patience has run out; ``cause`` says of what
         """
         pause = random.uniform(self._ceiling / 2, self._ceiling)
-        if time.monotonic() + pause > self._deadline:
+        if time.monotonic() + pause > min(self._deadline, self._end):
             raise IndexUnavailable(
-                f"gave up after {self._patience:.0f} s of trying again; last answer: {cause}. Nothing was "
-                "acknowledged; "
-                "run the task again when OpenSearch is healthy"
+                f"gave up after {time.monotonic() - self._began:.0f} s of trying again; last answer: {cause}. Nothing "
+                "was acknowledged; run the task again when OpenSearch is healthy"
             )
         log.warning("trying again in %.1f s: %s", pause, cause)
         time.sleep(pause)

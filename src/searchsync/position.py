@@ -4,6 +4,15 @@ from dataclasses import dataclass
 
 FIRST_EPOCH = 1
 
+MARGIN_SECONDS = 5
+"""DynamoDB: at least the skew of the clocks that stamp events and responses, and the time from read to response."""
+
+FENCE_SECONDS = 9
+"""DynamoDB: margin, skew and one second, from the joining of an index to the first page scanned for it (rule 6)."""
+
+FUTURE_SECONDS = 3_600
+"""An event stamped later than this after now has a clock that cannot be trusted: parked, never written."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -33,3 +42,25 @@ def epoch_of(position: str) -> int:
 def xmax_of(position: str) -> int:
     """The first transaction id that a PostgreSQL position did not see assigned."""
     return int(position.split(".")[2])
+
+
+def of_event(second: int, sequence_number: str) -> str:
+    """The position of a change in a DynamoDB stream.
+
+    :param second: of ``ApproximateCreationDateTime``, since the epoch
+    :param sequence_number: 21 to 40 digits; not of equal length, so padded to compare as numbers do
+    """
+    return f"{second:010d}.{sequence_number:0>40}"
+
+
+def of_read(server_second: int) -> str:
+    """The position of a consistent read of DynamoDB, also of a key that is absent.
+
+    :param server_second: of the response's ``Date`` header, since the epoch
+    """
+    return of_event(server_second - MARGIN_SECONDS, "0")
+
+
+def second_of(position: str) -> int:
+    """The second since the epoch that a DynamoDB position begins with."""
+    return int(position.split(".", maxsplit=1)[0])

@@ -11,12 +11,12 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import opensearchpy
 
-from searchsync import comparison, indexes, mappings, smoke, writer
-from searchsync.entities import Entity, policy
+from searchsync import comparison, gaps, indexes, mappings, smoke, writer
+from searchsync.entities import Entity
 from searchsync.envelope import Line, Rejection, page_of
 from searchsync.errors import (
     AliasConflict,
@@ -29,8 +29,9 @@ from searchsync.errors import (
 from searchsync.indexes import Running
 from searchsync.ledgers import Progress, Rejections
 from searchsync.opensearch import request
-from searchsync.position import FIRST_EPOCH, Snapshot, xmax_of
-from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.policies import policy
+from searchsync.position import FENCE_SECONDS, FIRST_EPOCH
+from searchsync.sources import Source
 from searchsync.writer import IndexGone, Ledger
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,17 @@ BULK_BYTES = 5_000_000
 """Default size of a bulk. Managed domains refuse bodies over 10 MiB on small nodes."""
 
 TOMBSTONES_AT_ONCE = 2_000
+CHECKPOINT_SECONDS = 10.0
+
+
+class Checkpoint(Protocol):
+    """How far a load has come, kept where its next attempt finds it; JSON values."""
+
+    def get(self) -> dict[str, Any] | None:
+        """What was kept; None at first."""
+
+    def set(self, value: dict[str, Any]) -> None:
+        """Keep this instead."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ class Plan:
 
 def check(
     client: opensearchpy.OpenSearch,
-    source: PostgresSource,
+    source: Source,
     *,
     build: str,
     running: Running,
@@ -76,7 +88,7 @@ def check(
     :raises SourceChanged: the source's identity or history is not what the live index was built from
     """
     entity = source.entity
-    _ = entity.index_body, entity.sql, entity.smoke_queries, policy("thresholds")  # not only when the load is done
+    _ = entity.index_body, entity.rendering, entity.smoke_queries, policy("thresholds")  # now, not after the load
     blue = indexes.live(client, entity)
     _check_auto_create(client)
     found = indexes.of_entity(client, entity)
@@ -90,12 +102,12 @@ def check(
                 '{"force": true} both run and one of them wins'
             )
     source.check()
-    highest = _highest_xmax(client, blue) if blue else 0
-    snapshot = source.snapshot()  # after it: live writers go on, and what they write is of the past by now
+    highest = _highest_position(client, blue) if blue else ""
+    origin = source.origin()  # after it: live writers go on, and what they write is of the past by now
     meta = next((index.meta for index in found if index.name == blue), {})
     before = meta.get("source") or {}
     epoch = int(before.get("epoch", FIRST_EPOCH))
-    reason = _why_not_comparable(blue, before, snapshot, highest) if blue else ""
+    reason = _why_not_comparable(source, blue, before, origin, highest) if blue else ""
     if reason and not new_epoch:
         raise SourceChanged(
             f"{entity.name}: {reason}. Nothing was written and {blue} goes on serving. If this is the right database "
@@ -105,10 +117,10 @@ def check(
     if blue and meta.get("rendering") != entity.rendering:
         log.info("%s was made by an older mapping or SQL file; this run brings the present one", blue)
     fresh = bool(blue) and bool(reason or new_epoch)
-    return Plan(build, blue, epoch + 1 if fresh else epoch, snapshot.identity, fresh)
+    return Plan(build, blue, epoch + 1 if fresh else epoch, origin, fresh)
 
 
-def _highest_xmax(client: opensearchpy.OpenSearch, blue: str) -> int:
+def _highest_position(client: opensearchpy.OpenSearch, blue: str) -> str:
     indexes.refresh(client, blue)
     body = {
         "size": 1,
@@ -117,20 +129,15 @@ def _highest_xmax(client: opensearchpy.OpenSearch, blue: str) -> int:
         "_source": ["sync.position"],
     }
     hits = request(client, "POST", f"/{blue}/_search", body=body)["hits"]["hits"]
-    return xmax_of(hits[0]["_source"]["sync"]["position"]) if hits else 0
+    return str(hits[0]["_source"]["sync"]["position"]) if hits else ""
 
 
-def _why_not_comparable(blue: str, before: dict[str, Any], snapshot: Snapshot, highest: int) -> str:
+def _why_not_comparable(source: Source, blue: str, before: dict[str, Any], origin: str, highest: str) -> str:
     if not before.get("identity"):
         return f"{blue} does not say which source it was built from, so positions cannot be compared"
-    if before["identity"] != snapshot.identity:
-        return f"the source is {snapshot.identity}, but {blue} was built from {before['identity']}"
-    if snapshot.xmax < highest:
-        return (
-            f"the source is at transaction {snapshot.xmax}, but {blue} holds documents of transaction {highest}: "
-            "it lost commits (a crash with synchronous_commit off, or a restore)"
-        )
-    return ""
+    if before["identity"] != origin:
+        return f"the source is {origin}, but {blue} was built from {before['identity']}"
+    return source.lost_history(highest) if highest else ""
 
 
 def _check_auto_create(client: opensearchpy.OpenSearch) -> None:
@@ -150,7 +157,9 @@ def _check_auto_create(client: opensearchpy.OpenSearch) -> None:
 
 
 def create_green(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> str:
-    """The index of this run, in the write set; made when there is none yet. For PostgreSQL no fence is needed (rule 6).
+    """The index of this run, in the write set; made when there is none yet. Returns behind the fence (rule 6).
+
+    PostgreSQL needs none: all its writes are reads at snapshots.
 
     :returns: its name
     """
@@ -158,39 +167,61 @@ def create_green(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) ->
     green = indexes.find_or_create(client, entity, build=plan.build, source=source).name
     indexes.join(client, entity, green)
     log.info("%s is in the write set of %s", green, entity.name)
+    if entity.source == "dynamodb":
+        log.info("waiting %d s for what was on its way before it joined", FENCE_SECONDS)
+        time.sleep(FENCE_SECONDS)
     return green
 
 
 def load(
     client: opensearchpy.OpenSearch,
-    source: PostgresSource,
+    source: Source,
     plan: Plan,
     green: str,
-    partition: Partition,
+    partition: Any,
     *,
     rejections: Rejections,
     bulk_bytes: int = BULK_BYTES,
     expected: int = 0,
+    checkpoint: Checkpoint | None = None,
 ) -> Ledger:
-    """Fill one range of keys (rule 7). Run again, it finds what is there and counts it as stale.
+    """Fill one part of the source (rule 7). Run again, it finds what is there and counts it as stale.
 
-    :param expected: documents that the range holds, about; for the progress in the log
+    :param expected: documents that the part holds, about; for the progress in the log
+    :param checkpoint: where a load that was interrupted goes on
     :raises GreenDiscarded: when the index is not this run's any more
     """
     entity = source.entity
     indexes.check_own(client, entity, green, build=plan.build)
+    done = checkpoint.get() if checkpoint is not None else None
+    before, after = Ledger(green), None
+    if done is not None and done["green"] == green:
+        before, after = Ledger(green, **done["ledger"]), done["resume"]
+        log.info("%s [%s]: %d documents were loaded by an earlier attempt", green, partition, before.read)
     progress = Progress(f"{green} [{partition}]", expected)
-    pages = source.pages(partition, page_bytes=bulk_bytes)
+    kept = time.monotonic()
+
+    def on_progress(ledger: Ledger, resume: Any) -> None:
+        nonlocal kept
+        progress(before + ledger)
+        # Not behind a rejection: the next attempt lists all of them.
+        due = time.monotonic() - kept >= CHECKPOINT_SECONDS
+        if checkpoint is not None and resume is not None and due and not rejections.count:
+            counts = {name: count for name, count in asdict(before + ledger).items() if name != "index"}
+            checkpoint.set({"green": green, "resume": resume, "ledger": counts})
+            kept = time.monotonic()
+
+    pages = source.pages(partition, page_bytes=bulk_bytes, after=after)
     try:
-        ledger = writer.load(client, green, pages, on_rejected=rejections.add, on_progress=progress)
+        ledger = writer.load(client, green, pages, on_rejected=rejections.add, on_progress=on_progress)
     except IndexGone as error:
         indexes.check_own(client, entity, green, build=plan.build)
         raise GreenDiscarded(
             f"{green} does not take writes ({error}). Find out who blocked it, then clear this run from create_green, "
             "with downstream"
         ) from error
-    progress(ledger, last=True)
-    return ledger
+    progress(before + ledger, last=True)
+    return before + ledger
 
 
 def copy_tombstones(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> Ledger:
@@ -204,12 +235,12 @@ def copy_tombstones(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan,
 
     def write() -> None:
         nonlocal ledger
-        page = page_of(lines, position="", deleted=True)
+        page = page_of(lines, position="")
         ledger += writer.compare_and_set(client, green, page, on_rejected=_never_rejected)
         lines.clear()
 
     for hit in comparison.scroll(client, plan.blue, {"term": {"sync.deleted": True}}, source=["sync"]):
-        lines.append(Line(json.dumps(hit["_id"]).encode(), json.dumps(hit["_source"]).encode()))
+        lines.append(Line(json.dumps(hit["_id"]).encode(), json.dumps(hit["_source"], separators=(",", ":")).encode()))
         if len(lines) >= TOMBSTONES_AT_ONCE:
             write()
     if lines:
@@ -224,7 +255,7 @@ def _never_rejected(rejection: Rejection) -> None:
 
 def gate(
     client: opensearchpy.OpenSearch,
-    source: PostgresSource,
+    source: Source,
     plan: Plan,
     green: str,
     *,
@@ -244,6 +275,7 @@ def gate(
     allowed = int(thresholds["rejected"]) if max_rejected is None else max_rejected
     indexes.check_own(client, entity, green, build=plan.build)
     mappings.check(client, entity, green)
+    known_gaps = gaps.of_index(client, green)
     indexes.refresh(client, green)
     settled = comparison.settle(
         client,
@@ -265,6 +297,7 @@ def gate(
         )
     _check_shrink(client, entity, plan.blue, green, settled.index, allow_shrink, float(thresholds["shrink"]))
     found = smoke.run(client, entity, green)
+    gaps.close(client, green, known_gaps)
     return {
         "source": settled.source,
         "documents": settled.index,
@@ -328,7 +361,7 @@ def discard(client: opensearchpy.OpenSearch, entity: Entity, build: str, *, keep
 
 def run(
     client: opensearchpy.OpenSearch,
-    connect_source: Callable[[Plan | None], PostgresSource],
+    connect_source: Callable[[Plan | None], Source],
     *,
     build: str,
     reports: Path,

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import opensearchpy
 
 from searchsync import indexes
-from searchsync.entities import Entity, policy
+from searchsync.entities import Entity
 from searchsync.indexes import Running
+from searchsync.policies import policy
 
 
 def retire(

@@ -10,10 +10,10 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync.entities import Entity, policy
-from searchsync.envelope import NOT_DELETED
+from searchsync.entities import Entity
 from searchsync.errors import GateFailed, RequestRejected
 from searchsync.opensearch import request
+from searchsync.policies import policy
 
 _PLACEHOLDER = re.compile(r"\$\{([\w.]+)(\|misspelt)?\}")
 
@@ -25,11 +25,11 @@ def run(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> dict[str,
     :raises GateFailed: when a query is refused or does not find its sample
     """
     samples = int(policy("thresholds")["smoke_samples"])
-    return {smoke["name"]: _run_one(client, name, smoke, samples) for smoke in entity.smoke_queries}
+    return {smoke["name"]: _run_one(client, entity, name, smoke, samples) for smoke in entity.smoke_queries}
 
 
-def _run_one(client: opensearchpy.OpenSearch, name: str, smoke: dict[str, Any], samples: int) -> int:
-    picked = {"bool": {"must": [smoke["sample"]], "filter": [NOT_DELETED]}}
+def _run_one(client: opensearchpy.OpenSearch, entity: Entity, name: str, smoke: dict[str, Any], samples: int) -> int:
+    picked = {"bool": {"must": [smoke["sample"]], "filter": [entity.visible]}}
     # A fixed seed: a failure can be looked at again.
     random = {"function_score": {"query": picked, "random_score": {"seed": 7, "field": "_seq_no"}}}
     hits = _search(client, name, smoke, random, size=samples)

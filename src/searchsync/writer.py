@@ -2,18 +2,19 @@
 
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 import opensearchpy
 
 from searchsync import indexes
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection, create_body
-from searchsync.errors import EmptyWriteSet, IndexUnavailable, LedgerMismatch, RequestRejected
+from searchsync.errors import EmptyWriteSet, IndexUnavailable, LedgerMismatch, RequestRejected, SearchSyncError
 from searchsync.opensearch import PATIENCE_SECONDS, Backoff, TooLarge, bulk, flood_stage
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,23 @@ log = logging.getLogger(__name__)
 IN_FLIGHT = 3
 """Bulk requests on their way at once; each holds one page in memory."""
 
+SICK_PATIENCE_SECONDS = 5.0
+"""How long one write may wait for an index that is not live, where there is a detour around it."""
+
 OnRejected = Callable[[Rejection], None]
+
+OnProgress = Callable[["Ledger", Any], None]
+"""Called with what became of all pages up to one, and where the source goes on after it."""
+
+
+class Detour(Protocol):
+    """Where pages go that a member of the write set does not take while the live index does."""
+
+    def known(self, index: str) -> SearchSyncError | None:
+        """Why this member is not even tried for the moment; None to try it."""
+
+    def take(self, index: str, page: Page, error: SearchSyncError) -> None:
+        """Keep a page durably until it is replayed into this member, or the member is abandoned (rule 4)."""
 
 
 class IndexGone(RequestRejected):
@@ -63,7 +80,7 @@ def load(
     pages: Iterable[Page],
     *,
     on_rejected: OnRejected,
-    on_progress: Callable[[Ledger], None] = lambda _: None,
+    on_progress: OnProgress | None = None,
     in_flight: int = IN_FLIGHT,
     patience: float = PATIENCE_SECONDS,
 ) -> Ledger:
@@ -72,26 +89,32 @@ def load(
     Pages are read by the caller's thread while up to ``in_flight`` bulks are on their way.
 
     :param on_rejected: called from several threads at once
-    :param on_progress: called with the running total after each page
+    :param on_progress: called in the order of the pages, so that a load can be resumed after the last one
     """
     total = Ledger(index)
+    pending: deque[tuple[Future[Ledger], Any]] = deque()  # in the order of the pages
 
-    def collect(done: Iterable[Future[Ledger]]) -> None:
+    def collect() -> None:
         nonlocal total
-        for future in done:
+        while pending and pending[0][0].done():
+            future, resume = pending.popleft()
             total += future.result()
-            on_progress(total)
+            if on_progress is not None:
+                on_progress(total, resume)
 
     with ThreadPoolExecutor(in_flight, thread_name_prefix="bulk") as pool:
         running: set[Future[Ledger]] = set()
         try:
             for page in pages:
                 if len(running) >= in_flight:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    collect(done)
-                running.add(pool.submit(_write, client, index, page, _Mode.CREATE, on_rejected, patience))
+                    _, running = wait(running, return_when=FIRST_COMPLETED)
+                    collect()
+                future = pool.submit(_write, client, index, page, _Mode.CREATE, on_rejected, patience)
+                running.add(future)
+                pending.append((future, page.resume))
                 del page  # the reader renders the next one meanwhile: do not hold two
-            collect(running)
+            wait(running)
+            collect()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -119,39 +142,78 @@ def apply(
     pages: Iterable[Page],
     *,
     on_rejected: OnRejected,
+    detour: Detour | None = None,
     patience: float = PATIENCE_SECONDS,
 ) -> dict[str, Ledger]:
-    """Write pages to every index of the write set (rules 1-3).
+    """Write pages to every index of the write set, the live one first (rules 1-3).
 
     Each page was read before the write set is resolved; it is resolved again after the writes, until it has not grown.
     When this returns, the pages may be acknowledged.
 
+    :param detour: so that a member that is not live holds up nothing; without it such a member's error is raised
     :returns: a ledger per index of the write set; one that joined during the call has only the pages since then (what
         came before is in the scan that follows its joining, rule 6)
     :raises EmptyWriteSet: there is nothing to write to; the page must not be acknowledged
     """
     ledgers: dict[str, Ledger] = {}
-    members: set[str] = set()
+    members: list[str] = []
     for page in pages:
-        written: set[str] = set()
-        backoff = Backoff(patience)
+        handled: set[str] = set()
         while True:
             members = indexes.write_set(client, entity)
             if not members:
                 raise EmptyWriteSet(f"{entity.name}: {entity.writers} has no member; run {entity.name}_reindex first")
-            todo = sorted(members - written)
+            todo = [index for index in members if index not in handled]
             if not todo:
                 break
+            serving = indexes.live(client, entity) if detour is not None else None
             for index in todo:
-                try:
-                    ledger = compare_and_set(client, index, page, on_rejected=on_rejected, patience=patience)
-                except IndexGone as error:
-                    if index in indexes.write_set(client, entity):
-                        backoff.wait(str(error))
-                    continue
-                ledgers[index] = ledgers.get(index, Ledger(index)) + ledger
-                written.add(index)
-    return {index: ledgers[index].balanced() for index in sorted(members)}
+                if detour is not None and serving is not None and index != serving:
+                    ledger = _write_or_detour(client, entity, index, page, on_rejected, patience, detour)
+                else:
+                    ledger = _write_member(client, entity, index, page, on_rejected, patience)
+                handled.add(index)
+                if ledger is not None:
+                    ledgers[index] = ledgers.get(index, Ledger(index)) + ledger
+    return {index: ledgers[index].balanced() for index in members if index in ledgers}
+
+
+def _write_or_detour(
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    index: str,
+    page: Page,
+    on_rejected: OnRejected,
+    patience: float,
+    detour: Detour,
+) -> Ledger | None:
+    error = detour.known(index)
+    if error is None:
+        try:
+            return _write_member(client, entity, index, page, on_rejected, min(patience, SICK_PATIENCE_SECONDS))
+        except (IndexUnavailable, RequestRejected) as refused:
+            error = refused
+    detour.take(index, page, error)
+    return None
+
+
+def _write_member(
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    index: str,
+    page: Page,
+    on_rejected: OnRejected,
+    patience: float,
+) -> Ledger | None:
+    """One page into one member of the write set; None when it is a member no more (rule 2)."""
+    backoff = Backoff(patience)
+    while True:
+        try:
+            return compare_and_set(client, index, page, on_rejected=on_rejected, patience=patience)
+        except IndexGone as error:
+            if index not in indexes.write_set(client, entity):
+                return None
+            backoff.wait(str(error))
 
 
 # -- one page into one index
@@ -237,13 +299,15 @@ def _write(
     ledger = Ledger(index, read=page.count + len(page.rejected), rejected=len(page.rejected))
     for rejection in page.rejected:
         on_rejected(rejection)
-    done = "tombstoned" if page.deleted else "written"
     for outcome, line, item in _decide(client, index, page, mode, Backoff(patience)):
-        if outcome is _Outcome.WRITTEN:
-            setattr(ledger, done, getattr(ledger, done) + (1 if line else page.count))
+        if line is None:
+            ledger.written += page.count
         elif outcome is _Outcome.STALE:
             ledger.stale += 1
-        elif line is not None:
+        elif outcome is _Outcome.WRITTEN:
+            ledger.tombstoned += line.deleted
+            ledger.written += not line.deleted
+        else:
             ledger.rejected += 1
             error = item.get("error") or {}
             on_rejected(Rejection(json.loads(line.id), str(error.get("type")), _reason(item), index))

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import opensearchpy
@@ -141,7 +142,7 @@ def test_poison_is_listed_with_its_reason_and_the_rest_is_written(
 ) -> None:
     lines = [line("a", 1, name="fine"), line("bad", 1, **fields), line("b", 1, name="fine")]
     rejected: list[Rejection] = []
-    ledger = write(client, green, page_of(lines, position=position(1), deleted=False), on_rejected=rejected.append)
+    ledger = write(client, green, page_of(lines, position=position(1)), on_rejected=rejected.append)
     assert ledger == Ledger(green, read=3, written=2, rejected=1)
     assert [(r.id, r.index, r.type) for r in rejected] == [("bad", green, kind)]
     assert next(iter(fields)) in rejected[0].reason
@@ -158,7 +159,7 @@ def test_document_that_makes_the_whole_request_fail_is_found_by_halving(
     lines = [line(str(n), 1, name="fine") for n in range(37)]
     lines.insert(17, line("x" * 513, 1, name="too long an id"))
     rejected: list[Rejection] = []
-    ledger = write(client, green, page_of(lines, position=position(1), deleted=False), on_rejected=rejected.append)
+    ledger = write(client, green, page_of(lines, position=position(1)), on_rejected=rejected.append)
     assert ledger == Ledger(green, read=38, written=37, rejected=1)
     assert [r.id for r in rejected] == ["x" * 513]
     assert "512" in rejected[0].reason
@@ -172,7 +173,7 @@ def test_source_that_is_not_json_is_rejected_alone(client: opensearchpy.OpenSear
     ]
     for write in (compare_and_set, lambda c, i, p, **kw: load(c, i, [p], **kw)):
         rejected: list[Rejection] = []
-        ledger = write(client, green, page_of(lines, position=position(1), deleted=False), on_rejected=rejected.append)
+        ledger = write(client, green, page_of(lines, position=position(1)), on_rejected=rejected.append)
         assert (ledger.read, ledger.rejected) == (2, 1)
         assert [r.id for r in rejected] == ["bad"]
 
@@ -199,7 +200,7 @@ def test_document_too_large_by_itself_is_rejected(
     proxy.add(BULK, too_large(2_000), times=None)
     lines = [line("a", 1, name="x"), line("large", 1, name="x" * 3_000), line("b", 1, name="x")]
     rejected: list[Rejection] = []
-    sent = page_of(lines, position=position(1), deleted=False)
+    sent = page_of(lines, position=position(1))
     assert load(faulty, green, [sent], on_rejected=rejected.append) == Ledger(green, read=3, written=2, rejected=1)
     assert [(r.id, r.type) for r in rejected] == [("large", "content_too_long")]
     assert "413" in rejected[0].reason
@@ -403,12 +404,18 @@ def test_a_source_that_fails_is_not_taken_for_its_end(client: opensearchpy.OpenS
         load(client, green, pages(), on_rejected=never)
 
 
-def test_progress_counts_every_page(client: opensearchpy.OpenSearch, green: str) -> None:
-    seen: list[int] = []
-    pages = [page(1, f"{n}a", f"{n}b") for n in range(7)]
-    ledger = load(client, green, pages, on_rejected=never, on_progress=lambda ledger: seen.append(ledger.read))
+def test_progress_is_told_in_the_order_of_the_pages(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, green: str
+) -> None:
+    """A load resumes after the last page it was told of: told of a later one first, it would skip the one before."""
+    seen: list[tuple[int, Any]] = []
+    proxy.answer("POST /.*/_bulk", 503, {"error": {"type": "unavailable", "reason": "once"}})  # the first page is late
+    pages = [replace(page(1, f"{n}a", f"{n}b"), resume=n) for n in range(7)]
+    ledger = load(
+        faulty, green, pages, on_rejected=never, on_progress=lambda ledger, at: seen.append((ledger.read, at))
+    )
     assert ledger.read == 14
-    assert seen == [2, 4, 6, 8, 10, 12, 14]
+    assert seen == [(2 * n + 2, n) for n in range(7)]
 
 
 # -- rule 3: apply

@@ -30,7 +30,7 @@ def test_no_document_is_lost_between_page_and_lines(documents: list[tuple[str, o
             )
             for key, v in documents
         ]
-        page = page_of(lines, position="p", deleted=False)
+        page = page_of(lines, position="p")
         assert list(page.lines()) == lines
         assert page.body.count(b"\n") == 2 * page.count == 2 * len(documents)
 

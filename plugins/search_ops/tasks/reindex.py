@@ -10,6 +10,7 @@ from search_ops import hook
 from search_ops.runs import LOAD_POOL, build_of, check_conf, reports_dir, running
 
 if TYPE_CHECKING:
+    from searchsync.entities import Entity
     from searchsync.reindex import Plan
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 PARAMS = {
     "partitions": Param(
         4, type="integer", minimum=1, maximum=64, title="Partitions",
-        description="Ranges of keys that are loaded as tasks of their own, as many at once as the pool has slots.",
+        description="Ranges of keys, or segments of a scan: tasks of their own, as many at once as the pool has slots.",
     ),
     "bulk_bytes": Param(
         5_000_000, type="integer", minimum=100_000, maximum=10_000_000, title="Bytes per bulk",
@@ -50,6 +51,19 @@ PARAMS = {
 }  # fmt: skip
 
 
+READ_UNITS = {
+    "read_units": Param(
+        None, type=["null", "number"], exclusiveMinimum=0, title="Read capacity units a second",
+        description="What the scan may use of the table's read capacity, all segments together. Empty: no limit.",
+    ),
+}  # fmt: skip
+
+
+def parameters(entity: "Entity") -> dict[str, Param]:
+    """Parameters of the entity's reindex."""
+    return PARAMS | READ_UNITS if entity.source == "dynamodb" else PARAMS
+
+
 def served(entity: str) -> Asset:
     """The asset that a swap updates; its event says which index is served since then."""
     return Asset(f"{entity}_index")  # a URI would load every provider that has a scheme, at each parse
@@ -63,7 +77,7 @@ def check(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any
     from searchsync import reindex
     from searchsync.entities import entity as lookup
 
-    check_conf(dag_run.conf, PARAMS)
+    check_conf(dag_run.conf, parameters(lookup(entity)))
     plan = reindex.check(
         hook.opensearch(),
         hook.source(lookup(entity)),
@@ -87,40 +101,49 @@ def create_green(entity: str, plan: dict[str, Any]) -> str:
 
 @task
 def partitions(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Ranges of keys, each naming the index that it is for: a load refuses any other."""
+    """Parts of the source, each naming the index that it is for: a load refuses any other."""
+    from dataclasses import asdict
+
     from searchsync.entities import entity as lookup
 
     source = hook.source(lookup(entity), _plan(plan))
     ranges = source.partitions(params["partitions"])
     expected = source.count() // len(ranges)
-    return [{"name": str(r), "green": green, "lower": r.lower, "upper": r.upper, "expected": expected} for r in ranges]
+    return [{"name": str(r), "green": green, "range": asdict(r), "expected": expected} for r in ranges]
 
 
 @task(pool=LOAD_POOL, map_index_template="{{ task.op_kwargs['partition']['name'] }}")
 def load(
-    entity: str, plan: dict[str, Any], partition: dict[str, Any], *, params: dict[str, Any], ti: Any
+    entity: str,
+    plan: dict[str, Any],
+    partition: dict[str, Any],
+    *,
+    params: dict[str, Any],
+    ti: Any,
+    task_state_store: Any,
 ) -> dict[str, Any]:
-    """Fill one range of keys."""
+    """Fill one part; an attempt that was killed is gone on with."""
     from dataclasses import asdict
 
     from searchsync import reindex
     from searchsync.entities import entity as lookup
     from searchsync.ledgers import Rejections
-    from searchsync.sources.postgres import Partition
 
-    bounds = (tuple(end) if end is not None else None for end in (partition["lower"], partition["upper"]))
     the_plan = _plan(plan)
+    units = params.get("read_units")
+    source = hook.source(lookup(entity), the_plan, read_units=units and units / params["partitions"])
     path = reports_dir(the_plan.build) / f"rejected-{ti.map_index}.ndjson"
     with Rejections(path) as rejections:
         ledger = reindex.load(
             hook.opensearch(),
-            hook.source(lookup(entity), the_plan),
+            source,
             the_plan,
             partition["green"],
-            Partition(*bounds),
+            source.partition(partition["range"]),
             rejections=rejections,
             bulk_bytes=params["bulk_bytes"],
             expected=partition["expected"],
+            checkpoint=_Checkpoint(task_state_store),
         )
     return asdict(ledger)
 
@@ -218,6 +241,19 @@ def discard_green(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[
 
     keep = params["keep_green"] and params["swap"]
     return reindex.discard(hook.opensearch(), lookup(entity), build_of(dag_run), keep=keep)
+
+
+class _Checkpoint:
+    """A load's progress, kept by Airflow through retries and clears of its task until it succeeds."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def get(self) -> Any:
+        return self._store.get("loaded")
+
+    def set(self, value: dict[str, Any]) -> None:
+        self._store.set("loaded", value)
 
 
 def _plan(plan: dict[str, Any]) -> "Plan":

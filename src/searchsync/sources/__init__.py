@@ -1,1 +1,71 @@
-"""Where documents come from."""
+"""What a reindex, a sync, a replay and a comparison need of a source database."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from searchsync.entities import Entity
+from searchsync.envelope import Page, Rejection
+
+READ_KEYS = 1_000
+"""Keys of one ``read`` at most."""
+
+
+class Source(Protocol):
+    """One entity's rows or items. Not thread-safe. Its partitions are dataclasses of its own.
+
+    :ivar identity: the database expected; a read on any other raises ``SourceChanged``; None accepts any
+    :ivar rounds: how often a comparison may settle and compare again; once where reads are not of one snapshot, because
+        then something always moves
+    """
+
+    entity: Entity
+    identity: str | None
+    rounds: int
+
+    def close(self) -> None:
+        """Free what is open; the next read opens it again."""
+
+    def check(self) -> object:
+        """Prove that the entity can be read here.
+
+        :raises SearchSyncError: naming what is wrong
+        """
+
+    def origin(self) -> str:
+        """The identity of the database that answers now."""
+
+    def lost_history(self, highest: str, /) -> str:
+        """Why the database is behind what was read of it before; empty when it is not.
+
+        :param highest: the highest position in the live index
+        """
+
+    def count(self) -> int:
+        """Documents, about."""
+
+    def partitions(self, n: int) -> Sequence[Any]:
+        """About ``n`` parts that together hold every possible key, those of later rows too."""
+
+    def partition(self, described: dict[str, Any]) -> Any:
+        """A part as ``dataclasses.asdict`` and JSON have passed it on."""
+
+    def pages(self, partition: Any, *, page_bytes: int, after: Any = None) -> Iterator[Page]:
+        """The documents of a part, each page under its own position.
+
+        :param after: ``resume`` of the last page that was written
+        """
+
+    def read(self, keys: Sequence[str]) -> list[Page]:
+        """The state of some documents, consistently: a tombstone for each that is not there.
+
+        :param keys: document ids, without repetition, at most ``READ_KEYS``
+        """
+
+    def fingerprints(self) -> dict[int, tuple[int, int, int]]:
+        """Per bucket: visible documents, and the sums of both halves of their hashes."""
+
+    def hashes(self, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
+        """Ids in some buckets with both halves of their hashes, as of the last ``fingerprints`` or later."""
+
+    def unusable(self) -> tuple[Rejection, ...]:
+        """What no document can be made of, 10,000 at most: it is in no fingerprint."""

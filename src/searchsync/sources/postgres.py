@@ -20,12 +20,11 @@ from searchsync import envelope
 from searchsync.entities import BUCKETS, Entity
 from searchsync.envelope import MAX_ID_BYTES, Line, Page, Rejection
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
-from searchsync.position import Snapshot
+from searchsync.position import Snapshot, xmax_of
 
 MAX_PARTITIONS = 256
 MAX_PAGE_ROWS = 50_000
 FIRST_PAGE_ROWS = 500
-READ_KEYS = 1_000
 
 _BEGIN: LiteralString = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -76,6 +75,8 @@ class PostgresSource:
     :param identity: the server expected; a read on any other raises ``SourceChanged``
     """
 
+    rounds = 5
+
     def __init__(self, entity: Entity, dsn: str, *, epoch: int = 1, identity: str | None = None) -> None:
         self.entity = entity
         self.epoch = epoch
@@ -104,6 +105,20 @@ class PostgresSource:
         """
         with self._errors(), self._connected() as connection:
             return self._begin(connection)[0]
+
+    def origin(self) -> str:
+        """The server that answers now: its system identifier and timeline."""
+        return self.snapshot().identity
+
+    def lost_history(self, highest: str) -> str:
+        """Why the server is behind a position that was read of it; empty when it is not."""
+        snapshot = self.snapshot()
+        if snapshot.xmax >= xmax_of(highest):
+            return ""
+        return (
+            f"the source is at transaction {snapshot.xmax}, but documents of transaction {xmax_of(highest)} were read: "
+            "it lost commits (a crash with synchronous_commit off, or a restore)"
+        )
 
     def check(self) -> Columns:
         """Prove that the SQL file can be run here and returns what it has to.
@@ -146,13 +161,21 @@ class PostgresSource:
         ends = [None, *dict.fromkeys(bounds), None]
         return [Partition(lower, upper) for lower, upper in pairwise(ends)]
 
-    def pages(self, partition: Partition, *, page_bytes: int) -> Iterator[Page]:
+    def partition(self, described: dict[str, Any]) -> Partition:
+        """A partition as it comes out of JSON."""
+        lower, upper = (
+            described[end] if described[end] is None else tuple(described[end]) for end in ("lower", "upper")
+        )
+        return Partition(lower, upper)
+
+    def pages(self, partition: Partition, *, page_bytes: int, after: Sequence[str] | None = None) -> Iterator[Page]:
         """All rows of a range in key order, in pages of at most ``page_bytes`` (or one larger document).
 
         Each page is its own transaction with its own position: a long load holds no snapshot open, and rows are
         passed over by no interruption, because the next page begins after the last key of the one before.
+
+        :param after: the last key of the page before, as text
         """
-        after: tuple[str, ...] | None = None
         rows = FIRST_PAGE_ROWS
         while True:
             with self._read() as (connection, read):
@@ -164,15 +187,15 @@ class PostgresSource:
             if body and body.count(b"\n") != 2 * count:
                 self._flatten = True
                 continue
-            yield Page(body or b"", count, read.position, rejected=_rejections(bad))
+            after = last
+            yield Page(body or b"", count, read.position, rejected=_rejections(bad), resume=last)
             del body  # whoever took the page decides how long it lives
-            after = tuple(last)
             rows = max(1, min(MAX_PAGE_ROWS, int(total * page_bytes / max(size, 1) * 0.98)))
 
     def read(self, keys: Sequence[str]) -> list[Page]:
         """The state of some documents at one snapshot: a page of those that exist, a page of tombstones for the rest.
 
-        :param keys: document ids, without repetition, at most ``READ_KEYS``
+        :param keys: document ids, without repetition, at most ``sources.READ_KEYS``
         :raises BadSource: when an id occurs twice
         """
         with self._read() as (connection, read):
@@ -199,7 +222,7 @@ class PostgresSource:
                 envelope.tombstone(key, position=read.position, bucket=bucket, written_at=read.at)
                 for key, bucket in gone
             ]
-            pages.append(envelope.page_of(lines, position=read.position, deleted=True))
+            pages.append(envelope.page_of(lines, position=read.position))
         return pages
 
     def fingerprints(self) -> dict[int, tuple[int, int, int]]:
@@ -382,7 +405,7 @@ class PostgresSource:
     def _page_query(
         self,
         partition: Partition,
-        after: tuple[str, ...] | None,
+        after: Sequence[str] | None,
         rows: int,
         page_bytes: int,
         read: Read,
@@ -390,7 +413,7 @@ class PostgresSource:
     ) -> tuple[sql.Composed, list[str]]:
         conditions: list[sql.Composable] = [sql.SQL("true")]
         values: list[str] = []
-        lower: tuple[LiteralString, tuple[str, ...] | None] = (">", after) if after else (">=", partition.lower)
+        lower: tuple[LiteralString, Sequence[str] | None] = (">", after) if after else (">=", partition.lower)
         upper: tuple[LiteralString, tuple[str, ...] | None] = ("<", partition.upper)
         for operator, bound in (lower, upper):
             if bound is not None:

@@ -1,0 +1,38 @@
+"""Replay the dead-letter queue of `ENTITY`: what the stream function could not write, or never got.
+
+**When** every ten minutes, or by hand: *Trigger* shows the parameters (dry run, cap, filters, parked messages).
+
+**What it may change** It reads the keys of each message again from the table and writes them to every index of the
+write set, never over something newer. A message is deleted only when its keys are written everywhere. A record that is
+refused again comes back after ten minutes, and after five receives moves to the queue of parked messages, with an
+alert. Changes that the stream has forgotten are reported as a gap. A member of the write set that is not live and
+refuses writes for five minutes is deleted, with an alert.
+
+**When it fails** OpenSearch or AWS do not answer: nothing was deleted, the next run goes on. The log names the cause.
+
+**Undo** nothing to undo: what it writes is the table's present state. See `docs/operations/ENTITY_dlq_replay.md`.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from search_ops.runs import POLICY, timezone
+from search_ops.tasks import replay
+from searchsync.entities import CATALOG
+
+for entity, described in CATALOG.items():
+    if described.source != "dynamodb":
+        continue
+    with DAG(
+        dag_id=f"{entity}_dlq_replay",
+        schedule=CronTriggerTimetable("*/10 * * * *", timezone=timezone(), run_immediately=timedelta(0)),
+        params=replay.PARAMS,
+        doc_md=(__doc__ or "").replace("ENTITY", entity),
+        tags=["replay", entity],
+        # It fails fast: the next run is ten minutes away.
+        **{**POLICY, "default_args": {**POLICY["default_args"], "retries": 0}},
+    ):
+        replayed = replay.replay(entity)
+        replay.abandon_sick(entity) >> replayed
+        replay.announce(replayed)

@@ -1,0 +1,88 @@
+"""The function on the stream of the table `members`: every change into every index of the write set, in seconds.
+
+It answers as an event source mapping with ``ReportBatchItemFailures`` expects, and never raises: an exception would be
+retried by bisection, an answer only a few times (docs/operations/members.md). What it cannot index it parks itself, in
+the queue ``SEARCHSYNC_DEAD_LETTER_QUEUE`` (its URL); what it cannot park is not acknowledged. The connection is that of
+``searchsync.opensearch.connect_from_environment``.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import urllib3
+
+from searchsync.entities import entity
+from searchsync.opensearch import connect_from_environment, setting
+from searchsync.queue import Queue
+from searchsync.stream import Outcome, Stream
+
+ENTITY = entity("members")
+
+RESERVE_SECONDS = 12.0
+"""Kept of the time left for a last answer of OpenSearch (10 s at most) and for parking."""
+
+
+def park(messages: Sequence[str]) -> None:
+    """Send messages to the dead-letter queue; returns when it has all of them, raises otherwise."""
+    _queue().send(messages)
+
+
+@cache
+def _queue() -> Queue:
+    import boto3  # noqa: PLC0415 - most invocations park nothing, and each cold start would wait for it
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 2})
+    return Queue(boto3.client("sqs", config=config), setting("SEARCHSYNC_DEAD_LETTER_QUEUE"))
+
+
+STREAM = Stream(connect_from_environment(timeout=urllib3.Timeout(connect=1.0, read=10.0)), ENTITY, park)
+
+
+def handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
+    """One batch of the stream.
+
+    :returns: no failures, or one: the first record, from which everything is delivered again
+    """
+    records = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(records, list):
+        print(f"an event without Records is not acknowledged: {str(event)[:500]!r}")
+        return _failure([])
+    seconds = context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
+    outcome = STREAM.apply(records, seconds=max(seconds, 0.0))
+    print(json.dumps(_metrics(outcome)))
+    return _failure(records) if outcome.failed else {"batchItemFailures": []}
+
+
+def _failure(records: list[Any]) -> dict[str, list[dict[str, str]]]:
+    """An empty identifier fails the whole batch: also one of which nothing can be read."""
+    try:
+        first = str(records[0]["dynamodb"]["SequenceNumber"])
+    except (IndexError, KeyError, TypeError):
+        first = ""
+    return {"batchItemFailures": [{"itemIdentifier": first}]}
+
+
+def _metrics(outcome: Outcome) -> dict[str, Any]:
+    """One line in CloudWatch's embedded metric format; the mapping's own error metric stays 0 on a partial failure."""
+    counts = {
+        "Records": outcome.records,
+        "Written": outcome.written,
+        "Stale": outcome.stale,
+        "Parked": outcome.parked.total(),
+        "Unacknowledged": outcome.records if outcome.failed else 0,
+    }
+    metrics = [{"Name": name, "Unit": "Count"} for name in counts] + [{"Name": "Lag", "Unit": "Seconds"}]
+    described = {"Namespace": "SearchSync", "Dimensions": [["Entity"]], "Metrics": metrics}
+    now = time.time()
+    return {
+        "_aws": {"Timestamp": int(now * 1000), "CloudWatchMetrics": [described]},
+        "Entity": ENTITY.name,
+        **counts,
+        "Lag": max(int(now) - outcome.newest, 0) if outcome.newest else 0,
+        "reasons": dict(outcome.parked),
+        "failed": outcome.failed,
+    }

@@ -1,0 +1,81 @@
+"""Tasks of ``<entity>_dlq_replay``."""
+
+import logging
+from typing import Any
+
+from airflow.sdk import Param, task
+
+from search_ops import alerts, hook
+from search_ops.runs import check_conf
+
+log = logging.getLogger(__name__)
+
+DEAD_LETTERS, PARKED = "SEARCHSYNC_DEAD_LETTER_QUEUE", "SEARCHSYNC_PARKED_QUEUE"
+
+PARAMS = {
+    "dry_run": Param(
+        False, type="boolean", title="Dry run",
+        description="Count what is there, by reason. Nothing is written and every message stays.",
+    ),
+    "cap": Param(
+        10_000, type="integer", minimum=1, maximum=1_000_000, title="Messages at most",
+        description="The rest stays for the next run.",
+    ),
+    "kind": Param(
+        "", type="string", enum=["", "record", "pointer"], title="Kind",
+        description="record: parked by the function. pointer: given up by the event source mapping. Empty: both.",
+    ),
+    "reason": Param(
+        "", type="string", maxLength=200, title="Reason",
+        description="Only messages parked for this reason, as the result of an earlier run names it. Empty: all.",
+    ),
+    "min_age_minutes": Param(
+        0, type="number", minimum=0, title="Minimum age in minutes", description="Only messages sent so long ago.",
+    ),
+    "parked": Param(
+        False, type="boolean", title="Parked messages",
+        description="Replay those that wait for a person, after their cause was removed.",
+    ),
+}  # fmt: skip
+
+
+@task
+def abandon_sick(entity: str, *, dag_run: Any) -> dict[str, str]:
+    """Give up members that are not live and refuse writes for five minutes: they fill this queue."""
+    from searchsync import sick
+    from searchsync.entities import entity as lookup
+
+    check_conf(dag_run.conf, PARAMS)
+    abandoned = sick.abandon_sick(hook.opensearch(), lookup(entity))
+    if abandoned:
+        alerts.abandoned(dag_run, abandoned)
+    return abandoned
+
+
+@task
+def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
+    """Read the keys of all messages again and write them; a message goes when its keys are written everywhere."""
+    from searchsync.entities import entity as lookup
+    from searchsync.replay import Choice, Replay
+
+    dead_letters, parked = hook.queue(DEAD_LETTERS), hook.queue(PARKED)
+    run = Replay(
+        hook.opensearch(),
+        hook.source(lookup(entity)),
+        parked if params["parked"] else dead_letters,
+        None if params["parked"] else parked,
+        hook.streams(),
+        dry_run=params["dry_run"],
+        choice=Choice(params["cap"], params["kind"], params["reason"], params["min_age_minutes"] * 60),
+    )
+    return run.run().as_dict()
+
+
+@task
+def announce(report: dict[str, Any], *, dag_run: Any) -> dict[str, Any]:
+    """The run's result; a message to Slack when a person has to do something."""
+    for reason, counts in report["reasons"].items():
+        log.info("%-40s %s", reason, ", ".join(f"{name} {count}" for name, count in counts.items()))
+    if report["why_parked"] or report["gaps"]:
+        alerts.replay_needs_a_person(dag_run, report)
+    return report

@@ -1,0 +1,31 @@
+"""Numbers that people tune, each stated once in a file of ``include/policies``."""
+
+from typing import Any
+
+import yaml
+
+from searchsync.entities import include_dir
+from searchsync.errors import BadParams
+
+_NUMBERS = {
+    "thresholds": ("rejected", "settled", "shrink", "smoke_samples"),
+    "retention": ("rollback_hours", "keep_previous"),
+}
+
+
+def policy(name: str) -> dict[str, Any]:
+    """One file of ``include/policies``: numbers that people tune, each stated once.
+
+    :raises BadParams: when the file or one of its numbers is missing
+    """
+    path = include_dir() / "policies" / f"{name}.yaml"
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise BadParams(f"cannot read the policy {path}: {error}") from error
+    if not isinstance(loaded, dict):
+        raise BadParams(f"{path} must hold a mapping of names to numbers")
+    for number in _NUMBERS.get(name, ()):
+        if not isinstance(loaded.get(number), int | float) or loaded[number] < 0:
+            raise BadParams(f"{path}: {number} must be a number, not {loaded.get(number)!r}")
+    return loaded

@@ -1,0 +1,120 @@
+"""SQS, as much of it as a dead-letter queue needs. Every entry's outcome is read."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore import exceptions as aws
+
+from searchsync.errors import BadConnection, SearchSyncError
+
+BATCH, BATCH_BYTES = 10, 1_000_000
+"""Messages, and bytes, of one request at most."""
+
+MAX_DELAY_SECONDS = 43_200
+"""Longest time that a message can be out of sight."""
+
+
+class QueueUnavailable(SearchSyncError):
+    """The queue does not answer, or did not take what was sent."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message on loan: out of others' sight until it is deleted, given back, or its time is over.
+
+    :ivar receives: how often it was received, this time included
+    :ivar sent_at: seconds since the epoch
+    """
+
+    body: str
+    receipt: str
+    receives: int
+    sent_at: float
+
+
+class Queue:
+    """One queue.
+
+    :param client: boto3's SQS client
+    """
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, bodies: Sequence[str]) -> None:
+        """Returns when the queue has all of them.
+
+        :raises QueueUnavailable: otherwise; some may have been sent
+        """
+        for batch in _batches(bodies):
+            entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
+            self._call("send_message_batch", Entries=entries)
+
+    def receive(self) -> list[Message]:
+        """Up to ten messages, at once; none when none was found."""
+        answer = self._call(
+            "receive_message",
+            MaxNumberOfMessages=BATCH,
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+        )
+        return [
+            Message(
+                found["Body"],
+                found["ReceiptHandle"],
+                int(found["Attributes"]["ApproximateReceiveCount"]),
+                int(found["Attributes"]["SentTimestamp"]) / 1000,
+            )
+            for found in answer.get("Messages", [])
+        ]
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        """They are done."""
+        for at in range(0, len(messages), BATCH):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": message.receipt}
+                for number, message in enumerate(messages[at : at + BATCH])
+            ]
+            self._call("delete_message_batch", Entries=entries)
+
+    def give_back(self, messages: Sequence[Message], *, delay: float = 0) -> None:
+        """Let others see them again, after so many seconds."""
+        seconds = min(int(delay), MAX_DELAY_SECONDS)
+        for at in range(0, len(messages), BATCH):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": message.receipt, "VisibilityTimeout": seconds}
+                for number, message in enumerate(messages[at : at + BATCH])
+            ]
+            self._call("change_message_visibility_batch", Entries=entries)
+
+    def _call(self, operation: str, **arguments: Any) -> Any:
+        with self._errors():
+            answer = getattr(self._client, operation)(QueueUrl=self._url, **arguments)
+        if failed := answer.get("Failed"):
+            raise QueueUnavailable(f"{self._url}: {operation} failed for {len(failed)} messages: {failed[0]}")
+        return answer
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except aws.ClientError as error:
+            said = f"{self._url}: {error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
+            if error.response["ResponseMetadata"].get("HTTPStatusCode", 500) < 500:
+                raise BadConnection(f"{said}. Check the queue's address and the role's permissions") from error
+            raise QueueUnavailable(said) from error
+        except aws.BotoCoreError as error:
+            raise QueueUnavailable(f"{self._url} does not answer: {error}") from error
+
+
+def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for body in bodies:
+        if batch and (len(batch) == BATCH or sum(map(len, batch)) + len(body) > BATCH_BYTES):
+            yield batch
+            batch = []
+        batch.append(body)
+    if batch:
+        yield batch

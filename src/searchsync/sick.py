@@ -1,0 +1,69 @@
+"""Members of a write set that take no writes, and the end of those that are not live (docs/protocol.md, rule 11)."""
+
+import logging
+import time
+
+import opensearchpy
+
+from searchsync import indexes
+from searchsync.entities import Entity
+from searchsync.errors import BadParams
+from searchsync.opensearch import request
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 300.0
+
+
+def refuses_writes(client: opensearchpy.OpenSearch, name: str) -> str:
+    """Why an index can take no writes now; empty when it can."""
+    state = indexes.state_of(client, name, flat=True).get(name)
+    if state is None:
+        return ""  # it was deleted meanwhile, and is no member
+    if request(client, "GET", f"/_cluster/health/{name}", params={"timeout": "1s"})["status"] == "red":
+        return "it is red: a primary shard is missing"
+    settings = state["settings"]
+    blocks = [key for key, value in settings.items() if key.startswith("index.blocks.") and value == "true"]
+    return f"it is blocked: {', '.join(sorted(blocks))}" if blocks else ""
+
+
+def abandon(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
+    """Give up an index that is not live, whatever its state: after this no writer waits for it (rule 11).
+
+    :raises BadParams: when the entity has no such index
+    :raises StaleSwap: when it is live
+    """
+    if name not in {index.name for index in indexes.of_entity(client, entity)}:
+        raise BadParams(f"{entity.name} has no index {name}; see `searchsync indexes {entity.name}`")
+    indexes.delete(client, entity, name)
+
+
+def abandon_sick(
+    client: opensearchpy.OpenSearch, entity: Entity, *, patience: float = PATIENCE_SECONDS
+) -> dict[str, str]:
+    """Abandon members that are not live and refuse writes all the while, so that they hold up nothing (rule 11).
+
+    Nothing is done while the live index refuses writes, too: then it is not they that hold anything up.
+
+    :param patience: seconds that a member may take to recover
+    :returns: name and reason of each that was abandoned
+    """
+    deadline = time.monotonic() + patience
+    suspects: set[str] | None = None
+    while True:
+        serving = indexes.live(client, entity)
+        if serving is None or refuses_writes(client, serving):
+            return {}
+        members = [name for name in indexes.write_set(client, entity) if name != serving]
+        sick = {name: why for name in members if (why := refuses_writes(client, name))}
+        suspects = set(sick) if suspects is None else suspects & set(sick)  # one that recovered begins anew
+        if not suspects:
+            return {}
+        left = deadline - time.monotonic()
+        if left <= 0:
+            for name in sorted(suspects):
+                log.error("abandoning %s: %s", name, sick[name])
+                abandon(client, entity, name)
+            return {name: sick[name] for name in sorted(suspects)}
+        log.warning("%d members refuse writes and are abandoned in %.0f s: %s", len(sick), left, sick)
+        time.sleep(min(5.0, left))

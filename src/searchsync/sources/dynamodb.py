@@ -1,0 +1,342 @@
+"""DynamoDB as a source: consistent scans and reads by key, under positions of their own (protocol.md, Position)."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any, NamedTuple
+
+from botocore import exceptions as aws
+
+from searchsync import items
+from searchsync.entities import TTL_DAYS, Entity
+from searchsync.envelope import Line, Page, Rejection, page_of
+from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
+from searchsync.items import BadItem
+from searchsync.position import of_read
+
+MAX_SEGMENTS = 256
+READ_AT_ONCE = 100
+"""Keys that one BatchGetItem takes."""
+
+READ_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One part of a parallel scan, 0 <= number < total."""
+
+    number: int
+    total: int
+
+    def __str__(self) -> str:
+        """Shown as the partition's name in the grid."""
+        return f"segment {self.number + 1} of {self.total}"
+
+
+class _Read(NamedTuple):
+    """A consistent read: its position, and when it was (ISO 8601, UTC)."""
+
+    position: str
+    at: str
+
+
+class DynamoSource:
+    """One entity's items. Not thread-safe.
+
+    :param client: boto3's low-level DynamoDB client
+    :param identity: ARN of the table expected
+    :param read_units: read capacity units a second that a scan may use; None for no limit
+    """
+
+    rounds = 1
+
+    def __init__(
+        self, entity: Entity, client: Any, *, identity: str | None = None, read_units: float | None = None
+    ) -> None:
+        self.entity = entity
+        self.identity = identity
+        self._client = client
+        self._table = entity.name
+        self._budget = _Budget(read_units)
+        self._proven = False
+        self._scanned: _Scanned | None = None
+        self._unusable: list[Rejection] = []
+
+    def __repr__(self) -> str:
+        return f"DynamoSource({self.entity.name!r})"
+
+    def close(self) -> None:
+        """Forget the last scan."""
+        if self._scanned is not None:
+            self._scanned.close()
+            self._scanned = None
+
+    def check(self) -> None:
+        """Prove that the table is there, has the key the entity has, and can be read.
+
+        :raises BadSource: naming what is wrong
+        """
+        table = self._describe()
+        wanted = [{"AttributeName": self.entity.key[0], "KeyType": "HASH"}]
+        if table["KeySchema"] != wanted:
+            raise BadSource(f"table {self._table}: its key is {table['KeySchema']}, not {wanted}")
+        stream = table.get("StreamSpecification") or {}
+        if stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
+            raise BadSource(
+                f"table {self._table}: its stream is {stream.get('StreamViewType', 'off')}, not NEW_AND_OLD_IMAGES: "
+                "changes made during a reindex would be lost; enable it"
+            )
+        with self._errors():
+            self._client.scan(TableName=self._table, ConsistentRead=True, Limit=1)
+
+    def origin(self) -> str:
+        """ARN of the table. Positions are times, so those of a table restored under its name go on."""
+        return str(self._describe()["TableArn"])
+
+    def lost_history(self, _: str) -> str:
+        """Never: what a restored table lost is repaired by reads, whose positions are of now."""
+        return ""
+
+    def count(self) -> int:
+        """Items, as DynamoDB counted them some six hours ago: a rough figure for progress."""
+        return int(self._describe()["ItemCount"])
+
+    def partitions(self, n: int) -> list[Segment]:
+        """The segments of a parallel scan.
+
+        :raises BadParams: when there are too many
+        """
+        if not 1 <= n <= MAX_SEGMENTS:
+            raise BadParams(f"partitions must be between 1 and {MAX_SEGMENTS}, not {n}")
+        return [Segment(number, n) for number in range(n)]
+
+    def partition(self, described: dict[str, Any]) -> Segment:
+        """A segment as it comes out of JSON."""
+        return Segment(**described)
+
+    def pages(self, partition: Segment, *, after: Any = None, **_: Any) -> Iterator[Page]:
+        """All items of a segment, a page for each page of the scan, which is a megabyte of items whatever is asked.
+
+        :param after: ``LastEvaluatedKey`` of the page before
+        """
+        for found, read, last in self._scan(partition, after):
+            lines, rejected = self._render(found, read)
+            yield page_of(lines, position=read.position, rejected=tuple(rejected), resume=last)
+
+    def read(self, keys: Sequence[str]) -> list[Page]:
+        """The state of some items, each read consistently: a tombstone for each that is not there."""
+        self._prove_identity()
+        return [self._read(keys[at : at + READ_AT_ONCE]) for at in range(0, len(keys), READ_AT_ONCE)]
+
+    def fingerprints(self) -> dict[int, tuple[int, int, int]]:
+        """Per bucket: items that are not expired, and the sums of both halves of their hashes, by one whole scan.
+
+        The hashes go to a temporary file on the way, so that ``hashes`` needs no second scan.
+        """
+        self.close()
+        self._scanned = _Scanned()
+        self._unusable = []
+        sums: dict[int, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
+        for found, _, _ in self._scan(Segment(0, 1), None):
+            for item in found:
+                try:
+                    key, content = items.key_of(self.entity, item), items.decode(item)
+                except BadItem as error:
+                    self._reject(item, error, self._unusable)
+                    continue
+                if not self._expired(content):
+                    high, low = items.hash_of(content)
+                    bucket = items.bucket_of(key)
+                    before = sums[bucket]
+                    sums[bucket] = (before[0] + 1, before[1] + high, before[2] + low)
+                    self._scanned.add(bucket, key, high, low)
+        return dict(sums)
+
+    def hashes(self, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
+        """Ids in some buckets with both halves of their hashes, as the last ``fingerprints`` saw them."""
+        return self._scanned.of(buckets) if self._scanned else {}
+
+    def unusable(self) -> tuple[Rejection, ...]:
+        """What the last ``fingerprints`` could make no document of."""
+        return tuple(self._unusable[:10_000])
+
+    # -- reading
+
+    def _scan(self, segment: Segment, after: Any) -> Iterator[tuple[list[Any], _Read, Any]]:
+        """Pages of items with the key after which the next one begins; None after the last."""
+        self._prove_identity()
+        while True:
+            start = {"ExclusiveStartKey": after} if after else {}
+            with self._errors():
+                answer = self._client.scan(
+                    TableName=self._table,
+                    ConsistentRead=True,
+                    Segment=segment.number,
+                    TotalSegments=segment.total,
+                    ReturnConsumedCapacity="TOTAL",
+                    **start,
+                )
+            after = answer.get("LastEvaluatedKey")
+            yield answer["Items"], self._when(answer), after
+            if not after:
+                return
+            self._budget.spend(answer["ConsumedCapacity"]["CapacityUnits"])
+
+    def _read(self, keys: Sequence[str]) -> Page:
+        (name,) = self.entity.key
+        lines: list[Line] = []
+        rejected: list[Rejection] = []
+        position = ""
+        wanted = [{name: {"S": key}} for key in keys]
+        for attempt in range(READ_ATTEMPTS):
+            request = {self._table: {"Keys": wanted, "ConsistentRead": True}}
+            with self._errors():
+                answer = self._client.batch_get_item(RequestItems=request)
+            read = self._when(answer)
+            position = position or read.position
+            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            found = answer["Responses"].get(self._table, [])
+            rendered, bad = self._render(found, read)
+            lines += rendered
+            rejected += bad
+            there = {item[name]["S"] for item in found} | {key[name]["S"] for key in left}
+            absent = [key[name]["S"] for key in wanted if key[name]["S"] not in there]
+            lines += [items.gone(key, position=read.position, written_at=read.at) for key in absent]
+            wanted = left
+            if not wanted:
+                return page_of(lines, position=position, rejected=tuple(rejected))
+            time.sleep(min(0.05 * 2**attempt, 5.0))
+        raise SourceUnavailable(
+            f"table {self._table}: {len(wanted)} keys were not read in {READ_ATTEMPTS} attempts: it is throttled. Run "
+            "the task again when it has capacity"
+        )
+
+    def _render(self, found: list[Any], read: _Read) -> tuple[list[Line], list[Rejection]]:
+        lines: list[Line] = []
+        rejected: list[Rejection] = []
+        for item in found:
+            try:
+                key = items.key_of(self.entity, item)
+                lines.append(items.live(key, items.decode(item), position=read.position, written_at=read.at))
+            except BadItem as error:
+                self._reject(item, error, rejected)
+        return lines, rejected
+
+    def _reject(self, item: Any, error: BadItem, into: list[Rejection]) -> None:
+        key = item.get(self.entity.key[0]) or {}
+        into.append(Rejection(str(next(iter(key.values()), ""))[:1000], error.type, str(error)))
+
+    def _expired(self, content: Mapping[str, Any]) -> bool:
+        """As ``Entity.visible`` has it in the index."""
+        until = content.get(self.entity.expires) if self.entity.expires else None
+        now = time.time()
+        return isinstance(until, int | float) and now - TTL_DAYS * 86_400 < until <= now
+
+    def _when(self, answer: dict[str, Any]) -> _Read:
+        try:
+            moment = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        except (KeyError, ValueError) as error:
+            raise SourceUnavailable(
+                f"table {self._table}: an answer has no Date header that can be read ({error}), so its place among the "
+                "changes is not known. Is there a proxy between?"
+            ) from None
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return _Read(of_read(int(moment.timestamp())), at)
+
+    def _describe(self) -> dict[str, Any]:
+        with self._errors():
+            table: dict[str, Any] = self._client.describe_table(TableName=self._table)["Table"]
+        return table
+
+    def _prove_identity(self) -> None:
+        """Once: a client does not change its account or region."""
+        if self.identity is None or self._proven:
+            return
+        found = self.origin()
+        if found != self.identity:
+            raise SourceChanged(
+                f"{self.entity.name}: the source is now {found}, not {self.identity}. Nothing was written; correct the "
+                "AWS connection"
+            )
+        self._proven = True
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except aws.ClientError as error:
+            code = error.response["Error"]["Code"]
+            said = f"table {self._table}: DynamoDB answered {code}: {error.response['Error'].get('Message', '')}"
+            if code == "ResourceNotFoundException":
+                raise BadSource(f"{said}. Is it the right account and region?") from None
+            if code in _REFUSED:
+                raise BadConnection(f"{said}. Check the credentials of the AWS connection and its role") from None
+            if code == "ValidationException":
+                raise BadSource(said) from None
+            raise SourceUnavailable(f"{said}. Run the task again when it is available") from error
+        except aws.NoCredentialsError as error:
+            raise BadConnection(f"table {self._table}: {error}; set them in the AWS connection") from None
+        except aws.BotoCoreError as error:
+            raise SourceUnavailable(f"table {self._table}: DynamoDB does not answer: {error}") from error
+
+
+_REFUSED = {
+    "AccessDeniedException",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "ExpiredTokenException",
+    "MissingAuthenticationTokenException",
+}
+
+
+class _Budget:
+    """Keeps a scan below so many read capacity units a second."""
+
+    def __init__(self, units: float | None) -> None:
+        self._units = units
+        self._free_at = 0.0
+
+    def spend(self, units: float) -> None:
+        """Wait until the next page may be read."""
+        if self._units is None:
+            return
+        self._free_at = max(self._free_at, time.monotonic()) + units / self._units
+        time.sleep(max(0.0, self._free_at - time.monotonic()))
+
+
+class _Scanned:
+    """Hashes by key, on disk, in files of some buckets each: memory stays that of a few buckets."""
+
+    _FILES = 64
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        folder = Path(self._open.enter_context(TemporaryDirectory(prefix="searchsync-")))
+        self._files: list[IO[str]] = [
+            self._open.enter_context((folder / str(number)).open("w+", encoding="utf-8"))
+            for number in range(self._FILES)
+        ]
+
+    def add(self, bucket: int, key: str, high: int, low: int) -> None:
+        self._files[bucket % self._FILES].write(json.dumps([bucket, key, high, low]) + "\n")
+
+    def of(self, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
+        wanted = set(buckets)
+        found: dict[str, tuple[int, int]] = {}
+        for number in sorted({bucket % self._FILES for bucket in wanted}):
+            self._files[number].seek(0)
+            for line in self._files[number]:
+                bucket, key, high, low = json.loads(line)
+                if bucket in wanted:
+                    found[key] = (high, low)
+        return found
+
+    def close(self) -> None:
+        self._open.close()

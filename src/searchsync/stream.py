@@ -1,0 +1,194 @@
+"""Live changes: records of a DynamoDB stream into every index of the write set (docs/protocol.md, rules 1-4).
+
+No record is lost: each is written, proven stale, parked durably, or not acknowledged. Nothing is raised for what a
+record or OpenSearch may do: the event source mapping would answer an exception with hundreds of invocations.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import opensearchpy
+
+from searchsync import items, writer
+from searchsync.dead_letters import Letter
+from searchsync.entities import Entity
+from searchsync.envelope import Line, Page, Rejection, page_of
+from searchsync.errors import SearchSyncError
+from searchsync.items import BadItem
+from searchsync.opensearch import within
+from searchsync.position import FUTURE_SECONDS, of_event, second_of
+
+log = logging.getLogger(__name__)
+
+SICK_SECONDS = 30.0
+"""How long a member that is not live and took no write is left alone before it is tried again."""
+
+Park = Callable[[Sequence[str]], None]
+"""Keeps messages durably, or raises."""
+
+
+class Change(NamedTuple):
+    """What one record says about one key."""
+
+    key: str
+    position: str
+    line: Line
+    record: Any
+
+
+@dataclass
+class Outcome:
+    """What became of a batch; counts of records, over all indexes for ``written`` and ``stale``.
+
+    :ivar superseded: records of a key that has a later one in the batch
+    :ivar parked: records parked, by reason: poison, or kept for a member that is not live and takes no writes
+    :ivar failed: why the batch is not acknowledged; empty when it is
+    :ivar newest: second of the latest event, since the epoch; 0 when there is none
+    """
+
+    records: int = 0
+    superseded: int = 0
+    written: int = 0
+    stale: int = 0
+    parked: Counter[str] = field(default_factory=Counter)
+    failed: str = ""
+    newest: int = 0
+
+
+def identify(entity: Entity, record: Any) -> tuple[str, str]:
+    """Which key a record is about, and the position of its event; the position is empty when it cannot be trusted.
+
+    :raises BadItem: when it is no record, or its key is none that a document can have
+    """
+    try:
+        change = record["dynamodb"]
+        keys, stamp, sequence = change["Keys"], change["ApproximateCreationDateTime"], change["SequenceNumber"]
+    except (TypeError, KeyError) as error:
+        raise BadItem("malformed", f"a record without {error}") from None
+    key = items.key_of(entity, keys)
+    if not isinstance(stamp, int | float) or not 0 <= stamp < 10**10:
+        raise BadItem("malformed", f"ApproximateCreationDateTime is {str(stamp)[:100]!r}, not seconds")
+    if not (isinstance(sequence, str) and sequence.isascii() and sequence.isdecimal() and len(sequence) <= 40):
+        raise BadItem("malformed", f"SequenceNumber is {str(sequence)[:100]!r}, not up to 40 digits")
+    return key, "" if stamp > time.time() + FUTURE_SECONDS else of_event(int(stamp), sequence)
+
+
+def decode(record: Any, key: str, position: str) -> Change:
+    """The document or tombstone that a record leaves behind.
+
+    :raises BadItem: when no document can be made of it
+    """
+    if not position:
+        raise BadItem("future", "the event is stamped more than an hour from now")
+    name, change = record.get("eventName"), record["dynamodb"]
+    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if name == "REMOVE":
+        return Change(key, position, items.gone(key, position=position, written_at=at), record)
+    if name not in ("INSERT", "MODIFY"):
+        raise BadItem("malformed", f"unknown event name {str(name)[:100]!r}")
+    if not isinstance(change.get("NewImage"), Mapping):
+        raise BadItem("no_image", f"{name} without a new image: is the stream's view type NEW_AND_OLD_IMAGES?")
+    item = items.decode(change["NewImage"])
+    return Change(key, position, items.live(key, item, position=position, written_at=at), record)
+
+
+class Stream:
+    """Applies batches, one after the other; remembers between them only which index is sick.
+
+    :param park: sends messages to the dead-letter queue
+    """
+
+    def __init__(self, client: opensearchpy.OpenSearch, entity: Entity, park: Park) -> None:
+        self._client = client
+        self._entity = entity
+        self._park = park
+        self._sick: dict[str, tuple[float, SearchSyncError]] = {}
+
+    def apply(self, records: Sequence[Any], *, seconds: float) -> Outcome:
+        """Write a batch. All of it may be acknowledged unless ``failed`` says why not.
+
+        :param seconds: that it may take, waiting for OpenSearch included
+        """
+        outcome = Outcome(records=len(records))
+        try:
+            latest, letters = self._decode(records, outcome)
+            with within(seconds):
+                letters += self._write(latest, outcome)
+            outcome.parked = Counter(letter.reason for letter in letters)
+            if letters:
+                self._park([letter.message() for letter in letters])  # rule 4
+        except Exception as error:  # an outage, or a fault of ours: nothing of this batch is acknowledged
+            log.exception("the batch is not acknowledged")
+            outcome.failed = f"{type(error).__name__}: {error}"
+        return outcome
+
+    def _decode(self, records: Sequence[Any], outcome: Outcome) -> tuple[dict[str, Change], list[Letter]]:
+        """The last change of each key, and what is none."""
+        latest: dict[str, Change] = {}
+        letters: list[Letter] = []
+        for record in records:
+            key = position = ""
+            try:
+                key, position = identify(self._entity, record)
+                change = decode(record, key, position)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one record must not touch the others
+                reason = error.type if isinstance(error, BadItem) else "unexpected"
+                letters.append(Letter(record, key, position, reason, f"{type(error).__name__}: {error}"))
+                continue
+            outcome.newest = max(outcome.newest, second_of(position))
+            before = latest.get(key)
+            if before is None or position >= before.position:
+                latest[key] = change
+            outcome.superseded += before is not None
+        return latest, letters
+
+    def _write(self, latest: dict[str, Change], outcome: Outcome) -> list[Letter]:
+        """One pass through the writer; what an index did not take, by key."""
+        letters: dict[str, Letter] = {}
+
+        def park(key: str, reason: str, detail: str) -> None:
+            change = latest[key]
+            letters[key] = Letter(change.record, key, change.position, reason, detail)
+
+        def reject(rejection: Rejection) -> None:
+            park(rejection.id, rejection.type, f"{rejection.index}: {rejection.reason}")
+
+        def avoid(index: str, error: SearchSyncError) -> None:
+            for key in latest.keys() - letters.keys():
+                park(key, "index_unavailable", f"{index}: {error}")
+
+        if latest:
+            first = min(change.position for change in latest.values())
+            page = page_of([change.line for change in latest.values()], position=first)
+            ledgers = writer.apply(
+                self._client, self._entity, [page], on_rejected=reject, detour=_Detour(self._sick, avoid)
+            )
+            for ledger in ledgers.values():
+                outcome.written += ledger.written + ledger.tombstoned
+                outcome.stale += ledger.stale
+        return list(letters.values())
+
+
+class _Detour:
+    """Around a member that is not live and takes no writes (``writer.Detour``)."""
+
+    def __init__(
+        self, sick: dict[str, tuple[float, SearchSyncError]], avoid: Callable[[str, SearchSyncError], None]
+    ) -> None:
+        self._sick = sick
+        self._avoid = avoid
+
+    def known(self, index: str) -> SearchSyncError | None:
+        since, error = self._sick.get(index, (float("-inf"), None))
+        return error if time.monotonic() - since < SICK_SECONDS else None
+
+    def take(self, index: str, _: Page, error: SearchSyncError) -> None:
+        if self.known(index) is None:
+            log.error("%s is not live and takes no writes; its documents are parked: %s", index, error)
+            self._sick[index] = (time.monotonic(), error)
+        self._avoid(index, error)

@@ -38,6 +38,7 @@ USER root
 COPY requirements-dev.txt ./
 RUN pip install --only-binary :all: --require-hashes --requirement requirements-dev.txt \
     && install --directory --owner=airflow --group=0 --mode=0775 /opt/airflow/slack
+COPY lambdas ./lambdas
 COPY local ./local
 USER 50000:0
 

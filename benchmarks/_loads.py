@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlencode
 
 from searchsync import opensearch, reindex
 from searchsync.entities import entity
@@ -66,7 +65,7 @@ def _bodies(job: Job) -> Callable[[], int]:
 
     pool = urllib3.connection_from_url(os.environ[URL], maxsize=IN_FLIGHT)
     # The filter is ours, whatever it becomes: part of what is compared.
-    url = f"/{job['index']}/_bulk?{urlencode(opensearch._BULK_PARAMS)}"
+    url = f"/{job['index']}/{opensearch.BULK}"
     headers = {"content-type": "application/x-ndjson"}
 
     def send(path: Path) -> int:

@@ -130,11 +130,11 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, "PATH": path, "NO_PROXY": no_proxy, "no_proxy": no_proxy, **own}
 
 
-def fingerprint(env: Mapping[str, str]) -> str:
-    """Changes when our settings or the plugins do: both are read only when a process starts."""
+def fingerprint(env: Mapping[str, str], *folders: str) -> str:
+    """Changes when our settings or the code in `folders` of the checkout does, which are read when a process starts."""
     ours = {name: value for name, value in env.items() if name.startswith(("AIRFLOW", "AWS_", "SEARCHSYNC_"))}
     digest = hashlib.sha256(json.dumps(ours, sort_keys=True).encode())
-    for path in sorted((ROOT / "plugins").rglob("*.py")):
+    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         digest.update(str(path).encode() + path.read_bytes())
     return digest.hexdigest()
 

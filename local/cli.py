@@ -13,8 +13,9 @@ from typing import Any
 
 import psycopg
 
-from local import airflow, runs, workbench
+from local import airflow, members, runs, workbench
 from local.errors import LocalError
+from local.files import read_json
 from local.paths import Home
 from local.report import result_rows, table
 from local.stack import PARTS, Stack
@@ -95,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     logs = command("logs", _logs, "the end of a part's log")
     logs.add_argument("name", metavar="NAME", nargs="?", help=f"one of {', '.join(_log_names())}")
     logs.add_argument("-f", "--follow", action="store_true")
+    stream = command("stream", _stream, "the delivery of the members' stream to its function")
+    stream.add_argument("action", choices=("pause", "resume", "status"))
     command("bench", _bench, "run a benchmark NAME, and hand it all other arguments, on servers of its own")
     command("test", _test, "run the tests, and hand pytest all arguments, on servers of their own")
     return parser
@@ -193,6 +196,30 @@ def _trigger(options: argparse.Namespace) -> int:
         _complain("\n".join(runs.explain_failure(api, outcome)))
         return 1
     _say("\n" + table([*result_rows(outcome), ("page", outcome.link)]))
+    return 0
+
+
+def _stream(options: argparse.Namespace) -> int:
+    from local import event_source  # an AWS client, which no other command needs
+
+    stack = Stack(Home.from_environment(), _say)
+    folder = stack.home.part("stream")
+    paused = folder / event_source.PAUSED
+    if options.action == "pause":
+        folder.mkdir(parents=True, exist_ok=True)
+        paused.touch()
+    elif options.action == "resume":
+        paused.unlink(missing_ok=True)
+    if paused.exists():
+        delivers = "no: paused; `./dev stream resume` goes on"
+    elif not event_source.has_index(stack.address("opensearch")):
+        delivers = f"no: no index has the alias {members.ALIAS}"
+    else:
+        delivers = "yes"
+    runner = "running" if "stream" in stack.running() else "stopped; `./dev up` starts it"
+    after = read_json(folder / event_source.CHECKPOINT).get("after") or {}
+    settled = [(shard, f"settled up to {number}") for shard, number in after.items()]
+    _say(table([("runner", runner), ("delivers", delivers), *settled]))
     return 0
 
 

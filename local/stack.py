@@ -17,14 +17,14 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from local import airflow, jars, opensearch, ports, postgres, processes, sample_data, servers
+from local import airflow, jars, members, opensearch, ports, postgres, processes, sample_data, servers
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import tail
 from local.paths import ROOT, Home
 from local.state import Part, State
 
-SMALL = ("aws", "slack")
+SMALL = ("stream", "aws", "slack")  # stopped in this order
 PARTS = ("postgres", "opensearch", *SMALL, *airflow.PROGRAMS)
 _PORTS: Mapping[str, range] = {
     "postgres": ports.RANGE,
@@ -86,6 +86,7 @@ class Stack:
             "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
             "SEARCHSYNC_POSTGRES_DSN": self._server("postgres").dsn(postgres.READER, "app"),
             **airflow.aws_environment(airflow.url(port["aws"])),
+            **members.queues(airflow.url(port["aws"])),
             "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
             "SEARCHSYNC_AIRFLOW_USER": airflow.ADMIN,
             "SEARCHSYNC_AIRFLOW_PASSWORD": airflow.admin_password(self.home),
@@ -105,7 +106,7 @@ class Stack:
         main = threads.submit(self._start_databases_and_airflow, threads)
         others = [
             threads.submit(self._start_opensearch),
-            threads.submit(self._start_small, "aws", ["local.aws"]),
+            threads.submit(self._start_aws_and_stream),
             threads.submit(self._start_small, "slack", ["local.slack_sink", "--file", str(self.home.slack_messages)]),
         ]
         try:
@@ -140,7 +141,7 @@ class Stack:
 
     def _start_airflow(self, server: postgres.Server, metadata_dsn: str) -> None:
         env = self._airflow_environment(server, metadata_dsn)
-        stamp = airflow.fingerprint(env)
+        stamp = airflow.fingerprint(env, "plugins")
         running = [self.state.running(name) for name in airflow.PROGRAMS]
         if not all(part is not None and part.fingerprint == stamp for part in running):
             self._stop_airflow()
@@ -175,6 +176,7 @@ class Stack:
                     aws_port=port["aws"],
                 ),
                 **airflow.aws_environment(airflow.url(port["aws"])),
+                **members.queues(airflow.url(port["aws"])),
                 "SEARCHSYNC_REPORTS": str(self.home.reports),
                 "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
                 "SEARCHSYNC_POSTGRES_DSN": server.dsn(postgres.READER, "app"),
@@ -182,6 +184,24 @@ class Stack:
                 "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
             }
         )
+
+    def _start_aws_and_stream(self) -> None:
+        self._start_small("aws", ["local.aws"])
+        endpoint, folder = airflow.url(self.state.ports["aws"]), self.home.part("stream")
+        if rows := members.load(endpoint):
+            self._note(f"{rows:,} members are in the table {members.SETTINGS['table']['name']}")
+        opensearch_url = {"SEARCHSYNC_OPENSEARCH_URL": airflow.url(self.state.ports["opensearch"])}
+        env = airflow.environment({**airflow.aws_environment(endpoint), **opensearch_url})
+        # A new emulator has a new stream, and the function's code is read once.
+        stamp = f"{members.create(endpoint).stream_arn} {airflow.fingerprint(env, 'lambdas', 'src')}"
+        part = self.state.running("stream")
+        if part is not None and part.fingerprint != stamp:
+            processes.stop(part.process, patience=5.0)
+        if self.state.running("stream") is None:
+            self._sweep("stream")
+            command = [sys.executable, "-m", "local.event_source", "--folder", str(folder)]
+            process = processes.spawn(command, folder=folder, log=self.home.log("stream"), env=env, cwd=ROOT)
+            self._remember("stream", process, stamp)
 
     def _start_small(self, name: str, module: list[str]) -> None:
         port = self.state.ports[name]

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from local import sample_data
 from searchsync.entities import Entity, entity
 from searchsync.opensearch import connect, request
 from searchsync.sources.postgres import PostgresSource
+from tests.members import World, clients
 
 REPO = Path(__file__).parents[1]
 
@@ -64,6 +67,22 @@ def owner(app: local_postgres.AppDatabase) -> Iterator[psycopg.Connection]:
     with psycopg.connect(app.owner_dsn, autocommit=True) as connection:
         connection.execute("TRUNCATE locations")
         yield connection
+
+
+@pytest.fixture(scope="session")
+def aws_url() -> Iterator[str]:
+    """The emulator with its bridges."""
+    command = [sys.executable, "-m", "local.aws", "--port", "0"]
+    with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1]
+        process.terminate()
+
+
+@pytest.fixture
+def world(client: opensearchpy.OpenSearch, aws_url: str) -> World:
+    """Members: a new table with stream and queues, and an OpenSearch without any index."""
+    return World(client, entity("members"), clients(aws_url))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Steps that many tests take: an index, a page, a row, and what is there afterwards."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -88,6 +89,16 @@ def make_index(
     name = indexes.find_or_create(client, entity, build=build, source=source).name
     if joined:
         indexes.join(client, entity, name)
+    return name
+
+
+def make_red_index(client: opensearchpy.OpenSearch, entity: Entity, build: str = "build") -> str:
+    """An index of a build in the write set whose primary shard may be nowhere."""
+    name = f"{entity.name}-20260101t000000-{secrets.token_hex(4)}"
+    settings = {**entity.index_body["settings"], "index.routing.allocation.include._name": "nowhere"}
+    body = {"settings": settings, "mappings": {**entity.index_body["mappings"], "_meta": {"build": build}}}
+    request(client, "PUT", f"/{name}", body=body, params={"wait_for_active_shards": "0"})
+    indexes.join(client, entity, name)
     return name
 
 

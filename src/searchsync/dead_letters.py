@@ -5,10 +5,12 @@ The event source mapping itself, after its last attempt at a batch, sends a poin
 keys, no images, and worthless once the stream has forgotten them, after 24 hours.
 """
 
+import base64
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from searchsync.errors import SearchSyncError
@@ -87,10 +89,17 @@ class Letter:
             "parked_at": time.time(),
         }
         for left_out in ([], ["OldImage"], ["OldImage", "NewImage"]):
-            text = json.dumps(body | {"left_out": left_out, "record": _without(self.record, left_out)}, default=str)
+            text = json.dumps(body | {"left_out": left_out, "record": _without(self.record, left_out)}, default=_plain)
             if len(text) <= ROOM_BYTES:
                 return text
         return json.dumps(body | {"left_out": ["record"]})
+
+
+def _plain(value: Any) -> Any:
+    """What the API's client has for base64 text and seconds."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.timestamp() if isinstance(value, datetime) else str(value)
 
 
 def _without(record: Any, images: list[str]) -> Any:

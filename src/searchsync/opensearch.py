@@ -28,12 +28,13 @@ REQUEST_SECONDS: Final = 60.0
 MAX_CONNECTIONS: Final = 8
 _NOT_OPENSEARCH = "the answer is not OpenSearch's JSON ({}). Does the URL lead to a proxy or a login page?"
 _NDJSON = {"content-type": "application/x-ndjson"}
-# The filter keeps the item array positional and cuts the answer to what is read (opensearch-py parses all of it).
-_BULK_PARAMS = {
-    "timeout": "5s",  # for a shard that is away; how often to try again is decided here
-    "filter_path": "errors,items.*.status,items.*.result,"
-    "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason",
-}
+# The filter keeps the item array positional and cuts the answer to what is read (opensearch-py parses all of it). The
+# time-out is that for a shard which is away: how often to try again is decided here. Both stand in the path, because
+# opensearch-py takes a parameter of that name for its own.
+BULK = (
+    "_bulk?timeout=5s&filter_path=errors,items.*.status,items.*.result,"
+    "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+)
 
 
 def connect(
@@ -207,7 +208,7 @@ def bulk(client: opensearchpy.OpenSearch, index: str, body: bytes, count: int) -
     :raises TooLarge: 413
     :raises RequestRejected: the whole request was refused
     """
-    answer = _perform(client, "POST", f"/{index}/_bulk", params=_BULK_PARAMS, body=body, headers=_NDJSON)
+    answer = _perform(client, "POST", f"/{index}/{BULK}", body=body, headers=_NDJSON)
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list) or len(items) != count:
         found = len(items) if isinstance(items, list) else "none"

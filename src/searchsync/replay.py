@@ -93,8 +93,11 @@ class Report:
         """For XCom and people."""
         messages = sum(counts.messages for counts in self.reasons.values())
         return {
-            **{name: value for name, value in asdict(self).items() if name != "reasons"},
+            "dry_run": self.dry_run,
             "reasons": {reason: asdict(counts) for reason, counts in sorted(self.reasons.items())},
+            "gaps": self.gaps,
+            "why_parked": self.why_parked,
+            "skipped": self.skipped,
             "messages": messages,
             "messages_per_second": round(messages / max(self.seconds, 0.001), 1),
             "seconds": round(self.seconds, 1),

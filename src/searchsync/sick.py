@@ -20,7 +20,7 @@ def refuses_writes(client: opensearchpy.OpenSearch, name: str) -> str:
     state = indexes.state_of(client, name, flat=True).get(name)
     if state is None:
         return ""  # it was deleted meanwhile, and is no member
-    if request(client, "GET", f"/_cluster/health/{name}", params={"timeout": "1s"})["status"] == "red":
+    if request(client, "GET", f"/_cluster/health/{name}")["status"] == "red":
         return "it is red: a primary shard is missing"
     settings = state["settings"]
     blocks = [key for key, value in settings.items() if key.startswith("index.blocks.") and value == "true"]

@@ -36,7 +36,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
 AIRFLOW = {name: service for name, service in SERVICES.items() if name.startswith("airflow-")}
-ONCE = {"airflow-init", "sample-data"}
+ONCE = {"airflow-init", "members", "sample-data"}
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 REQUIRED = re.compile(r"\$\{\w+:\?[^}]+\}")
@@ -50,6 +50,7 @@ NOT_FOR_CONTAINERS = {
     "SEARCHSYNC_LOCAL_PROCESS": "a tool of the checkout",
     "SEARCHSYNC_POSTGRES_OWNER_DSN": "a tool of the checkout",
     "SEARCHSYNC_TEST_DIR": "a tool of the checkout",
+    "SEARCHSYNC_OPENSEARCH_AWS_SERVICE": "for a cluster on AWS",
     "SEARCHSYNC_OPENSEARCH_CA_CERTS": "for a cluster with TLS",
     "SEARCHSYNC_OPENSEARCH_PASSWORD": "for a cluster with a login",
     "SEARCHSYNC_OPENSEARCH_USER": "for a cluster with a login",
@@ -121,7 +122,7 @@ def test_every_part_of_the_system_is_a_service() -> None:
     """The people with Docker would get another system than the one that is tested."""
     programs = {f"airflow-{name}" for name in (*local_airflow.PROGRAMS, "init", "worker")}
     assert set(AIRFLOW) == programs
-    others = {"postgres", "opensearch", "dashboards", "moto", "slack-sink", "redis", "sample-data"}
+    others = {"postgres", "opensearch", "dashboards", "moto", "slack-sink", "redis", "sample-data", "members", "stream"}
     assert set(SERVICES) - programs == others
 
 

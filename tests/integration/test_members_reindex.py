@@ -1,0 +1,440 @@
+"""A reindex of members while the stream goes on writing: nothing is lost, nothing comes back."""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import pytest
+
+from local.members import generate
+from searchsync import comparison, indexes, items, reindex, sick
+from searchsync.errors import BadConnection, BadParams, BadSource, GreenDiscarded, SourceChanged, StaleSwap
+from searchsync.ledgers import Rejections
+from searchsync.opensearch import request
+from searchsync.sources import dynamodb
+from searchsync.sources.dynamodb import DynamoSource, Segment
+from searchsync.stream import Stream
+from tests.faults import OpenSearchProxy
+from tests.members import World, record
+from tests.steps import documents, living, make_index, make_red_index, names, serve
+
+SEED = 20261121
+
+
+@pytest.fixture
+def no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which nothing is on its way when green joins."""
+    monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
+
+
+def rebuild(world: World, tmp_path: Path, **options: Any) -> dict[str, Any]:
+    return reindex.run(world.client, world.connect, build=f"test/{time.monotonic()}", reports=tmp_path, **options)
+
+
+def expected(world: World) -> dict[str, dict[str, Any]]:
+    """The documents that the table stands for."""
+    return {key: items.document(items.decode(item)) for key, item in world.table().items()}
+
+
+def all_living(world: World, index: str) -> dict[str, dict[str, Any]]:
+    """More documents than one search returns."""
+    indexes.refresh(world.client, index)
+    query = {"term": {"sync.deleted": False}}
+    hits = comparison.scroll(world.client, index, query, source=["*"])
+    return {hit["_id"]: {name: v for name, v in hit["_source"].items() if name != "sync"} for hit in hits}
+
+
+# -- the source
+
+
+def test_segments_together_hold_every_item_once(world: World) -> None:
+    generate(world.aws["dynamodb"], 500)
+    for total in (1, 3, 7):
+        keys = [line.key for part in world.source.partitions(total) for page in world.source.pages(part)
+                for line in page.lines()]  # fmt: skip
+        assert len(keys) == len(set(keys)) == 500
+    with pytest.raises(BadParams):
+        world.source.partitions(0)
+
+
+def test_a_scan_goes_on_after_the_page_it_was_left_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load that was killed would else pay for the whole scan again."""
+    generate(world.aws["dynamodb"], 300)
+    source = DynamoSource(world.entity, _Limited(world.aws["dynamodb"], 50))
+    pages = list(source.pages(Segment(0, 1)))
+    assert len(pages) >= 6
+    assert pages[-1].resume is None
+    rest = source.pages(Segment(0, 1), after=json.loads(json.dumps(pages[2].resume)))
+    keys = [line.key for page in [*pages[:3], *rest] for line in page.lines()]
+    assert len(keys) == len(set(keys)) == 300
+
+
+class _Clock:
+    """Time that passes only by sleeping."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_scan_keeps_below_its_read_capacity(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a limit a reindex throttles the product's own reads."""
+    generate(world.aws["dynamodb"], 100)
+    clock = _Clock()
+    monkeypatch.setattr(dynamodb, "time", clock)
+    source = DynamoSource(world.entity, _Limited(world.aws["dynamodb"], 10), read_units=0.5)
+    pages = len(list(source.pages(Segment(0, 1))))
+    assert clock.now == pytest.approx((pages - 1) / 0.5), "moto says one unit a page"
+
+
+def test_a_read_of_an_item_and_of_none(world: World) -> None:
+    world.put("m-1", name="x")
+    now = time.time()
+    (page,) = world.source.read(["m-1", "m-2"])
+    there, gone = page.lines()
+    assert (there.deleted, gone.deleted) == (False, True)
+    for line in (there, gone):
+        second = int(json.loads(line.source)["sync"]["position"][:10])
+        assert now - 7 <= second <= now - 4, "five seconds before the answer's Date"
+
+
+def test_a_poisonous_item_is_rejected_and_counted(world: World) -> None:
+    world.put("m-1", name="x", sync={"M": {}})
+    world.put("m-2", name="x")
+    (page,) = world.source.pages(Segment(0, 1))
+    assert ([line.key for line in page.lines()], [bad.id for bad in page.rejected]) == (["m-2"], ["m-1"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("ResourceNotFoundException", BadSource),
+        ("AccessDeniedException", BadConnection),
+        ("UnrecognizedClientException", BadConnection),
+    ],
+)
+def test_refusals_name_the_cause(world: World, fault: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match=fault):
+        DynamoSource(world.entity, _Refusing(world.aws["dynamodb"], fault)).check()
+
+
+def test_a_table_without_its_stream_is_refused(world: World) -> None:
+    """What is changed during the scan would reach nothing."""
+    world.aws["dynamodb"].update_table(TableName="members", StreamSpecification={"StreamEnabled": False})
+    with pytest.raises(BadSource, match="stream"):
+        world.source.check()
+
+
+def test_another_table_is_not_read(world: World) -> None:
+    source = DynamoSource(world.entity, world.aws["dynamodb"], identity="arn:aws:dynamodb:eu-west-1:1:table/members")
+    with pytest.raises(SourceChanged):
+        source.read(["m-1"])
+    with pytest.raises(SourceChanged):
+        list(source.pages(Segment(0, 1)))
+
+
+def test_fingerprints_are_those_of_the_index(world: World, tmp_path: Path, no_fence: None) -> None:
+    generate(world.aws["dynamodb"], 400)
+    report = rebuild(world, tmp_path)
+    source = world.source
+    sums = source.fingerprints()
+    assert sums == comparison.index_sums(world.client, world.entity, report["index"])
+    some = sorted(sums)[:20]
+    assert source.hashes(some) == comparison.index_hashes(world.client, world.entity, report["index"], some)
+
+
+# -- the reindex
+
+
+def test_a_first_reindex_is_the_backfill(world: World, tmp_path: Path, no_fence: None) -> None:
+    generate(world.aws["dynamodb"], 1_000)
+    report = rebuild(world, tmp_path, partitions=3)
+    assert report["documents"] == 1_000
+    assert report["ledger"] == {"read": 1_000, "written": 1_000, "stale": 0, "tombstoned": 0, "rejected": 0}
+    assert living(world.client, report["index"]) == expected(world)
+    assert set(report["gate"]["smoke"].values()) == {3}, "every smoke query found its samples"
+    outcome = world.apply(seconds=60)  # the stream's own history comes after it: all of it is known
+    assert (outcome.failed, outcome.parked.total()) == ("", 0)
+    assert living(world.client, report["index"]) == expected(world)
+
+
+def test_a_load_that_was_killed_goes_on_where_it_was(
+    world: World, tmp_path: Path, no_fence: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reindex, "CHECKPOINT_SECONDS", 0.0)
+    generate(world.aws["dynamodb"], 300)
+    limited = _Limited(world.aws["dynamodb"], 50)
+    plan = reindex.check(world.client, world.source, build="test", running=lambda _: None)
+    green = reindex.create_green(world.client, world.entity, plan)
+    kept = _Kept()
+
+    def attempt(source: DynamoSource, index: str = green) -> Any:
+        with Rejections(tmp_path / "rejected") as rejections:
+            return reindex.load(
+                world.client, source, plan, index, Segment(0, 1), rejections=rejections, checkpoint=kept
+            )
+
+    limited.fail_after = 4
+    with pytest.raises(KeyboardInterrupt):
+        attempt(DynamoSource(world.entity, limited))
+    assert kept.value is not None
+    assert 0 < kept.value["ledger"]["read"] < 300
+    limited.fail_after = None
+    limited.scans = 0
+    ledger = attempt(DynamoSource(world.entity, limited))
+    assert (ledger.read, ledger.written + ledger.stale) == (300, 300)
+    assert limited.scans < 6, "not from the beginning"
+    assert len(living(world.client, green)) == 300
+    kept.value["green"] = "another"
+    assert attempt(DynamoSource(world.entity, limited)).read == 300
+    assert limited.scans > 8, "a checkpoint of another index is none"
+
+
+def test_what_changes_around_the_join_ends_as_the_table_has_it(world: World, tmp_path: Path, no_fence: None) -> None:
+    """Delete and create again, before and after green joined, delivered before and after, and again."""
+    serve(world.client, world.entity, identity=world.identity)
+    for n in range(6):
+        world.put(f"m-{n}", name="old")
+    before = world.records()
+    world.apply(before)
+    world.delete("m-1")
+    world.delete("m-2")
+    world.put("m-2", name="again")
+    changes = world.records()
+    plan = reindex.check(world.client, world.source, build="test", running=lambda _: None)
+    world.apply(changes[:2])
+    green = reindex.create_green(world.client, world.entity, plan)
+    world.delete("m-3")
+    world.put("m-3", name="again")
+    world.delete("m-4")
+    later = world.records()
+    with Rejections(tmp_path / "rejected") as rejections:
+        reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
+        world.apply(changes)
+        reindex.copy_tombstones(world.client, world.entity, plan, green)
+        world.apply(before[:3])
+        world.apply(later[::-1])
+        world.apply(later)
+        indexes.make_searchable(world.client, world.entity, green)
+        reindex.gate(world.client, world.source, plan, green, rejections=rejections)
+    reindex.swap(world.client, world.entity, plan, green)
+    world.apply(before + changes)
+    assert living(world.client, green) == expected(world)
+    assert living(world.client, str(plan.blue)) == expected(world)
+    assert {key for key, doc in documents(world.client, green).items() if doc["sync"]["deleted"]} == {"m-1", "m-4"}
+
+
+def test_tombstones_of_blue_keep_a_late_event_out_of_green(world: World, tmp_path: Path, no_fence: None) -> None:
+    serve(world.client, world.entity, identity=world.identity)
+    now = time.time()
+    world.apply([record("m-1", now, 2)])
+    report = rebuild(world, tmp_path, allow_shrink=True)
+    assert report["tombstones"] == 1
+    assert world.apply([record("m-1", now, 1, name="late")]).stale == 2
+    assert living(world.client, report["index"]) == {}
+
+
+def test_the_gate_waits_out_two_reads_within_one_second(world: World, tmp_path: Path, no_fence: None) -> None:
+    """Of two reads with one position the first stays; the second is not wrong, and must not fail the gate."""
+    world.put("m-1", name="old")
+    plan = reindex.check(world.client, world.source, build="test", running=lambda _: None)
+    green = reindex.create_green(world.client, world.entity, plan)
+    with Rejections(tmp_path / "rejected") as rejections:
+        reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
+        world.put("m-1", name="new")  # within the second; the stream is behind
+        indexes.make_searchable(world.client, world.entity, green)
+        found = reindex.gate(world.client, world.source, plan, green, rejections=rejections)
+    assert found["settled"] == 1
+    assert living(world.client, green)["m-1"]["name"] == "new"
+
+
+class Writers:
+    """The product: puts, deletes and puts again of a few hundred keys, and the stream that delivers it all."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
+        self.choose = random.Random(seed)
+        self.stop = threading.Event()
+        self.written = 0
+        self.staleness: list[float] = []
+        self.error: BaseException | None = None
+
+    def write(self) -> None:
+        hot = [f"m-{n:07d}" for n in range(1, 300)]
+        while not self.stop.is_set():
+            key = self.choose.choice(hot[:5] if self.choose.random() < 0.3 else hot)
+            if self.choose.random() < 0.25:
+                self.world.delete(key)
+            else:
+                self.world.put(key, name=f"name {self.written}")
+            self.written += 1
+            self.stop.wait(0.004)
+
+    def deliver(self) -> None:
+        try:
+            while not self.stop.is_set() or self._deliver():
+                self._deliver()
+                time.sleep(0.02)
+        except BaseException as error:
+            self.error = error
+
+    def _deliver(self) -> int:
+        records = self.world.records()
+        for at in range(0, len(records), 100):
+            outcome = self.world.apply(records[at : at + 100], seconds=30)
+            assert (outcome.failed, outcome.parked.total()) == ("", 0)
+            self.staleness.append(time.time() - records[at]["dynamodb"]["ApproximateCreationDateTime"])
+        return len(records)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        threads = [threading.Thread(target=self.write), threading.Thread(target=self.deliver)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.stop.set()
+            for thread in threads:
+                thread.join(60)
+        assert self.error is None
+
+
+def test_a_reindex_under_writes_equals_the_table_exactly(world: World, tmp_path: Path) -> None:
+    """5,000 members here; `./dev bench stream` does it with 100,000. Seed printed: it decides who writes what."""
+    print(f"seed {SEED}")
+    generate(world.aws["dynamodb"], 5_000)
+    blue = rebuild(world, tmp_path)["index"]
+    world.records()  # the table was built by a scan
+    writers = Writers(world, SEED)
+    with writers.at_work():
+        report = rebuild(world, tmp_path, partitions=2)
+    green = report["index"]
+    wanted = expected(world)
+    assert all_living(world, green) == wanted, f"seed {SEED}"
+    assert all_living(world, blue) == wanted, f"seed {SEED}"
+    print(f"{writers.written} writes; the worst change was {max(writers.staleness):.1f} s old when it was delivered")
+
+
+# -- sick indexes
+
+
+def test_a_sick_member_is_abandoned_and_the_live_one_never(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    blue = serve(world.client, world.entity, identity=world.identity)
+    green = make_index(world.client, world.entity, "green")
+    assert sick.abandon_sick(world.client, world.entity, patience=0) == {}
+    request(world.client, "PUT", f"/{green}/_block/write")
+    request(world.client, "PUT", f"/{blue}/_block/write")
+    assert sick.abandon_sick(world.client, world.entity, patience=0) == {}, "then green holds up nothing"
+    request(world.client, "PUT", f"/{blue}/_settings", body={"index.blocks.write": None})
+    assert list(sick.abandon_sick(world.client, world.entity, patience=0)) == [green]
+    assert names(world.client, world.entity) == [blue]
+    with pytest.raises(StaleSwap):
+        sick.abandon(world.client, world.entity, blue)
+    with pytest.raises(BadParams):
+        sick.abandon(world.client, world.entity, "members-nothing")
+
+
+def test_a_member_that_recovers_in_time_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(world.client, world.entity, identity=world.identity)
+    green = make_index(world.client, world.entity, "green")
+    request(world.client, "PUT", f"/{green}/_block/write")
+
+    def heal(_: float) -> None:
+        request(world.client, "PUT", f"/{green}/_settings", body={"index.blocks.write": None})
+
+    monkeypatch.setattr("searchsync.sick.time.sleep", heal)
+    assert sick.abandon_sick(world.client, world.entity, patience=60) == {}
+    assert green in indexes.write_set(world.client, world.entity)
+
+
+def test_a_red_green_is_discarded_and_live_writes_go_on(world: World, tmp_path: Path) -> None:
+    blue = serve(world.client, world.entity, identity=world.identity)
+    plan = reindex.check(world.client, world.source, build="test", running=lambda _: None)
+    green = make_red_index(world.client, world.entity, "test")
+    world.put("m-1", name="x")
+    outcome = world.apply(seconds=30)
+    assert outcome.failed == ""
+    assert living(world.client, blue)["m-1"]["name"] == "x"
+    assert list(sick.abandon_sick(world.client, world.entity, patience=0)) == [green]
+    with Rejections(tmp_path / "rejected") as rejections, pytest.raises(GreenDiscarded):
+        reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
+    assert reindex.discard(world.client, world.entity, "test") == []
+    assert world.replay().as_dict()["reasons"]["index_unavailable"]["messages"] == 1
+    assert world.letters() == []
+
+
+def test_killed_between_two_members_nothing_is_lost(
+    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+) -> None:
+    """The function dies after the first index took the batch: the redelivery completes the second."""
+    blue = serve(world.client, world.entity, identity=world.identity)
+    green = make_index(world.client, world.entity, "green")
+    world.put("m-1", name="x")
+    records = world.records()
+
+    def die(*_: Any) -> Any:
+        raise SystemExit("killed")
+
+    proxy.refuse(f"POST /{green}/_bulk", times=None)
+    dying = Stream(faulty, world.entity, die)
+    with pytest.raises(SystemExit):
+        dying.apply(records, seconds=0)
+    assert "m-1" in living(world.client, blue)
+    assert "m-1" not in living(world.client, green)
+    world.apply(records)
+    assert living(world.client, green) == living(world.client, blue) == expected(world)
+
+
+class _Limited:
+    """A scan in small pages, as a large table has large ones; dies after some of them."""
+
+    def __init__(self, client: Any, limit: int) -> None:
+        self._client = client
+        self._limit = limit
+        self.scans = 0
+        self.fail_after: int | None = None
+
+    def scan(self, **arguments: Any) -> Any:
+        self.scans += 1
+        if self.fail_after is not None and self.scans > self.fail_after:
+            time.sleep(0.5)  # what was read before is written meanwhile
+            raise KeyboardInterrupt
+        return self._client.scan(**arguments, Limit=self._limit)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+class _Refusing:
+    """Every call is refused for one reason."""
+
+    def __init__(self, client: Any, code: str) -> None:
+        self._error = client.exceptions.ClientError(
+            {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "DescribeTable"
+        )
+
+    def describe_table(self, **_: Any) -> Any:
+        raise self._error
+
+
+class _Kept:
+    """A checkpoint in memory, through JSON as Airflow keeps it."""
+
+    value: Any = None
+
+    def get(self) -> Any:
+        return self.value
+
+    def set(self, value: Any) -> None:
+        self.value = json.loads(json.dumps(value))

@@ -1,0 +1,345 @@
+"""The dead-letter queue: every message ends in the table's present state, or stays where a person can see it."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import opensearchpy
+import pytest
+
+from searchsync import gaps, indexes, position, replay
+from searchsync.errors import EmptyWriteSet, IndexUnavailable
+from searchsync.opensearch import request
+from searchsync.queue import Queue
+from searchsync.replay import Replay
+from searchsync.sources.dynamodb import DynamoSource
+from searchsync.stream import Stream
+from tests.faults import OpenSearchProxy
+from tests.members import World, record
+from tests.steps import documents, living, make_index, serve, until
+
+BULK = "POST /.*/_bulk"
+
+
+@pytest.fixture
+def blue(world: World) -> str:
+    return serve(world.client, world.entity)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "PATIENCE_SECONDS", 1.0)
+
+
+def park(world: World, key: str, **image: Any) -> None:
+    """A change that the function parked, although nothing is wrong with it."""
+    refusing = Stream(world.client, world.entity, world.dead.send)
+    bad = {**image, "no_such_field": "x"}
+    assert refusing.apply([record(key, **bad)], seconds=5).parked.total() == 1
+
+
+def test_a_parked_record_is_written_as_the_table_has_it_now(world: World, blue: str) -> None:
+    park(world, "m-1", name="then")
+    world.put("m-1", name="now")
+    report = world.replay().as_dict()
+    (counts,) = report["reasons"].values()
+    assert (counts["messages"], counts["read"], counts["written"], counts["back"]) == (1, 1, 1, 0)
+    assert living(world.client, blue) == {"m-1": {"member_id": "m-1", "name": "now"}}
+    assert world.letters() == []
+
+
+def test_a_parked_record_of_a_member_that_is_gone_becomes_a_tombstone(world: World, blue: str) -> None:
+    park(world, "m-1", name="then")
+    world.replay()
+    assert documents(world.client, blue)["m-1"]["sync"]["deleted"] is True
+
+
+def test_a_parked_update_replayed_after_a_later_one_does_not_win(world: World, blue: str) -> None:
+    park(world, "m-1", name="then")
+    world.put("m-1", name="now")
+    world.apply()
+    world.replay()
+    assert living(world.client, blue)["m-1"]["name"] == "now"
+
+
+def test_one_replayed_within_seconds_is_not_overtaken_by_its_own_past(world: World, blue: str) -> None:
+    """The read's position is seconds back: alone, it would lose to the event that the table has left behind.
+
+    With the parked event's position it wins (rule 5), and the older event, delivered again, is stale.
+    """
+    now = time.time()
+    world.apply([record("m-1", now, 1, name="older")])
+    world.put("m-1", name="newer")
+    bad = record("m-1", now, 2, name="newer", no_such_field="x")
+    assert world.apply([bad]).parked.total() == 1
+    world.replay()
+    assert living(world.client, blue)["m-1"]["name"] == "newer"
+    assert world.apply([record("m-1", now, 1, name="older")]).stale == 1
+
+
+def test_a_record_without_a_position_waits_until_a_read_is_later_than_its_parking(
+    world: World, blue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "MARGIN_SECONDS", 0.5)  # twice that, and it is seen again
+    world.apply([record("m-1", second=time.time() + 7_200, name="future")])
+    world.put("m-1", name="present")
+    (counts,) = world.replay().as_dict()["reasons"].values()
+    assert (counts["written"], counts["back"]) == (0, 1)
+    assert documents(world.client, blue) == {}
+    monkeypatch.setattr(position, "MARGIN_SECONDS", -10)  # as if that time had passed
+    until(world.waits, "the message is seen again")
+    (counts,) = world.replay().as_dict()["reasons"].values()
+    assert counts["written"] == 1
+    assert living(world.client, blue)["m-1"]["name"] == "present"
+    assert documents(world.client, blue)["m-1"]["sync"]["position"] < f"{time.time() + 3_600:.0f}"
+
+
+def test_poison_again_comes_back_later_and_after_five_receives_waits_for_a_person(
+    world: World, blue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "DELAY_SECONDS", 1)
+    world.put("m-1", name="x", no_such_field="x")
+    world.apply()
+    for receives in range(1, replay.MAX_RECEIVES):
+        (counts,) = world.replay().as_dict()["reasons"].values()
+        assert (counts["back"], counts["parked"]) == (1, 0), receives
+        assert not world.waits(), "out of sight for a while"
+        until(world.waits, "the message is seen again")
+    report = world.replay().as_dict()
+    (counts,) = report["reasons"].values()
+    assert (counts["back"], counts["parked"]) == (0, 1)
+    assert "no_such_field" in report["why_parked"]["strict_dynamic_mapping_exception"]
+    assert world.letters() == []
+    assert [letter["key"] for letter in world.letters("parked")] == ["m-1"]
+    # The cause is removed: the mapping gets the field.
+    field = {"properties": {"no_such_field": {"type": "keyword"}}}
+    request(world.client, "PUT", f"/{blue}/_mapping", body=field)
+    world.replay(parked=True)
+    assert living(world.client, blue)["m-1"]["no_such_field"] == "x"
+    assert world.letters("parked") == []
+
+
+def test_what_nobody_can_replay_waits_for_a_person_at_once(world: World, blue: str) -> None:
+    world.dead.send(["[]", json.dumps({"kind": "else"})])
+    world.apply([{"nonsense": True}])
+    report = world.replay().as_dict()
+    assert {reason: counts["parked"] for reason, counts in report["reasons"].items()} == {
+        "malformed": 1,
+        "unreadable": 2,
+    }
+    assert len(world.letters("parked")) == 3
+    assert world.letters() == []
+
+
+# -- pointers
+
+
+def test_a_pointer_is_resolved_while_the_stream_has_its_records(world: World, blue: str) -> None:
+    for n in range(5):
+        world.put(f"m-{n}", name=f"name {n}")
+    world.delete("m-4")
+    world.send_pointer(world.records())
+    report = world.replay().as_dict()
+    assert report["reasons"]["RetryAttemptsExhausted"]["read"] == 5
+    assert report["gaps"] == []
+    assert sorted(living(world.client, blue)) == ["m-0", "m-1", "m-2", "m-3"]
+    assert documents(world.client, blue)["m-4"]["sync"]["deleted"] is True
+    assert world.letters() == []
+
+
+def test_a_pointers_keys_carry_their_events_positions(world: World, blue: str) -> None:
+    """A read of this second is before an event of this second: alone, it would let an older event come back and win."""
+    world.put("m-1", name="first")
+    world.put("m-1", name="second")
+    records = world.records()
+    world.send_pointer(records[1:])
+    world.replay()
+    assert world.apply(records[:1]).stale == 1
+    assert living(world.client, blue)["m-1"]["name"] == "second"
+
+
+def test_records_that_the_stream_has_forgotten_are_a_gap_and_never_silence(world: World, blue: str) -> None:
+    world.put("m-1", name="x")
+    records = world.records()
+    world.send_pointer(records, streamArn=world.stream_arn.replace("members", "others"), batchSize=40)
+    world.send_pointer(records, batchSize=3)
+    report = world.replay().as_dict()
+    assert sorted(gap["records"] for gap in report["gaps"]) == [2, 40]
+    assert {gap["from"] for gap in report["gaps"]} == {"2026-01-01T00:00:00Z"}
+    assert sorted(living(world.client, blue)) == ["m-1"], "what is still there is replayed"
+    assert len(gaps.of_index(world.client, blue)) == 2, "noted on the index until a comparison closes it"
+    assert world.letters() == []
+
+
+def test_poison_behind_a_pointer_is_parked_by_itself(world: World, blue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pointer is worthless after a day: as long as it waits for one poisonous record, so do all others."""
+    world.put("m-1", name="good")
+    world.put("m-2", name="bad", no_such_field="x")
+    world.send_pointer(world.records())
+    monkeypatch.setattr(replay, "DELAY_SECONDS", 1)  # the run itself receives the new message, and lets it rest
+    world.replay()
+    assert sorted(living(world.client, blue)) == ["m-1"]
+    until(world.waits, "the message is seen again")
+    (letter,) = world.letters()
+    assert (letter["kind"], letter["key"], letter["reason"]) == ("record", "m-2", "strict_dynamic_mapping_exception")
+    assert letter["position"] > "1"
+
+
+# -- choices
+
+
+def test_dry_run_counts_and_changes_nothing(world: World, blue: str) -> None:
+    park(world, "m-1", name="x")
+    world.put("m-2", name="x")
+    world.send_pointer(world.records())
+    report = world.replay(dry_run=True).as_dict()
+    assert {reason: counts["read"] for reason, counts in report["reasons"].items()} == {
+        "RetryAttemptsExhausted": 1,
+        "strict_dynamic_mapping_exception": 1,
+    }
+    assert documents(world.client, blue) == {}
+    assert len(world.letters()) == 2, "both can be seen again at once"
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"),
+    [
+        ({"kind": "pointer"}, {"m-1"}),
+        ({"kind": "record"}, {"m-2"}),
+        ({"reason": "RetryAttemptsExhausted"}, {"m-1"}),
+        ({"min_age": 3_600}, {"m-1", "m-2"}),
+    ],
+)
+def test_choices_leave_everything_else_in_sight(
+    world: World, blue: str, choice: dict[str, Any], left: set[str]
+) -> None:
+    park(world, "m-1", name="x")
+    world.put("m-2", name="x")
+    world.send_pointer(world.records())
+    report = world.replay(**choice)
+    assert report.skipped == len(left)
+    assert set(documents(world.client, blue)) == {"m-1", "m-2"} - left
+    assert len(world.letters()) == len(left)
+
+
+def test_the_cap_holds(world: World, blue: str) -> None:
+    for n in range(25):
+        park(world, f"m-{n}", name="x")
+    assert world.replay(cap=10).as_dict()["messages"] == 10
+    assert len(world.letters()) == 15
+
+
+# -- faults
+
+
+def test_opensearch_down_fails_fast_and_deletes_nothing(
+    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, impatient: None
+) -> None:
+    park(world, "m-1", name="x")
+    proxy.answer("GET /members-writers/_alias", 503, {}, times=None)
+    world.client = faulty
+    began = time.monotonic()
+    with pytest.raises(IndexUnavailable):
+        world.replay()
+    assert time.monotonic() - began < 5
+    assert len(world.letters()) == 1
+
+
+def test_opensearch_going_down_in_the_middle_deletes_nothing_that_is_not_written(
+    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, impatient: None
+) -> None:
+    park(world, "m-1", name="x")
+    world.put("m-1", name="x")
+    direct, world.client = world.client, faulty
+    proxy.answer(BULK, 503, {"error": {"type": "unavailable", "reason": "down"}}, times=None)
+    with pytest.raises(IndexUnavailable):
+        world.replay()
+    assert len(world.letters()) == 1, "in sight again at once"
+    world.client = direct
+    world.replay()
+    assert living(world.client, blue)["m-1"]["name"] == "x"
+    assert world.letters() == []
+
+
+def test_a_member_that_does_not_take_the_key_keeps_the_message(world: World, blue: str, impatient: None) -> None:
+    """Deleted after the live index alone was written, the rollback candidate would lack the change for ever."""
+    green = make_index(world.client, world.entity, "green")
+    park(world, "m-1", name="x")
+    world.put("m-1", name="x")
+    request(world.client, "PUT", f"/{green}/_block/write")
+    with pytest.raises(IndexUnavailable):
+        world.replay()
+    assert len(world.letters()) == 1
+    indexes.delete(world.client, world.entity, green)
+    world.replay()
+    assert world.letters() == []
+
+
+def test_without_an_index_nothing_is_received(world: World) -> None:
+    world.dead.send(["{}"])
+    with pytest.raises(EmptyWriteSet, match="members_reindex"):
+        world.replay()
+    (message,) = world.dead.receive()
+    assert message.receives == 1
+
+
+class Dies(Queue):
+    """A queue whose client dies before the first deletion."""
+
+    def delete(self, _: Any) -> None:
+        raise KeyboardInterrupt
+
+
+def test_killed_before_the_deletion_the_message_is_replayed_again_to_no_harm(world: World, blue: str) -> None:
+    park(world, "m-1", name="x")
+    world.put("m-1", name="x")
+    dying = Dies(world.aws["sqs"], world.urls["dead"])
+    with pytest.raises(KeyboardInterrupt):
+        Replay(world.client, world.source, dying, world.parked, world.aws["dynamodbstreams"]).run()
+    before = documents(world.client, blue)["m-1"]
+    world.replay()
+    assert {**documents(world.client, blue)["m-1"], "sync": None} == {**before, "sync": None}
+    assert world.letters() == []
+
+
+def test_unprocessed_keys_are_read_again(world: World, blue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DynamoDB answers a part when it is throttled: taken for absent, the rest would become tombstones."""
+    for n in range(4):
+        world.put(f"m-{n}", name="x")
+    dynamodb = _Throttled(world.aws["dynamodb"])
+    pages = DynamoSource(world.entity, dynamodb).read([f"m-{n}" for n in range(5)])
+    lines = {line.key: line.deleted for page in pages for line in page.lines()}
+    assert lines == {"m-0": False, "m-1": False, "m-2": False, "m-3": False, "m-4": True}
+    assert dynamodb.calls > 2
+
+
+class _Throttled:
+    """Answers one key at a time."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.calls = 0
+
+    def batch_get_item(self, RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - boto3's names
+        self.calls += 1
+        ((table, asked),) = RequestItems.items()
+        first, rest = asked["Keys"][:1], asked["Keys"][1:]
+        answer = self._client.batch_get_item(RequestItems={table: {**asked, "Keys": first}})
+        return {**answer, "UnprocessedKeys": {table: {**asked, "Keys": rest}} if rest else {}}
+
+
+def test_thousands_of_messages(world: World, blue: str, record_property: Callable[[str, object], None]) -> None:
+    """Each of them is accounted for; how fast is for the benchmark to say."""
+    count = 2_000
+    letters = [
+        json.dumps({"kind": "record", "key": f"m-{n}", "position": "", "reason": "r", "parked_at": 0.0})
+        for n in range(count)
+    ]
+    world.dead.send(letters)
+    report = world.replay().as_dict()
+    assert report["reasons"]["r"]["written"] == report["messages"] == count
+    record_property("messages_per_second", report["messages_per_second"])
+    print(f"{report['messages_per_second']} messages/s")
+    assert len(documents(world.client, blue)) == count
+    assert world.letters() == []

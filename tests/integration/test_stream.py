@@ -1,0 +1,327 @@
+"""Live changes: nothing a record or OpenSearch does loses a change, revives a deletion or stops the shard."""
+
+import json
+import time
+from typing import Any
+
+import opensearchpy
+import pytest
+
+from searchsync import indexes, items, sick, stream
+from searchsync.opensearch import Backoff, request
+from searchsync.position import of_event
+from searchsync.stream import Stream
+from tests.faults import OpenSearchProxy
+from tests.members import World, record
+from tests.steps import documents, living, make_index, make_red_index, serve
+
+BULK = "POST /.*/_bulk"
+
+
+@pytest.fixture
+def blue(world: World) -> str:
+    """The live index."""
+    return serve(world.client, world.entity)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same back-off, a hundredth of the pauses."""
+    original = Backoff.__init__
+
+    def init(self: Backoff, patience: float = 300.0, **_: Any) -> None:
+        original(self, patience, first=0.002, longest=0.1)
+
+    monkeypatch.setattr(Backoff, "__init__", init)
+
+
+def through(world: World, client: opensearchpy.OpenSearch) -> Stream:
+    """The same stream by way of the proxy."""
+    return Stream(client, world.entity, world.dead.send)
+
+
+def test_insert_update_delete_and_binary(world: World, blue: str) -> None:
+    world.put("m-1", name="Ada", skills={"SS": ["python", "go"]})
+    world.put("m-2", name="Zoë")
+    world.put("m-1", name="Ada King")
+    world.delete("m-2")
+    outcome = world.apply()
+    assert (outcome.records, outcome.superseded, outcome.written, outcome.failed) == (4, 2, 2, "")
+    assert living(world.client, blue) == {"m-1": {"member_id": "m-1", "name": "Ada King"}}
+    assert documents(world.client, blue)["m-2"]["sync"]["deleted"] is True
+    assert world.letters() == []
+
+
+def test_the_same_item_by_stream_and_by_read_is_the_same_document(world: World, blue: str) -> None:
+    """Else every comparison would find a difference, for ever."""
+    world.put("m-1", name="Ada", skills={"SS": ["b", "a"]}, expires_at={"N": "2208988800"}, tags={"L": [{"S": "x"}]})
+    world.apply()
+    streamed = documents(world.client, blue)["m-1"]
+    (page,) = world.source.read(["m-1"])
+    (line,) = page.lines()
+    read = json.loads(line.source)
+    for document in (streamed, read):
+        del document["sync"]["position"], document["sync"]["written_at"]
+    assert streamed == read
+
+
+def test_every_kind_of_value_reaches_the_index_or_the_queue(world: World, blue: str) -> None:
+    """Binary, numbers of 38 digits, empty values: none of them may raise."""
+    world.put("m-1", name="Ada", city={"NULL": True}, joined_date={"S": ""}, tags={"L": []})
+    world.put("m-2", name="Bob", photo={"B": b"\x00\xff"}, big={"N": "12345678901234567890123456789012345678"})
+    outcome = world.apply()
+    assert outcome.failed == ""
+    assert living(world.client, blue) == {"m-1": {"member_id": "m-1", "name": "Ada", "tags": []}}
+    (letter,) = world.letters()
+    assert letter["reason"] == "strict_dynamic_mapping_exception"
+    assert letter["record"]["dynamodb"]["NewImage"]["photo"] == {"B": "AP8="}
+
+
+def test_poison_is_parked_in_full_and_the_good_records_around_it_are_written(world: World, blue: str) -> None:
+    """Reported as a failure, it would take the good records behind it along, and block the shard."""
+    long = record("x" * 600, sequence=3, name="too long")
+    batch = [
+        record("m-1", sequence=1, name="good"),
+        record("m-2", sequence=2, joined_date="no date"),
+        long,
+        record("m-4", sequence=4, unknown_field="x"),
+        record("m-5", sequence=5, name="good"),
+    ]
+    outcome = world.apply(batch)
+    assert outcome.failed == ""
+    assert sorted(living(world.client, blue)) == ["m-1", "m-5"]
+    letters = {letter["record"]["dynamodb"]["SequenceNumber"]: letter for letter in world.letters()}
+    assert sorted(letters) == ["2", "3", "4"]
+    assert letters["2"]["key"] == "m-2"
+    assert letters["2"]["reason"] == "mapper_parsing_exception"
+    assert letters["2"]["record"] == batch[1]
+    assert letters["2"]["position"].endswith("2")
+    assert letters["3"]["reason"] == "invalid_id"
+    assert outcome.parked.total() == 3
+
+
+MALFORMED: list[Any] = [
+    None,
+    "text",
+    7,
+    [],
+    {},
+    {"dynamodb": None},
+    {"dynamodb": {"Keys": {}}},
+    {**record("m-1", name="x"), "eventName": "EXPLODE"},
+    {**record("m-1", name="x"), "eventName": None},
+    {**record("m-1"), "eventName": "INSERT"},
+    {**record("m-1", name="x"), "dynamodb": {**record("m-1")["dynamodb"], "NewImage": "x"}, "eventName": "MODIFY"},
+    record("m-1", name={"N": "NaN"}),
+    record("m-1", name={"S": 5}),
+    record("m-1", second=-5, name="x"),
+    record("m-1", second=10.0**12, name="x"),
+    {"eventName": "REMOVE", "dynamodb": {**record("m-1")["dynamodb"], "SequenceNumber": "x"}},
+    {"eventName": "REMOVE", "dynamodb": {**record("m-1")["dynamodb"], "SequenceNumber": "1" * 41}},
+    {"eventName": "REMOVE", "dynamodb": {**record("m-1")["dynamodb"], "Keys": {"member_id": {"N": "5"}}}},
+    record("m-1", sync={"M": {"position": {"S": "9"}}}),
+]
+
+
+@pytest.mark.parametrize("bad", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_record_is_parked_and_raises_nothing(world: World, blue: str, bad: Any) -> None:
+    outcome = world.apply([bad, record("m-2", name="good")])
+    assert outcome.failed == ""
+    assert sorted(living(world.client, blue)) == ["m-2"]
+    assert len(world.letters()) == 1
+
+
+def test_a_record_from_the_future_is_parked_and_its_position_is_not_believed(world: World, blue: str) -> None:
+    """Written, it would win over every true change for as long as its clock is ahead."""
+    world.apply([record("m-1", second=time.time() + 7_200, name="future")])
+    assert documents(world.client, blue) == {}
+    (letter,) = world.letters()
+    assert (letter["reason"], letter["key"], letter["position"]) == ("future", "m-1", "")
+
+
+def test_an_image_over_the_queues_limit_is_parked_without_it(world: World, blue: str) -> None:
+    outcome = world.apply([record("m-1", unknown="x" * 1_500_000)])
+    assert outcome.failed == ""
+    (letter,) = world.letters()
+    assert (letter["key"], letter["left_out"]) == ("m-1", ["OldImage", "NewImage"])
+
+
+def test_duplicates_and_reversed_redelivery_change_nothing(world: World, blue: str) -> None:
+    world.put("m-1", name="first")
+    world.put("m-1", name="second")
+    world.put("m-2", name="gone")
+    world.delete("m-2")
+    records = world.records()
+    world.apply(records)
+    before = documents(world.client, blue)
+    for number in reversed(range(len(records))):
+        assert world.apply([records[number]]).written == 0
+        assert world.apply(records[number:] + records[:number]).written == 0
+    assert documents(world.client, blue) == before
+
+
+def test_changes_within_one_second_are_ordered_by_their_number_also_after_a_restart(world: World, blue: str) -> None:
+    """Seconds alone do not order them; sequence numbers of other length do not compare as text."""
+    now = time.time()
+    world.apply([record("m-1", now, 9, name="ninth")])
+    world.stream = Stream(world.client, world.entity, world.dead.send)
+    world.apply([record("m-1", now, 10, name="tenth")])
+    assert world.apply([record("m-1", now, 9, name="ninth")]).stale == 1
+    assert living(world.client, blue)["m-1"]["name"] == "tenth"
+
+
+def test_a_deleted_member_stays_deleted_when_an_older_event_comes_after_the_garbage_collection(
+    world: World, blue: str
+) -> None:
+    """OpenSearch forgets real deletes after a minute; tombstones are documents."""
+    request(world.client, "PUT", f"/{blue}/_settings", body={"index.gc_deletes": "1ms"})
+    now = time.time()
+    world.apply([record("m-1", now, 2)])
+    request(world.client, "POST", f"/{blue}/_flush", params={"force": "true"})
+    assert world.apply([record("m-1", now, 1, name="older")]).stale == 1
+    assert living(world.client, blue) == {}
+
+
+def test_a_removal_by_ttl_is_a_removal(world: World, blue: str) -> None:
+    world.apply([record("m-1", sequence=1, name="x", expires_at={"N": "1"})])
+    by_ttl = {**record("m-1", sequence=2), "userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
+    world.apply([by_ttl])
+    assert documents(world.client, blue)["m-1"]["sync"]["deleted"] is True
+
+
+def test_an_expired_member_is_not_found_although_dynamodb_has_not_removed_it_yet(world: World, blue: str) -> None:
+    now = int(time.time())
+    world.put("gone", name="x", expires_at={"N": str(now - 60)})
+    world.put("soon", name="x", expires_at={"N": str(now + 3_600)})
+    world.put("never", name="x", expires_at={"N": "0"})  # over five years ago: DynamoDB leaves it alone
+    world.put("plain", name="x")
+    world.apply()
+    indexes.refresh(world.client, blue)
+    hits = request(world.client, "POST", "/members/_search", body={})["hits"]["hits"]
+    assert sorted(hit["_id"] for hit in hits) == ["never", "plain", "soon"]
+    counted = sum(count for count, _, _ in world.source.fingerprints().values())
+    assert counted == 3, "the source's side of a comparison sees the same"
+
+
+def test_empty_write_set_is_not_acknowledged(world: World) -> None:
+    world.put("m-1", name="x")
+    outcome = world.apply()
+    assert "EmptyWriteSet" in outcome.failed
+
+
+def test_an_outage_is_not_acknowledged_and_ends_in_time(
+    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, quick: None
+) -> None:
+    proxy.answer(BULK, 503, {"error": {"type": "unavailable", "reason": "down"}}, times=None)
+    began = time.monotonic()
+    outcome = through(world, faulty).apply([record("m-1", name="x")], seconds=1.0)
+    assert outcome.failed.startswith("IndexUnavailable")
+    assert time.monotonic() - began < 5
+    assert world.letters() == [], "an outage is no poison"
+
+
+def test_a_short_outage_is_waited_for_within_the_invocation(
+    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, quick: None
+) -> None:
+    proxy.answer(BULK, 503, {"error": {"type": "unavailable", "reason": "down"}}, times=3)
+    assert through(world, faulty).apply([record("m-1", name="x")], seconds=10.0).written == 1
+
+
+def test_what_cannot_be_parked_is_not_acknowledged(world: World, blue: str) -> None:
+    def refuse(_: Any) -> None:
+        raise RuntimeError("the queue is away")
+
+    world.stream = Stream(world.client, world.entity, refuse)
+    outcome = world.apply([record("m-1", unknown="x"), record("m-2", name="good")])
+    assert "the queue is away" in outcome.failed
+
+
+def test_a_bug_of_ours_is_parked_for_its_record_alone(world: World, blue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    render = items.live
+
+    def buggy(key: str, *arguments: Any, **options: Any) -> Any:
+        if key == "m-2":
+            raise ZeroDivisionError("a bug")
+        return render(key, *arguments, **options)
+
+    monkeypatch.setattr(items, "live", buggy)
+    world.apply([record(f"m-{n}", sequence=n, name="x") for n in (1, 2, 3)])
+    assert sorted(living(world.client, blue)) == ["m-1", "m-3"]
+    assert [(letter["reason"], letter["key"]) for letter in world.letters()] == [("unexpected", "m-2")]
+
+
+# -- several members
+
+
+def test_every_member_of_the_write_set_is_written(world: World, blue: str) -> None:
+    green = make_index(world.client, world.entity, "green")
+    world.apply([record("m-1", name="x")])
+    assert living(world.client, blue) == living(world.client, green) != {}
+
+
+@pytest.mark.parametrize("how", ["blocked", "red"])
+def test_a_sick_member_that_is_not_live_does_not_hold_up_the_live_one(
+    world: World, blue: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One red green would stop the search from seeing any change, for as long as anyone waits for it."""
+    green = _sick(world, how)
+    began = time.monotonic()
+    world.put("m-1", name="one")
+    world.put("m-2", name="two")
+    outcome = world.apply(seconds=30)
+    first = time.monotonic() - began
+    assert outcome.failed == ""
+    assert sorted(living(world.client, blue)) == ["m-1", "m-2"]
+    assert [letter["reason"] for letter in world.letters()] == ["index_unavailable"] * 2
+    began = time.monotonic()
+    world.put("m-3", name="three")
+    world.apply(seconds=30)
+    assert time.monotonic() - began < 2 < first, "known to be sick, it is not tried again for a while"
+    assert "m-3" in living(world.client, blue)
+    if how == "blocked":
+        request(world.client, "PUT", f"/{green}/_settings", body={"index.blocks.write": None})
+        monkeypatch.setattr(stream, "SICK_SECONDS", 0.0)
+        world.put("m-4", name="four")
+        world.apply()
+        assert sorted(documents(world.client, green)) == ["m-4"]
+        report = world.replay()
+        assert report.as_dict()["messages"] == 3
+        assert world.letters() == []
+        assert living(world.client, green) == living(world.client, blue)
+
+
+def test_a_sick_live_index_is_an_outage(world: World, blue: str) -> None:
+    make_index(world.client, world.entity, "green")
+    request(world.client, "PUT", f"/{blue}/_block/write")
+    outcome = world.apply([record("m-1", name="x")], seconds=1)
+    assert outcome.failed != ""
+    assert world.letters() == []
+
+
+def _sick(world: World, how: str) -> str:
+    if how == "red":
+        green = make_red_index(world.client, world.entity, "green")
+    else:
+        green = make_index(world.client, world.entity, "green")
+        request(world.client, "PUT", f"/{green}/_block/write")
+    assert sick.refuses_writes(world.client, green) != ""
+    return green
+
+
+def test_a_new_field_is_taken_once_every_member_has_it_in_its_mapping(world: World, blue: str) -> None:
+    """docs/protocol.md, Changing a mapping: the mapping first, then whoever writes the field."""
+    green = make_index(world.client, world.entity, "green")
+    world.put("m-1", name="Ada", nickname="Countess")
+    assert world.apply().parked == {"strict_dynamic_mapping_exception": 1}
+    for name in (blue, green):
+        request(world.client, "PUT", f"/{name}/_mapping", body={"properties": {"nickname": {"type": "keyword"}}})
+    world.put("m-2", name="Bob", nickname="Bobby")
+    assert world.apply().parked == {}
+    assert world.replay().as_dict()["reasons"]["strict_dynamic_mapping_exception"]["written"] == 1
+    for name in (blue, green):
+        assert {doc["nickname"] for doc in living(world.client, name).values()} == {"Countess", "Bobby"}
+    assert world.letters() == []
+
+
+def test_positions_of_events_are_those_of_the_protocol() -> None:
+    assert of_event(1_700_000_000, "123") == "1700000000." + "123".zfill(40)

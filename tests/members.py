@@ -1,0 +1,172 @@
+"""Members on the emulator: a table with its stream, both queues, and the function's library beside them."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import opensearchpy
+from botocore.config import Config
+
+from local.lambda_contract import event_record
+from searchsync import reindex
+from searchsync.entities import Entity
+from searchsync.queue import Message, Queue
+from searchsync.replay import Choice, Replay, Report
+from searchsync.sources.dynamodb import DynamoSource
+from searchsync.stream import Outcome, Stream
+
+
+def clients(url: str) -> dict[str, Any]:
+    """Clients of one emulator, each attempt once: a retry would hide an error."""
+    session = boto3.Session(aws_access_key_id="any", aws_secret_access_key="any", region_name="eu-west-1")
+    config = Config(retries={"total_max_attempts": 1}, max_pool_connections=20, proxies={})
+    names = ("dynamodb", "dynamodbstreams", "sqs")
+    return {name: session.client(name, endpoint_url=url, config=config) for name in names}
+
+
+@dataclass
+class World:
+    """One table, its stream and its queues, new for each test."""
+
+    client: opensearchpy.OpenSearch
+    entity: Entity
+    aws: dict[str, Any]
+    iterator: str = ""
+    stream_arn: str = ""
+    urls: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        dynamodb = self.aws["dynamodb"]
+        if self.entity.name in dynamodb.list_tables()["TableNames"]:
+            dynamodb.delete_table(TableName=self.entity.name)
+        made = dynamodb.create_table(
+            TableName=self.entity.name,
+            KeySchema=[{"AttributeName": "member_id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "member_id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+        )
+        self.stream_arn = made["TableDescription"]["LatestStreamArn"]
+        for name in ("dead", "parked"):
+            self.urls[name] = self.aws["sqs"].create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"]
+        self.stream = Stream(self.client, self.entity, self.dead.send)
+
+    @property
+    def dead(self) -> Queue:
+        """The dead-letter queue."""
+        return Queue(self.aws["sqs"], self.urls["dead"])
+
+    @property
+    def parked(self) -> Queue:
+        """Messages that wait for a person."""
+        return Queue(self.aws["sqs"], self.urls["parked"])
+
+    @property
+    def source(self) -> DynamoSource:
+        return DynamoSource(self.entity, self.aws["dynamodb"])
+
+    def connect(self, plan: reindex.Plan | None) -> DynamoSource:
+        """As ``reindex.run`` wants it."""
+        return DynamoSource(self.entity, self.aws["dynamodb"], identity=plan.identity if plan else None)
+
+    @property
+    def identity(self) -> str:
+        """Of the table, as an index notes it."""
+        return self.source.origin()
+
+    def put(self, key: str, **attributes: Any) -> None:
+        """Attributes are plain text, or DynamoDB's JSON."""
+        typed = {name: value if isinstance(value, dict) else {"S": value} for name, value in attributes.items()}
+        self.aws["dynamodb"].put_item(TableName=self.entity.name, Item={"member_id": {"S": key}, **typed})
+
+    def delete(self, key: str) -> None:
+        self.aws["dynamodb"].delete_item(TableName=self.entity.name, Key={"member_id": {"S": key}})
+
+    def table(self) -> dict[str, dict[str, Any]]:
+        """All items, as DynamoDB's JSON."""
+        pages = self.aws["dynamodb"].get_paginator("scan").paginate(TableName=self.entity.name, ConsistentRead=True)
+        return {item["member_id"]["S"]: item for page in pages for item in page["Items"]}
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the stream has had since the last call, as the function gets it."""
+        streams = self.aws["dynamodbstreams"]
+        found: list[dict[str, Any]] = []
+        if not self.iterator:
+            self.iterator = streams.get_shard_iterator(
+                StreamArn=self.stream_arn, ShardId=self.shard, ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+        while True:
+            answer = streams.get_records(ShardIterator=self.iterator, Limit=1000)
+            self.iterator = answer["NextShardIterator"]
+            if not answer["Records"]:
+                return found
+            found += [event_record(record, self.stream_arn) for record in answer["Records"]]
+
+    @property
+    def shard(self) -> str:
+        """The only one: moto does not split."""
+        described = self.aws["dynamodbstreams"].describe_stream(StreamArn=self.stream_arn)
+        return str(described["StreamDescription"]["Shards"][0]["ShardId"])
+
+    def apply(self, records: list[Any] | None = None, seconds: float = 10.0) -> Outcome:
+        """Records, or all new ones, through the function's library."""
+        return self.stream.apply(self.records() if records is None else records, seconds=seconds)
+
+    def letters(self, queue: str = "dead") -> list[dict[str, Any]]:
+        """The bodies of all messages that can be seen; they stay."""
+        messages: list[Message] = []
+        source = Queue(self.aws["sqs"], self.urls[queue])
+        while found := source.receive():
+            messages += found
+        source.give_back(messages)
+        return [json.loads(message.body) for message in messages]
+
+    def waits(self) -> bool:
+        """Whether the dead-letter queue has a message that can be seen; without looking at it."""
+        asked = self.aws["sqs"].get_queue_attributes(QueueUrl=self.urls["dead"], AttributeNames=["All"])
+        return int(asked["Attributes"]["ApproximateNumberOfMessages"]) > 0
+
+    def replay(self, *, parked: bool = False, **choice: Any) -> Report:
+        """One run of the replay."""
+        dry_run = choice.pop("dry_run", False)
+        queue, other = (self.parked, None) if parked else (self.dead, self.parked)
+        return Replay(
+            self.client,
+            self.source,
+            queue,
+            other,
+            self.aws["dynamodbstreams"],
+            dry_run=dry_run,
+            choice=Choice(**choice),
+        ).run()
+
+    def send_pointer(self, records: list[dict[str, Any]], **changes: Any) -> None:
+        """What the event source mapping sends after its last attempt at some records."""
+        batch = {
+            "shardId": self.shard,
+            "startSequenceNumber": records[0]["dynamodb"]["SequenceNumber"],
+            "endSequenceNumber": records[-1]["dynamodb"]["SequenceNumber"],
+            "approximateArrivalOfFirstRecord": "2026-01-01T00:00:00Z",
+            "approximateArrivalOfLastRecord": "2026-01-01T00:01:00Z",
+            "batchSize": len(records),
+            "streamArn": self.stream_arn,
+            **changes,
+        }
+        body = {"requestContext": {"condition": "RetryAttemptsExhausted"}, "DDBStreamBatchInfo": batch}
+        self.dead.send([json.dumps(body)])
+
+
+def record(key: str, second: float | None = None, sequence: int = 1, **image: Any) -> dict[str, Any]:
+    """One record of an event, made by hand; without an image a removal."""
+    change: dict[str, Any] = {
+        "ApproximateCreationDateTime": time.time() if second is None else second,
+        "Keys": {"member_id": {"S": key}},
+        "SequenceNumber": str(sequence),
+    }
+    if image:
+        typed = {name: value if isinstance(value, dict) else {"S": value} for name, value in image.items()}
+        change["NewImage"] = {"member_id": {"S": key}, **typed}
+    return {"eventName": "MODIFY" if image else "REMOVE", "dynamodb": change}

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from local import airflow, members, runs, workbench
+from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import read_json
 from local.paths import Home
@@ -21,7 +22,7 @@ from local.report import result_rows, table
 from local.stack import PARTS, Stack
 from local.state import exclusively
 
-FIRST_RUN = "locations_reindex"
+FIRST_RUNS = ("locations_reindex", "members_reindex")
 _INTERRUPTED = 130
 _SCARCE_BYTES = 256 * 1024**2
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         return sub
 
-    up = command("up", _up, f"start the stack, run {FIRST_RUN} and unpause the scheduled DAGs")
+    up = command("up", _up, f"start the stack, run {' and '.join(FIRST_RUNS)}, unpause the scheduled DAGs")
     up.add_argument("--no-run", action="store_true", help="start only: run nothing, unpause nothing")
     down = command("down", _down, "stop everything that `up` started")
     down.add_argument(
@@ -122,22 +123,32 @@ def _up(options: argparse.Namespace) -> int:
         if options.no_run:
             _say(table(_addresses(stack)))
             return 0
-        dag = runs.await_dag(api, FIRST_RUN, parsed_since=stack.airflow_started())
-        if cut_off := runs.fail_unfinished(api, FIRST_RUN, before=stack.airflow_started()):
-            _say(f"{cut_off} run(s) that the last stop cut off are marked failed")
-        outcome = runs.follow(api, FIRST_RUN, runs.start_once(api, dag), _say)
-        if not outcome.succeeded:
-            _complain("\n".join(runs.explain_failure(api, outcome)))
+        outcomes = _first_runs(stack, api)
+        if not all(outcome.succeeded for outcome in outcomes):
             return 1
         unpaused = runs.unpause_scheduled(api)
-        rows = [
-            *result_rows(outcome),
-            ("alias", FIRST_RUN.removesuffix("_reindex")),
-            ("page", outcome.link),
-            *_addresses(stack),
-        ]
-        _say("\n" + table([*rows, *([("unpaused", ", ".join(unpaused))] if unpaused else [])]))
+        for outcome in outcomes:
+            alias = outcome.dag_id.removesuffix("_reindex")
+            _say("\n" + table([*result_rows(outcome), ("alias", alias), ("page", outcome.link)]))
+        _say("\n" + table([*_addresses(stack), *([("unpaused", ", ".join(unpaused))] if unpaused else [])]))
         return 0
+
+
+def _first_runs(stack: Stack, api: AirflowApi) -> list[runs.Outcome]:
+    """Run all of them at once, and show one after the other; what failed is explained."""
+    started = []
+    for dag_id in FIRST_RUNS:
+        dag = runs.await_dag(api, dag_id, parsed_since=stack.airflow_started())
+        if cut_off := runs.fail_unfinished(api, dag_id, before=stack.airflow_started()):
+            _say(f"{cut_off} run(s) of {dag_id} that the last stop cut off are marked failed")
+        started.append((dag_id, runs.start_once(api, dag)))
+    outcomes = []
+    for dag_id, run_id in started:
+        _say(f"{dag_id}:")
+        outcomes.append(runs.follow(api, dag_id, run_id, _say))
+        if not outcomes[-1].succeeded:
+            _complain("\n".join(runs.explain_failure(api, outcomes[-1])))
+    return outcomes
 
 
 def _addresses(stack: Stack) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from local import opensearch as local_opensearch
 from local import ports
 from local import postgres as local_postgres
+from tests.members import World
 
 REPO = Path(__file__).parents[2]
 HOME = Path(os.environ.get("SEARCHSYNC_TEST_DIR") or tempfile.mkdtemp(prefix="searchsync-airflow-")) / "airflow"
@@ -95,6 +96,21 @@ def connected(
     connect(opensearch_server.port)
     monkeypatch.setenv("SEARCHSYNC_REPORTS", str(tmp_path / "reports"))
     return tmp_path / "reports"
+
+
+@pytest.fixture
+def members(world: World, connected: Path, aws_url: str, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A table with its stream and queues, to which the tasks' connection leads."""
+    connection = {
+        "conn_type": "aws",
+        "login": "any",
+        "password": "any",
+        "extra": {"region_name": "eu-west-1", "endpoint_url": aws_url},
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("SEARCHSYNC_DEAD_LETTER_QUEUE", world.urls["dead"])
+    monkeypatch.setenv("SEARCHSYNC_PARKED_QUEUE", world.urls["parked"])
+    return world
 
 
 @pytest.fixture

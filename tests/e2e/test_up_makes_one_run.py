@@ -31,7 +31,7 @@ def announce():
     return {{"documents": 1}}
 
 
-for dag_id in ("locations_reindex", "canary"):
+for dag_id in ("locations_reindex", "members_reindex", "canary"):
     with DAG(
         dag_id,
         schedule=CronTriggerTimetable("{cron}", timezone="UTC"),

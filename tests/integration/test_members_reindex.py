@@ -196,8 +196,9 @@ def test_a_load_that_was_killed_goes_on_where_it_was(
     assert limited.scans < 6, "not from the beginning"
     assert len(living(world.client, green)) == 300
     kept.value["green"] = "another"
+    limited.scans = 0
     assert attempt(DynamoSource(world.entity, limited)).read == 300
-    assert limited.scans > 8, "a checkpoint of another index is none"
+    assert limited.scans >= 6, "a checkpoint of another index is none"
 
 
 def test_what_changes_around_the_join_ends_as_the_table_has_it(world: World, tmp_path: Path, no_fence: None) -> None:

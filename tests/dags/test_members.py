@@ -1,0 +1,110 @@
+"""The members' DAGs run for real, task by task, against the emulator and OpenSearch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from local.members import generate
+from searchsync import indexes, reindex, sick
+from searchsync.opensearch import request
+from tests.members import World
+from tests.steps import documents, living, make_index, serve
+
+Slack = Callable[[], list[str]]
+
+
+@pytest.fixture(autouse=True)
+def no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is on its way in these tests."""
+    monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
+
+
+def run(dags: dict[str, Any], dag_id: str, **conf: Any) -> Any:
+    return dags[dag_id].test(logical_date=None, run_conf=conf or None)
+
+
+def result(dag_run: Any, task_id: str = "announce") -> Any:
+    return dag_run.get_task_instance(task_id).xcom_pull(task_ids=task_id)
+
+
+def test_the_first_reindex_is_the_backfill_and_the_second_keeps_tombstones(
+    dags: dict[str, Any], members: World
+) -> None:
+    generate(members.aws["dynamodb"], 300)
+    first = run(dags, "members_reindex", partitions=2, read_units=1_000)
+    assert first.state == "success"
+    report = result(first)
+    assert (report["documents"], report["previous"], report["ledger"]["read"]) == (300, None, 300)
+    members.delete("m-0000007")
+    members.apply()
+    second = run(dags, "members_reindex")
+    assert second.state == "success"
+    assert (result(second)["documents"], result(second)["tombstones"]) == (299, 1)
+    assert request(members.client, "POST", "/members/_count")["count"] == 299
+
+
+def test_a_locations_parameter_is_refused_where_it_means_nothing(dags: dict[str, Any], members: World) -> None:
+    serve(members.client, members.entity, identity=members.identity)
+    assert run(dags, "locations_reindex", read_units=5).state == "failed"
+
+
+def test_replay_writes_what_was_parked_and_says_so(dags: dict[str, Any], members: World, slack: Slack) -> None:
+    blue = serve(members.client, members.entity, identity=members.identity)
+    members.put("m-1", name="x")
+    members.send_pointer(members.records())
+    done = run(dags, "members_dlq_replay")
+    assert done.state == "success"
+    assert result(done)["reasons"]["RetryAttemptsExhausted"]["written"] == 1
+    assert living(members.client, blue)["m-1"]["name"] == "x"
+    assert slack() == [], "nothing for a person to do"
+
+
+def test_dry_run_from_the_form_changes_nothing(dags: dict[str, Any], members: World) -> None:
+    blue = serve(members.client, members.entity, identity=members.identity)
+    members.put("m-1", name="x")
+    members.send_pointer(members.records())
+    report = result(run(dags, "members_dlq_replay", dry_run=True))
+    assert (report["dry_run"], report["messages"]) == (True, 1)
+    assert documents(members.client, blue) == {}
+    assert len(members.letters()) == 1
+
+
+def test_a_person_is_told_of_what_only_a_person_can_mend(dags: dict[str, Any], members: World, slack: Slack) -> None:
+    """A gap or a parked message that nobody hears of is a loss."""
+    serve(members.client, members.entity, identity=members.identity)
+    members.dead.send(['{"kind": "else"}'])
+    members.put("m-1", name="x")
+    members.send_pointer(members.records(), batchSize=5)
+    assert run(dags, "members_dlq_replay").state == "success"
+    (message,) = slack()
+    assert "unreadable" in message
+    assert "4 records of 2026-01-01T00:00:00Z" in message
+
+
+def test_replay_fails_at_once_when_there_is_no_index_and_the_queue_is_whole(
+    dags: dict[str, Any], members: World, slack: Slack
+) -> None:
+    members.dead.send(["{}"])
+    assert run(dags, "members_dlq_replay").state == "failed"
+    assert len(members.letters()) == 1
+    assert "members_dlq_replay" in slack()[-1]
+
+
+def test_an_unknown_parameter_is_refused(dags: dict[str, Any], members: World, slack: Slack) -> None:
+    serve(members.client, members.entity, identity=members.identity)
+    assert run(dags, "members_dlq_replay", dry=True).state == "failed"
+
+
+@pytest.mark.parametrize("dag_id", ["members_dlq_replay", "index_retire"])
+def test_a_sick_member_is_abandoned_with_an_alert(
+    dags: dict[str, Any], members: World, slack: Slack, dag_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blue = serve(members.client, members.entity, identity=members.identity)
+    green = make_index(members.client, members.entity, "green")
+    request(members.client, "PUT", f"/{green}/_block/write")
+    original = sick.abandon_sick
+    monkeypatch.setattr(sick, "abandon_sick", lambda client, entity: original(client, entity, patience=0))
+    assert run(dags, dag_id).state == "success"
+    assert indexes.write_set(members.client, members.entity) == [blue]
+    assert green in slack()[-1]

@@ -64,8 +64,7 @@ def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Su
     if with_bucket != total:
         raise GateFailed(
             f"{name}: {total - with_bucket} documents have no sync.bucket: something other than this system wrote "
-            "them. "
-            "Find the writer and stop it; then run the reindex again"
+            "them. Find the writer and stop it; then run the reindex again"
         )
     return {b["key"]: (b["doc_count"], int(b["high"]["value"]), int(b["low"]["value"])) for b in found}
 
@@ -153,8 +152,7 @@ def _too_many(name: str, count: int, limit: int) -> GateFailed:
     return GateFailed(
         f"{name}: at least {count} keys differ from the source, more than the {limit} that may be settled "
         "(include/policies/thresholds.yaml: settled, and the rejected documents allowed). See the load tasks for "
-        "rejected "
-        "documents; correct the SQL file or the mapping and run the reindex again"
+        "rejected documents; correct the SQL file or the mapping and run the reindex again"
     )
 
 
@@ -227,8 +225,7 @@ def _prove(client: opensearchpy.OpenSearch, name: str, pages: list[Page], reject
 def _around(name: str, key: str, why: str) -> GateFailed:
     return GateFailed(
         f"{name}: document {key!r} is not the source's row ({why}). It was changed around the write protocol; stop "
-        "that "
-        "writer and run the reindex again"
+        "that writer and run the reindex again"
     )
 
 

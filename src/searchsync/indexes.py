@@ -116,8 +116,7 @@ def live(client: opensearchpy.OpenSearch, entity: Entity) -> str | None:
     if len(members) > 1:
         raise AliasConflict(
             f"the read alias {entity.name!r} is on {len(members)} indexes: {', '.join(sorted(members))}. Searches "
-            "return "
-            "documents twice; remove it from all but the newest served one with POST /_aliases"
+            "return documents twice; remove it from all but the newest served one with POST /_aliases"
         )
     return next(iter(members), None)
 
@@ -281,8 +280,7 @@ def _stale(entity: Entity, blue: str | None, green: str, members: set[str]) -> S
         why = f"{found} is live, while this run saw {blue or 'nothing'}: another run swapped"
     return StaleSwap(
         f"{entity.name}: not swapped to {green}. {why}. What is live goes on serving; run {entity.name}_reindex "
-        "again if it "
-        "is still wanted"
+        "again if it is still wanted"
     )
 
 

@@ -274,8 +274,7 @@ def flood_stage(reason: str) -> str:
     """Why waiting does not help when a disk is full, and what does."""
     return (
         f"a node's disk is past the flood stage and its indexes are read-only ({reason}). Free disk space or add "
-        "nodes; "
-        "the block goes away by itself below the high watermark. Then run the task again"
+        "nodes; the block goes away by itself below the high watermark. Then run the task again"
     )
 
 

@@ -110,9 +110,9 @@ def check(
     reason = _why_not_comparable(source, blue, before, origin, highest) if blue else ""
     if reason and not new_epoch:
         raise SourceChanged(
-            f"{entity.name}: {reason}. Nothing was written and {blue} goes on serving. If this is the right database "
-            "now "
-            '(restored or failed over), run the reindex again with {"new_epoch": true}'
+            f"{entity.name}: {reason}. Nothing was written and {blue} goes on serving. If this is the right "
+            "database now (restored or failed over), run the reindex again "
+            'with {"new_epoch": true}'
         )
     if blue and meta.get("rendering") != entity.rendering:
         log.info("%s was made by an older mapping or SQL file; this run brings the present one", blue)
@@ -151,8 +151,7 @@ def _check_auto_create(client: opensearchpy.OpenSearch) -> None:
     if str(value).lower() == "true":
         raise AliasConflict(
             f"the cluster has {name}: true, so a late write to a deleted index would create one under any name. Set "
-            "it: "
-            f'PUT /_cluster/settings {{"persistent": {{"{name}": "false"}}}}'
+            f'it: PUT /_cluster/settings {{"persistent": {{"{name}": "false"}}}}'
         )
 
 

@@ -230,8 +230,7 @@ class PostgresSource:
         with self._read() as (connection, _):
             query = sql.SQL(
                 "SELECT {bucket}, count(*), sum((r._hash >> 32) & 4294967295)::bigint, sum(r._hash & "
-                "4294967295)::bigint"
-                " FROM (SELECT _id, _hash FROM ({rows}) AS r) AS r WHERE {ok} GROUP BY 1"
+                "4294967295)::bigint FROM (SELECT _id, _hash FROM ({rows}) AS r) AS r WHERE {ok} GROUP BY 1"
             ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
             return {bucket: (count, high, low) for bucket, count, high, low in connection.execute(query, [])}
 
@@ -268,10 +267,9 @@ class PostgresSource:
             if self.identity is not None and snapshot.identity != self.identity:
                 raise SourceChanged(
                     f"{self.entity.name}: the source is now {snapshot.identity}, not {self.identity}: it was "
-                    "restored or "
-                    "failed over. Positions of the two cannot be compared, so nothing was written. If this is the "
-                    "right "
-                    'database, run the reindex with {"new_epoch": true}'
+                    "restored or failed over. Positions of the two cannot be compared, so nothing was written. If "
+                    "this is the right database, run the reindex "
+                    'with {"new_epoch": true}'
                 )
             yield connection, Read(snapshot.position(self.epoch), at)
 
@@ -321,8 +319,7 @@ class PostgresSource:
                 raise BadConnection(f"{name}: PostgreSQL refuses the connection: {_first_line(error)}") from None
             raise SourceUnavailable(
                 f"{name}: PostgreSQL does not answer: {_first_line(error)}. Run the task again when it does: it "
-                "begins anew "
-                "and writes nothing twice"
+                "begins anew and writes nothing twice"
             ) from error
         except psycopg.Error as error:
             if (

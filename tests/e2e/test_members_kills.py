@@ -1,0 +1,180 @@
+"""The function, the runner and OpenSearch are killed while members change: afterwards the index equals the table.
+
+Everything is the product's own: handler, runner, queue and replay; only Airflow is left out.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import members
+from local import opensearch as local_opensearch
+from local.event_source import EventSource
+from local.function import Function
+from local.paths import ROOT
+from searchsync import items, replay
+from searchsync.entities import entity
+from searchsync.opensearch import connect
+from tests.members import World, clients
+from tests.steps import living, serve, until
+
+SEED = 20261121
+FUNCTION_SECONDS = 14  # of which the handler keeps 12: it gives up soon, as at the end of a long invocation
+
+
+@pytest.fixture
+def opensearch(servers_dir: Path, tmp_path: Path) -> Iterator[local_opensearch.Server]:
+    """A server that the test may kill."""
+    server = local_opensearch.start(tmp_path / "opensearch")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def world(opensearch: local_opensearch.Server, aws_url: str) -> World:
+    return World(connect(opensearch.url), entity("members"), clients(aws_url))
+
+
+@pytest.fixture
+def blue(world: World) -> str:
+    return serve(world.client, world.entity, identity=world.identity)
+
+
+def environment(opensearch: local_opensearch.Server, aws_url: str) -> dict[str, str]:
+    from local.airflow import aws_environment
+
+    return {**aws_environment(aws_url), "SEARCHSYNC_OPENSEARCH_URL": opensearch.url}
+
+
+@contextmanager
+def delivering(
+    world: World, opensearch: local_opensearch.Server, aws_url: str, folder: Path, seconds: float = 60.0
+) -> Iterator[Function]:
+    """The mapping and the real function in a process of its own."""
+    paths = {"PYTHONPATH": str(ROOT / "src"), "SEARCHSYNC_DEAD_LETTER_QUEUE": world.urls["dead"]}
+    function = Function(members.HANDLER, "handler", {**environment(opensearch, aws_url), **paths}, seconds)
+    source = EventSource(
+        world.aws["dynamodbstreams"],
+        world.aws["sqs"],
+        function.invoke,
+        members.SETTINGS["event_source_mapping"],
+        world.stream_arn,
+        world.urls["dead"],
+        folder / "checkpoint",
+        retry_pause=0.05,
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=source.run, args=[stop])
+    thread.start()
+    try:
+        yield function
+    finally:
+        stop.set()
+        thread.join()
+        function.close()
+
+
+def change(world: World, choose: random.Random, count: int) -> None:
+    """Puts, deletes and puts again of forty keys."""
+    for number in range(count):
+        key = f"m-{choose.randrange(40):02d}"
+        if choose.random() < 0.3:
+            world.delete(key)
+        else:
+            world.put(key, name=f"name {number}")
+
+
+def expected(world: World) -> dict[str, Any]:
+    return {key: items.document(items.decode(item)) for key, item in world.table().items()}
+
+
+def until_true_to_the_table(world: World, index: str, seconds: float = 60.0) -> None:
+    def equal() -> bool:
+        time.sleep(0.2)
+        return living(world.client, index) == expected(world)
+
+    until(equal, f"index and table are equal (seed {SEED})", seconds)
+
+
+def test_the_function_killed_again_and_again(
+    world: World, blue: str, opensearch: local_opensearch.Server, aws_url: str, tmp_path: Path
+) -> None:
+    choose = random.Random(SEED)
+    kills = 0
+    with delivering(world, opensearch, aws_url, tmp_path) as function:
+        for _ in range(12):
+            change(world, choose, 25)
+            if function.pid:
+                os.kill(function.pid, signal.SIGKILL)
+                kills += 1
+        change(world, choose, 10)
+        until(lambda: _drained(world, blue), f"delivered and replayed (seed {SEED})", 90)
+    assert kills > 5
+
+
+def test_the_runner_killed_goes_on_from_its_checkpoint(
+    world: World, blue: str, opensearch: local_opensearch.Server, aws_url: str, tmp_path: Path
+) -> None:
+    """A checkpoint written too early loses a batch, one never written delivers the whole day again."""
+    choose = random.Random(SEED)
+    command = [sys.executable, "-m", "local.event_source", "--folder", str(tmp_path / "stream")]
+    env = {**os.environ, **environment(opensearch, aws_url)}
+    for _ in range(4):
+        with subprocess.Popen(command, cwd=ROOT, env=env) as runner:
+            before = living(world.client, blue)
+            change(world, choose, 60)
+            until(partial(_differs, world, blue, before), "something was delivered", 30)
+            change(world, choose, 60)
+            runner.kill()
+    with subprocess.Popen(command, cwd=ROOT, env=env) as runner:
+        until_true_to_the_table(world, blue)
+        runner.terminate()
+
+
+def test_opensearch_killed_for_longer_than_the_mapping_tries(
+    world: World,
+    blue: str,
+    opensearch: local_opensearch.Server,
+    aws_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Batches end as pointers in the queue; the replay brings them, in whatever order, after the recovery."""
+    choose = random.Random(SEED)
+    with delivering(world, opensearch, aws_url, tmp_path, FUNCTION_SECONDS):
+        change(world, choose, 40)
+        until_true_to_the_table(world, blue)
+        opensearch.kill()
+        change(world, choose, 150)
+        until(world.waits, "the mapping gave a batch up", 60)
+        monkeypatch.setattr(replay, "PATIENCE_SECONDS", 1.0)
+        with pytest.raises(Exception, match="OpenSearch does not answer"):
+            world.replay()
+        assert world.waits(), "the queue is whole"
+        again = local_opensearch.start(opensearch.folder, port=opensearch.port)
+        try:
+            change(world, choose, 20)
+            until(lambda: _drained(world, blue), "delivered and replayed", 90)
+        finally:
+            again.stop()
+
+
+def _differs(world: World, index: str, before: dict[str, Any]) -> bool:
+    return living(world.client, index) != before
+
+
+def _drained(world: World, index: str) -> bool:
+    world.replay()
+    time.sleep(0.5)
+    return not world.waits() and living(world.client, index) == expected(world)

@@ -1,0 +1,221 @@
+"""The function as it is deployed: from its archive, with nothing beside it."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+
+from local import lambda_package
+from local import opensearch as local_opensearch
+from local.errors import LocalError
+from local.lambda_package import Package
+from tests.members import World, record
+from tests.steps import living, serve
+
+REPO = Path(__file__).parents[2]
+SOURCE = lambda_package.FUNCTIONS / "members_stream"
+CPU = {"arm64": "aarch64", "x86_64": "x86_64"}
+AWS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "eu-west-1"}
+
+# What it prints is the function's; what is to be known about it goes to a file.
+INVOKE = """
+import sys, time
+began = time.perf_counter()
+import handler
+seconds = time.perf_counter() - began
+import json
+
+class Context:
+    def get_remaining_time_in_millis(self):
+        return 60_000
+
+answer = handler.handler(json.load(sys.stdin), Context())
+with open(sys.argv[1], "w") as report:
+    json.dump({"answer": answer, "seconds": seconds, "modules": sorted(sys.modules), "path": sys.path}, report)
+"""
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Package]:
+    return lambda_package.build(SOURCE, tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(packages: list[Package], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package for this machine. Where it has machine code, it also has the same in Python, for other versions."""
+    (package,) = (p for p in packages if platform.machine() in {p.path.stem.split("-")[1], CPU[_architecture(p)]})
+    folder = tmp_path_factory.mktemp("task")
+    with ZipFile(package.path) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def _architecture(package: Package) -> str:
+    return package.path.stem.rpartition("-")[2]
+
+
+def invoke(unpacked: Path, event: Any, **environment: str) -> tuple[dict[str, Any], list[str]]:
+    """One cold start with one event, in a Python without packages; its report, and the lines that it printed."""
+    report = unpacked.parent / f"{unpacked.name}.json"
+    result = subprocess.run(
+        [sys.executable, "-S", "-P", "-c", INVOKE, str(report)],
+        input=json.dumps(event),
+        env={"PYTHONPATH": str(unpacked), **environment},
+        cwd=unpacked,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    assert not [folder for folder in found["path"] if "site-packages" in folder]
+    return found, result.stdout.splitlines()
+
+
+def test_the_same_checkout_is_the_same_bytes(
+    packages: list[Package], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else no one can say which code a function runs, and each deployment is a change."""
+    monkeypatch.setenv("UV_COMPILE_BYTECODE", "1")
+    monkeypatch.setenv("UV_LINK_MODE", "copy")
+    before = os.umask(0o077)
+    try:
+        again = lambda_package.build(SOURCE, tmp_path)
+    finally:
+        os.umask(before)
+    assert [p.sha256 for p in again] == [p.sha256 for p in packages]
+    assert [p.path.read_bytes() for p in again] == [p.path.read_bytes() for p in packages]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["members_stream-arm64.zip", "members_stream-x86_64.zip"]
+
+
+def test_packages_hold_what_the_function_needs_for_their_processor(packages: list[Package]) -> None:
+    assert [_architecture(package) for package in packages] == ["x86_64", "arm64"]
+    for package in packages:
+        with ZipFile(package.path) as archive:
+            files = archive.namelist()
+            assert sum(entry.file_size for entry in archive.infolist()) == package.unzipped
+        assert {"handler.py", "searchsync/stream.py", "opensearchpy/__init__.py", "boto3/__init__.py"} <= {*files}
+        assert not {file.split("/")[0] for file in files} & {"grpc", "google", "psycopg", "yaml", "airflow", "bin"}
+        wanted = f".cpython-313-{CPU[_architecture(package)]}-linux-gnu.so"
+        assert [file for file in files if file.endswith((".so", ".pyc")) and not file.endswith(wanted)] == []
+        assert [file for file in files if file.endswith((".dist-info/RECORD", ".dist-info/INSTALLER"))] == []
+
+
+def test_the_unpacked_function_writes_what_is_good_and_parks_what_is_not(
+    world: World, opensearch_server: local_opensearch.Server, aws_url: str, unpacked: Path
+) -> None:
+    """A package that lacks a module says so on AWS only, and what parks as late as at the first poison."""
+    blue = serve(world.client, world.entity)
+    world.put("m-1", name="Ada")
+    world.put("m-2", name="Bob", unknown_field="x")
+    report, lines = invoke(
+        unpacked,
+        {"Records": world.records()},
+        SEARCHSYNC_OPENSEARCH_URL=opensearch_server.url,
+        SEARCHSYNC_DEAD_LETTER_QUEUE=world.urls["dead"],
+        AWS_ENDPOINT_URL=aws_url,
+        **AWS,
+    )
+    assert report["answer"] == {"batchItemFailures": []}
+    assert living(world.client, blue) == {"m-1": {"member_id": "m-1", "name": "Ada"}}
+    assert [(letter["key"], letter["reason"]) for letter in world.letters()] == [
+        ("m-2", "strict_dynamic_mapping_exception")
+    ]
+    (line,) = lines
+    metrics = json.loads(line)
+    assert (metrics["Records"], metrics["Written"], metrics["Parked"], metrics["failed"]) == (2, 1, 1, "")
+    assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "SearchSync"
+
+
+def test_a_cold_start_imports_little(unpacked: Path) -> None:
+    """Half a second, with bytecode: the first run makes it. On Lambda, which keeps none, compiling comes on top."""
+    reports = [invoke(unpacked, {"Records": []}, SEARCHSYNC_OPENSEARCH_URL="http://127.0.0.1:1")[0] for _ in range(3)]
+    seconds = min(report["seconds"] for report in reports)
+    assert seconds < 0.5
+    modules = {*reports[0]["modules"]}
+    assert "opensearchpy" in modules
+    assert not modules & {"boto3", "searchsync.sources.postgres", "psycopg", "yaml", "airflow", "grpc", "aiohttp"}
+
+
+class _Recorder(BaseHTTPRequestHandler):
+    """An OpenSearch that knows no index, and keeps how it was asked."""
+
+    seen: list[str]
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers.get("Authorization", ""))
+        self.send_response(404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the name that it has there
+        pass
+
+
+@pytest.fixture
+def recorder() -> Iterator[tuple[str, list[str]]]:
+    """The address of a server, and the ``Authorization`` of each request that it got."""
+    seen: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Recorder", (_Recorder,), {"seen": seen})) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+
+
+def test_requests_are_signed_for_the_managed_service(recorder: tuple[str, list[str]], unpacked: Path) -> None:
+    url, seen = recorder
+    batch = [record("m-1", name="Ada")]
+    report, _ = invoke(
+        unpacked,
+        {"Records": batch},
+        SEARCHSYNC_OPENSEARCH_URL=url,
+        SEARCHSYNC_OPENSEARCH_AWS_SERVICE="es",
+        **AWS,
+    )
+    assert seen
+    for authorization in seen:
+        scheme, credential, signed, signature = authorization.replace(",", "").split()
+        assert scheme == "AWS4-HMAC-SHA256"
+        assert credential.startswith("Credential=any/")
+        assert credential.endswith("/eu-west-1/es/aws4_request")
+        assert "host" in signed.removeprefix("SignedHeaders=").split(";")
+        assert len(signature.removeprefix("Signature=")) == 64
+    assert report["answer"] == {"batchItemFailures": [{"itemIdentifier": batch[0]["dynamodb"]["SequenceNumber"]}]}
+
+
+def test_a_lock_of_other_requirements_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "lambdas" / SOURCE.name
+    shutil.copytree(SOURCE, source)
+    shutil.copy(REPO / "requirements.txt", tmp_path)
+    with (source / "requirements.in").open("a", encoding="utf-8") as file:
+        file.write("PyYAML\n")
+    with pytest.raises(LocalError, match=r"requirements\.txt does not match requirements\.in"):
+        lambda_package.build(source, tmp_path / "packages")
+    assert not (tmp_path / "packages").exists()
+
+
+def test_without_network_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(LocalError, match=r"`uv pip compile` failed .* network"):
+        lambda_package.build(SOURCE, tmp_path / "packages")
+
+
+def test_over_lambdas_limit_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lambda_package, "UNZIPPED_LIMIT", 20_000_000)
+    with pytest.raises(LocalError, match=r"members_stream-x86_64\.zip would have 2\d,.* Lambda takes 20,000,000"):
+        lambda_package.build(SOURCE, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from local import airflow, members, runs, workbench
+from local import airflow, lambda_package, members, runs, workbench
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import read_json
@@ -99,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("-f", "--follow", action="store_true")
     stream = command("stream", _stream, "the delivery of the members' stream to its function")
     stream.add_argument("action", choices=("pause", "resume", "status"))
+    package = command("package", _package, "write the deployment packages of a Lambda function")
+    package.add_argument("name", choices=lambda_package.names())
+    demo = command("demo", _demo, "write, change and delete a few members, and see each become searchable")
+    demo.add_argument("name", choices=("members",))
     command("bench", _bench, "run a benchmark NAME, and hand it all other arguments, on servers of its own")
     command("test", _test, "run the tests, and hand pytest all arguments, on servers of their own")
     return parser
@@ -231,6 +235,20 @@ def _stream(options: argparse.Namespace) -> int:
     after = read_json(folder / event_source.CHECKPOINT).get("after") or {}
     settled = [(shard, f"settled up to {number}") for shard, number in after.items()]
     _say(table([("runner", runner), ("delivers", delivers), *settled]))
+    return 0
+
+
+def _package(options: argparse.Namespace) -> int:
+    for package in lambda_package.build(lambda_package.FUNCTIONS / options.name):
+        size = f"{package.path.stat().st_size:,} bytes, {package.unzipped:,} unzipped"
+        _say(table([("package", str(package.path)), ("size", size), ("SHA-256", package.sha256)]))
+    return 0
+
+
+def _demo(_: argparse.Namespace) -> int:
+    from local import demo  # clients of AWS and OpenSearch, which no other command needs
+
+    demo.run(Stack(Home.from_environment(), _say), _say)
     return 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from local import opensearch, postgres, processes, servers
+from local import airflow, opensearch, postgres, processes, servers
 from local.errors import LocalError
 from local.paths import LOCAL, ROOT
 from local.state import exclusively
@@ -32,7 +32,7 @@ def test(arguments: Sequence[str]) -> int:
 
 
 def bench(name: str | None, arguments: Sequence[str]) -> int:
-    """Run a benchmark with PostgreSQL and OpenSearch started for it.
+    """Run a benchmark with OpenSearch, and the source that it reads from, started for it.
 
     Returns its exit code. Data is kept for the next run.
     """
@@ -46,18 +46,35 @@ def bench(name: str | None, arguments: Sequence[str]) -> int:
     folder = LOCAL / "bench"
     with exclusively(LOCAL / ".bench.lock", f"bench {name}"):
         try:
-            database = postgres.start(folder / "postgres")
-            app = postgres.create_app(database)
+            source = _start_aws(folder / "aws") if name == "stream" else _start_postgres(folder / "postgres")
             search = opensearch.start(folder / "opensearch")
             variables = {
                 "SEARCHSYNC_BENCH_DIR": str(folder),
                 "SEARCHSYNC_OPENSEARCH_URL": search.url,
-                "SEARCHSYNC_POSTGRES_DSN": app.reader_dsn,
-                "SEARCHSYNC_POSTGRES_OWNER_DSN": app.owner_dsn,
+                **source,
             }
             return _run([sys.executable, "-m", f"benchmarks.{name}", *arguments], variables)
         finally:
             _stop_servers(folder)
+
+
+def _start_postgres(folder: Path) -> dict[str, str]:
+    """Where the application's database is, as a benchmark reads it from its environment."""
+    app = postgres.create_app(postgres.start(folder))
+    return {"SEARCHSYNC_POSTGRES_DSN": app.reader_dsn, "SEARCHSYNC_POSTGRES_OWNER_DSN": app.owner_dsn}
+
+
+def _start_aws(folder: Path) -> dict[str, str]:
+    """A new emulator, which keeps nothing from one benchmark to the next."""
+    processes.stop_leftovers(folder)
+    log = folder / "aws.log"
+    log.unlink(missing_ok=True)
+    process = processes.spawn([sys.executable, "-m", "local.aws", "--port", "0"], folder=folder, log=log, cwd=ROOT)
+    while not (line := log.read_text()).endswith("\n"):  # the first one names the address
+        if not processes.is_alive(process):
+            raise LocalError(f"the AWS emulator ended while starting; the end of {log}:\n{line}")
+        time.sleep(0.1)
+    return airflow.aws_environment(line.split()[-1])
 
 
 def sweep() -> None:

@@ -33,6 +33,8 @@ class Settled:
     :ivar source: documents of the source at the last snapshot compared
     :ivar index: documents of the index, without tombstones, at the last comparison
     :ivar unequal: keys that differed and were settled, over all rounds
+    :ivar written: of these, written to the index
+    :ivar tombstoned: of these, written as deleted
     :ivar rejected: keys that stay out of the index because it refuses them
     """
 
@@ -40,6 +42,8 @@ class Settled:
     index: int = 0
     rounds: int = 0
     unequal: int = 0
+    written: int = 0
+    tombstoned: int = 0
     rejected: set[str] = field(default_factory=set)
 
 
@@ -81,7 +85,6 @@ def index_hashes(
 def settle(
     client: opensearchpy.OpenSearch,
     source: Source,
-    entity: Entity,
     name: str,
     *,
     only: bool,
@@ -99,9 +102,9 @@ def settle(
     :raises GateFailed: when keys stay different, or too many are
     """
     report = Settled()
-    overtaken: dict[str, str] = {}
+    settling = _Settling(client, source, name, only, on_rejected, report)
     while True:
-        wanted, found = source.fingerprints(), index_sums(client, entity, name)
+        wanted, found = source.fingerprints(), index_sums(client, source.entity, name)
         report.source, report.index = (sum(count for count, _, _ in sums.values()) for sums in (wanted, found))
         report.rounds += 1
         keys = _unequal_keys(client, source, name, wanted, found, limit=max_settled + len(report.rejected))
@@ -118,8 +121,7 @@ def settle(
             return report
         report.unequal += len(keys)
         for at in range(0, len(keys), READ_KEYS):
-            some = keys[at : at + READ_KEYS]
-            _settle_keys(client, source, entity, name, some, only, on_rejected, report.rejected, overtaken)
+            settling.settle(keys[at : at + READ_KEYS])
         indexes.refresh(client, name)
         if report.rounds == source.rounds:  # the rows go on changing; every key that differed was proven
             return report
@@ -156,42 +158,53 @@ def _too_many(name: str, count: int, limit: int) -> GateFailed:
     )
 
 
-def _settle_keys(
-    client: opensearchpy.OpenSearch,
-    source: Source,
-    entity: Entity,
-    name: str,
-    keys: list[str],
-    only: bool,
-    on_rejected: OnRejected,
-    rejected: set[str],
-    overtaken: dict[str, str],
-    *,
-    again: bool = True,
-) -> None:
-    pages = source.read(keys)
-    for key in keys:
-        if overtaken.get(key, "") > pages[0].position:
-            raise _around(name, key, f"it claims {overtaken[key]}, but the source is at {pages[0].position} only")
+@dataclass
+class _Settling:
+    """The keys of one index that are being settled.
 
-    def refuse(rejection: Rejection) -> None:
+    :ivar overtaken: keys that others had written since an earlier round's read, with the positions they claim
+    """
+
+    client: opensearchpy.OpenSearch
+    source: Source
+    name: str
+    only: bool
+    on_rejected: OnRejected
+    report: Settled
+    overtaken: dict[str, str] = field(default_factory=dict)
+
+    def settle(self, keys: list[str], *, again: bool = True) -> None:
+        pages = self.source.read(keys)
+        for key in keys:
+            claimed = self.overtaken.get(key, "")
+            if claimed > pages[0].position:
+                why = f"it claims {claimed}, but the source is at {pages[0].position} only"
+                raise _around(self.name, key, why)
+        self._write(pages)
+        proof = _prove(self.client, self.name, pages, self.report.rejected)
+        self.overtaken |= proof.overtaken
+        if not proof.same:
+            return
+        if not again:
+            why = f"just written at {pages[0].position}, it has another content"
+            raise _around(self.name, proof.same[0], why)
+        time.sleep(SAME_SECOND)  # two reads within one second have one position, and the first to write wins
+        self.settle(proof.same, again=False)
+
+    def _write(self, pages: list[Page]) -> None:
+        if self.only:
+            ledgers = [writer.compare_and_set(self.client, self.name, page, on_rejected=self._refuse) for page in pages]
+        else:
+            found = writer.apply(self.client, self.source.entity, pages, on_rejected=self._refuse)
+            ledgers = [found[self.name]] if self.name in found else []
+        self.report.written += sum(ledger.written for ledger in ledgers)
+        self.report.tombstoned += sum(ledger.tombstoned for ledger in ledgers)
+
+    def _refuse(self, rejection: Rejection) -> None:
         # An older mapping of another member may refuse what this index takes: that is not this index' gate.
-        if rejection.index in ("", name) and rejection.id not in rejected:
-            rejected.add(rejection.id)
-            on_rejected(rejection)
-
-    if only:
-        for page in pages:
-            writer.compare_and_set(client, name, page, on_rejected=refuse)
-    else:
-        writer.apply(client, entity, pages, on_rejected=refuse)
-    proof = _prove(client, name, pages, rejected)
-    overtaken |= proof.overtaken
-    if proof.same and not again:
-        raise _around(name, proof.same[0], f"just written at {pages[0].position}, it has another content")
-    if proof.same:  # two reads within one second have one position, and the first to write wins: read in a later one
-        time.sleep(SAME_SECOND)
-        _settle_keys(client, source, entity, name, proof.same, only, on_rejected, rejected, overtaken, again=False)
+        if rejection.index in ("", self.name) and rejection.id not in self.report.rejected:
+            self.report.rejected.add(rejection.id)
+            self.on_rejected(rejection)
 
 
 class _Proof(NamedTuple):

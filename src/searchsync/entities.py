@@ -34,12 +34,14 @@ class Entity:
     :param key: for PostgreSQL the columns of the SQL file that order its rows, unique together and not NULL: ranges
         are cut along them; for DynamoDB the key attribute of the table of that name, a string
     :param expires: the field that holds the epoch second after which a document is not there any more (DynamoDB's TTL)
+    :param changed: the column of the SQL file that says when a row was last changed, indexed in the table
     """
 
     name: str
     source: Literal["postgres", "dynamodb"]
     key: tuple[str, ...]
     expires: str | None = None
+    changed: str | None = None
 
     @property
     def writers(self) -> str:
@@ -113,7 +115,7 @@ class Entity:
 CATALOG = {
     entity.name: entity
     for entity in (
-        Entity(name="locations", source="postgres", key=("location_id",)),
+        Entity(name="locations", source="postgres", key=("location_id",), changed="updated_at"),
         Entity(name="members", source="dynamodb", key=("member_id",), expires="expires_at"),
     )
 }

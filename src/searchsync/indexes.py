@@ -234,6 +234,19 @@ def refresh(client: opensearchpy.OpenSearch, name: str) -> None:
         raise IndexUnavailable(f"{name}: only {shards['successful']} of {shards['total']} shards were refreshed")
 
 
+def highest_position(client: opensearchpy.OpenSearch, name: str) -> str:
+    """The highest position of any document, tombstones included; empty when there is none."""
+    refresh(client, name)
+    body = {
+        "size": 1,
+        "query": {"exists": {"field": "sync.position"}},
+        "sort": [{"sync.position": "desc"}],
+        "_source": ["sync.position"],
+    }
+    hits = request(client, "POST", f"/{name}/_search", body=body)["hits"]["hits"]
+    return str(hits[0]["_source"]["sync"]["position"]) if hits else ""
+
+
 # -- swap, leave, delete
 
 

@@ -102,7 +102,7 @@ def check(
                 '{"force": true} both run and one of them wins'
             )
     source.check()
-    highest = _highest_position(client, blue) if blue else ""
+    highest = indexes.highest_position(client, blue) if blue else ""
     origin = source.origin()  # after it: live writers go on, and what they write is of the past by now
     meta = next((index.meta for index in found if index.name == blue), {})
     before = meta.get("source") or {}
@@ -118,18 +118,6 @@ def check(
         log.info("%s was made by an older mapping or SQL file; this run brings the present one", blue)
     fresh = bool(blue) and bool(reason or new_epoch)
     return Plan(build, blue, epoch + 1 if fresh else epoch, origin, fresh)
-
-
-def _highest_position(client: opensearchpy.OpenSearch, blue: str) -> str:
-    indexes.refresh(client, blue)
-    body = {
-        "size": 1,
-        "query": {"exists": {"field": "sync.position"}},
-        "sort": [{"sync.position": "desc"}],
-        "_source": ["sync.position"],
-    }
-    hits = request(client, "POST", f"/{blue}/_search", body=body)["hits"]["hits"]
-    return str(hits[0]["_source"]["sync"]["position"]) if hits else ""
 
 
 def _why_not_comparable(source: Source, blue: str, before: dict[str, Any], origin: str, highest: str) -> str:
@@ -279,7 +267,6 @@ def gate(
     settled = comparison.settle(
         client,
         source,
-        entity,
         green,
         only=plan.fresh_epoch,
         max_settled=max(int(thresholds["settled"]), allowed),

@@ -599,15 +599,15 @@ def test_document_changed_around_the_protocol_is_settled_or_named(
     request(client, "PUT", f"/{green}/_doc/5", body={"name": "x", "sync": {**sync, "hash_low": 0}})
     indexes.refresh(client, green)
     with pytest.raises(GateFailed, match="'5' is not the source's row"):  # nothing happened since: no later position
-        comparison.settle(client, source, locations, green, only=True, max_settled=10, on_rejected=never)
+        comparison.settle(client, source, green, only=True, max_settled=10, on_rejected=never)
     owner.execute("SELECT pg_current_xact_id()")
-    settled = comparison.settle(client, source, locations, green, only=True, max_settled=10, on_rejected=never)
+    settled = comparison.settle(client, source, green, only=True, max_settled=10, on_rejected=never)
     assert (settled.unequal, settled.rounds) == (1, 2)
     future = {**sync, "hash_low": 0, "position": position(10**15)}
     request(client, "PUT", f"/{green}/_doc/5", body={"name": "x", "sync": future})
     indexes.refresh(client, green)
     with pytest.raises(GateFailed, match="but the source is at"):
-        comparison.settle(client, source, locations, green, only=True, max_settled=10, on_rejected=never)
+        comparison.settle(client, source, green, only=True, max_settled=10, on_rejected=never)
 
 
 # -- two runs

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from searchsync.entities import Entity
 from searchsync.envelope import Page, Rejection
 
-READ_KEYS = 1_000
-"""Keys of one ``read`` at most."""
+READ_KEYS = 10_000
+"""Keys of one ``read`` at most. PostgreSQL passes over the table once for each."""
 
 
 class Source(Protocol):

@@ -25,6 +25,7 @@ from searchsync.position import Snapshot, xmax_of
 MAX_PARTITIONS = 256
 MAX_PAGE_ROWS = 50_000
 FIRST_PAGE_ROWS = 500
+READ_PAGE_ROWS = 1_000
 
 _BEGIN: LiteralString = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -90,6 +91,10 @@ class PostgresSource:
 
     def __repr__(self) -> str:
         return f"PostgresSource({self.entity.name!r})"
+
+    def of(self, entity: Entity) -> "PostgresSource":
+        """The same database as seen by another entity."""
+        return PostgresSource(entity, self._dsn, epoch=self.epoch, identity=self.identity)
 
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""
@@ -214,13 +219,13 @@ class PostgresSource:
             return self.read(keys)
         if len({row[0] for row in found}) < len(found):
             raise self._duplicate([row[0] for row in found])
-        pages = []
-        if found:
-            pages.append(Page(b"".join(row[1] for row in found), len(found), read.position))
-        if gone:
+        pages = [
+            Page(b"".join(row[1] for row in some), len(some), read.position) for some in _some(found, READ_PAGE_ROWS)
+        ]
+        for some in _some(gone, READ_PAGE_ROWS):
             lines = [
                 envelope.tombstone(key, position=read.position, bucket=bucket, written_at=read.at)
-                for key, bucket in gone
+                for key, bucket in some
             ]
             pages.append(envelope.page_of(lines, position=read.position))
         return pages
@@ -379,10 +384,11 @@ class PostgresSource:
             self._columns = Columns(fields, tuple(names[types[column]] for column in self.entity.key))
         return self._columns
 
-    def _bound(self, operator: LiteralString, columns: Columns) -> sql.Composed:
-        # A row comparison: one index condition also for a key of several columns.
-        casts = sql.SQL(", ").join([sql.SQL(f"%s::{type_}") for type_ in columns.key_types])
-        return sql.SQL("({}) {} ({})").format(self._keys(), sql.SQL(operator), casts)
+    def _bound(self, operator: LiteralString, columns: Columns, bound: Sequence[str]) -> sql.Composed:
+        # A row comparison: one index condition also for a key of several columns. A bound may name the first of them.
+        casts = sql.SQL(", ").join([sql.SQL(f"%s::{type_}") for type_ in columns.key_types[: len(bound)]])
+        keys = sql.SQL(", ").join(sql.Identifier("r", column) for column in self.entity.key[: len(bound)])
+        return sql.SQL("({}) {} ({})").format(keys, sql.SQL(operator), casts)
 
     def _documents(self, rows: sql.Composable, columns: Columns) -> sql.Composed:
         fields = sql.SQL(", ").join(sql.Identifier("r", field) for field in columns.fields)
@@ -414,7 +420,7 @@ class PostgresSource:
         upper: tuple[LiteralString, tuple[str, ...] | None] = ("<", partition.upper)
         for operator, bound in (lower, upper):
             if bound is not None:
-                conditions.append(self._bound(operator, columns))
+                conditions.append(self._bound(operator, columns, bound))
                 values += bound
         # The LIMIT fences the inner SELECT, so that each expression of the SQL file is computed once a row.
         page = sql.SQL("SELECT * FROM ({}) AS r WHERE {} ORDER BY {} LIMIT {}").format(
@@ -463,6 +469,11 @@ _REFUSED = re.compile(
     r"authentication failed|no pg_hba\.conf entry|does not exist|certificate|not permitted to log in"
     r"|no password supplied|does not support SSL"
 )
+
+
+def _some(rows: list[Any], count: int) -> Iterator[list[Any]]:
+    for at in range(0, len(rows), count):
+        yield rows[at : at + count]
 
 
 def _rejections(ids: list[str] | None) -> tuple[Rejection, ...]:

@@ -1,0 +1,146 @@
+"""Incremental sync from PostgreSQL: the rows that an interval changed, and the deletions that a count betrays.
+
+Any two syncs may overlap, run at once, late or twice, and beside a reindex: positions keep order. What commits later
+than the overlap, or changes without touching the column that says so, is found by a comparison.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import opensearchpy
+
+from searchsync import comparison, indexes, writer
+from searchsync.entities import Entity
+from searchsync.envelope import Page
+from searchsync.errors import BadParams, EmptyWriteSet, SourceChanged
+from searchsync.ledgers import Progress, Rejections
+from searchsync.opensearch import request
+from searchsync.policies import policy
+from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.writer import Ledger
+
+log = logging.getLogger(__name__)
+
+BULK_BYTES = 2_000_000
+"""Of a page that is written by compare-and-set, whose lines are longer by the script."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a sync writes to.
+
+    :ivar index: the live index
+    :ivar identity: of the source that it was built from; any other is refused
+    :ivar epoch: first part of all positions
+    """
+
+    index: str
+    identity: str
+    epoch: int
+
+
+def check(client: opensearchpy.OpenSearch, entity: Entity) -> Served:
+    """The live index, and the source that it belongs to.
+
+    :raises BadParams: when the entity has no column that says when a row changed
+    :raises EmptyWriteSet: when nothing is live yet
+    """
+    if entity.changed is None:
+        raise BadParams(f"{entity.name} has no column that says when a row changed; it cannot be synced by intervals")
+    name = indexes.live(client, entity)
+    if name is None:
+        raise EmptyWriteSet(f"{entity.name}: nothing is live yet; run {entity.name}_reindex first")
+    source = indexes.meta_of(client, name).get("source") or {}
+    if not source.get("identity"):
+        raise SourceChanged(
+            f"{name} does not say which source it was built from, so positions cannot be compared; run "
+            f"{entity.name}_reindex"
+        )
+    return Served(name, source["identity"], int(source["epoch"]))
+
+
+def run(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    served: Served,
+    start: datetime,
+    end: datetime,
+    *,
+    rejections: Rejections,
+) -> dict[str, Any]:
+    """Write what changed in ``[start - overlap, end)`` to the whole write set, then what is deleted.
+
+    :param source: made for ``served``: it refuses any other server
+    :param start: with a time zone, as ``end``
+    :returns: the result: keys changed, deleted, written, stale, rejected
+    :raises BadParams: when the interval is none
+    :raises SourceChanged: when the source is another, or lost commits
+    """
+    entity, now = source.entity, datetime.now(UTC)
+    if start >= end:
+        raise BadParams(f"the interval ends ({end.isoformat()}) before it begins ({start.isoformat()})")
+    if start > now:
+        raise BadParams(f"the interval begins in the future: {start.isoformat()}; nothing can have changed in it yet")
+    began = time.monotonic()
+    if reason := source.lost_history(indexes.highest_position(client, served.index)):
+        raise SourceChanged(
+            f"{entity.name}: {reason}. Nothing was written; if this is the right database, run {entity.name}_reindex "
+            'with {"new_epoch": true}'
+        )
+    overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
+    changed = _write_changed(client, source, served, (start - overlap, end), rejections)
+    indexes.refresh(client, served.index)
+    visible = int(request(client, "POST", f"/{entity.name}/_count")["count"])
+    counted = source.count()
+    result = {"changed": changed.read, "deleted": 0, "late": 0, "rejected": changed.rejected}
+    result |= {"written": changed.written, "stale": changed.stale}
+    if counted != visible:
+        log.info("source %d, index %d: looking for what was deleted", counted, visible)
+        everything = max(counted, visible)
+        found = comparison.settle(
+            client, source, served.index, only=False, max_settled=everything, on_rejected=rejections.add
+        )
+        result["deleted"], result["late"] = found.tombstoned, found.written
+        result["rejected"] += len(found.rejected)
+    if end > now - timedelta(hours=1):
+        indexes.put_meta(client, served.index, {**indexes.meta_of(client, served.index), "synced_at": now.isoformat()})
+    return result | {
+        "from": start.isoformat(),
+        "to": end.isoformat(),
+        "index": served.index,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def _write_changed(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    served: Served,
+    interval: tuple[datetime, datetime],
+    rejections: Rejections,
+) -> Ledger:
+    """Rows by the column that says when they changed, in its order. The ledger is that of the live index."""
+    entity = source.entity
+    total, progress = Ledger(served.index), Progress(f"{entity.name} changed", 0)
+    lower, upper = ((moment.isoformat(),) for moment in interval)
+    by_change = source.of(replace(entity, key=(str(entity.changed), *entity.key)))
+    try:
+        for page in by_change.pages(Partition(lower, upper), page_bytes=BULK_BYTES):
+            total += _write(client, entity, served, page, rejections)
+            progress(total)
+    finally:
+        by_change.close()
+    progress(total, last=True)
+    return total.balanced()
+
+
+def _write(
+    client: opensearchpy.OpenSearch, entity: Entity, served: Served, page: Page, rejections: Rejections
+) -> Ledger:
+    ledgers = writer.apply(client, entity, [page], on_rejected=rejections.add)
+    if served.index not in ledgers:
+        raise SourceChanged(f"{served.index} was retired meanwhile; run the sync again")
+    return ledgers[served.index]

@@ -20,7 +20,7 @@ from search_ops.runs import POLICY, timezone
 from search_ops.tasks import reindex
 from searchsync.entities import CATALOG
 
-# A stream keeps members true between two reindexes; nothing but the reindex does that for locations yet.
+# The more a source can tell between two reindexes, the rarer they need to be: a stream tells all, a sync does not.
 SCHEDULES = {
     "postgres": ("0 2 * * *", timedelta(days=1), "every night at 02:00"),
     "dynamodb": ("0 3 * * 0", timedelta(days=7), "every Sunday at 03:00"),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from searchsync.queue import Queue
     from searchsync.reindex import Plan
     from searchsync.sources import Source
+    from searchsync.sources.postgres import PostgresSource
+    from searchsync.sync import Served
 
 OPENSEARCH = "searchsync_opensearch"
 POSTGRES = "searchsync_postgres"
@@ -56,20 +58,21 @@ def _sigv4(extra: dict[str, Any]) -> Any:
     return Urllib3AWSV4SignerAuth(session.get_credentials(), session.region_name, extra.get("service", "es"))
 
 
-def source(entity: "Entity", plan: "Plan | None" = None, *, read_units: float | None = None) -> "Source":
-    """The entity's rows or items; with a plan, under its epoch and of its database only.
+def source(entity: "Entity", plan: "Plan | Served | None" = None, *, read_units: float | None = None) -> "Source":
+    """The entity's rows or items; of a plan's database, or that of what is served, and in its epoch.
 
     :param read_units: read capacity units a second that a scan of DynamoDB may use; None for no limit
     """
     if entity.source == "postgres":
-        return _postgres(entity, plan)
+        return postgres(entity, plan)
     from searchsync.sources.dynamodb import DynamoSource
 
     identity = None if plan is None else plan.identity
     return DynamoSource(entity, _aws("dynamodb"), identity=identity, read_units=read_units)
 
 
-def _postgres(entity: "Entity", plan: "Plan | None") -> "Source":
+def postgres(entity: "Entity", plan: "Plan | Served | None") -> "PostgresSource":
+    """The entity's rows."""
     from psycopg.conninfo import make_conninfo
 
     from searchsync.sources.postgres import PostgresSource

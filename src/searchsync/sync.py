@@ -13,6 +13,7 @@ from typing import Any
 import opensearchpy
 
 from searchsync import comparison, indexes, writer
+from searchsync.comparison import Settled
 from searchsync.entities import Entity
 from searchsync.envelope import Page
 from searchsync.errors import BadParams, EmptyWriteSet, SourceChanged
@@ -80,31 +81,28 @@ def run(
     :raises SourceChanged: when the source is another, or lost commits
     """
     entity, now = source.entity, datetime.now(UTC)
+    start, end = start.astimezone(UTC), end.astimezone(UTC)  # sums in a zone with summer time are of the wall clock
     if start >= end:
         raise BadParams(f"the interval ends ({end.isoformat()}) before it begins ({start.isoformat()})")
     if start > now:
         raise BadParams(f"the interval begins in the future: {start.isoformat()}; nothing can have changed in it yet")
     began = time.monotonic()
-    if reason := source.lost_history(indexes.highest_position(client, served.index)):
+    highest = indexes.highest_position(client, served.index)
+    if highest and (reason := source.lost_history(highest)):
         raise SourceChanged(
             f"{entity.name}: {reason}. Nothing was written; if this is the right database, run {entity.name}_reindex "
             'with {"new_epoch": true}'
         )
     overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
     changed = _write_changed(client, source, served, (start - overlap, end), rejections)
-    indexes.refresh(client, served.index)
-    visible = int(request(client, "POST", f"/{entity.name}/_count")["count"])
-    counted = source.count()
     result = {"changed": changed.read, "deleted": 0, "late": 0, "rejected": changed.rejected}
     result |= {"written": changed.written, "stale": changed.stale}
-    if counted != visible:
-        log.info("source %d, index %d: looking for what was deleted", counted, visible)
-        everything = max(counted, visible)
-        found = comparison.settle(
-            client, source, served.index, only=False, max_settled=everything, on_rejected=rejections.add
-        )
-        result["deleted"], result["late"] = found.tombstoned, found.written
-        result["rejected"] += len(found.rejected)
+    for index in indexes.of_entity(client, entity):
+        if index.writers and index.was_served:  # a rollback candidate has to be as fresh as the live one
+            found = _settle_deleted(client, source, index.name, rejections)
+            result["deleted"] += found.tombstoned
+            result["late"] += found.written
+            result["rejected"] += len(found.rejected)
     if end > now - timedelta(hours=1):
         indexes.put_meta(client, served.index, {**indexes.meta_of(client, served.index), "synced_at": now.isoformat()})
     return result | {
@@ -113,6 +111,20 @@ def run(
         "index": served.index,
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def _settle_deleted(
+    client: opensearchpy.OpenSearch, source: PostgresSource, name: str, rejections: Rejections
+) -> Settled:
+    """What an index has and the source has not, when their counts differ."""
+    indexes.refresh(client, name)
+    visible = int(request(client, "POST", f"/{name}/_count", body={"query": source.entity.visible})["count"])
+    counted = source.count()
+    if counted == visible:
+        return Settled()
+    log.info("source %d, %s %d: looking for what was deleted", counted, name, visible)
+    everything = max(counted, visible)
+    return comparison.settle(client, source, name, only=False, max_settled=everything, on_rejected=rejections.add)
 
 
 def _write_changed(

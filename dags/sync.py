@@ -1,0 +1,36 @@
+"""Write what was changed and deleted in `ENTITY` since the last hour to every index that is served or may be again.
+
+**When** every hour at five past (`SEARCHSYNC_TIMEZONE`, default UTC), for the hour before. Past hours by a *backfill*;
+any interval by hand: *Trigger* with `from` and `to`. Runs may overlap each other and a reindex.
+
+**What it may change** Documents whose rows changed in the interval, or in the hour before it, or are deleted; never
+over something newer.
+
+**When it fails** the log names the cause. Clear the run: it does no harm to read an interval again. Rows that
+OpenSearch refuses are listed in the log; all others were written.
+
+**Undo** nothing to undo: what it writes is the table's state. See `docs/operations/ENTITY_sync.md`.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from search_ops.runs import POLICY, timezone
+from search_ops.tasks import sync
+from searchsync.entities import CATALOG
+
+for entity, described in CATALOG.items():
+    if described.changed is None:
+        continue
+    with DAG(
+        dag_id=f"{entity}_sync",
+        schedule=CronTriggerTimetable(
+            "5 * * * *", timezone=timezone(), interval=timedelta(hours=1), run_immediately=timedelta(0)
+        ),
+        params=sync.PARAMS,
+        doc_md=(__doc__ or "").replace("ENTITY", entity),
+        tags=["sync", entity],
+        **POLICY,
+    ):
+        sync.announce(sync.sync(entity))

@@ -1,0 +1,83 @@
+"""The tasks of ``<entity>_sync``."""
+
+import logging
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Param, task
+
+from search_ops import hook
+from search_ops.runs import build_of, check_conf, reports_dir
+
+if TYPE_CHECKING:
+    from searchsync.sync import Served
+
+log = logging.getLogger(__name__)
+
+PARAMS = {
+    "from": Param(
+        None, type=["null", "string"], format="date-time", title="From",
+        description="Rows changed since then, and for the overlap before. Empty: the run's data interval.",
+    ),
+    "to": Param(
+        None, type=["null", "string"], format="date-time", title="To",
+        description="Rows changed before then. Empty: the run's data interval.",
+    ),
+}  # fmt: skip
+
+
+def interval(params: dict[str, Any], start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
+    """The interval of a run: its parameters, else its data interval.
+
+    :raises BadParams: when a run by hand names none, or half of one
+    """
+    from searchsync.errors import BadParams
+
+    given = [params[name] for name in ("from", "to")]
+    if all(given):
+        return datetime.fromisoformat(given[0]), datetime.fromisoformat(given[1])  # with a zone, says the format
+    if any(given):
+        raise BadParams("from and to belong together: give both, or none in a run that has a data interval")
+    if start is None or end is None or start == end:
+        raise BadParams(
+            'this run has no data interval: give it one, {"from": "2026-01-31T00:00:00+00:00", "to": '
+            '"2026-02-01T00:00:00+00:00"}, or run a backfill over the dates'
+        )
+    return start, end
+
+
+@task
+def sync(
+    entity: str,
+    *,
+    params: dict[str, Any],
+    dag_run: Any,
+    data_interval_start: Any = None,
+    data_interval_end: Any = None,
+) -> dict[str, Any]:
+    """Write what the interval changed, and what is deleted."""
+    from searchsync import sync as library
+    from searchsync.entities import entity as lookup
+    from searchsync.ledgers import Rejections
+
+    check_conf(dag_run.conf, PARAMS)
+    start, end = interval(params, data_interval_start, data_interval_end)
+    client = hook.opensearch()
+    served: Served = library.check(client, lookup(entity))
+    source = hook.postgres(lookup(entity), served)
+    with Rejections(reports_dir(build_of(dag_run)) / "rejected.ndjson") as rejections:
+        return library.run(client, source, served, start, end, rejections=rejections)
+
+
+@task
+def announce(result: dict[str, Any]) -> dict[str, Any]:
+    """The run's result."""
+    from searchsync.errors import GateFailed
+
+    log.info("%s", result)
+    if result["rejected"]:
+        raise GateFailed(
+            f"{result['rejected']} rows were rejected: see the log of sync. They stay as they were in the index; "
+            "correct the rows, or the mapping, and clear this run"
+        )
+    return result

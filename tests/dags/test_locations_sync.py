@@ -1,0 +1,85 @@
+"""The hourly sync run for real: over its data interval, over one given by hand, and never over none."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import psycopg
+import pytest
+
+from searchsync import indexes
+from searchsync.entities import Entity
+from tests.steps import living
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def blue(
+    connected: Path,
+    dags: dict[str, Any],
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    rows: int,
+    locations: Entity,
+) -> str:
+    owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=9)])
+    assert dags["locations_reindex"].test(logical_date=None).state == "success"
+    return str(indexes.live(client, locations))
+
+
+def result(dag_run: Any, task_id: str = "announce") -> Any:
+    return dag_run.get_task_instance(task_id).xcom_pull(task_ids=task_id)
+
+
+def test_a_run_by_hand_syncs_the_interval_it_is_given(
+    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, owner: psycopg.Connection
+) -> None:
+    owner.execute("UPDATE locations SET name = 'new', updated_at = %s WHERE location_id = 1", [NOW - timedelta(days=3)])
+    owner.execute("DELETE FROM locations WHERE location_id = 2")
+    conf = {"from": (NOW - timedelta(days=4)).isoformat(), "to": (NOW - timedelta(days=2)).isoformat()}
+    done = dags["locations_sync"].test(logical_date=None, run_conf=conf)
+    assert done.state == "success"
+    assert (result(done)["changed"], result(done)["deleted"]) == (1, 1)
+    found = living(client, blue)
+    assert found["1"]["name"] == "new"
+    assert "2" not in found
+
+
+def test_a_scheduled_run_or_backfill_syncs_its_hour(
+    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, owner: psycopg.Connection
+) -> None:
+    hour = (NOW - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
+    changed = {1: hour - timedelta(minutes=30), 2: hour + timedelta(minutes=59), 3: hour + timedelta(minutes=61)}
+    for location_id, when in changed.items():
+        query = "UPDATE locations SET name = 'new', updated_at = %s WHERE location_id = %s"
+        owner.execute(query, [when, location_id])
+    done = dags["locations_sync"].test(logical_date=hour + timedelta(minutes=65))
+    assert done.state == "success"
+    start, end = (datetime.fromisoformat(result(done)[name]) for name in ("from", "to"))
+    assert (start, end) == (hour + timedelta(minutes=5), hour + timedelta(minutes=65))
+    assert {key for key, doc in living(client, blue).items() if doc["name"] == "new"} == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize(
+    ("conf", "why"),
+    [
+        ({}, "no data interval"),
+        ({"from": "2026-01-01T00:00:00+00:00"}, "belong together"),
+        ({"since": "2026-01-01T00:00:00+00:00"}, "unknown parameters"),
+    ],
+)
+def test_without_an_interval_it_says_what_is_missing(
+    dags: dict[str, Any], connected: Path, slack: Callable[[], list[str]], conf: dict[str, Any], why: str, capfd: Any
+) -> None:
+    assert dags["locations_sync"].test(logical_date=None, run_conf=conf).state == "failed"
+    assert why in "".join(capfd.readouterr())
+
+
+def test_a_moment_without_a_time_zone_is_refused_before_the_run(dags: dict[str, Any], connected: Path) -> None:
+    """Two o'clock of whom? The wrong hours would be synced, and nothing would say so."""
+    conf = {"from": "2026-01-01T00:00:00", "to": "2026-01-02T00:00:00"}
+    with pytest.raises(Exception, match="date-time"):
+        dags["locations_sync"].test(logical_date=None, run_conf=conf)

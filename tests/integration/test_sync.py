@@ -1,0 +1,323 @@
+"""Incremental sync: what an interval changed or deleted is found, whatever else runs, and never goes back in time."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import psycopg
+import pytest
+
+from local import postgres as local_postgres
+from local import sample_data
+from searchsync import indexes, reindex, sync
+from searchsync.entities import Entity
+from searchsync.errors import BadParams, EmptyWriteSet, SourceChanged, SourceUnavailable
+from searchsync.ledgers import Rejections
+from searchsync.sources.postgres import PostgresSource
+from tests.faults import PostgresProxy
+from tests.steps import Connect, documents, insert, living, make_index, serve, with_dsn
+
+ROWS = 600
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_source: Connect, tmp_path: Path) -> str:
+    """The live index of 600 rows that were last changed long ago."""
+    sample_data.generate(owner, ROWS)
+    owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=30)])
+    return str(reindex.run(client, connect_source, build="blue", reports=tmp_path)["index"])
+
+
+@pytest.fixture
+def rejections(tmp_path: Path) -> Iterator[Rejections]:
+    with Rejections(tmp_path / "rejected") as rejections:
+        yield rejections
+
+
+def run(
+    client: opensearchpy.OpenSearch,
+    app: local_postgres.AppDatabase,
+    entity: Entity,
+    rejections: Rejections,
+    start: datetime = NOW - HOUR,
+    end: datetime = NOW + HOUR,
+    dsn: str = "",
+) -> dict[str, Any]:
+    served = sync.check(client, entity)
+    source = PostgresSource(entity, dsn or app.reader_dsn, epoch=served.epoch, identity=served.identity)
+    try:
+        return sync.run(client, source, served, start, end, rejections=rejections)
+    finally:
+        source.close()
+
+
+def counts(result: dict[str, Any]) -> tuple[int, int, int, int]:
+    return result["changed"], result["deleted"], result["late"], result["written"]
+
+
+def rename(owner: psycopg.Connection, location_id: int, name: str, when: datetime = NOW) -> None:
+    owner.execute("UPDATE locations SET name = %s, updated_at = %s WHERE location_id = %s", [name, when, location_id])
+
+
+@pytest.fixture
+def synced(
+    client: opensearchpy.OpenSearch,
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+    rejections: Rejections,
+    blue: str,
+) -> Any:
+    """A sync of the last hour; keywords go to ``run``."""
+    return lambda **options: run(client, app, locations, rejections, **options)
+
+
+def test_changes_inserts_and_deletions_of_the_interval(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+) -> None:
+    rename(owner, 1, "changed")
+    insert(owner, 5_000, "new", updated_at=NOW)
+    owner.execute("DELETE FROM locations WHERE location_id IN (2, 3)")
+    assert counts(synced()) == (2, 2, 0, 2)
+    assert living(client, blue)["1"]["name"] == "changed"
+    assert living(client, blue)["5000"]["name"] == "new"
+    assert documents(client, blue)["2"]["sync"]["deleted"] is True
+    assert len(living(client, blue)) == ROWS - 1
+
+
+def test_nothing_to_do_reads_no_document(
+    client: opensearchpy.OpenSearch, blue: str, synced: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hourly, on any table: a sync that compares everything each time would be a comparison."""
+    monkeypatch.setattr(PostgresSource, "fingerprints", lambda _: pytest.fail("not needed"))
+    assert counts(synced()) == (0, 0, 0, 0)
+
+
+def test_a_second_sync_of_the_interval_changes_nothing(owner: psycopg.Connection, synced: Any) -> None:
+    rename(owner, 1, "changed")
+    first, second = synced(), synced()
+    assert (first["written"], second["changed"], second["rejected"]) == (1, 1, 0)
+
+
+def test_a_commit_after_its_interval_is_found_by_the_overlap(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+) -> None:
+    rename(owner, 1, "late", NOW - HOUR - timedelta(minutes=50))
+    rename(owner, 2, "too late", NOW - 3 * HOUR)
+    assert synced()["changed"] == 1
+    assert living(client, blue)["1"]["name"] == "late"
+    assert living(client, blue)["2"]["name"] != "too late", "that is for the comparison to find"
+
+
+def test_what_a_count_betrays_is_settled_whole(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+) -> None:
+    """Beside the deletion also what changed without touching the column: the buckets are compared anyway."""
+    owner.execute("UPDATE locations SET name = 'silent' WHERE location_id = 7")
+    owner.execute("DELETE FROM locations WHERE location_id = 8")
+    result = synced()
+    assert (result["deleted"], result["changed"]) == (1, 0)
+    if result["late"]:  # in a bucket that differed
+        assert living(client, blue)["7"]["name"] == "silent"
+    assert "8" not in living(client, blue)
+
+
+def test_delete_and_insert_of_the_same_key(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+) -> None:
+    owner.execute("DELETE FROM locations WHERE location_id = 1")
+    synced()
+    assert documents(client, blue)["1"]["sync"]["deleted"] is True
+    insert(owner, 1, "again", updated_at=NOW)
+    synced()
+    assert living(client, blue)["1"]["name"] == "again"
+
+
+def test_a_changed_key_is_a_deletion_and_an_insert(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+) -> None:
+    """The count stays, so the sync sees the new row only; the comparison finds the old one."""
+    owner.execute("UPDATE locations SET location_id = 9000, updated_at = %s WHERE location_id = 1", [NOW])
+    assert counts(synced()) == (1, 1, 0, 1)
+    assert "9000" in living(client, blue)
+    assert "1" not in living(client, blue)
+
+
+def test_update_of_every_row_and_delete_of_a_third(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows of one moment: paging by time alone would pass over some, or never end."""
+    monkeypatch.setattr(sync, "BULK_BYTES", 20_000)
+    owner.execute("UPDATE locations SET population = 7, updated_at = %s", [NOW])
+    owner.execute("DELETE FROM locations WHERE location_id %% 3 = 0", [])
+    result = synced()
+    assert (result["changed"], result["deleted"]) == (ROWS - ROWS // 3, ROWS // 3)
+    found = living(client, blue)
+    assert len(found) == ROWS - ROWS // 3
+    assert {doc["population"] for doc in found.values()} == {7}
+
+
+def test_every_member_of_the_write_set_gets_it(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any, locations: Entity
+) -> None:
+    """During a reindex, and in the rollback window: a candidate that is not fed is none."""
+    green = make_index(client, locations, "green")
+    rename(owner, 1, "changed")
+    owner.execute("DELETE FROM locations WHERE location_id = 2")
+    synced()
+    for index in (blue, green):
+        assert living(client, index)["1"]["name"] == "changed"
+        assert documents(client, index)["2"]["sync"]["deleted"] is True
+
+
+def test_a_row_deleted_just_before_a_swap_goes_from_the_rollback_candidate_too(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    blue: str,
+    synced: Any,
+    connect_source: Connect,
+    tmp_path: Path,
+) -> None:
+    """The new index never had it, so nothing in it tells that the old one still has it."""
+    owner.execute("DELETE FROM locations WHERE location_id = 2")
+    reindex.run(client, connect_source, build="green", reports=tmp_path)
+    assert "2" in living(client, blue)
+    synced()
+    assert "2" not in living(client, blue)
+
+
+def test_a_sync_beside_a_reindex_and_overlapping_backfills_end_as_the_table(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    blue: str,
+    synced: Any,
+    connect_source: Connect,
+    tmp_path: Path,
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+) -> None:
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        with psycopg.connect(app.owner_dsn, autocommit=True) as connection:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                rename(connection, number % 50 + 1, f"name {number}", datetime.now(UTC))
+                if number % 20 == 0:
+                    connection.execute("DELETE FROM locations WHERE location_id = %s", [100 + number])
+
+    def backfill(folder: str) -> None:
+        try:
+            with Rejections(tmp_path / folder) as rejections:
+                while not stop.is_set():
+                    run(client, app, locations, rejections)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write), *(threading.Thread(target=backfill, args=[f"r{n}"]) for n in range(2))]
+    for thread in threads:
+        thread.start()
+    try:
+        report = reindex.run(client, connect_source, build="beside", reports=tmp_path)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+    assert failures == []
+    synced()
+    wanted = {str(row[0]): row[1] for row in owner.execute("SELECT location_id, name FROM locations")}
+    for index in (blue, report["index"]):
+        assert {key: doc["name"] for key, doc in living(client, index).items()} == wanted
+
+
+def test_time_zones_and_the_hour_that_comes_twice(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+) -> None:
+    """Bounds are moments, whatever zone they are written in, and the session's own zone means nothing."""
+    from zoneinfo import ZoneInfo
+
+    berlin = ZoneInfo("Europe/Berlin")
+    first = datetime(2025, 10, 26, 2, 30, tzinfo=berlin, fold=0)
+    second = datetime(2025, 10, 26, 2, 30, tzinfo=berlin, fold=1)
+    rename(owner, 1, "first", first.astimezone(UTC))
+    rename(owner, 2, "second", second.astimezone(UTC))
+    rename(owner, 3, "after", second.astimezone(UTC) + HOUR)
+    result = synced(start=first, end=second.astimezone(UTC) + timedelta(minutes=1))
+    assert result["changed"] == 2
+
+
+def test_clocks_of_the_rows_may_be_ahead(owner: psycopg.Connection, synced: Any) -> None:
+    """Skew within the interval's end is found in the next one; the row is not lost between the two."""
+    rename(owner, 1, "ahead", NOW + timedelta(minutes=3))
+    assert synced(start=NOW - HOUR, end=NOW)["changed"] == 0
+    assert synced(start=NOW, end=NOW + HOUR)["changed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "error"), [(NOW, NOW, "before it begins"), (NOW + HOUR, NOW + 2 * HOUR, "in the future")]
+)
+def test_an_interval_that_is_none_is_refused(synced: Any, start: datetime, end: datetime, error: str) -> None:
+    with pytest.raises(BadParams, match=error):
+        synced(start=start, end=end)
+
+
+def test_without_a_live_index_there_is_nothing_to_sync(
+    client: opensearchpy.OpenSearch, app: local_postgres.AppDatabase, locations: Entity, rejections: Rejections
+) -> None:
+    with pytest.raises(EmptyWriteSet, match="locations_reindex"):
+        run(client, app, locations, rejections)
+
+
+def test_another_server_is_refused(
+    client: opensearchpy.OpenSearch, app: local_postgres.AppDatabase, locations: Entity, rejections: Rejections
+) -> None:
+    serve(client, locations, identity="7000000000000000009.00000001")
+    with pytest.raises(SourceChanged, match="new_epoch"):
+        run(client, app, locations, rejections)
+
+
+def test_rows_that_cannot_be_indexed_are_listed_and_counted(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any, rejections: Rejections
+) -> None:
+    owner.execute("UPDATE locations SET latitude = 500, updated_at = %s WHERE location_id = 1", [NOW])
+    rename(owner, 2, "good")
+    result = synced()
+    assert (result["changed"], result["written"], result["rejected"]) == (2, 1, 1)
+    assert rejections.count == 1
+
+
+def test_a_source_that_goes_away_in_the_middle_is_synced_by_the_next_attempt(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    blue: str,
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+    rejections: Rejections,
+    postgres_server: local_postgres.Server,
+    synced: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sync, "BULK_BYTES", 20_000)
+    owner.execute("UPDATE locations SET population = 7, updated_at = %s", [NOW])
+    proxy = PostgresProxy("127.0.0.1", postgres_server.port, cut_after=60_000)
+    try:
+        with pytest.raises(SourceUnavailable):
+            run(client, app, locations, rejections, dsn=with_dsn(app.reader_dsn, port=proxy.port))
+    finally:
+        proxy.close()
+    assert synced()["changed"] == ROWS
+    assert {doc["population"] for doc in living(client, blue).values()} == {7}
+
+
+def test_a_sync_stamps_when_the_index_was_last_true(client: opensearchpy.OpenSearch, blue: str, synced: Any) -> None:
+    """A paused DAG is noticed by the age of this stamp; a backfill of last year must not renew it."""
+    synced(start=NOW - 50 * HOUR, end=NOW - 49 * HOUR)
+    assert "synced_at" not in indexes.meta_of(client, blue)
+    synced()
+    assert datetime.fromisoformat(indexes.meta_of(client, blue)["synced_at"]) >= NOW

@@ -10,15 +10,17 @@ import json
 import logging
 import secrets
 import sys
+from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import botocore.session
 import opensearchpy
 
-from searchsync import indexes, reindex, sick
+from searchsync import differences, indexes, reindex, sick
 from searchsync.entities import CATALOG, Entity, entity
-from searchsync.errors import BadParams, SearchSyncError
+from searchsync.errors import BadParams, Different, EmptyWriteSet, SearchSyncError
 from searchsync.opensearch import connect_from_environment, request, setting
 from searchsync.queue import Queue
 from searchsync.reindex import Plan
@@ -64,6 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     ):
         build.add_argument(f"--{name}", action="store_true", help=text)
     build.set_defaults(command=_reindex)
+    differ = commands.add_parser(
+        "compare", help="where an index differs from its source, proven; exit code 1 if it does"
+    )
+    differ.add_argument("entity", choices=list(CATALOG))
+    differ.add_argument("--index", help="an index of the write set (default: the live one)")
+    differ.add_argument("--sample", type=int, default=100, help="documents compared field by field (default 100)")
+    differ.add_argument("--repair", action="store_true", help="write the confirmed keys as the source has them")
+    differ.add_argument("--cap", type=int, help="keys that a repair may write (default: thresholds.yaml)")
+    differ.set_defaults(command=_compare)
     again = commands.add_parser("replay", help="replay the dead-letter queue of an entity")
     again.add_argument("entity", choices=[name for name, found in CATALOG.items() if found.source == "dynamodb"])
     again.add_argument("--dry-run", action="store_true", help="count what is there, write nothing")
@@ -147,6 +158,24 @@ def _source(wanted: Entity, plan: Plan | None) -> Source:
     if plan is None:
         return PostgresSource(wanted, dsn)
     return PostgresSource(wanted, dsn, epoch=plan.epoch, identity=plan.identity)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    client, wanted = connect_from_environment(), entity(arguments.entity)
+    name = arguments.index or indexes.live(client, wanted)
+    if name is None:
+        raise EmptyWriteSet(f"{wanted.name}: nothing is live yet; run {wanted.name}_reindex first")
+    meta = indexes.meta_of(client, name).get("source") or {}
+    plan = Plan("", name, int(meta.get("epoch", 1)), str(meta.get("identity", "")))
+    with closing(_source(wanted, plan)) as source:
+        report = differences.find(client, source, name, sample=arguments.sample, grace=differences.GRACE_SECONDS)
+        print(json.dumps(report.as_dict(), indent=2))
+        if not report.findings:
+            return
+        done = differences.repair(client, source, report, dry_run=not arguments.repair, cap=arguments.cap)
+    print(json.dumps(asdict(done), indent=2))
+    if not arguments.repair or done.left or done.rejected:
+        raise Different(f"{name}: {len(report.findings)} documents differ: {report.kinds}")
 
 
 def _replay(arguments: argparse.Namespace) -> None:

@@ -47,10 +47,11 @@ class Settled:
     rejected: set[str] = field(default_factory=set)
 
 
-def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Sums:
+def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str, *, tolerant: bool = False) -> Sums:
     """Per bucket: visible documents, and the sums of both halves of their hashes.
 
-    :raises GateFailed: when a document has no bucket (it is foreign: no writer of ours made it)
+    :param tolerant: leave documents out that have no bucket (foreign: no writer of ours made them)
+    :raises GateFailed: when there is such a document
     :raises IndexUnavailable: when the answer is of a part of the index
     """
     sums = {"high": {"sum": {"field": "sync.hash_high"}}, "low": {"sum": {"field": "sync.hash_low"}}}
@@ -65,7 +66,7 @@ def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Su
     found = answer["aggregations"]["buckets"]["buckets"]
     total = answer["hits"]["total"]["value"]
     with_bucket = sum(bucket["doc_count"] for bucket in found)
-    if with_bucket != total:
+    if with_bucket != total and not tolerant:
         raise GateFailed(
             f"{name}: {total - with_bucket} documents have no sync.bucket: something other than this system wrote "
             "them. Find the writer and stop it; then run the reindex again"
@@ -107,7 +108,7 @@ def settle(
         wanted, found = source.fingerprints(), index_sums(client, source.entity, name)
         report.source, report.index = (sum(count for count, _, _ in sums.values()) for sums in (wanted, found))
         report.rounds += 1
-        keys = _unequal_keys(client, source, name, wanted, found, limit=max_settled + len(report.rejected))
+        keys = unequal_keys(client, source, name, wanted, found, limit=max_settled + len(report.rejected))
         keys = [key for key in keys if key not in report.rejected]
         log.info(
             "%s: round %d: source %d, index %d, unequal keys %d",
@@ -127,9 +128,14 @@ def settle(
             return report
 
 
-def _unequal_keys(
+def unequal_keys(
     client: opensearchpy.OpenSearch, source: Source, name: str, wanted: Sums, found: Sums, *, limit: int
 ) -> list[str]:
+    """Keys whose hashes differ, in buckets whose sums do.
+
+    :param limit: keys at most
+    :raises GateFailed: when there are more
+    """
     empty = (0, 0, 0)
     unequal = [b for b in sorted(wanted.keys() | found.keys()) if wanted.get(b, empty) != found.get(b, empty)]
     missing = sum(abs(wanted.get(b, empty)[0] - found.get(b, empty)[0]) for b in unequal)

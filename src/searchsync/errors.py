@@ -83,3 +83,7 @@ class GateFailed(Permanent):
 
 class StaleSwap(Permanent):
     """The aliases changed since the run looked: somebody else swapped (protocol.md, rule 10)."""
+
+
+class Different(Permanent):
+    """The index is not what its source is."""

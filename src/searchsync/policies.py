@@ -8,7 +8,7 @@ from searchsync.entities import include_dir
 from searchsync.errors import BadParams
 
 _NUMBERS = {
-    "thresholds": ("rejected", "settled", "shrink", "smoke_samples", "overlap_minutes"),
+    "thresholds": ("rejected", "settled", "shrink", "smoke_samples", "overlap_minutes", "repair_share"),
     "retention": ("rollback_hours", "keep_previous"),
 }
 

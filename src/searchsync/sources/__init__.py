@@ -40,6 +40,9 @@ class Source(Protocol):
         :param highest: the highest position in the live index
         """
 
+    def latest(self) -> str:
+        """No write can be sound under a position above this one now."""
+
     def count(self) -> int:
         """Documents, about."""
 

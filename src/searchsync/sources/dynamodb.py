@@ -19,7 +19,7 @@ from searchsync.entities import TTL_DAYS, Entity
 from searchsync.envelope import Line, Page, Rejection, page_of
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
 from searchsync.items import BadItem
-from searchsync.position import of_read
+from searchsync.position import FUTURE_SECONDS, of_event, of_read
 
 MAX_SEGMENTS = 256
 READ_AT_ONCE = 100
@@ -103,6 +103,10 @@ class DynamoSource:
     def lost_history(self, _: str) -> str:
         """Never: what a restored table lost is repaired by reads, whose positions are of now."""
         return ""
+
+    def latest(self) -> str:
+        """An hour from now: what is later has a clock that cannot be trusted."""
+        return of_event(int(time.time()) + FUTURE_SECONDS, "9" * 40)
 
     def count(self) -> int:
         """Items, as DynamoDB counted them some six hours ago: a rough figure for progress."""

@@ -125,6 +125,10 @@ class PostgresSource:
             "it lost commits (a crash with synchronous_commit off, or a restore)"
         )
 
+    def latest(self) -> str:
+        """The present snapshot's position, and what a repair may have put just above it."""
+        return f"{self.snapshot().position(self.epoch)}~"
+
     def check(self) -> Columns:
         """Prove that the SQL file can be run here and returns what it has to.
 

@@ -1,0 +1,293 @@
+"""Where an index differs from its source, proven: nothing that is merely under way is reported.
+
+Sums per bucket say where to look, hashes of unequal buckets which keys to suspect. A suspect is read again on both
+sides, the index first, and once more after a grace period: only a pair that differs twice in the same way is confirmed;
+what keeps moving is unsettled. A sample is compared field by field: it finds documents that were changed around the
+writer with their hash intact.
+"""
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import opensearchpy
+
+from searchsync import comparison, indexes, writer
+from searchsync.entities import Entity
+from searchsync.envelope import Page, Rejection, page_of, with_position
+from searchsync.errors import BadParams, GateFailed
+from searchsync.opensearch import request
+from searchsync.policies import policy
+from searchsync.sources import READ_KEYS, Source
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 10.0
+"""Between the two looks at a suspect: longer than a change takes from the source to the index."""
+
+LISTED = 1_000
+"""Findings that a report lists; all are counted."""
+
+MISSING, GHOST, STALE, CONTENT = "missing", "ghost", "stale", "content differs"
+TOMBSTONE, FUTURE, FOREIGN = "tombstone wrong", "position in the future", "foreign document"
+
+
+class State(NamedTuple):
+    """One side of a key; ``hash`` is empty where there is no document.
+
+    :ivar fields: the document without ``sync``; None for a tombstone and for nothing
+    """
+
+    hash: str
+    position: str
+    deleted: bool
+    fields: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One confirmed difference.
+
+    :ivar kind: one of the names above
+    :ivar source: hash of the source's state, ``absent``, or the fields that differ
+    :ivar index: position and hash of the document, or ``absent``
+    """
+
+    key: str
+    kind: str
+    source: str
+    index: str
+
+
+@dataclass
+class Report:
+    """What a comparison of one index found; counts of documents.
+
+    :ivar unsettled: keys that changed between the two looks
+    :ivar reindex_due: the mapping or the rendering is newer than the index
+    :ivar sampled: documents compared field by field
+    """
+
+    index: str
+    source_count: int = 0
+    index_count: int = 0
+    unequal_buckets: int = 0
+    suspects: int = 0
+    unsettled: int = 0
+    sampled: int = 0
+    reindex_due: bool = False
+    findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Confirmed differences by kind."""
+        return dict(sorted(Counter(finding.kind for finding in self.findings).items()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs: the first findings, and all of them counted."""
+        return {
+            **{name: value for name, value in asdict(self).items() if name != "findings"},
+            "kinds": self.kinds,
+            "confirmed": len(self.findings),
+            "findings": [asdict(finding) for finding in self.findings[:LISTED]],
+        }
+
+
+def find(
+    client: opensearchpy.OpenSearch,
+    source: Source,
+    name: str,
+    *,
+    sample: int = 100,
+    grace: float = GRACE_SECONDS,
+    limit: int = 100_000,
+) -> Report:
+    """Compare one index of the write set with its source. Changes nothing.
+
+    :param sample: documents that are compared field by field
+    :param grace: seconds between the two looks at a suspect
+    :param limit: more suspects than this are no drift: the comparison is given up
+    :raises BadParams: when the index is not one of the entity's
+    :raises GateFailed: when there are too many suspects to look at
+    """
+    began, entity = time.monotonic(), source.entity
+    index = next((found for found in indexes.of_entity(client, entity) if found.name == name), None)
+    if index is None:
+        raise BadParams(f"{entity.name} has no index {name}; see `searchsync indexes {entity.name}`")
+    report = Report(name, reindex_due=index.meta.get("rendering") != entity.rendering)
+    indexes.refresh(client, name)
+    foreign = _ids(client, name, {"bool": {"must_not": [{"exists": {"field": "sync.position"}}]}})
+    late = _ids(client, name, {"range": {"sync.position": {"gt": source.latest()}}})
+    wanted = source.fingerprints()
+    found = comparison.index_sums(client, entity, name, tolerant=True)
+    report.source_count, report.index_count = (sum(n for n, _, _ in sums.values()) for sums in (wanted, found))
+    report.unequal_buckets = sum(wanted.get(b) != found.get(b) for b in wanted.keys() | found.keys())
+    keys = comparison.unequal_keys(client, source, name, wanted, found, limit=limit)
+    sampled = _sample(client, entity, name, sample)
+    report.sampled = len(sampled)
+    suspects = {*keys, *foreign, *late}
+    report.suspects = len(suspects)
+    compared = set() if report.reindex_due else {*sampled}
+    first = _look(client, source, name, sorted({*suspects, *sampled}), compared)
+    if first:
+        time.sleep(grace)
+        second = _look(client, source, name, sorted(first), compared)
+        report.findings = [second[key].finding for key in sorted(second) if second[key].pair == first[key].pair]
+        report.unsettled = len(second) - len(report.findings)
+    report.seconds = round(time.monotonic() - began, 1)
+    log.info("%s: %s, %d unsettled", name, report.kinds or "no difference", report.unsettled)
+    return report
+
+
+class _Difference(NamedTuple):
+    pair: tuple[str, str, str]
+    finding: Finding
+
+
+def _look(
+    client: opensearchpy.OpenSearch, source: Source, name: str, keys: Sequence[str], compared: set[str]
+) -> dict[str, _Difference]:
+    """Keys that differ now. The index is read first: what is written meanwhile makes the source the later one."""
+    different: dict[str, _Difference] = {}
+    for at in range(0, len(keys), READ_KEYS):
+        some = list(keys[at : at + READ_KEYS])
+        have = _index_states(client, name, some)
+        latest = source.latest()
+        want = _source_states(source.read(some))
+        for key in some:
+            kind = _kind(want[key], have[key], latest)
+            details = _fields(want[key], have[key]) if key in compared and not kind else ""
+            if kind or details:
+                shown = want[key].hash or "absent"
+                there = f"{have[key].position} {have[key].hash}".strip() or "absent"
+                finding = Finding(key, kind or CONTENT, details or shown, there)
+                different[key] = _Difference((finding.kind, shown, there), finding)
+    return different
+
+
+def _kind(want: State, have: State, latest: str) -> str:
+    """What is wrong with a key, if anything."""
+    visible = have.hash != "" and not have.deleted
+    wrong = {
+        FOREIGN: have.hash != "" and not have.position,
+        FUTURE: have.position > latest,
+        TOMBSTONE: have.deleted and bool(have.fields),
+        MISSING: want.hash != "" and not visible,
+        GHOST: want.hash == "" and visible,
+        STALE: visible and want.hash != have.hash,
+    }
+    return next((kind for kind, is_so in wrong.items() if is_so), "")
+
+
+def _fields(want: State, have: State) -> str:
+    """Names of the fields that differ."""
+    ours, theirs = want.fields or {}, have.fields or {}
+    return ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
+
+
+def _index_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
+    answer = request(client, "POST", f"/{name}/_mget", body={"ids": keys})
+    return {doc["_id"]: _state(doc.get("_source")) for doc in answer["docs"]}
+
+
+def _source_states(pages: Iterable[Page]) -> dict[str, State]:
+    states = {}
+    for page in pages:
+        for line in page.lines():
+            state = _state(json.loads(line.source))
+            states[line.key] = State("", state.position, True, None) if line.deleted else state
+        for rejection in page.rejected:
+            states[rejection.id] = State(rejection.type, "", False, None)
+    return states
+
+
+def _state(document: dict[str, Any] | None) -> State:
+    if document is None:
+        return State("", "", False, None)
+    sync = document.get("sync") or {}
+    halves = f"{sync.get('hash_high', 0):08x}{sync.get('hash_low', 0):08x}"
+    fields = {name: value for name, value in document.items() if name != "sync"}
+    deleted = bool(sync.get("deleted"))
+    return State(halves, str(sync.get("position") or ""), deleted, fields)
+
+
+def _sample(client: opensearchpy.OpenSearch, entity: Entity, name: str, count: int) -> list[str]:
+    query = {"function_score": {"query": entity.visible, "random_score": {}}}
+    body = {"size": count, "query": query, "_source": False}
+    return [hit["_id"] for hit in request(client, "POST", f"/{name}/_search", body=body)["hits"]["hits"]]
+
+
+def _ids(client: opensearchpy.OpenSearch, name: str, query: dict[str, Any]) -> list[str]:
+    body = {"size": LISTED, "query": query, "_source": False}
+    return [hit["_id"] for hit in request(client, "POST", f"/{name}/_search", body=body)["hits"]["hits"]]
+
+
+# -- repair
+
+
+@dataclass
+class Repaired:
+    """What a repair did; counts of keys.
+
+    :ivar rejected: keys that the index refuses
+    :ivar left: documents from the future
+    """
+
+    found: int = 0
+    written: int = 0
+    stale: int = 0
+    rejected: int = 0
+    left: int = 0
+    dry_run: bool = False
+
+
+def repair(
+    client: opensearchpy.OpenSearch, source: Source, report: Report, *, dry_run: bool = True, cap: int | None = None
+) -> Repaired:
+    """Write the confirmed keys as the source has them now, by the one writer, into the whole write set (rule 9).
+
+    A document that was changed around the writer kept its position, which may be as late as the read's: the write goes
+    just above it. That is sound, because the source is read after the index was. A document from the future stays: to
+    go above it would hide the changes to come. A reindex takes care of it.
+
+    :param cap: keys at most; None for one in a hundred of the source's documents, at least 100
+    :raises GateFailed: when there are more: that is no drift but a fault of the mapping or the stream
+    """
+    keys = [finding.key for finding in report.findings if finding.kind != FUTURE]
+    done = Repaired(found=len(report.findings), left=len(report.findings) - len(keys), dry_run=dry_run)
+    share = float(policy("thresholds")["repair_share"])
+    allowed = cap if cap is not None else max(int(report.source_count * share), 100)
+    if len(keys) > allowed:
+        raise GateFailed(
+            f"{report.index}: {len(keys)} differences are more than the {allowed} that a repair may write: this smells "
+            "of a fault of the mapping or the stream. Find it, then run the reindex; or repair with a higher cap"
+        )
+    if dry_run or not keys:
+        return done
+
+    def refuse(rejection: Rejection) -> None:
+        done.rejected += rejection.index in ("", report.index)
+
+    for at in range(0, len(keys), READ_KEYS):
+        some = keys[at : at + READ_KEYS]
+        have = _index_states(client, report.index, some)  # the index first, then the source
+        pages = [_above(page, have) for page in source.read(some)]
+        ledgers = writer.apply(client, source.entity, pages, on_rejected=refuse)
+        if (ledger := ledgers.get(report.index)) is not None:
+            done.written += ledger.written + ledger.tombstoned
+            done.stale += ledger.stale
+    return done
+
+
+def _above(page: Page, have: dict[str, State]) -> Page:
+    """The page with every position above the one that the index has: positions have one length, a sign more is more."""
+    lines = []
+    for line in page.lines():
+        known = have[line.key].position
+        lines.append(with_position(line, at_least=f"{known}+") if known else line)
+    return page_of(lines, position=page.position, rejected=page.rejected)

@@ -1,6 +1,7 @@
 """`./dev test` and `./dev bench`: servers of their own, independent of a running stack, stopped whatever happens."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from types import FrameType
 
 from local import airflow, opensearch, postgres, processes, servers
 from local.errors import LocalError
+from local.files import tail
 from local.paths import LOCAL, ROOT
 from local.state import exclusively
 
@@ -70,11 +72,11 @@ def _start_aws(folder: Path) -> dict[str, str]:
     log = folder / "aws.log"
     log.unlink(missing_ok=True)
     process = processes.spawn([sys.executable, "-m", "local.aws", "--port", "0"], folder=folder, log=log, cwd=ROOT)
-    while not (line := log.read_text()).endswith("\n"):  # the first one names the address
+    while (address := re.search(r" on (http://\S+)\n", log.read_text(encoding="utf-8"))) is None:
         if not processes.is_alive(process):
-            raise LocalError(f"the AWS emulator ended while starting; the end of {log}:\n{line}")
+            raise LocalError(f"the AWS emulator ended while starting; the end of {log}:\n{tail(log)}")
         time.sleep(0.1)
-    return airflow.aws_environment(line.split()[-1])
+    return airflow.aws_environment(address[1])
 
 
 def sweep() -> None:

@@ -8,6 +8,7 @@ and ``SEARCHSYNC_POSTGRES_DSN``; DynamoDB and SQS from AWS' own variables and fi
 import argparse
 import json
 import logging
+import os
 import secrets
 import sys
 from contextlib import closing
@@ -18,7 +19,7 @@ from pathlib import Path
 import botocore.session
 import opensearchpy
 
-from searchsync import differences, indexes, reindex, sick
+from searchsync import differences, freshness, indexes, reindex, sick
 from searchsync.entities import CATALOG, Entity, entity
 from searchsync.errors import BadParams, Different, EmptyWriteSet, SearchSyncError
 from searchsync.opensearch import connect_from_environment, request, setting
@@ -50,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         "what",
         nargs="*",
         help=f"of {', '.join(CATALOG)}, all when none is named; or: abandon NAME, to give up an index",
+    )
+    show.add_argument(
+        "--check", action="store_true", help="exit code 1, and why, when an index is older than freshness.yaml allows"
     )
     show.set_defaults(command=_indexes)
     build = commands.add_parser("reindex", help="rebuild an index from its source and serve it")
@@ -94,9 +98,22 @@ def _indexes(arguments: argparse.Namespace) -> None:
     ]
     for name in arguments.what or CATALOG:
         lines += [_line(client, index) for index in indexes.of_entity(client, entity(name))]
+    problems = _problems(client, arguments.what) if arguments.check else []
     widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if problems:
+        raise Different("; ".join(problems))
+
+
+def _problems(client: opensearchpy.OpenSearch, names: list[str]) -> list[str]:
+    url = os.environ.get("SEARCHSYNC_DEAD_LETTER_QUEUE")
+    queue = Queue(botocore.session.get_session().create_client("sqs"), url) if url else None
+    return [
+        problem
+        for name in names or CATALOG
+        for problem in freshness.check(client, entity(name), queue if entity(name).source == "dynamodb" else None)
+    ]
 
 
 def _line(client: opensearchpy.OpenSearch, index: indexes.Index) -> tuple[str, ...]:

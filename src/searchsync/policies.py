@@ -9,6 +9,7 @@ from searchsync.errors import BadParams
 
 _NUMBERS = {
     "thresholds": ("rejected", "settled", "shrink", "smoke_samples", "overlap_minutes", "repair_share"),
+    "freshness": ("locations", "members", "dead_letters"),
     "retention": ("rollback_hours", "keep_previous"),
 }
 

@@ -70,6 +70,11 @@ class Queue:
             for found in answer.get("Messages", [])
         ]
 
+    def waiting(self) -> int:
+        """Messages that can be received, about."""
+        name = "ApproximateNumberOfMessages"
+        return int(self._call("get_queue_attributes", AttributeNames=[name])["Attributes"][name])
+
     def delete(self, messages: Sequence[Message]) -> None:
         """They are done."""
         for at in range(0, len(messages), BATCH):

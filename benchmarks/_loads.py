@@ -39,7 +39,7 @@ def main() -> None:
         return  # whoever started it has gone
     cpu = time.process_time()
     documents = load()
-    print(json.dumps({"documents": documents, "cpu": time.process_time() - cpu, "rss": _peak_rss()}), flush=True)
+    print(json.dumps({"documents": documents, "cpu": time.process_time() - cpu, "rss": peak_rss()}), flush=True)
 
 
 def partition_of(bounds: list[list[str] | None]) -> Partition:
@@ -169,8 +169,11 @@ WAYS: dict[str, Callable[[Job], Callable[[], int]]] = {
 }
 
 
-def _peak_rss() -> int:
-    """Bytes. ``ru_maxrss`` of a child that was forked begins with its parent's, so Linux' own figure is preferred."""
+def peak_rss() -> int:
+    """Bytes that this process held at most.
+
+    ``ru_maxrss`` of a child that was forked begins with its parent's, so Linux' own figure is preferred.
+    """
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:

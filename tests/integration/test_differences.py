@@ -212,11 +212,11 @@ def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp
     writers = Writers(world, SEED)
     with writers.at_work():
         time.sleep(1)
-        report = differences.find(client, world.source, index, sample=10_000, grace=5.0)
+        report = differences.find(client, world.source, index, sample=10_000, grace=3.0)
         assert found(report) == injected, f"seed {SEED}"
         done = differences.repair(client, world.source, report, dry_run=False)
         assert (done.written, done.rejected) == (12, 0)
-        again = differences.find(client, world.source, index, sample=10_000, grace=5.0)
+        again = differences.find(client, world.source, index, sample=10_000, grace=3.0)
     assert found(again) == {}, f"seed {SEED}"
     assert writers.written > 100
     print(f"{writers.written} writes, {report.suspects} suspects, {report.unsettled} unsettled")

@@ -311,11 +311,15 @@ class Writers:
         assert self.error is None
 
 
-def test_a_reindex_under_writes_equals_the_table_exactly(world: World, tmp_path: Path) -> None:
+def test_a_reindex_under_writes_equals_the_table_exactly(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """5,000 members here; `./dev bench stream` does it with 100,000. Seed printed: it decides who writes what."""
     print(f"seed {SEED}")
     generate(world.aws["dynamodb"], 5_000)
-    blue = rebuild(world, tmp_path)["index"]
+    with monkeypatch.context() as patched:
+        patched.setattr(reindex, "FENCE_SECONDS", 0)
+        blue = rebuild(world, tmp_path)["index"]
     world.records()  # the table was built by a scan
     writers = Writers(world, SEED)
     with writers.at_work():

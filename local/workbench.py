@@ -19,16 +19,20 @@ from local.paths import LOCAL, ROOT
 from local.state import exclusively
 
 _ABANDONED_SECONDS = 3600.0
+_ALL = ("--numprocesses", "2", "--dist", "loadfile")
 
 
 def test(arguments: Sequence[str]) -> int:
-    """Run pytest, with a folder for its servers in SEARCHSYNC_TEST_DIR. Returns pytest's exit code."""
+    """Run pytest, with a folder for its servers in SEARCHSYNC_TEST_DIR. Returns pytest's exit code.
+
+    All tests run in two processes, each with servers of its own; some tests in one, where they can be looked at.
+    """
     sweep()
     folder = LOCAL / f"test-{os.getpid()}"
     folder.mkdir(parents=True)
     servers.claim(folder)
     try:
-        return _run([sys.executable, "-m", "pytest", *arguments], {"SEARCHSYNC_TEST_DIR": str(folder)})
+        return _run([sys.executable, "-m", "pytest", *(arguments or _ALL)], {"SEARCHSYNC_TEST_DIR": str(folder)})
     finally:
         _remove(folder)
 

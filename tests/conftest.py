@@ -27,7 +27,8 @@ REPO = Path(__file__).parents[1]
 def servers_dir() -> Iterator[Path]:
     """Where the session's servers keep their data: given by ``./dev test``, else temporary."""
     given = os.environ.get("SEARCHSYNC_TEST_DIR")
-    folder = Path(given) if given else Path(tempfile.mkdtemp(prefix="searchsync-test-"))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")  # each has its own
+    folder = Path(given, worker) if given else Path(tempfile.mkdtemp(prefix="searchsync-test-"))
     yield folder
     if not given:
         shutil.rmtree(folder, ignore_errors=True)

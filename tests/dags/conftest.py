@@ -19,7 +19,8 @@ from local import postgres as local_postgres
 from tests.members import World
 
 REPO = Path(__file__).parents[2]
-HOME = Path(os.environ.get("SEARCHSYNC_TEST_DIR") or tempfile.mkdtemp(prefix="searchsync-airflow-")) / "airflow"
+FOLDER = os.environ.get("SEARCHSYNC_TEST_DIR") or tempfile.mkdtemp(prefix="searchsync-airflow-")
+HOME = Path(FOLDER, os.environ.get("PYTEST_XDIST_WORKER", ""), "airflow")
 
 # Before any import of airflow: it reads its configuration once.
 os.environ |= {

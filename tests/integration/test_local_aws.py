@@ -334,9 +334,7 @@ def test_queue_forgets_what_is_older_than_its_retention(bridged: Aws) -> None:
 
 
 @pytest.mark.parametrize("range_key", [None, "at"])
-def test_scan_order_is_that_of_moto_without_its_comparisons(
-    range_key: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scan_order_is_that_of_moto_without_comparisons(range_key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages follow this order: another would skip or repeat items. Compared in Python, a scan would stop all writes."""
     keys = ["id"] + ([range_key] if range_key else [])
     types = {"id": "S", "at": "N"}

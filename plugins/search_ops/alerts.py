@@ -56,6 +56,23 @@ def replay_needs_a_person(dag_run: Any, report: dict[str, Any]) -> None:
     )
 
 
+def quality_failed(dag_run: Any, result: dict[str, Any]) -> None:
+    """What does not hold, critical expectations first, and where the evidence is."""
+    lines = [f"• {failed['severity']}: {failed['name']}: {failed['observed']}"[:300] for failed in result["failed"]]
+    _send(
+        "\n".join(
+            [
+                f":red_circle: *{dag_run.dag_id}*: {result['index']} is not what its source is",
+                *lines,
+                f"*Confirmed* {result['kinds']}",
+                f"*Evidence* {result['evidence']}",
+                "*Next* trigger again with repair = dry run, then on; or find the fault and reindex",
+                f"*Log* {_link(dag_run)}",
+            ]
+        )
+    )
+
+
 def _failed_tasks(context: Any) -> str:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 

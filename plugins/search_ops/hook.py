@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
     from searchsync.entities import Entity
+    from searchsync.indexes import Served
     from searchsync.queue import Queue
     from searchsync.reindex import Plan
     from searchsync.sources import Source
     from searchsync.sources.postgres import PostgresSource
-    from searchsync.sync import Served
 
 OPENSEARCH = "searchsync_opensearch"
 POSTGRES = "searchsync_postgres"

@@ -22,6 +22,7 @@ import opensearchpy
 from searchsync import differences, freshness, indexes, reindex, sick
 from searchsync.entities import CATALOG, Entity, entity
 from searchsync.errors import BadParams, Different, EmptyWriteSet, SearchSyncError
+from searchsync.indexes import Served
 from searchsync.opensearch import connect_from_environment, request, setting
 from searchsync.queue import Queue
 from searchsync.reindex import Plan
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     differ.add_argument("entity", choices=list(CATALOG))
     differ.add_argument("--index", help="an index of the write set (default: the live one)")
     differ.add_argument("--sample", type=int, default=100, help="documents compared field by field (default 100)")
+    differ.add_argument("--pending", action="store_true", help="report also what the next sync has to bring")
     differ.add_argument("--repair", action="store_true", help="write the confirmed keys as the source has them")
     differ.add_argument("--cap", type=int, help="keys that a repair may write (default: thresholds.yaml)")
     differ.set_defaults(command=_compare)
@@ -167,7 +169,7 @@ def _reindex(arguments: argparse.Namespace) -> None:
     print(json.dumps(report, indent=2))
 
 
-def _source(wanted: Entity, plan: Plan | None) -> Source:
+def _source(wanted: Entity, plan: Plan | Served | None) -> Source:
     if wanted.source == "dynamodb":
         client = botocore.session.get_session().create_client("dynamodb")
         return DynamoSource(wanted, client, identity=None if plan is None else plan.identity)
@@ -182,10 +184,12 @@ def _compare(arguments: argparse.Namespace) -> None:
     name = arguments.index or indexes.live(client, wanted)
     if name is None:
         raise EmptyWriteSet(f"{wanted.name}: nothing is live yet; run {wanted.name}_reindex first")
-    meta = indexes.meta_of(client, name).get("source") or {}
-    plan = Plan("", name, int(meta.get("epoch", 1)), str(meta.get("identity", "")))
-    with closing(_source(wanted, plan)) as source:
-        report = differences.find(client, source, name, sample=arguments.sample, grace=differences.GRACE_SECONDS)
+    served = indexes.served(client, wanted, name)
+    since = served.synced if wanted.changed and not arguments.pending else None
+    with closing(_source(wanted, served)) as source:
+        report = differences.find(
+            client, source, name, sample=arguments.sample, grace=differences.GRACE_SECONDS, since=since
+        )
         print(json.dumps(report.as_dict(), indent=2))
         if not report.findings:
             return

@@ -23,9 +23,8 @@ def check(
     if served is None:
         return [f"{entity.name}: nothing is live; run {entity.name}_reindex"]
     problems = []
-    synced = served.meta.get("synced_at")
-    last = max(served.created, datetime.fromisoformat(synced)) if synced else served.created
-    hours, allowed = (now - last).total_seconds() / 3600, float(limits[entity.name])
+    hours = (now - served.synced).total_seconds() / 3600
+    allowed = float(limits[entity.name])
     if hours > allowed:
         problems.append(
             f"{entity.name}: the last reindex or sync that succeeded was {hours:.1f} h ago, {allowed:g} h are allowed: "

@@ -18,9 +18,11 @@ from searchsync.entities import Entity
 from searchsync.errors import (
     AliasConflict,
     BadMapping,
+    BadParams,
     GreenDiscarded,
     IndexUnavailable,
     RequestRejected,
+    SourceChanged,
     StaleSwap,
     WriteSetFull,
 )
@@ -75,6 +77,12 @@ class Index:
             if named
             else datetime.max.replace(tzinfo=UTC)
         )
+
+    @property
+    def synced(self) -> datetime:
+        """When a sync last brought it what had changed, or when it was made."""
+        stamp = self.meta.get("synced_at")
+        return max(self.created, datetime.fromisoformat(stamp)) if stamp else self.created
 
     @property
     def left_read_at(self) -> datetime | None:
@@ -395,6 +403,39 @@ def abandoned(index: Index, running: Running, *, now: datetime | None = None) ->
         return False
     known_dead = index.writers and alive is False
     return known_dead or (now or datetime.now(UTC)) - index.created > ABANDONED_AFTER
+
+
+@dataclass(frozen=True)
+class Served:
+    """An index and the source that it belongs to.
+
+    :ivar identity: of the source that it was built from; any other is refused
+    :ivar epoch: first part of all positions, where positions have one
+    :ivar synced: when a sync last brought it what had changed, or when it was made
+    """
+
+    index: str
+    identity: str
+    epoch: int
+    synced: datetime
+
+
+def served(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Served:
+    """What an index says about its source.
+
+    :raises BadParams: when the entity has no such index
+    :raises SourceChanged: when it does not say it
+    """
+    index = next((found for found in of_entity(client, entity) if found.name == name), None)
+    if index is None:
+        raise BadParams(f"{entity.name} has no index {name}; see `searchsync indexes {entity.name}`")
+    source = index.meta.get("source") or {}
+    if not source.get("identity"):
+        raise SourceChanged(
+            f"{name} does not say which source it was built from, so positions cannot be compared; run "
+            f"{entity.name}_reindex"
+        )
+    return Served(name, str(source["identity"]), int(source.get("epoch", 1)), index.synced)
 
 
 # -- requests

@@ -6,7 +6,7 @@ than the overlap, or changes without touching the column that says so, is found 
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from searchsync.comparison import Settled
 from searchsync.entities import Entity
 from searchsync.envelope import Page
 from searchsync.errors import BadParams, EmptyWriteSet, SourceChanged
+from searchsync.indexes import Served
 from searchsync.ledgers import Progress, Rejections
 from searchsync.opensearch import request
 from searchsync.policies import policy
@@ -27,20 +28,6 @@ log = logging.getLogger(__name__)
 
 BULK_BYTES = 2_000_000
 """Of a page that is written by compare-and-set, whose lines are longer by the script."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """What a sync writes to.
-
-    :ivar index: the live index
-    :ivar identity: of the source that it was built from; any other is refused
-    :ivar epoch: first part of all positions
-    """
-
-    index: str
-    identity: str
-    epoch: int
 
 
 def check(client: opensearchpy.OpenSearch, entity: Entity) -> Served:
@@ -54,13 +41,7 @@ def check(client: opensearchpy.OpenSearch, entity: Entity) -> Served:
     name = indexes.live(client, entity)
     if name is None:
         raise EmptyWriteSet(f"{entity.name}: nothing is live yet; run {entity.name}_reindex first")
-    source = indexes.meta_of(client, name).get("source") or {}
-    if not source.get("identity"):
-        raise SourceChanged(
-            f"{name} does not say which source it was built from, so positions cannot be compared; run "
-            f"{entity.name}_reindex"
-        )
-    return Served(name, source["identity"], int(source["epoch"]))
+    return indexes.served(client, entity, name)
 
 
 def run(

@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 REPO = Path(__file__).parents[2]
-EXPECTED = {"locations_reindex", "locations_sync", "members_reindex", "members_dlq_replay", "index_retire"}
+EXPECTED = {
+    "locations_reindex", "locations_sync", "locations_quality",
+    "members_reindex", "members_dlq_replay", "members_quality",
+    "index_retire",
+}  # fmt: skip
 FAILS_FAST = {"members_dlq_replay": "the next run is ten minutes away"}
 
 

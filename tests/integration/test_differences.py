@@ -1,6 +1,7 @@
 """A comparison reports every fault and no other, under writes; a repair leaves none."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,22 @@ def test_what_moves_between_the_two_looks_is_not_reported(
     assert (report.suspects, report.findings, report.unsettled) == (2, [], 1)
 
 
+def test_what_the_next_sync_has_to_bring_is_pending(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
+) -> None:
+    """A table changes all day, its index once an hour: reported as faults, nobody would look at them any more."""
+    now = datetime.now(UTC)
+    owner.execute("UPDATE locations SET name = 'x', updated_at = %s WHERE location_id = 1", [now])
+    owner.execute("UPDATE locations SET name = 'x', updated_at = %s WHERE location_id = 2", [now - timedelta(hours=5)])
+    owner.execute("DELETE FROM locations WHERE location_id = 3")
+    delete(client, blue, "4")
+    owner.execute("UPDATE locations SET updated_at = %s WHERE location_id = 4", [now - timedelta(hours=5)])
+    report = compare(client, source, blue, since=now - timedelta(minutes=10))
+    assert found(report) == {"2": STALE, "4": MISSING}
+    assert report.pending == 2
+    assert compare(client, source, blue).kinds == {STALE: 2, GHOST: 1, MISSING: 1}
+
+
 def test_a_repair_beyond_the_cap_is_refused(
     client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
 ) -> None:
@@ -176,11 +193,11 @@ def test_from_a_shell(
     monkeypatch.setenv("SEARCHSYNC_POSTGRES_DSN", app.reader_dsn)
     monkeypatch.setattr(differences, "GRACE_SECONDS", 0.0)
     owner.execute("UPDATE locations SET name = 'x' WHERE location_id = 1")
-    assert cli.main(["compare", "locations"]) == 1
+    assert cli.main(["compare", "locations", "--pending"]) == 1
     said = capsys.readouterr()
     assert '"stale": 1' in said.out
     assert "1 documents differ" in said.err
-    assert cli.main(["compare", "locations", "--repair"]) == 0
+    assert cli.main(["compare", "locations", "--pending", "--repair"]) == 0
     assert cli.main(["compare", "locations"]) == 0
 
 

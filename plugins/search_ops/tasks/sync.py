@@ -10,7 +10,7 @@ from search_ops import hook
 from search_ops.runs import build_of, check_conf, reports_dir
 
 if TYPE_CHECKING:
-    from searchsync.sync import Served
+    from searchsync.indexes import Served
 
 log = logging.getLogger(__name__)
 

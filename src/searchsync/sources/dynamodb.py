@@ -171,6 +171,11 @@ class DynamoSource:
         """What the last ``fingerprints`` could make no document of."""
         return tuple(self._unusable[:10_000])
 
+    def sample(self) -> Iterator[dict[str, Any]]:
+        """Decoded items from the beginning of a scan, as many as are asked for."""
+        for found, _, _ in self._scan(Segment(0, 1), None):
+            yield from (items.decode(item) for item in found)
+
     # -- reading
 
     def _scan(self, segment: Segment, after: Any) -> Iterator[tuple[list[Any], _Read, Any]]:

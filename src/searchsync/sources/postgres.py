@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, LiteralString, NamedTuple, cast
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import errors as pg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from searchsync import envelope
 from searchsync.entities import BUCKETS, Entity
@@ -95,6 +97,15 @@ class PostgresSource:
     def of(self, entity: Entity) -> "PostgresSource":
         """The same database as seen by another entity."""
         return PostgresSource(entity, self._dsn, epoch=self.epoch, identity=self.identity)
+
+    def sqlalchemy_url(self) -> str:
+        """The address with its password, for a library that connects by itself. Never to be logged or stored."""
+        parts = conninfo_to_dict(self._dsn)
+        names = {"host", "port", "user", "password", "dbname"}
+        query = urlencode({name: str(value) for name, value in parts.items() if name not in names})
+        login = f"{quote(str(parts.get('user', '')), safe='')}:{quote(str(parts.get('password') or ''), safe='')}"
+        where = f"{parts.get('host', '')}:{parts.get('port') or 5432}/{quote(str(parts.get('dbname', '')), safe='')}"
+        return f"postgresql+psycopg://{login}@{where}" + (f"?{query}" if query else "")
 
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""

@@ -4,16 +4,14 @@
 an expectation (https://greatexpectations.io/expectations/).
 """
 
+import os
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-import great_expectations as gx
 import pandas as pd
 import yaml
-from great_expectations.checkpoint.actions import UpdateDataDocsAction
-from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from searchsync import items
 from searchsync.differences import CONTENT, FOREIGN, FUTURE, GHOST, MISSING, STALE, TOMBSTONE, Report
@@ -22,6 +20,11 @@ from searchsync.errors import BadParams
 from searchsync.sources import Source
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.sources.postgres import PostgresSource
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read by the import: it would tell its makers of each run
+import great_expectations as gx
+from great_expectations.checkpoint.actions import UpdateDataDocsAction
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 SAMPLE_ITEMS = 1_000
 

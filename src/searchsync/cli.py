@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("reindex", help="rebuild an index from its source and serve it")
     build.add_argument("entity", choices=list(CATALOG))
     build.add_argument("--partitions", type=int, default=1, help="ranges of keys, one after the other (default 1)")
+    build.add_argument("--read-units", type=float, help="read capacity units a second of a scan (default: no limit)")
     build.add_argument("--max-rejected", type=int, help="documents that may be rejected (default: thresholds.yaml)")
     build.add_argument(
         "--reports", type=Path, default=Path("reports"), help="folder for the lists of rejected documents"
@@ -157,7 +158,7 @@ def _age(moment: datetime) -> str:
 def _reindex(arguments: argparse.Namespace) -> None:
     report = reindex.run(
         connect_from_environment(),
-        lambda plan: _source(entity(arguments.entity), plan),
+        lambda plan: _source(entity(arguments.entity), plan, read_units=arguments.read_units),
         build=f"cli/{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(4)}",
         reports=arguments.reports,
         partitions=arguments.partitions,
@@ -169,10 +170,11 @@ def _reindex(arguments: argparse.Namespace) -> None:
     print(json.dumps(report, indent=2))
 
 
-def _source(wanted: Entity, plan: Plan | Served | None) -> Source:
+def _source(wanted: Entity, plan: Plan | Served | None, *, read_units: float | None = None) -> Source:
     if wanted.source == "dynamodb":
         client = botocore.session.get_session().create_client("dynamodb")
-        return DynamoSource(wanted, client, identity=None if plan is None else plan.identity)
+        identity = None if plan is None else plan.identity
+        return DynamoSource(wanted, client, identity=identity, read_units=read_units)
     dsn = setting("SEARCHSYNC_POSTGRES_DSN")
     if plan is None:
         return PostgresSource(wanted, dsn)

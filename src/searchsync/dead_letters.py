@@ -7,12 +7,14 @@ keys, no images, and worthless once the stream has forgotten them, after 24 hour
 
 import base64
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from searchsync.envelope import MAX_ID_BYTES
 from searchsync.errors import SearchSyncError
 
 ROOM_BYTES = 900_000
@@ -20,6 +22,7 @@ ROOM_BYTES = 900_000
 (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)."""
 
 REASON_CHARACTERS = 1_000
+SEQUENCE, POSITION = re.compile(r"[0-9]{1,40}"), re.compile(r"([0-9]{10}\.[0-9]{40})?")
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,8 @@ def read(body: str) -> Parked | Pointer:
             return Pointer(
                 stream=str(batch["streamArn"]),
                 shard=str(batch["shardId"]),
-                start=str(batch["startSequenceNumber"]),
-                end=str(batch["endSequenceNumber"]),
+                start=_matching(SEQUENCE, batch["startSequenceNumber"]),
+                end=_matching(SEQUENCE, batch["endSequenceNumber"]),
                 first_arrival=str(batch["approximateArrivalOfFirstRecord"]),
                 last_arrival=str(batch["approximateArrivalOfLastRecord"]),
                 records=int(batch["batchSize"]),
@@ -130,11 +133,24 @@ def read(body: str) -> Parked | Pointer:
             )
         if found["kind"] == "record":
             return Parked(
-                key=str(found["key"]),
-                position=str(found["position"]),
+                key=_id(found["key"]),
+                position=_matching(POSITION, found["position"]),
                 reason=str(found["reason"]),
                 parked_at=float(found["parked_at"]),
             )
     except (ValueError, TypeError, KeyError) as error:
         raise Unreadable(f"neither a record of ours nor a pointer of the mapping ({error!r}): {body[:200]}") from None
     raise Unreadable(f"a message of the unknown kind {found['kind']!r}: {body[:200]}")
+
+
+def _matching(pattern: re.Pattern[str], value: Any) -> str:
+    """Text of the form that it has to have: what is not would stop the whole replay, or win over every change."""
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(f"{str(value)[:100]!r} has not the form {pattern.pattern}")
+    return value
+
+
+def _id(value: Any) -> str:
+    if not isinstance(value, str) or len(value.encode()) > MAX_ID_BYTES:
+        raise ValueError(f"{str(value)[:100]!r} is no document id")
+    return value

@@ -53,11 +53,11 @@ class Queue:
             entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
             self._call("send_message_batch", Entries=entries)
 
-    def receive(self) -> list[Message]:
-        """Up to ten messages, at once; none when none was found."""
+    def receive(self, most: int = BATCH) -> list[Message]:
+        """Up to ``most`` messages, ten at most, at once; none when none was found."""
         answer = self._call(
             "receive_message",
-            MaxNumberOfMessages=BATCH,
+            MaxNumberOfMessages=min(most, BATCH),
             MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
         )
         return [

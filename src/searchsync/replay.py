@@ -166,7 +166,6 @@ class Replay:
                 if not messages:
                     break
                 seen += len(messages)
-                self._held += messages
                 self._replay(messages)
                 rate = seen / (time.monotonic() - began)
                 log.info("%d messages so far, %.0f a second", seen, rate)
@@ -178,8 +177,9 @@ class Replay:
 
     def _receive(self, most: int) -> list[Message]:
         messages: list[Message] = []
-        while len(messages) < most and (found := self._queue.receive()):
+        while len(messages) < most and (found := self._queue.receive(most - len(messages))):
             messages += found
+            self._held += found
         return messages
 
     def _replay(self, messages: list[Message]) -> None:
@@ -211,11 +211,7 @@ class Replay:
         return wanted
 
     def _replay_reason(self, tasks: list[_Task], counts: Counts) -> None:
-        for task in tasks:
-            if isinstance(task.content, Pointer):
-                self._resolve(task, task.content, counts)
-            elif task.content.key:
-                task.keys[task.content.key] = task.content.position
+        tasks = [task for task in tasks if self._resolved(task, counts)]
         if self._report.dry_run:
             counts.read += len({key for task in tasks for key in task.keys})
             return
@@ -224,6 +220,9 @@ class Replay:
         for task in tasks:
             if isinstance(task.content, Pointer):
                 letters = [self._letter(task, key, *refused[key]) for key in task.keys.keys() & refused]
+                letters += [
+                    self._letter(task, key, "future", "read too soon after it") for key in task.keys.keys() & early
+                ]
                 letters += task.hopeless
                 self._queue.send([letter.message() for letter in letters])
                 done.append(task.message)
@@ -238,6 +237,19 @@ class Replay:
         self._done(done)
 
     # -- keys
+
+    def _resolved(self, task: _Task, counts: Counts) -> bool:
+        """Find the keys that a message stands for; one whose pointer leads nowhere is a person's."""
+        if isinstance(task.content, Parked):
+            if task.content.key:
+                task.keys[task.content.key] = task.content.position
+            return True
+        try:
+            self._resolve(task, task.content, counts)
+        except Unreadable as error:
+            self._for_a_person(task.message, task.content.reason, str(error))
+            return False
+        return True
 
     def _resolve(self, task: _Task, pointer: Pointer, counts: Counts) -> None:
         """The records that a pointer stands for, while the stream has them; what it has not is a gap."""
@@ -286,7 +298,10 @@ class Replay:
                     return
                 iterator = answer.get("NextShardIterator")
         except aws.ClientError as error:
-            if error.response["Error"]["Code"] not in ("TrimmedDataAccessException", "ResourceNotFoundException"):
+            code = error.response["Error"]["Code"]
+            if code == "ValidationException":
+                raise Unreadable(f"the stream refuses the pointer: {error}") from None
+            if code not in ("TrimmedDataAccessException", "ResourceNotFoundException"):
                 raise SourceUnavailable(f"the stream does not answer: {error}; run the replay again") from error
         except aws.BotoCoreError as error:
             raise SourceUnavailable(f"the stream does not answer: {error}; run the replay again") from error
@@ -328,7 +343,7 @@ class Replay:
         page = page_of(lines, position=min(sync_of(line)["position"] for line in lines))
         with within(PATIENCE_SECONDS):
             ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject)
-        served = indexes.live(self._client, self._entity)
+            served = indexes.live(self._client, self._entity)
         ledger = ledgers.get(served or "") or next(iter(ledgers.values()))
         counts.written += ledger.written + ledger.tombstoned
         counts.stale += ledger.stale

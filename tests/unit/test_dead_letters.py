@@ -8,15 +8,17 @@ import pytest
 from searchsync import dead_letters
 from searchsync.dead_letters import Letter, Parked, Pointer, Unreadable
 
+POSITION = f"1700000000.{7:040d}"
+
 
 def letter(record: Any = None, **changes: Any) -> Letter:
-    return Letter(**{"record": record, "key": "m-1", "position": "p", "reason": "r", "detail": "d", **changes})
+    return Letter(**{"record": record, "key": "m-1", "position": POSITION, "reason": "r", "detail": "d", **changes})
 
 
 def test_what_was_parked_is_read_again() -> None:
     found = dead_letters.read(letter({"dynamodb": {"Keys": {}}}).message())
     assert isinstance(found, Parked)
-    assert (found.key, found.position, found.reason) == ("m-1", "p", "r")
+    assert (found.key, found.position, found.reason) == ("m-1", POSITION, "r")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,14 @@ def test_a_large_record_of_any_shape_fits(record: Any) -> None:
     found = dead_letters.read(letter(record, detail="y" * 2_000_000).message())
     assert isinstance(found, Parked)
     assert found.key == "m-1"
+
+
+@pytest.mark.parametrize("wrong", [{"position": "9"}, {"position": None}, {"key": "x" * 513}, {"key": 5}])
+def test_a_position_or_key_that_cannot_be_is_not_believed(wrong: dict[str, Any]) -> None:
+    """Written, such a position would win over every change to come; such a key stops every replay."""
+    body = json.loads(letter().message()) | wrong
+    with pytest.raises(Unreadable):
+        dead_letters.read(json.dumps(body))
 
 
 def test_messages_are_ascii() -> None:

@@ -1,12 +1,15 @@
 """Prove that the index of `ENTITY` is what its source is: by content, not by counts.
 
-**When** WHEN (`SEARCHSYNC_TIMEZONE`, default UTC), after each swap, or by hand: *Trigger* shows the parameters.
+**When** WHEN (`SEARCHSYNC_TIMEZONE`, default UTC), after each swap, or by hand:
+*Trigger* shows the parameters.
 
 **What it may change** Nothing, unless `repair` is on: then the confirmed documents, as the source has them now, in
 every index of the write set, never over something newer, and never more than the cap.
 
-**When it fails** a critical expectation does not hold. Slack names it; `quality.json` and the Data Docs in the run's
-folder are the evidence. Trigger again with `repair` on *dry run*, then *on*; or find the fault, and reindex.
+**When it fails** a critical expectation does not hold. Slack names it; `summary.html`, `quality.json` and the Data
+Docs in the run's folder are the evidence, and the index `searchsync-quality` keeps the results. A stream that lags
+comes first: until it has caught up nothing is compared. Then trigger again with `repair` on *dry run*, then *on*; or
+find the fault, and reindex.
 
 **Undo** nothing to undo: a repair writes the source's present state. See `docs/operations/data_quality.md`.
 """
@@ -19,22 +22,20 @@ from search_ops.runs import POLICY, timezone
 from search_ops.tasks import quality, reindex
 from searchsync.entities import CATALOG
 
-# A scan of DynamoDB is billed by what it reads, whatever is asked of it.
-SCHEDULES = {
-    "postgres": ("20 * * * *", "every hour at twenty past"),
-    "dynamodb": ("0 4 * * *", "every night at 04:00"),
+WHEN = {
+    "postgres": "every hour at twenty past",
+    "dynamodb": "every hour at twenty past (stream, queues, gaps, counts), at 04:20 with a scan of the table",
 }
 
 for entity, described in CATALOG.items():
-    cron, when = SCHEDULES[described.source]
     with DAG(
         dag_id=f"{entity}_quality",
         schedule=AssetOrTimeSchedule(
-            timetable=CronTriggerTimetable(cron, timezone=timezone(), run_immediately=timedelta(0)),
+            timetable=CronTriggerTimetable("20 * * * *", timezone=timezone(), run_immediately=timedelta(0)),
             assets=[reindex.served(entity)],
         ),
         params=quality.PARAMS,
-        doc_md=(__doc__ or "").replace("ENTITY", entity).replace("WHEN", when),
+        doc_md=(__doc__ or "").replace("ENTITY", entity).replace("WHEN", WHEN[described.source]),
         tags=["quality", entity],
         **POLICY,
     ):

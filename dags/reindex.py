@@ -9,7 +9,10 @@ source's, smoke queries answered. A run that fails leaves the live index as it w
 **When it fails** read the log of the red task: its last line names the cause and the next step. Then trigger a new run,
 or clear the failed task *with downstream*. A load that says "discarded" is cleared from `create_green`.
 
-**Undo** after the swap: the previous index is fed and kept for 24 hours; see `docs/operations/ENTITY_reindex.md`.
+A run asks a person before the swap when the number of documents moves by more than `approval_share`.
+
+**Undo** after the swap: trigger `index_rollback`; the previous index is fed and kept for 24 hours. See
+`docs/operations/ENTITY_reindex.md`.
 """
 
 from datetime import timedelta
@@ -43,8 +46,21 @@ for entity, described in CATALOG.items():
         tombstones = reindex.copy_tombstones(entity, plan, green)
         searchable = reindex.make_searchable(entity, green)
         passed = reindex.gate(entity, plan, green)
+        approved = reindex.approve()
+        settled = reindex.settle(entity, plan, green, passed)
         swapped = reindex.swap(entity, plan, green)
         verified = reindex.verify.override(outlets=[reindex.served(entity)])(entity, plan, green)
-        report = reindex.announce(plan, green, loaded, tombstones, passed)
+        report = reindex.announce(plan, green, loaded, tombstones, passed, settled, swapped)
         discarded = reindex.discard_green(entity).as_teardown()
-        loaded >> tombstones >> searchable >> passed >> swapped >> verified >> report >> discarded
+        (
+            loaded
+            >> tombstones
+            >> searchable
+            >> passed
+            >> approved
+            >> settled
+            >> swapped
+            >> verified
+            >> report
+            >> discarded
+        )

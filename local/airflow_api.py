@@ -58,6 +58,17 @@ class AirflowApi:
     def unpause(self, dag_id: str) -> None:
         self._call("PATCH", f"/dags/{_quoted(dag_id)}", {"is_paused": False})
 
+    def pause(self, dag_id: str) -> None:
+        self._call("PATCH", f"/dags/{_quoted(dag_id)}", {"is_paused": True})
+
+    def forget_events(self, dag_id: str) -> None:
+        """Drop the updates of assets that would start a run of a DAG as soon as it is unpaused."""
+        try:
+            self._call("DELETE", f"/dags/{_quoted(dag_id)}/assets/queuedEvents")
+        except Refused as error:
+            if error.status != 404:  # there are none
+                raise
+
     def import_errors(self) -> list[str]:
         """One line per DAG file that can not be read."""
         found = self._call("GET", "/importErrors?limit=50")["import_errors"]
@@ -84,6 +95,11 @@ class AirflowApi:
     def fail(self, dag_id: str, run_id: str) -> None:
         """Mark a run failed, and its unfinished tasks with it."""
         self._call("PATCH", _run_path(dag_id, run_id), {"state": "failed"})
+
+    def clear_failed(self, dag_id: str, run_id: str) -> None:
+        """Let a run go on from the tasks that failed, and those that were not begun because of them."""
+        body = {"dry_run": False, "dag_run_id": run_id, "only_failed": True, "reset_dag_runs": True}
+        self._call("POST", f"/dags/{_quoted(dag_id)}/clearTaskInstances", body)
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run, one per map index."""

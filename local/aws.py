@@ -1,4 +1,4 @@
-"""DynamoDB with streams, SQS, S3 and Secrets Manager in one process: moto, with bridges where it differs from AWS.
+"""DynamoDB with streams, SQS with its metrics, S3 and Secrets Manager in one process: moto, with bridges to AWS.
 
 `python -m local.aws --port 5000` serves until SIGTERM and keeps everything in memory. A bridge replaces functions of
 moto, and the server refuses to start on a moto that no longer has them in that shape. Whatever else moto does
@@ -15,7 +15,8 @@ from importlib.metadata import version
 from threading import RLock
 from typing import Any
 
-from moto.core.utils import unix_time, unix_time_millis
+from moto.cloudwatch.models import CloudWatchBackend, MetricDatum, Statistics
+from moto.core.utils import unix_time, unix_time_millis, utcnow
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import StreamRecord, StreamShard, Table
@@ -23,7 +24,7 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.dynamodbstreams.models import DynamoDBStreamsBackend
 from moto.dynamodbstreams.responses import DynamoDBStreamsHandler
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from moto.sqs.models import Message, Queue, SQSBackend
+from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 from werkzeug.serving import make_server
 
 WRITTEN_FOR = "5.2.5"
@@ -177,6 +178,28 @@ def one_deletion_from_a_queue_at_a_time() -> None:
     _replace(Queue, "delete_message", delete_message)
 
 
+def queues_report_their_age() -> None:
+    """AWS publishes ``ApproximateAgeOfOldestMessage`` every minute, moto never."""
+    get = _current(
+        CloudWatchBackend,
+        "get_metric_statistics",
+        *("self", "namespace", "metric_name", "start_time", "end_time", "period", "stats", "dimensions", "unit"),
+    )
+
+    def get_metric_statistics(
+        self: CloudWatchBackend, namespace: str, metric_name: str, *args: Any, dimensions: Any, **more: Any
+    ) -> Any:
+        if (namespace, metric_name) != ("AWS/SQS", "ApproximateAgeOfOldestMessage"):
+            return get(self, namespace, metric_name, *args, dimensions=dimensions, **more)
+        queue = sqs_backends[self.account_id][self.region_name].get_queue(dimensions[0]["Value"])
+        now, sent = unix_time(), [message.sent_timestamp / 1000 for message in vars(queue)["_messages"]]
+        point = Statistics(["Maximum"], utcnow())
+        point.metric_data.append(MetricDatum(namespace, metric_name, now - min(sent, default=now), [], utcnow()))
+        return [point]
+
+    _replace(CloudWatchBackend, "get_metric_statistics", get_metric_statistics)
+
+
 BRIDGES = (
     one_dynamodb_request_at_a_time,
     scan_sorts_in_c,
@@ -186,6 +209,7 @@ BRIDGES = (
     old_stream_iterators_are_forgotten,
     queues_do_not_recount_for_each_message,
     one_deletion_from_a_queue_at_a_time,
+    queues_report_their_age,
 )
 
 

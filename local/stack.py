@@ -84,7 +84,7 @@ class Stack:
         port = self.state.ports
         return {
             "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
-            "SEARCHSYNC_POSTGRES_DSN": self._server("postgres").dsn(postgres.READER, "app"),
+            "SEARCHSYNC_POSTGRES_DSN": self.server("postgres").dsn(postgres.READER, "app"),
             **airflow.aws_environment(airflow.url(port["aws"])),
             **members.queues(airflow.url(port["aws"])),
             "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
@@ -276,7 +276,8 @@ class Stack:
     def _sweep(self, name: str) -> None:
         processes.stop_leftovers(self.home.part(name))
 
-    def _server(self, name: str) -> postgres.Server:
+    def server(self, name: str) -> postgres.Server:
+        """The PostgreSQL of that name, as it runs."""
         folder = self.home.part(name)
         record = servers.running(folder)
         if record is None:

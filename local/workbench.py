@@ -20,6 +20,10 @@ from local.state import exclusively
 
 _ABANDONED_SECONDS = 3600.0
 _ALL = ("--numprocesses", "2", "--dist", "loadfile")
+_OF_MEMBERS = ("stream", "compare")
+_OF_LOCATIONS = ("reindex", "compare", "consistency")
+_OF_A_STACK = ("kills",)
+"""Which start a whole stack themselves."""
 
 
 def test(arguments: Sequence[str]) -> int:
@@ -38,7 +42,7 @@ def test(arguments: Sequence[str]) -> int:
 
 
 def bench(name: str | None, arguments: Sequence[str]) -> int:
-    """Run a benchmark with OpenSearch, and the source that it reads from, started for it.
+    """Run a benchmark with OpenSearch, and the sources that it reads from, started for it.
 
     Returns its exit code. Data is kept for the next run.
     """
@@ -52,16 +56,17 @@ def bench(name: str | None, arguments: Sequence[str]) -> int:
     folder = LOCAL / "bench"
     with exclusively(LOCAL / ".bench.lock", f"bench {name}"):
         try:
-            source = _start_aws(folder / "aws") if name == "stream" else _start_postgres(folder / "postgres")
-            search = opensearch.start(folder / "opensearch")
-            variables = {
-                "SEARCHSYNC_BENCH_DIR": str(folder),
-                "SEARCHSYNC_OPENSEARCH_URL": search.url,
-                **source,
-            }
+            aws = _start_aws(folder / "aws") if name in _OF_MEMBERS else {}
+            database = _start_postgres(folder / "postgres") if name in _OF_LOCATIONS else {}
+            search = {} if name in _OF_A_STACK else _start_opensearch(folder / "opensearch")
+            variables = {"SEARCHSYNC_BENCH_DIR": str(folder), **search, **aws, **database}
             return _run([sys.executable, "-m", f"benchmarks.{name}", *arguments], variables)
         finally:
             _stop_servers(folder)
+
+
+def _start_opensearch(folder: Path) -> dict[str, str]:
+    return {"SEARCHSYNC_OPENSEARCH_URL": opensearch.start(folder).url}
 
 
 def _start_postgres(folder: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from botocore.config import Config
 from local.lambda_contract import event_record
 from searchsync import reindex
 from searchsync.entities import Entity
+from searchsync.freshness import Feed
 from searchsync.queue import Message, Queue
 from searchsync.replay import Choice, Replay, Report
 from searchsync.sources.dynamodb import DynamoSource
@@ -23,7 +24,7 @@ def clients(url: str) -> dict[str, Any]:
     """Clients of one emulator, each attempt once: a retry would hide an error."""
     session = boto3.Session(aws_access_key_id="any", aws_secret_access_key="any", region_name="eu-west-1")
     config = Config(retries={"total_max_attempts": 1}, max_pool_connections=20, proxies={})
-    names = ("dynamodb", "dynamodbstreams", "sqs")
+    names = ("dynamodb", "dynamodbstreams", "sqs", "cloudwatch")
     return {name: session.client(name, endpoint_url=url, config=config) for name in names}
 
 
@@ -63,6 +64,12 @@ class World:
     def parked(self) -> Queue:
         """Messages that wait for a person."""
         return Queue(self.aws["sqs"], self.urls["parked"])
+
+    @property
+    def feed(self) -> Feed:
+        """As the quality runs see it."""
+        aws = self.aws
+        return Feed(self.source, aws["dynamodbstreams"], aws["cloudwatch"], self.dead, self.parked)
 
     @property
     def source(self) -> DynamoSource:

@@ -12,10 +12,13 @@ MAX_TEXT = 2_900
 def run_failed(context: Any) -> None:
     """DAG-level ``on_failure_callback``: what failed, which index is staged, the log, the safe next step, the undo."""
     dag_run = context["dag_run"]
+    failed = _failed_tasks(context)
+    if dag_run.dag_id.endswith("_quality") and failed == "announce":
+        return  # it has said so itself
     lines = [
         f":red_circle: *{dag_run.dag_id}* failed",
         f"*Run* {dag_run.run_id}",
-        f"*Tasks* {_failed_tasks(context) or context.get('reason') or 'unknown'}",
+        f"*Tasks* {failed or context.get('reason') or 'unknown'}",
         *_state_of_indexes(dag_run),
         f"*Log* {_link(dag_run)}",
         f"*Runbook* docs/operations/{dag_run.dag_id}.md",
@@ -48,7 +51,8 @@ def replay_needs_a_person(dag_run: Any, report: dict[str, Any]) -> None:
             [
                 f":warning: *{dag_run.dag_id}*: the dead-letter queue needs a person",
                 *lines,
-                "*Next* parked: correct the item or the mapping, then trigger with parked = true; gap: run the reindex",
+                "*Next* parked: correct the item or the mapping, then trigger with parked = true",
+                "*Next* gap: run the quality DAG with repair",
                 f"*Log* {_link(dag_run)}",
                 f"*Runbook* docs/operations/{dag_run.dag_id}.md",
             ]
@@ -59,17 +63,51 @@ def replay_needs_a_person(dag_run: Any, report: dict[str, Any]) -> None:
 def quality_failed(dag_run: Any, result: dict[str, Any]) -> None:
     """What does not hold, critical expectations first, and where the evidence is."""
     lines = [f"• {failed['severity']}: {failed['name']}: {failed['observed']}"[:300] for failed in result["failed"]]
+    lines += [f"• {problem}"[:300] for problem in result["problems"]]
+    if result.get("kinds"):
+        what = f"{result['index']} is not what its source is"
+        then = "trigger again with repair = dry run, then on; or find the fault and reindex"
+    else:
+        what = f"{result['index']}: critical expectations do not hold"
+        then = "remove the cause that the expectation names; a repair of the index does not help"
+    confirmed = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in result.get("kinds", {}).items())
     _send(
         "\n".join(
             [
-                f":red_circle: *{dag_run.dag_id}*: {result['index']} is not what its source is",
+                f":red_circle: *{dag_run.dag_id}*: {what}",
                 *lines,
-                f"*Confirmed* {result['kinds']}",
-                f"*Evidence* {result['evidence']}",
-                "*Next* trigger again with repair = dry run, then on; or find the fault and reindex",
+                f"*Confirmed* {confirmed or ('nothing' if 'kinds' in result else 'nothing was compared')}",
+                f"*Evidence* {_evidence(dag_run)}",
+                f"*Next* {then}",
                 f"*Log* {_link(dag_run)}",
             ]
         )
+    )
+
+
+def approval_wanted(dag_run: Any, subject: str, because: str) -> None:
+    """A run waits for a person."""
+    answer = f"{_link(dag_run)}/tasks/approve/required_actions"
+    _send(f":raised_hand: *{dag_run.dag_id}* waits for you: {subject}\n*Because* {because}\n*Answer* {answer}")
+
+
+def rolled_back(dag_run: Any, entity: str, result: dict[str, Any]) -> None:
+    """Another index is served."""
+    lines = [
+        f":arrows_counterclockwise: *{entity}* is served from {result['index']} now, {result['documents']:,} documents",
+        f"*Before* {result['previous']}, still fed: index_rollback goes forward again",
+        *([f"*Unproven* forced: {result['forced']}"] if result["forced"] else []),
+        f"*Next* pause {entity}_reindex until the cause is found: it swaps forward",
+        f"*Log* {_link(dag_run)}",
+    ]
+    _send("\n".join(lines))
+
+
+def quality_recovered(dag_run: Any, result: dict[str, Any]) -> None:
+    """What was wrong is not any more: said once."""
+    _send(
+        f":large_green_circle: *{dag_run.dag_id}*: {result['index']} is what its source is again ({result['level']} "
+        f"check)\n*Log* {_link(dag_run)}"
     )
 
 
@@ -112,7 +150,7 @@ def _state_of_indexes(dag_run: Any) -> list[str]:
         return [
             f"*Live* {live}, swapped in by this run",
             "*Next* read the log of the failed task and clear it: the swap itself is done",
-            "*Undo* swap back to the previous index as the runbook says; it is still fed",
+            "*Undo* trigger index_rollback: the previous index is still fed",
         ]
     return [
         f"*Live* {live}; *staged* {mine.name} ({mine.role})",
@@ -121,13 +159,22 @@ def _state_of_indexes(dag_run: Any) -> list[str]:
     ]
 
 
+def _evidence(dag_run: Any) -> str:
+    from search_ops.evidence import base_path, path_of
+
+    return _base().removesuffix(base_path()) + path_of(dag_run.dag_id, dag_run.run_id, "summary.html")
+
+
 def _link(dag_run: Any) -> str:
     from urllib.parse import quote
 
+    return f"{_base()}/dags/{dag_run.dag_id}/runs/{quote(dag_run.run_id)}"
+
+
+def _base() -> str:
     from airflow.sdk.configuration import conf
 
-    base = conf.get("api", "base_url", fallback="") or ""
-    return f"{base.rstrip('/')}/dags/{dag_run.dag_id}/runs/{quote(dag_run.run_id)}"
+    return str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
 def _send(text: str) -> None:

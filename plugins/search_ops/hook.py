@@ -3,7 +3,8 @@
 ``searchsync_opensearch`` (type opensearch): host, port, login and password or, in ``extra``, ``aws_conn_id`` and
 ``region`` for SigV4; ``use_ssl`` (default true), ``verify_certs`` (default true), ``ca_certs``.
 ``searchsync_postgres`` (type postgres): the login that may SELECT; ``extra`` takes libpq's ``ssl*`` options.
-``aws_default`` (type aws): a role that may read the tables and their streams, and use the dead-letter queues.
+``aws_default`` (type aws): a role that may read the tables, their streams and CloudWatch's metrics, and use the
+dead-letter queues.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
     from searchsync.entities import Entity
+    from searchsync.freshness import Feed
     from searchsync.indexes import Served
     from searchsync.queue import Queue
     from searchsync.reindex import Plan
@@ -24,6 +26,8 @@ OPENSEARCH = "searchsync_opensearch"
 POSTGRES = "searchsync_postgres"
 SLACK = "searchsync_slack"
 AWS = "aws_default"
+DEAD_LETTERS, PARKED = "SEARCHSYNC_DEAD_LETTER_QUEUE", "SEARCHSYNC_PARKED_QUEUE"
+"""Variables of the environment that hold the queues' URLs."""
 
 _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "target_session_attrs")
 
@@ -97,6 +101,17 @@ def queue(name: str) -> "Queue":
     from searchsync.queue import Queue
 
     return Queue(_aws("sqs"), setting(name))
+
+
+def feed(entity: "Entity", served: "Served") -> "Feed | None":
+    """What brings the entity's changes in real time, if anything does."""
+    if entity.source != "dynamodb":
+        return None
+    from searchsync.freshness import Feed
+    from searchsync.sources.dynamodb import DynamoSource
+
+    source = DynamoSource(entity, _aws("dynamodb"), identity=served.identity)
+    return Feed(source, streams(), _aws("cloudwatch"), queue(DEAD_LETTERS), queue(PARKED))
 
 
 def streams() -> Any:

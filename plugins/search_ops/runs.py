@@ -49,9 +49,14 @@ def running(build: str) -> bool | None:
     return False if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id]) else None
 
 
+def reports_root() -> Path:
+    """Where all files for operators are: ``SEARCHSYNC_REPORTS``. Workers and API server have to share it."""
+    return Path(os.environ.get("SEARCHSYNC_REPORTS") or "reports").absolute()
+
+
 def reports_dir(build: str) -> Path:
     """Where a run's files for operators go: ``SEARCHSYNC_REPORTS``/<dag id>/<run id>."""
-    return Path(os.environ.get("SEARCHSYNC_REPORTS") or "reports").absolute() / build
+    return reports_root() / build
 
 
 def check_conf(conf: dict[str, Any] | None, params: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import opensearchpy
 
@@ -62,7 +62,7 @@ def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str, *, to
         "aggs": {"buckets": {"terms": {"field": "sync.bucket", "size": BUCKETS}, "aggs": sums}},
     }
     answer = request(client, "POST", f"/{name}/_search", body=body)
-    _complete(name, answer)
+    check_complete(name, answer)
     found = answer["aggregations"]["buckets"]["buckets"]
     total = answer["hits"]["total"]["value"]
     with_bucket = sum(bucket["doc_count"] for bucket in found)
@@ -227,10 +227,7 @@ def _prove(client: opensearchpy.OpenSearch, name: str, pages: list[Page], reject
     }
     ids = sorted(expected.keys() - rejected)
     proof = _Proof({}, [])
-    if not ids:
-        return proof
-    answer = request(client, "POST", f"/{name}/_mget", body={"ids": ids}, params={"_source": "sync"})
-    for doc in answer["docs"]:
+    for doc in documents(client, name, ids, source="sync"):
         want, have = expected[doc["_id"]], doc.get("_source", {}).get("sync") or {}
         if have.get("position", "") > want["position"]:
             proof.overtaken[doc["_id"]] = have["position"]
@@ -248,19 +245,44 @@ def _around(name: str, key: str, why: str) -> GateFailed:
     )
 
 
+def documents(client: opensearchpy.OpenSearch, name: str, ids: Sequence[str], *, source: str) -> list[dict[str, Any]]:
+    """Documents by id, as they are now, refreshed or not; without ``_source`` where there is none.
+
+    :param source: fields wanted, a pattern
+    :raises IndexUnavailable: when one cannot be read: it is not known to be absent
+    """
+    if not ids:
+        return []
+    found: list[dict[str, Any]] = request(
+        client, "POST", f"/{name}/_mget", body={"ids": list(ids)}, params={"_source": source}
+    )["docs"]
+    if failed := [doc for doc in found if "error" in doc]:
+        raise IndexUnavailable(
+            f"{name}: {len(failed)} of {len(ids)} documents cannot be read: {failed[0]['error']}; run the task again"
+        )
+    return found
+
+
 def scroll(
-    client: opensearchpy.OpenSearch, name: str, query: dict[str, Any], *, source: list[str]
+    client: opensearchpy.OpenSearch,
+    name: str,
+    query: dict[str, Any],
+    *,
+    source: list[str] | Literal[False],
+    versions: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """All hits of a query on one index, in no order, as of one moment; memory for one batch.
 
+    :param versions: each hit has ``_seq_no`` and ``_primary_term``, too
     :raises IndexUnavailable: when the scan was interrupted: it is all or nothing
     """
     body = {"size": SCROLL_DOCUMENTS, "query": query, "sort": ["_doc"], "_source": source, "track_total_hits": True}
+    body["seq_no_primary_term"] = versions
     answer = request(client, "POST", f"/{name}/_search", body=body, params={"scroll": "5m"})
     total, seen = answer["hits"]["total"]["value"], 0
     try:
         while True:
-            _complete(name, answer)
+            check_complete(name, answer)
             hits = answer["hits"]["hits"]
             seen += len(hits)
             if not hits:
@@ -278,7 +300,8 @@ def scroll(
         raise IndexUnavailable(f"{name}: a scan returned {seen} of {total} documents; run the task again")
 
 
-def _complete(name: str, answer: dict[str, Any]) -> None:
+def check_complete(name: str, answer: dict[str, Any]) -> None:
+    """Refuse the answer of a search of a part of the index."""
     if answer["timed_out"] or answer["_shards"]["failed"]:
         raise IndexUnavailable(
             f"{name}: a search answered for part of the index only: {answer['_shards']}; run the task again"

@@ -1,26 +1,26 @@
 """Where an index differs from its source, proven: nothing that is merely under way is reported.
 
 Sums per bucket say where to look, hashes of unequal buckets which keys to suspect. A suspect is read again on both
-sides, the index first, and once more after a grace period: only a pair that differs twice in the same way is confirmed;
-what keeps moving is unsettled. A sample is compared field by field: it finds documents that were changed around the
-writer with their hash intact.
+sides, the index first, and once more after a grace period, when all that the stream had at the first look is applied:
+only a pair that differs twice in the same way is confirmed; what keeps moving is unsettled. A sample is compared field
+by field: it finds documents that were changed around the writer with their hash intact.
 """
 
 import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import opensearchpy
 
-from searchsync import comparison, indexes, writer
+from searchsync import comparison, gaps, indexes, writer
 from searchsync.entities import Entity
 from searchsync.envelope import Page, Rejection, page_of, with_position
-from searchsync.errors import BadParams, GateFailed
+from searchsync.errors import GateFailed, StreamBehind
 from searchsync.opensearch import request
 from searchsync.policies import policy
 from searchsync.sources import READ_KEYS, Source
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0
 """Between the two looks at a suspect: longer than a change takes from the source to the index."""
+
+LARGEST_SAMPLE = 10_000
+"""That one search returns."""
 
 LISTED = 1_000
 """Findings that a report lists; all are counted."""
@@ -47,6 +50,7 @@ class State(NamedTuple):
     position: str
     deleted: bool
     fields: dict[str, Any] | None
+    written_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,15 @@ class Finding:
     :ivar kind: one of the names above
     :ivar source: hash of the source's state, ``absent``, or the fields that differ
     :ivar index: position and hash of the document, or ``absent``
+    :ivar since: the difference is no older than this (ISO 8601): when the row changed, else when the document was
+        written; empty when nobody knows
     """
 
     key: str
     kind: str
     source: str
     index: str
+    since: str
 
 
 @dataclass
@@ -110,21 +117,25 @@ def find(
     grace: float = GRACE_SECONDS,
     limit: int = 100_000,
     since: datetime | None = None,
+    behind: Callable[[], float] | None = None,
 ) -> Report:
-    """Compare one index of the write set with its source. Changes nothing.
+    """Compare one index of the write set with its source. Changes no document; without findings, gaps are closed.
 
-    :param sample: documents that are compared field by field
+    :param sample: documents that are compared field by field, by chance; above 10,000 all of them
     :param grace: seconds between the two looks at a suspect
     :param since: up to when a sync has brought the source's changes; later ones, and deletions, whose time nobody
         knows, are pending; None where nothing may be
+    :param behind: how many seconds the index is behind its stream now; None where there is no stream
     :param limit: more suspects than this are no drift: the comparison is given up
     :raises BadParams: when the index is not one of the entity's
     :raises GateFailed: when there are too many suspects to look at
+    :raises StreamBehind: by more than freshness.yaml allows
     """
     began, entity = time.monotonic(), source.entity
-    index = next((found for found in indexes.of_entity(client, entity) if found.name == name), None)
-    if index is None:
-        raise BadParams(f"{entity.name} has no index {name}; see `searchsync indexes {entity.name}`")
+    if behind is not None and (seconds := behind()) > float(policy("freshness")["stream_lag"]):
+        raise _behind(name, seconds)
+    known_gaps = gaps.of_index(client, name)
+    index = indexes.get(client, entity, name)
     report = Report(name, reindex_due=index.meta.get("rendering") != entity.rendering)
     indexes.refresh(client, name)
     foreign = _ids(client, name, {"bool": {"must_not": [{"exists": {"field": "sync.position"}}]}})
@@ -139,17 +150,39 @@ def find(
     suspects = {*keys, *foreign, *late}
     report.suspects = len(suspects)
     compared = set() if report.reindex_due else {*sampled}
+    looked = time.monotonic()
     first = _look(client, source, name, sorted({*suspects, *sampled}), compared)
     if first:
-        time.sleep(grace)
+        _wait(name, looked, grace, behind)
         second = _look(client, source, name, sorted(first), compared)
         settled = [second[key] for key in sorted(second) if second[key].pair == first[key].pair]
         report.unsettled = len(second) - len(settled)
         report.findings = [found.finding for found in settled if not _is_pending(found, since)]
         report.pending = len(settled) - len(report.findings)
+    if not report.findings:
+        gaps.close(client, name, known_gaps)
     report.seconds = round(time.monotonic() - began, 1)
     log.info("%s: %s, %d unsettled", name, report.kinds or "no difference", report.unsettled)
     return report
+
+
+def _wait(name: str, looked: float, grace: float, behind: Callable[[], float] | None) -> None:
+    """Until all that the stream had when we looked is applied: what differs then is not on its way."""
+    time.sleep(grace)
+    while behind is not None:
+        waited, seconds = time.monotonic() - looked, behind()
+        if seconds < max(waited, 1.0):  # stamps are whole seconds
+            return
+        if waited > float(policy("freshness")["stream_lag"]):
+            raise _behind(name, seconds)
+        time.sleep(1.0)
+
+
+def _behind(name: str, seconds: float) -> StreamBehind:
+    return StreamBehind(
+        f"{name} is {seconds:.0f} s behind the stream: what differs is on its way, and nothing was compared. Is the "
+        "event source mapping enabled, is the function throttled? Then run it again"
+    )
 
 
 class _Difference(NamedTuple):
@@ -184,8 +217,9 @@ def _look(
             if kind or details:
                 shown = want[key].hash or "absent"
                 there = f"{have[key].position} {have[key].hash}".strip() or "absent"
-                finding = Finding(key, kind or CONTENT, details or shown, there)
                 changed = str((want[key].fields or {}).get(source.entity.changed or "") or "")
+                since = changed if kind in (MISSING, STALE) and changed else have[key].written_at
+                finding = Finding(key, kind or CONTENT, details or shown, there, since)
                 different[key] = _Difference((finding.kind, shown, there), finding, changed)
     return different
 
@@ -211,8 +245,8 @@ def _fields(want: State, have: State) -> str:
 
 
 def _index_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
-    answer = request(client, "POST", f"/{name}/_mget", body={"ids": keys})
-    return {doc["_id"]: _state(doc.get("_source")) for doc in answer["docs"]}
+    found = comparison.documents(client, name, keys, source="*")
+    return {doc["_id"]: _state(doc.get("_source")) for doc in found}
 
 
 def _source_states(pages: Iterable[Page]) -> dict[str, State]:
@@ -233,18 +267,21 @@ def _state(document: dict[str, Any] | None) -> State:
     halves = f"{sync.get('hash_high', 0):08x}{sync.get('hash_low', 0):08x}"
     fields = {name: value for name, value in document.items() if name != "sync"}
     deleted = bool(sync.get("deleted"))
-    return State(halves, str(sync.get("position") or ""), deleted, fields)
+    return State(halves, str(sync.get("position") or ""), deleted, fields, str(sync.get("written_at") or ""))
 
 
 def _sample(client: opensearchpy.OpenSearch, entity: Entity, name: str, count: int) -> list[str]:
+    if count > LARGEST_SAMPLE:
+        return _ids(client, name, entity.visible)
     query = {"function_score": {"query": entity.visible, "random_score": {}}}
     body = {"size": count, "query": query, "_source": False}
-    return [hit["_id"] for hit in request(client, "POST", f"/{name}/_search", body=body)["hits"]["hits"]]
+    answer = request(client, "POST", f"/{name}/_search", body=body)
+    comparison.check_complete(name, answer)
+    return [hit["_id"] for hit in answer["hits"]["hits"]]
 
 
 def _ids(client: opensearchpy.OpenSearch, name: str, query: dict[str, Any]) -> list[str]:
-    body = {"size": LISTED, "query": query, "_source": False}
-    return [hit["_id"] for hit in request(client, "POST", f"/{name}/_search", body=body)["hits"]["hits"]]
+    return [hit["_id"] for hit in comparison.scroll(client, name, query, source=[])]
 
 
 # -- repair

@@ -11,6 +11,7 @@ That one form serves all writes: ``load`` sends it as it is, ``compare_and_set``
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 MAX_ID_BYTES = 512
@@ -79,6 +80,11 @@ _ACTION_END = b"}}"
 def create_body(lines: Iterable[Line]) -> bytes:
     """The ``create`` form of some documents."""
     return b"".join(b"%b%b%b\n%b\n" % (_ACTION, line.id, _ACTION_END, line.source) for line in lines)
+
+
+def written_now() -> str:
+    """``sync.written_at`` of what is rendered here and now."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def tombstone(key: str, *, position: str, bucket: int, written_at: str) -> Line:

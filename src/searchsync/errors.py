@@ -16,6 +16,10 @@ class IndexUnavailable(SearchSyncError):
     """OpenSearch does not answer, or refuses writes, for longer than the writer's patience."""
 
 
+class StreamBehind(SearchSyncError):
+    """The index is behind the stream of its table: a comparison would report what is on its way."""
+
+
 class Permanent(SearchSyncError):
     """Trying again cannot help: something has to be changed first."""
 
@@ -83,6 +87,14 @@ class GateFailed(Permanent):
 
 class StaleSwap(Permanent):
     """The aliases changed since the run looked: somebody else swapped (protocol.md, rule 10)."""
+
+
+class Undone(Permanent):
+    """The new index was swapped in, did not serve, and the old one serves again."""
+
+
+class SnapshotFailed(SearchSyncError):
+    """An index was to be deleted, but could not be saved before: it stays."""
 
 
 class Different(Permanent):

@@ -1,43 +1,154 @@
-"""Whether an entity is kept true at all: for a cron job outside Airflow, because Airflow may be what has stopped."""
+"""Whether an entity is kept true at all: cheap figures, for a cron job outside Airflow and for the quality DAGs.
 
+Outside, because Airflow may be what has stopped.
+"""
+
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import opensearchpy
 
-from searchsync import indexes, sick
+from searchsync import gaps, indexes, lag, sick
 from searchsync.entities import Entity
+from searchsync.errors import EmptyWriteSet
+from searchsync.indexes import Index
+from searchsync.lag import Lag
+from searchsync.opensearch import request
 from searchsync.policies import policy
 from searchsync.queue import Queue
+from searchsync.sources.dynamodb import DynamoSource
+
+LAG, WAITING, OLDEST, SYNCED, BLOCKED, GAPS = (
+    "stream_lag_seconds",
+    "waiting_messages",
+    "oldest_message_seconds",
+    "hours_since_sync",
+    "blocked",
+    "gaps",
+)
+
+
+LONGEST_SECONDS = 1_209_600
+"""That a queue keeps a message; so long has one waited of which nobody knows how long."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What brings the changes of a table in real time, and what could not be brought.
+
+    :ivar streams: boto3's DynamoDB Streams client
+    :ivar cloudwatch: boto3's client
+    """
+
+    source: DynamoSource
+    streams: Any
+    cloudwatch: Any
+    dead_letters: Queue
+    parked: Queue
+
+    def behind(self, client: opensearchpy.OpenSearch, index: str) -> Lag:
+        """How far an index is behind the stream."""
+        stream, waiting = self.source.stream(), self.dead_letters.waiting() + self.parked.waiting()
+        return lag.measure(client, self.source.entity, index, self.streams, stream, waiting=waiting)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure, the most that it may be, and what is wrong when it is more, with the next step."""
+
+    name: str
+    value: float
+    most: float
+    problem: str
+
+    @property
+    def good(self) -> bool:
+        """Whether it is within its limit."""
+        return self.value <= self.most
 
 
 def check(
-    client: opensearchpy.OpenSearch, entity: Entity, dead_letters: Queue | None = None, *, now: datetime | None = None
+    client: opensearchpy.OpenSearch, entity: Entity, feed: Feed | None, *, now: datetime | None = None
 ) -> list[str]:
-    """What is wrong, each with the next step; nothing when all is well.
+    """What is wrong with the live index, each with the next step; nothing when all is well.
 
-    :param dead_letters: the entity's queue, where it has one
     :param now: the present, for tests
     """
-    limits, now = policy("freshness"), now or datetime.now(UTC)
-    served = next((index for index in indexes.of_entity(client, entity) if index.read), None)
-    if served is None:
-        return [f"{entity.name}: nothing is live; run {entity.name}_reindex"]
-    problems = []
-    hours = (now - served.synced).total_seconds() / 3600
+    try:
+        live = indexes.get(client, entity, indexes.live_or_raise(client, entity))
+    except EmptyWriteSet as error:
+        return [str(error)]
+    return [figure.problem for figure in figures(client, entity, live, feed, now=now) if not figure.good]
+
+
+def figures(
+    client: opensearchpy.OpenSearch, entity: Entity, index: Index, feed: Feed | None, *, now: datetime | None = None
+) -> list[Figure]:
+    """Cheap figures of one index of the write set, and of what feeds it.
+
+    :param feed: None where syncs bring the changes
+    """
+    limits = policy("freshness")
+    hours = ((now or datetime.now(UTC)) - index.synced).total_seconds() / 3600
     allowed = float(limits[entity.name])
-    if hours > allowed:
-        problems.append(
-            f"{entity.name}: the last reindex or sync that succeeded was {hours:.1f} h ago, {allowed:g} h are allowed: "
-            "is Airflow's scheduler running, is a DAG paused?"
-        )
-    if why := sick.refuses_writes(client, served.name):
-        problems.append(f"{served.name} is live and takes no writes: {why}")
-    if gaps := served.meta.get("gaps"):
-        problems.append(f"{served.name} lacks changes since {gaps[0]['from']}: run {entity.name}_reindex")
-    waiting = dead_letters.waiting() if dead_letters is not None else 0
-    if waiting > int(limits["dead_letters"]):
-        problems.append(
+    why = sick.refuses_writes(client, index.name)
+    known = gaps.of_index(client, index.name)
+    found = [
+        Figure(
+            SYNCED,
+            round(hours, 2),
+            allowed,
+            f"{index.name} has all changes up to {hours:.1f} h ago, {allowed:g} h are allowed: is Airflow's scheduler "
+            f"running, is a DAG of {entity.name} paused?",
+        ),
+        Figure(BLOCKED, bool(why), 0, f"{index.name} takes no writes: {why}"),
+        Figure(
+            GAPS,
+            len(known),
+            0,
+            f"{index.name} may lack changes since {known[0]['from'] if known else ''}: run {entity.name}_quality with "
+            f"repair, or {entity.name}_reindex",
+        ),
+    ]
+    return found + (_of_feed(client, entity, index, feed, limits) if feed else [])
+
+
+def _of_feed(
+    client: opensearchpy.OpenSearch, entity: Entity, index: Index, feed: Feed, limits: dict[str, Any]
+) -> list[Figure]:
+    behind = feed.behind(client, index.name)
+    waiting = feed.dead_letters.waiting()
+    oldest = feed.dead_letters.oldest(feed.cloudwatch) if waiting else 0.0
+    replay = f"see {entity.name}_dlq_replay"
+    return [
+        Figure(
+            LAG,
+            round(behind.seconds),
+            float(limits["stream_lag"]),
+            f"{index.name} is {behind.seconds:.0f} s behind the stream, {limits['stream_lag']} s are allowed: "
+            f"{behind.records} records wait. Is the event source mapping enabled, is the function throttled?",
+        ),
+        Figure(
+            WAITING,
+            waiting,
+            float(limits["dead_letters"]),
             f"{entity.name}: {waiting} messages wait in the dead-letter queue, {limits['dead_letters']} are allowed: "
-            f"see {entity.name}_dlq_replay"
-        )
-    return problems
+            f"{replay}",
+        ),
+        Figure(
+            OLDEST,
+            LONGEST_SECONDS if oldest is None else round(oldest),
+            float(limits["oldest_message"]),
+            f"{entity.name}: the oldest message of the dead-letter queue has waited "
+            f"{'for nobody knows how long (CloudWatch has no figure)' if oldest is None else f'{oldest:.0f} s'}, "
+            f"{limits['oldest_message']} s are allowed: {replay}",
+        ),
+    ]
+
+
+def count_difference(client: opensearchpy.OpenSearch, source: DynamoSource, index: str) -> float:
+    """By what share the table's own count, some six hours old, and the index differ: a smoke test."""
+    counted = source.count()
+    visible = int(request(client, "POST", f"/{index}/_count", body={"query": source.entity.visible})["count"])
+    return round(abs(counted - visible) / max(counted, visible, 1), 4)

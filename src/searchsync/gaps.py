@@ -1,40 +1,44 @@
 """Gaps: times of which changes are lost, because the stream forgot them before they were replayed.
 
-They are noted in ``_meta`` of every index that lacks the changes. An index that is built later has none, and one that a
-comparison finds equal to its source has none any more.
+Each is a document of the index ``searchsync-gaps`` for every index that may lack the changes, until the gate of a
+reindex or a whole comparison has found that index equal to its source. Not in ``_meta``, which is replaced as a whole:
+whoever stamps an index at the same moment would forget the gap.
 """
 
+import hashlib
+import json
 from typing import Any
 
 import opensearchpy
 
-from searchsync import indexes
+from searchsync import indexes, notes
 from searchsync.entities import Entity
 
-MAX_GAPS = 50
+INDEX = "searchsync-gaps"
+MOST = 1_000
 
 Gap = dict[str, Any]
 """``from`` and ``to`` (ISO 8601), ``records`` and ``shard``."""
 
 
 def note(client: opensearchpy.OpenSearch, entity: Entity, gap: Gap) -> None:
-    """Note in ``_meta`` of the whole write set that changes of some time are lost, until a comparison has proven it.
-
-    :param gap: ``from`` and ``to`` (ISO 8601), ``records``, ``shard``
-    """
+    """Note for the whole write set that changes of some time are lost; safe to repeat."""
     for name in indexes.write_set(client, entity):
-        meta = indexes.meta_of(client, name)
-        others = [known for known in meta.get("gaps", []) if known != gap][1 - MAX_GAPS :]
-        indexes.put_meta(client, name, {**meta, "gaps": [*others, gap]})
+        notes.put(client, INDEX, _key(name, gap), {"index": name, **gap})
 
 
 def of_index(client: opensearchpy.OpenSearch, name: str) -> list[Gap]:
-    """Times of which an index may lack changes."""
-    return list(indexes.meta_of(client, name).get("gaps", []))
+    """Times of which an index may lack changes, the earliest first."""
+    body = {"size": MOST, "query": {"term": {"index": name}}, "sort": [{"from": "asc"}]}
+    found = (hit["_source"] for hit in notes.find(client, INDEX, body))
+    return [{part: value for part, value in gap.items() if part != "index"} for gap in found]
 
 
 def close(client: opensearchpy.OpenSearch, name: str, closed: list[Gap]) -> None:
     """Forget gaps that were noted before a comparison which found everything there."""
-    if closed:
-        meta = indexes.meta_of(client, name)
-        indexes.put_meta(client, name, {**meta, "gaps": [gap for gap in meta.get("gaps", []) if gap not in closed]})
+    for gap in closed:
+        notes.remove(client, INDEX, _key(name, gap))
+
+
+def _key(name: str, gap: Gap) -> str:
+    return f"{name}-{hashlib.sha256(json.dumps(gap, sort_keys=True).encode()).hexdigest()[:32]}"

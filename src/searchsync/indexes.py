@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from searchsync.errors import (
     AliasConflict,
     BadMapping,
     BadParams,
+    EmptyWriteSet,
     GreenDiscarded,
     IndexUnavailable,
     RequestRejected,
@@ -80,7 +81,7 @@ class Index:
 
     @property
     def synced(self) -> datetime:
-        """When a sync last brought it what had changed, or when it was made."""
+        """Up to when it has its source's changes: by the last sync, or since it was made."""
         stamp = self.meta.get("synced_at")
         return max(self.created, datetime.fromisoformat(stamp)) if stamp else self.created
 
@@ -127,6 +128,39 @@ def live(client: opensearchpy.OpenSearch, entity: Entity) -> str | None:
             "return documents twice; remove it from all but the newest served one with POST /_aliases"
         )
     return next(iter(members), None)
+
+
+def get(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Index:
+    """One physical index of an entity.
+
+    :raises BadParams: when the entity has no such index
+    """
+    found = next((index for index in of_entity(client, entity) if index.name == name), None)
+    if found is None:
+        raise BadParams(f"{entity.name} has no index {name}; see `searchsync indexes {entity.name}`")
+    return found
+
+
+def live_or_raise(client: opensearchpy.OpenSearch, entity: Entity) -> str:
+    """Name of the index that is read.
+
+    :raises EmptyWriteSet: before the first swap
+    """
+    name = live(client, entity)
+    if name is None:
+        raise EmptyWriteSet(f"{entity.name}: nothing is live yet; run {entity.name}_reindex first")
+    return name
+
+
+def write_set_or_raise(client: opensearchpy.OpenSearch, entity: Entity) -> list[str]:
+    """As ``write_set``.
+
+    :raises EmptyWriteSet: when there is nothing to write to (rule 3)
+    """
+    members = write_set(client, entity)
+    if not members:
+        raise EmptyWriteSet(f"{entity.name}: {entity.writers} has no member; run {entity.name}_reindex first")
+    return members
 
 
 def find_or_create(client: opensearchpy.OpenSearch, entity: Entity, *, build: str, source: dict[str, Any]) -> Index:
@@ -242,13 +276,17 @@ def refresh(client: opensearchpy.OpenSearch, name: str) -> None:
         raise IndexUnavailable(f"{name}: only {shards['successful']} of {shards['total']} shards were refreshed")
 
 
-def highest_position(client: opensearchpy.OpenSearch, name: str) -> str:
-    """The highest position of any document, tombstones included; empty when there is none."""
-    refresh(client, name)
+def highest_position(client: opensearchpy.OpenSearch, name: str, *, fresh: bool = True) -> str:
+    """The highest position of any document, tombstones included; empty when there is none.
+
+    :param fresh: refresh first; else of what searches see
+    """
+    if fresh:
+        refresh(client, name)
     body = {
         "size": 1,
         "query": {"exists": {"field": "sync.position"}},
-        "sort": [{"sync.position": "desc"}],
+        "sort": [{"sync.position": {"order": "desc", "unmapped_type": "keyword"}}],
         "_source": ["sync.position"],
     }
     hits = request(client, "POST", f"/{name}/_search", body=body)["hits"]["hits"]
@@ -258,10 +296,13 @@ def highest_position(client: opensearchpy.OpenSearch, name: str) -> str:
 # -- swap, leave, delete
 
 
-def swap(client: opensearchpy.OpenSearch, entity: Entity, *, blue: str | None, green: str) -> None:
+def swap(
+    client: opensearchpy.OpenSearch, entity: Entity, *, blue: str | None, green: str, served: bool = False
+) -> None:
     """Serve ``green`` instead of ``blue``, in one step (rule 10). Safe to repeat: what is live already stays as it is.
 
     :param blue: the index the run believes to be live; None for the first
+    :param served: assert that green was served before: a rollback
     :raises StaleSwap: when something else is live, or green is no longer in the write set
     """
     earlier = [
@@ -273,6 +314,7 @@ def swap(client: opensearchpy.OpenSearch, entity: Entity, *, blue: str | None, g
     if serving != blue:
         raise _stale(entity, blue, green, {serving} if serving else set())
     actions = [_remove(entity.writers, green), _add(entity.writers, green), _add(entity.served, green)]
+    actions[2:2] = [_remove(entity.served, green)] if served else []
     if blue is not None:
         actions += [_remove(entity.name, blue), _read(entity, green)]
     else:
@@ -300,8 +342,8 @@ def _stale(entity: Entity, blue: str | None, green: str, members: set[str]) -> S
     else:
         why = f"{found} is live, while this run saw {blue or 'nothing'}: another run swapped"
     return StaleSwap(
-        f"{entity.name}: not swapped to {green}. {why}. What is live goes on serving; run {entity.name}_reindex "
-        "again if it is still wanted"
+        f"{entity.name}: not swapped to {green}. {why}. What is live goes on serving: look at `searchsync indexes "
+        f"{entity.name}`, and run it again if it is still wanted"
     )
 
 
@@ -340,8 +382,20 @@ def stamp_left_read(client: opensearchpy.OpenSearch, name: str, when: datetime |
         return  # deleted meanwhile: nothing counts on it any more
     meta.pop("left_read_at", None)
     if when is not None:
-        meta["left_read_at"] = when.isoformat(timespec="seconds")
+        meta["left_read_at"] = when.isoformat(timespec="milliseconds")
     put_meta(client, name, meta)
+
+
+def forget_served(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
+    """Take an index out of the served ones: it goes as one that never was."""
+    _aliases(client, [_remove(entity.served, name)])
+
+
+def stamp_synced(client: opensearchpy.OpenSearch, index: Index, until: datetime) -> None:
+    """Note in ``_meta`` up to when an index has its source's changes, unless a sync has brought later ones."""
+    meta = meta_of(client, index.name)
+    if meta and until > replace(index, meta=meta).synced:
+        put_meta(client, index.name, {**meta, "synced_at": until.isoformat(timespec="seconds")})
 
 
 def leave(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
@@ -380,7 +434,13 @@ def delete(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
 
     :raises StaleSwap: when the index is live
     """
-    leave(client, entity, name)
+    try:
+        leave(client, entity, name)
+    except RequestRejected as error:
+        if error.error_type != "cluster_block_exception":
+            raise
+        _unblock(client, name)  # a read-only index cannot even lose an alias; that it is not live, leave has seen
+        leave(client, entity, name)
     if name in _members(client, entity.name):
         raise StaleSwap(f"{name} is live: it is not deleted")
     try:
@@ -389,6 +449,11 @@ def delete(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
     except RequestRejected as error:
         if error.status != 404:
             raise
+
+
+def _unblock(client: opensearchpy.OpenSearch, name: str) -> None:
+    for block in ("read_only", "read_only_allow_delete"):  # one by one: more at once are refused
+        request(client, "PUT", f"/{name}/_settings", body={f"index.blocks.{block}": None})
 
 
 def abandoned(index: Index, running: Running, *, now: datetime | None = None) -> bool:
@@ -411,7 +476,7 @@ class Served:
 
     :ivar identity: of the source that it was built from; any other is refused
     :ivar epoch: first part of all positions, where positions have one
-    :ivar synced: when a sync last brought it what had changed, or when it was made
+    :ivar synced: as ``Index.synced``
     """
 
     index: str
@@ -426,9 +491,7 @@ def served(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Served
     :raises BadParams: when the entity has no such index
     :raises SourceChanged: when it does not say it
     """
-    index = next((found for found in of_entity(client, entity) if found.name == name), None)
-    if index is None:
-        raise BadParams(f"{entity.name} has no index {name}; see `searchsync indexes {entity.name}`")
+    index = get(client, entity, name)
     source = index.meta.get("source") or {}
     if not source.get("identity"):
         raise SourceChanged(

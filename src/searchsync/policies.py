@@ -4,13 +4,21 @@ from typing import Any
 
 import yaml
 
-from searchsync.entities import include_dir
+from searchsync.entities import CATALOG, include_dir
 from searchsync.errors import BadParams
 
 _NUMBERS = {
-    "thresholds": ("rejected", "settled", "shrink", "smoke_samples", "overlap_minutes", "repair_share"),
-    "freshness": ("locations", "members", "dead_letters"),
-    "retention": ("rollback_hours", "keep_previous"),
+    "thresholds": (
+        "rejected",
+        "settled",
+        "shrink",
+        "approval_share",
+        "smoke_samples",
+        "overlap_minutes",
+        "repair_share",
+    ),
+    "freshness": (*CATALOG, "stream_lag", "dead_letters", "oldest_message"),
+    "retention": ("rollback_hours", "keep_previous", "tombstone_days"),
 }
 
 

@@ -34,11 +34,6 @@ class Snapshot:
         return f"{epoch:04d}.{self.xmin:020d}.{self.xmax:020d}.{10**7 - self.in_progress:08d}"
 
 
-def epoch_of(position: str) -> int:
-    """The epoch that a PostgreSQL position begins with."""
-    return int(position.split(".", maxsplit=1)[0])
-
-
 def xmax_of(position: str) -> int:
     """The first transaction id that a PostgreSQL position did not see assigned."""
     return int(position.split(".")[2])

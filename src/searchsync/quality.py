@@ -1,160 +1,129 @@
-"""Expectations on a comparison and on the source's own rows, by Great Expectations, with the evidence as Data Docs.
+"""One quality run: figures, comparison, expectations, evidence, and a repair if asked for.
 
-``include/expectations/<entity>.yaml`` names them: each has a name for people, a severity, and the type and arguments of
-an expectation (https://greatexpectations.io/expectations/).
+A light run looks at figures that cost next to nothing. A full one compares the whole index with its source, unless the
+index is behind the stream: then that is what is wrong, and not each document that is still to come.
 """
 
-import os
+import json
+import logging
 from dataclasses import asdict, dataclass
-from itertools import islice
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import pandas as pd
-import yaml
+import opensearchpy
 
-from searchsync import items
-from searchsync.differences import CONTENT, FOREIGN, FUTURE, GHOST, MISSING, STALE, TOMBSTONE, Report
-from searchsync.entities import Entity, include_dir
-from searchsync.errors import BadParams
+from searchsync import differences, expectations, freshness, history, indexes, summary
+from searchsync.differences import Report
+from searchsync.expectations import Evaluation
+from searchsync.freshness import LAG, Feed
+from searchsync.history import BAD, FULL, GOOD, LIGHT, WARNING, Result
 from searchsync.sources import Source
-from searchsync.sources.dynamodb import DynamoSource
-from searchsync.sources.postgres import PostgresSource
 
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read by the import: it would tell its makers of each run
-import great_expectations as gx
-from great_expectations.checkpoint.actions import UpdateDataDocsAction
-from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-
-SAMPLE_ITEMS = 1_000
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Result:
-    """One expectation: whether it holds, and what was seen."""
+class Wanted:
+    """What a run is to do.
 
-    name: str
-    severity: str
-    holds: bool
-    observed: str
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All expectations of a run.
-
-    :ivar docs: the first page of the Data Docs
+    :ivar run: its name, ``<dag id>/<run id>``
+    :ivar level: ``light`` or ``full``
+    :ivar sample: documents compared field by field
+    :ivar repair: ``off``, ``dry run`` or ``on``
+    :ivar cap: keys that a repair may write; None for the policy's share
     """
 
-    results: list[Result]
-    docs: str
-
-    @property
-    def failed(self) -> list[Result]:
-        """Those that do not hold, critical ones first."""
-        return sorted((result for result in self.results if not result.holds), key=lambda result: result.severity)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For XCom and the run's folder."""
-        return {"results": [asdict(result) for result in self.results], "docs": self.docs}
+    run: str
+    level: str = FULL
+    sample: int = 100
+    repair: str = "off"
+    cap: int | None = None
 
 
-def evaluate(source: Source, report: Report, folder: Path) -> Evaluation:
-    """Validate, and write the Data Docs below ``folder``.
+def run(
+    client: opensearchpy.OpenSearch, source: Source, name: str, feed: Feed | None, folder: Path, wanted: Wanted
+) -> Result:
+    """Look at one index, and write ``quality.json``, ``summary.html`` and the Data Docs before anything is changed.
 
-    :raises BadParams: when the file of expectations is missing or names what there is not
+    :returns: the result as ``searchsync.history`` keeps it, with ``repair``, the ``failed`` expectations in full, and
+        whether the entity ``recovered`` from an earlier failure
     """
     entity = source.entity
-    described = _described(entity)
-    context: Any = gx.get_context(mode="ephemeral")  # in memory: the address of the source holds its password
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    docs = folder / "data_docs"
-    site = {
-        "class_name": "SiteBuilder",
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.absolute())},
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    index = indexes.get(client, entity, name)
+    figures = freshness.figures(client, entity, index, feed)
+    problems = [figure.problem for figure in figures if not figure.good]
+    operations = {figure.name: float(figure.value) for figure in figures}
+    if feed is not None:
+        operations["count_difference"] = freshness.count_difference(client, feed.source, name)
+    report = None
+    if wanted.level == FULL and all(figure.good for figure in figures if figure.name == LAG):
+        since = index.synced if entity.changed else None
+        behind = (lambda: feed.behind(client, name).seconds) if feed is not None else None
+        report = differences.find(client, source, name, sample=wanted.sample, since=since, behind=behind)
+    folder.mkdir(parents=True, exist_ok=True)
+    evaluation = expectations.evaluate(source, operations, report, folder)
+    result = _result(entity.name, index, wanted, operations, report, evaluation)
+    before = history.latest(client, entity)
+    evidence = {
+        "result": result,
+        "problems": problems,
+        "comparison": report.as_dict() if report else None,
+        "expectations": evaluation.as_dict(),
+        "repair": None,
     }
-    context.add_data_docs_site(site_config=site, site_name="evidence")
-    results = _validate(context, "comparison", pd.DataFrame([_table(report)]), described["comparison"])
-    if isinstance(source, PostgresSource):
-        results += _validate_query(context, source, str(described["query"]), described["rows"])
-    else:
-        results += _validate(context, "rows", _items(cast(DynamoSource, source)), described["rows"])
-    return Evaluation(results, str(docs / "index.html"))
-
-
-def _described(entity: Entity) -> dict[str, Any]:
-    path = include_dir() / "expectations" / f"{entity.name}.yaml"
-    try:
-        described: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-        _ = described["comparison"], described["rows"], described["query" if entity.source == "postgres" else "rows"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise BadParams(f"cannot read the expectations {path}: {error!r}") from error
-    return described
-
-
-def _table(report: Report) -> dict[str, int]:
-    """The comparison as one row. Its counts leave out what is only under way."""
-    kinds = report.kinds
-    missing, ghost = kinds.get(MISSING, 0) + kinds.get(TOMBSTONE, 0), kinds.get(GHOST, 0) + kinds.get(FOREIGN, 0)
-    return {
-        "source_documents": report.source_count,
-        "index_documents": report.source_count - missing + ghost,
-        "missing": missing,
-        "ghost": ghost,
-        "stale": kinds.get(STALE, 0),
-        "changed_around": kinds.get(CONTENT, 0) + kinds.get(FUTURE, 0),
-        "reindex_due": int(report.reindex_due),
+    _write(folder, evidence, before)
+    history.keep(client, result)
+    repaired = None
+    if report is not None and report.findings and wanted.repair != "off":
+        dry_run = wanted.repair == "dry run"
+        repaired = differences.repair(client, source, report, dry_run=dry_run, cap=wanted.cap)
+        result["repaired"] = repaired.written
+        evidence["repair"] = asdict(repaired)
+        _write(folder, evidence, before)
+        history.keep(client, result)
+    return result | {
+        "problems": problems,
+        "failed": [asdict(failed) for failed in evaluation.failed],
+        "repair": asdict(repaired) if repaired else None,
+        "recovered": index.read and history.recovered(result, before),
     }
 
 
-def _items(source: DynamoSource) -> pd.DataFrame:
-    """The first items of a scan, as documents."""
-    found = islice(source.sample(), SAMPLE_ITEMS)
-    return pd.DataFrame([items.document(item) for item in found])
+def _result(
+    entity: str,
+    index: indexes.Index,
+    wanted: Wanted,
+    operations: dict[str, float],
+    report: Report | None,
+    evaluation: Evaluation,
+) -> Result:
+    severities = {failed.severity for failed in evaluation.failed}
+    result: Result = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "entity": entity,
+        "index": index.name,
+        "live": index.read,
+        "run": wanted.run,
+        "level": FULL if report is not None else LIGHT,
+        "verdict": BAD if "critical" in severities else WARNING if severities else GOOD,
+        "failed": [failed.name for failed in evaluation.failed],
+        "operations": operations,
+    }
+    if report is not None:
+        result |= {
+            "source_documents": report.source_count,
+            "index_documents": report.index_count,
+            "confirmed": len(report.findings),
+            "kinds": {kind.replace(" ", "_"): count for kind, count in report.kinds.items()},
+            "pending": report.pending,
+            "unsettled": report.unsettled,
+            "repaired": 0,
+            "seconds": report.seconds,
+        }
+    return result
 
 
-def _validate(context: Any, name: str, frame: pd.DataFrame, expectations: list[dict[str, Any]]) -> list[Result]:
-    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe("all")
-    return _run(context, name, batch, expectations, {"dataframe": frame})
-
-
-def _validate_query(
-    context: Any, source: PostgresSource, query: str, expectations: list[dict[str, Any]]
-) -> list[Result]:
-    """By the database itself: no row leaves it."""
-    asset = context.data_sources.add_sql("rows", connection_string=source.sqlalchemy_url()).add_query_asset(
-        "rows", query=query
-    )
-    return _run(context, "rows", asset.add_batch_definition_whole_table("all"), expectations, None)
-
-
-def _run(
-    context: Any, name: str, batch: Any, expectations: list[dict[str, Any]], parameters: dict[str, Any] | None
-) -> list[Result]:
-    suite = gx.ExpectationSuite(name=name)
-    for described in expectations:
-        arguments = {key: value for key, value in described.items() if key not in ("name", "severity", "type")}
-        configuration = ExpectationConfiguration(
-            type=described["type"],
-            kwargs=arguments,
-            meta={"name": described["name"]},
-            severity=described["severity"],
-            notes=described["name"],
-        )
-        suite.add_expectation_configuration(configuration)
-    suite = context.suites.add(suite)
-    definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
-    action = UpdateDataDocsAction(name="docs", site_names=["evidence"])
-    checkpoint = gx.Checkpoint(name=name, validation_definitions=[definition], actions=[action])
-    (done,) = context.checkpoints.add(checkpoint).run(batch_parameters=parameters).run_results.values()
-    return [_result(result) for result in done.results]
-
-
-def _result(result: Any) -> Result:
-    configuration = result.expectation_config
-    observed = result.result.get("observed_value", result.result.get("unexpected_count", ""))
-    if (result.exception_info or {}).get("raised_exception"):
-        observed = str(result.exception_info.get("exception_message"))[:300]
-    return Result(configuration.meta["name"], configuration.severity.value, bool(result.success), str(observed))
+def _write(folder: Path, evidence: dict[str, Any], before: list[Result]) -> None:
+    (folder / "quality.json").write_text(json.dumps(evidence, indent=2), encoding="utf-8")
+    (folder / "summary.html").write_text(summary.html(evidence, before), encoding="utf-8")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore import exceptions as aws
@@ -71,9 +72,29 @@ class Queue:
         ]
 
     def waiting(self) -> int:
-        """Messages that can be received, about."""
-        name = "ApproximateNumberOfMessages"
-        return int(self._call("get_queue_attributes", AttributeNames=[name])["Attributes"][name])
+        """Messages, about: those that can be received, on loan, and delayed."""
+        names = ["", "NotVisible", "Delayed"]
+        wanted = [f"ApproximateNumberOfMessages{name}" for name in names]
+        found = self._call("get_queue_attributes", AttributeNames=wanted)["Attributes"]
+        return sum(int(found[name]) for name in wanted)
+
+    def oldest(self, cloudwatch: Any) -> float | None:
+        """Seconds that the oldest message has waited, which only CloudWatch tells; None when it has no figure.
+
+        :param cloudwatch: boto3's client
+        """
+        now = datetime.now(UTC)
+        with self._errors():
+            found = cloudwatch.get_metric_statistics(
+                Namespace="AWS/SQS",
+                MetricName="ApproximateAgeOfOldestMessage",
+                Dimensions=[{"Name": "QueueName", "Value": self._url.rsplit("/", 1)[-1]}],
+                StartTime=now - timedelta(minutes=15),
+                EndTime=now,
+                Period=60,
+                Statistics=["Maximum"],
+            )["Datapoints"]
+        return max(found, key=lambda point: point["Timestamp"])["Maximum"] if found else None
 
     def delete(self, messages: Sequence[Message]) -> None:
         """They are done."""

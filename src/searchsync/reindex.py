@@ -15,16 +15,19 @@ from typing import Any, Protocol
 
 import opensearchpy
 
-from searchsync import comparison, gaps, indexes, mappings, smoke, writer
+from searchsync import comparison, gaps, indexes, mappings, rollback, smoke, writer
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Rejection, page_of
 from searchsync.errors import (
     AliasConflict,
     AlreadyRunning,
+    BadParams,
     GateFailed,
     GreenDiscarded,
+    Permanent,
     SearchSyncError,
     SourceChanged,
+    Undone,
 )
 from searchsync.indexes import Running
 from searchsync.ledgers import Progress, Rejections
@@ -98,7 +101,8 @@ def check(
             indexes.delete(client, entity, index.name)
         elif index.role == "building" and index.writers and index.build != build and not force:
             raise AlreadyRunning(
-                f"{entity.name}: {index.name} is being built by {index.build}. Wait for it, or stop that run; with "
+                f"{entity.name}: {index.name} is being built by {index.build}. Wait for it, or stop that run; one that "
+                f"was built without a swap: `searchsync swap` or `searchsync indexes abandon {index.name}`. With "
                 '{"force": true} both run and one of them wins'
             )
     source.check()
@@ -264,6 +268,7 @@ def gate(
     mappings.check(client, entity, green)
     known_gaps = gaps.of_index(client, green)
     indexes.refresh(client, green)
+    began = datetime.now(UTC)
     settled = comparison.settle(
         client,
         source,
@@ -281,12 +286,15 @@ def gate(
             f"{green}: {rejected} documents were rejected, {allowed} are allowed: see {rejections.path}. Correct "
             'the rows or the mapping and run the reindex again, or accept the loss with {"max_rejected": N}'
         )
-    _check_shrink(client, entity, plan.blue, green, settled.index, allow_shrink, float(thresholds["shrink"]))
+    served = request(client, "POST", f"/{entity.name}/_count")["count"] if plan.blue else 0
+    _check_shrink(plan.blue, served, green, settled.index, allow_shrink, float(thresholds["shrink"]))
     found = smoke.run(client, entity, green)
     gaps.close(client, green, known_gaps)
+    indexes.stamp_synced(client, indexes.get(client, entity, green), began)
     return {
         "source": settled.source,
         "documents": settled.index,
+        "served": served,
         "settled": settled.unequal,
         "rounds": settled.rounds,
         "rejected": rejected,
@@ -294,16 +302,7 @@ def gate(
     }
 
 
-def _check_shrink(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    blue: str | None,
-    green: str,
-    documents: int,
-    allow: bool,
-    ratio: float,
-) -> None:
-    served = request(client, "POST", f"/{entity.name}/_count")["count"] if blue else 0
+def _check_shrink(blue: str | None, served: int, green: str, documents: int, allow: bool, ratio: float) -> None:
     if not allow and (documents == 0 or documents < ratio * served):
         raise GateFailed(
             f"{green} has {documents} documents, {blue or 'the live index'} serves {served}: is the table complete? "
@@ -319,13 +318,39 @@ def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str
         indexes.stamp_left_read(client, plan.blue, datetime.now(UTC))
 
 
-def verify(client: opensearchpy.OpenSearch, entity: Entity, green: str) -> int:
-    """Read back what the swap did and search through the alias.
+def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> int:
+    """Read back what the swap did and search through the alias; undo the swap when that is not as it has to be.
 
     :returns: documents served
+    :raises Undone: the index that was live before serves again
     """
-    indexes.verify_served(client, entity, green)
-    return int(request(client, "POST", f"/{entity.name}/_count")["count"])
+    try:
+        indexes.verify_served(client, entity, green)
+        return int(request(client, "POST", f"/{entity.name}/_count")["count"])
+    except Permanent as error:
+        if plan.blue is None or plan.fresh_epoch or indexes.live(client, entity) != green:
+            raise  # nothing to go back to, or nothing to undo
+        rollback.swap(client, entity, rollback.Plan(live=green, target=plan.blue))
+        indexes.forget_served(client, entity, green)  # nobody shall go back to it
+        raise Undone(
+            f"{entity.name}: {green} was swapped in and does not serve ({error}); {plan.blue} serves again. Find the "
+            'cause, then run the reindex again; {"keep_green": true} keeps an index that failed'
+        ) from error
+
+
+def why_ask(gated: dict[str, Any], asked: str) -> str:
+    """Why a person has to say yes before the swap; empty when nobody has to.
+
+    :param gated: what the gate found
+    :param asked: ``always``, ``never``, or ``auto``: when the number of documents moves by more than the policy's share
+    """
+    served, documents = gated["served"], gated["documents"]
+    if asked == "always":
+        return "it was asked for"
+    share = float(policy("thresholds")["approval_share"])
+    if asked == "auto" and served and abs(documents - served) > share * served:
+        return f"{documents} documents instead of {served}: more than {share:.0%} of a change"
+    return ""
 
 
 def discard(client: opensearchpy.OpenSearch, entity: Entity, build: str, *, keep: bool = False) -> list[str]:
@@ -357,9 +382,11 @@ def run(
     allow_shrink: bool = False,
     max_rejected: int | None = None,
     bulk_bytes: int = BULK_BYTES,
+    swapping: bool = True,
 ) -> dict[str, Any]:
     """All steps in one process, one partition after the other: the command line's reindex.
 
+    :param swapping: off leaves the new index in the write set, fed, for ``serve``
     :param connect_source: makes a source for a plan; for None, one that accepts any server
     :returns: the report
     """
@@ -386,15 +413,67 @@ def run(
                     max_rejected=max_rejected,
                     allow_shrink=allow_shrink,
                 )
-        swap(client, entity, plan, green)
-        verify(client, entity, green)
+        if swapping:
+            swap(client, entity, plan, green)
+            verify(client, entity, plan, green)
     except BaseException:
         try:
             discard(client, entity, build)
         except SearchSyncError:  # the first error is the one to tell; a later run sweeps what is left
             log.exception("the index of %s could not be discarded", build)
         raise
-    return report(plan, green, [asdict(ledger)], asdict(tombstones), gated, time.monotonic() - began, swapped=True)
+    return report(plan, green, [asdict(ledger)], asdict(tombstones), gated, time.monotonic() - began, swapped=swapping)
+
+
+def serve(
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    connect_source: Callable[[Plan], Source],
+    name: str,
+    *,
+    rejections: Rejections,
+    max_rejected: int | None = None,
+    allow_shrink: bool = False,
+) -> dict[str, Any]:
+    """Gate and swap in an index that was built and not served yet.
+
+    :returns: what the gate found
+    :raises BadParams: when it was served before, or is not fed
+    """
+    index = indexes.get(client, entity, name)
+    if index.was_served or not index.writers:
+        why = (
+            "was served before: roll back to it" if index.was_served else "is not in the write set: it gets no changes"
+        )
+        raise BadParams(f"{name} {why}. Nothing was changed")
+    ours, blue = indexes.served(client, entity, name), indexes.live(client, entity)
+    theirs = indexes.served(client, entity, blue) if blue else ours
+    if ours.epoch < theirs.epoch:
+        raise SourceChanged(
+            f"{name} is of epoch {ours.epoch}, {blue} of {theirs.epoch}: run {entity.name}_reindex instead"
+        )
+    fresh = ours.epoch > theirs.epoch
+    plan = Plan(index.build, blue, ours.epoch, ours.identity, fresh)
+    with closing(connect_source(plan)) as source:
+        gated = gate(
+            client, source, plan, name, rejections=rejections, max_rejected=max_rejected, allow_shrink=allow_shrink
+        )
+    swap(client, entity, plan, name)
+    verify(client, entity, plan, name)
+    return gated
+
+
+def check_as_approved(approved: dict[str, Any], found: dict[str, Any]) -> None:
+    """Refuse to serve what is not what a person said yes to.
+
+    :raises GateFailed: when the number of documents has moved by more than the policy's share since they were asked
+    """
+    share = float(policy("thresholds")["approval_share"])
+    if abs(found["documents"] - approved["documents"]) > share * max(approved["documents"], 1):
+        raise GateFailed(
+            f"{approved['documents']} documents were approved, {found['documents']} are there now: the live index goes "
+            "on serving; run the reindex again"
+        )
 
 
 def report(

@@ -13,17 +13,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import opensearchpy
-from botocore import exceptions as aws
 
-from searchsync import dead_letters, gaps, indexes, writer
+from searchsync import dead_letters, gaps, indexes, records, writer
 from searchsync.dead_letters import Letter, Parked, Pointer, Unreadable
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection, page_of, sync_of, with_position
-from searchsync.errors import EmptyWriteSet, SourceUnavailable
+from searchsync.errors import BadParams
 from searchsync.items import BadItem
 from searchsync.opensearch import within
 from searchsync.position import MARGIN_SECONDS, second_of
 from searchsync.queue import Message, Queue
+from searchsync.records import Forgotten, Record
 from searchsync.sources import READ_KEYS, Source
 from searchsync.stream import identify
 
@@ -155,10 +155,7 @@ class Replay:
         """
         began = time.monotonic()
         with within(PATIENCE_SECONDS):
-            if not indexes.write_set(self._client, self._entity):
-                raise EmptyWriteSet(
-                    f"{self._entity.name}: {self._entity.writers} has no member; run {self._entity.name}_reindex first"
-                )
+            indexes.write_set_or_raise(self._client, self._entity)
         seen = 0
         try:
             while seen < self._choice.cap:
@@ -231,7 +228,7 @@ class Replay:
             elif task.content.key in refused:
                 self._again(task.message, task.content.reason, *refused[task.content.key], counts)
             elif task.content.key in early:
-                self._later([task.message], MARGIN_SECONDS * 2.0, counts)
+                self._later([task.message], MARGIN_SECONDS * 3.0, counts)
             else:
                 done.append(task.message)
         self._done(done)
@@ -276,35 +273,20 @@ class Replay:
             if not self._report.dry_run:
                 gaps.note(self._client, self._entity, gap)
 
-    def _records(self, pointer: Pointer) -> Iterable[dict[str, Any]]:
+    def _records(self, pointer: Pointer) -> Iterable[Record]:
         end = int(pointer.end)
         try:
-            iterator = self._streams.get_shard_iterator(
-                StreamArn=pointer.stream,
-                ShardId=pointer.shard,
-                ShardIteratorType="AT_SEQUENCE_NUMBER",
-                SequenceNumber=pointer.start,
-            )["ShardIterator"]
-            while iterator:
-                answer = self._streams.get_records(ShardIterator=iterator)
-                for record in answer["Records"]:
-                    if int(record["dynamodb"]["SequenceNumber"]) > end:
+            for page in records.pages(self._streams, pointer.stream, pointer.shard, at=pointer.start):
+                for record in page:
+                    sequence = int(record["dynamodb"]["SequenceNumber"])
+                    if sequence <= end:
+                        yield record
+                    if sequence >= end:
                         return
-                    stamp = record["dynamodb"]["ApproximateCreationDateTime"].timestamp()
-                    yield {**record, "dynamodb": {**record["dynamodb"], "ApproximateCreationDateTime": stamp}}
-                    if int(record["dynamodb"]["SequenceNumber"]) == end:
-                        return
-                if not answer["Records"]:
-                    return
-                iterator = answer.get("NextShardIterator")
-        except aws.ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "ValidationException":
-                raise Unreadable(f"the stream refuses the pointer: {error}") from None
-            if code not in ("TrimmedDataAccessException", "ResourceNotFoundException"):
-                raise SourceUnavailable(f"the stream does not answer: {error}; run the replay again") from error
-        except aws.BotoCoreError as error:
-            raise SourceUnavailable(f"the stream does not answer: {error}; run the replay again") from error
+        except BadParams as error:
+            raise Unreadable(f"the pointer leads nowhere: {error}") from None
+        except Forgotten:
+            return
 
     def _write(self, tasks: list[_Task], counts: Counts) -> tuple[dict[str, tuple[str, str]], set[str]]:
         """Keys that are poison again, with type and reason; and keys read too soon after they were parked."""
@@ -313,9 +295,9 @@ class Replay:
         for task in tasks:
             for key, position in task.keys.items():
                 positions[key] = max(positions.get(key, ""), position)
-                if not position:  # the read itself has to be later than what was parked
+                if not position:  # the read has to be later than all events before the parking, by whatever clock
                     parked_at = task.content.parked_at if isinstance(task.content, Parked) else task.message.sent_at
-                    not_before[key] = max(not_before.get(key, 0.0), parked_at)
+                    not_before[key] = max(not_before.get(key, 0.0), parked_at + MARGIN_SECONDS)
         refused: dict[str, tuple[str, str]] = {}
         early: set[str] = set()
         keys = sorted(positions)

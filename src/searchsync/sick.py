@@ -7,7 +7,6 @@ import opensearchpy
 
 from searchsync import indexes
 from searchsync.entities import Entity
-from searchsync.errors import BadParams
 from searchsync.opensearch import request
 
 log = logging.getLogger(__name__)
@@ -33,9 +32,7 @@ def abandon(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
     :raises BadParams: when the entity has no such index
     :raises StaleSwap: when it is live
     """
-    if name not in {index.name for index in indexes.of_entity(client, entity)}:
-        raise BadParams(f"{entity.name} has no index {name}; see `searchsync indexes {entity.name}`")
-    indexes.delete(client, entity, name)
+    indexes.delete(client, entity, indexes.get(client, entity, name).name)
 
 
 def abandon_sick(

@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import opensearchpy
@@ -17,7 +16,7 @@ import opensearchpy
 from searchsync import items, writer
 from searchsync.dead_letters import Letter
 from searchsync.entities import Entity
-from searchsync.envelope import Line, Page, Rejection, page_of
+from searchsync.envelope import Line, Page, Rejection, page_of, written_now
 from searchsync.errors import SearchSyncError
 from searchsync.items import BadItem
 from searchsync.opensearch import within
@@ -86,7 +85,7 @@ def decode(record: Any, key: str, position: str) -> Change:
     if not position:
         raise BadItem("future", "the event is stamped more than an hour from now")
     name, change = record.get("eventName"), record["dynamodb"]
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = written_now()
     if name == "REMOVE":
         return Change(key, position, items.gone(key, position=position, written_at=at), record)
     if name not in ("INSERT", "MODIFY"):

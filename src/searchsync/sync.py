@@ -16,7 +16,7 @@ from searchsync import comparison, indexes, writer
 from searchsync.comparison import Settled
 from searchsync.entities import Entity
 from searchsync.envelope import Page
-from searchsync.errors import BadParams, EmptyWriteSet, SourceChanged
+from searchsync.errors import BadParams, IndexUnavailable, RequestRejected, SourceChanged
 from searchsync.indexes import Served
 from searchsync.ledgers import Progress, Rejections
 from searchsync.opensearch import request
@@ -38,10 +38,7 @@ def check(client: opensearchpy.OpenSearch, entity: Entity) -> Served:
     """
     if entity.changed is None:
         raise BadParams(f"{entity.name} has no column that says when a row changed; it cannot be synced by intervals")
-    name = indexes.live(client, entity)
-    if name is None:
-        raise EmptyWriteSet(f"{entity.name}: nothing is live yet; run {entity.name}_reindex first")
-    return indexes.served(client, entity, name)
+    return indexes.served(client, entity, indexes.live_or_raise(client, entity))
 
 
 def run(
@@ -54,6 +51,8 @@ def run(
     rejections: Rejections,
 ) -> dict[str, Any]:
     """Write what changed in ``[start - overlap, end)`` to the whole write set, then what is deleted.
+
+    It begins earlier when an index was last synced before: after a pause the first run brings all that was missed.
 
     :param source: made for ``served``: it refuses any other server
     :param start: with a time zone, as ``end``
@@ -68,24 +67,33 @@ def run(
     if start > now:
         raise BadParams(f"the interval begins in the future: {start.isoformat()}; nothing can have changed in it yet")
     began = time.monotonic()
+    # A rollback candidate has to be as fresh as the live one.
+    fed = [index for index in indexes.of_entity(client, entity) if index.writers and index.was_served]
+    if served.index not in {index.name for index in fed}:
+        raise _retired(served)
     highest = indexes.highest_position(client, served.index)
     if highest and (reason := source.lost_history(highest)):
         raise SourceChanged(
             f"{entity.name}: {reason}. Nothing was written; if this is the right database, run {entity.name}_reindex "
             'with {"new_epoch": true}'
         )
+    start = min([start, *(index.synced for index in fed if index.synced < end)])
     overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
     changed = _write_changed(client, source, served, (start - overlap, end), rejections)
     result = {"changed": changed.read, "deleted": 0, "late": 0, "rejected": changed.rejected}
     result |= {"written": changed.written, "stale": changed.stale}
-    for index in indexes.of_entity(client, entity):
-        if index.writers and index.was_served:  # a rollback candidate has to be as fresh as the live one
+    for index in fed:
+        try:
             found = _settle_deleted(client, source, index.name, rejections)
-            result["deleted"] += found.tombstoned
-            result["late"] += found.written
-            result["rejected"] += len(found.rejected)
-    if end > now - timedelta(hours=1):
-        indexes.put_meta(client, served.index, {**indexes.meta_of(client, served.index), "synced_at": now.isoformat()})
+        except RequestRejected:
+            if index.name == served.index or index.name in indexes.write_set(client, entity):
+                raise
+            log.info("%s was retired meanwhile", index.name)
+            continue
+        result["deleted"] += found.tombstoned
+        result["late"] += found.written
+        result["rejected"] += len(found.rejected)
+        indexes.stamp_synced(client, index, min(end, now))
     return result | {
         "from": start.isoformat(),
         "to": end.isoformat(),
@@ -135,5 +143,9 @@ def _write(
 ) -> Ledger:
     ledgers = writer.apply(client, entity, [page], on_rejected=rejections.add)
     if served.index not in ledgers:
-        raise SourceChanged(f"{served.index} was retired meanwhile; run the sync again")
+        raise _retired(served)
     return ledgers[served.index]
+
+
+def _retired(served: Served) -> IndexUnavailable:
+    return IndexUnavailable(f"{served.index} was retired meanwhile; run the sync again")

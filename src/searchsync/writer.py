@@ -14,7 +14,7 @@ import opensearchpy
 from searchsync import indexes
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection, create_body
-from searchsync.errors import EmptyWriteSet, IndexUnavailable, LedgerMismatch, RequestRejected, SearchSyncError
+from searchsync.errors import IndexUnavailable, LedgerMismatch, RequestRejected, SearchSyncError
 from searchsync.opensearch import PATIENCE_SECONDS, Backoff, TooLarge, bulk, flood_stage
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,9 @@ def load(
         try:
             for page in pages:
                 if len(running) >= in_flight:
-                    _, running = wait(running, return_when=FIRST_COMPLETED)
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for failed in done:
+                        failed.result()  # at once, whatever is before it in the order of the pages
                     collect()
                 future = pool.submit(_write, client, index, page, _Mode.CREATE, on_rejected, patience)
                 running.add(future)
@@ -160,9 +162,7 @@ def apply(
     for page in pages:
         handled: set[str] = set()
         while True:
-            members = indexes.write_set(client, entity)
-            if not members:
-                raise EmptyWriteSet(f"{entity.name}: {entity.writers} has no member; run {entity.name}_reindex first")
+            members = indexes.write_set_or_raise(client, entity)
             todo = [index for index in members if index not in handled]
             if not todo:
                 break
@@ -231,7 +231,9 @@ class _Mode(Enum):
     COMPARE_AND_SET = 2
 
 
-class _Outcome(Enum):
+class Outcome(Enum):
+    """What became of one item of a bulk (rule 2)."""
+
     WRITTEN = 1
     STALE = 2
     CONFLICT = 3
@@ -262,7 +264,7 @@ _POISON = {
 _OURS = ("failed to execute script", "no write index is defined")
 
 
-def _outcome(index: str, item: dict[str, Any]) -> _Outcome:
+def outcome_of(index: str, item: dict[str, Any]) -> Outcome:
     """Rule 2, for one item of a bulk answer.
 
     :raises RequestRejected: our own fault, or a full disk
@@ -271,23 +273,24 @@ def _outcome(index: str, item: dict[str, Any]) -> _Outcome:
     status = item["status"]
     error = item.get("error")
     if status in (200, 201) and error is None:
-        return _Outcome.STALE if item.get("result") == "noop" else _Outcome.WRITTEN
+        return Outcome.STALE if item.get("result") == "noop" else Outcome.WRITTEN
     kind = str((error or {}).get("type", ""))
-    reason = _reason(item)
+    reason = reason_of(item)
     if status == 409:
-        return _Outcome.CONFLICT
+        return Outcome.CONFLICT
     if "refused_alone" in item or (status == 400 and kind in _POISON and not any(ours in reason for ours in _OURS)):
-        return _Outcome.REJECTED
+        return Outcome.REJECTED
     if status == 429 and kind == "cluster_block_exception":
         raise RequestRejected(f"{index}: {flood_stage(reason)}", status=status, error_type=kind)
     if status in (403, 404):
         raise IndexGone(f"{index} does not take writes: {kind}: {reason}", status=status, error_type=kind)
     if status == 429 or status >= 500:
-        return _Outcome.RETRY
+        return Outcome.RETRY
     raise RequestRejected(f"{index}: unexpected answer {status} {kind}: {reason}", status=status, error_type=kind)
 
 
-def _reason(item: dict[str, Any]) -> str:
+def reason_of(item: dict[str, Any]) -> str:
+    """Why an item of a bulk failed, with the cause."""
     error = item.get("error") or {}
     cause = (error.get("caused_by") or {}).get("reason")
     return "; ".join(str(part) for part in dict.fromkeys((error.get("reason"), cause)) if part)
@@ -302,28 +305,28 @@ def _write(
     for outcome, line, item in _decide(client, index, page, mode, Backoff(patience)):
         if line is None:
             ledger.written += page.count
-        elif outcome is _Outcome.STALE:
+        elif outcome is Outcome.STALE:
             ledger.stale += 1
-        elif outcome is _Outcome.WRITTEN:
+        elif outcome is Outcome.WRITTEN:
             ledger.tombstoned += line.deleted
             ledger.written += not line.deleted
         else:
             ledger.rejected += 1
             error = item.get("error") or {}
-            on_rejected(Rejection(json.loads(line.id), str(error.get("type")), _reason(item), index))
+            on_rejected(Rejection(json.loads(line.id), str(error.get("type")), reason_of(item), index))
     return ledger
 
 
 def _decide(
     client: opensearchpy.OpenSearch, index: str, page: Page, mode: _Mode, backoff: Backoff
-) -> Iterator[tuple[_Outcome, Line | None, dict[str, Any]]]:
+) -> Iterator[tuple[Outcome, Line | None, dict[str, Any]]]:
     """The final outcome of each document of a page. A None line stands for a page that was written as a whole."""
     todo: list[tuple[_Mode, list[Line]]] = []
     if mode is _Mode.CREATE and page.count:
         # The usual case costs nothing per document: the source's bytes go out as they came.
         items = _send(client, index, page.body, page.count, backoff)
         if items is not None and all(item["status"] == 201 for item in items):
-            yield _Outcome.WRITTEN, None, {}
+            yield Outcome.WRITTEN, None, {}
             return
         lines = list(page.lines())
         if items is None:
@@ -348,17 +351,17 @@ def _sort(
     items: list[dict[str, Any]],
     todo: list[tuple[_Mode, list[Line]]],
     backoff: Backoff,
-) -> Iterator[tuple[_Outcome, Line, dict[str, Any]]]:
+) -> Iterator[tuple[Outcome, Line, dict[str, Any]]]:
     conflicts: list[Line] = []
     again: list[Line] = []
     cause = ""
     for line, item in zip(lines, items, strict=True):
-        outcome = _outcome(index, item)
-        if outcome is _Outcome.CONFLICT:
+        outcome = outcome_of(index, item)
+        if outcome is Outcome.CONFLICT:
             conflicts.append(line)
-        elif outcome is _Outcome.RETRY:
+        elif outcome is Outcome.RETRY:
             again.append(line)
-            cause = f"{index}: {item['status']} {_reason(item)}"
+            cause = f"{index}: {item['status']} {reason_of(item)}"
         else:
             yield outcome, line, item
     if len(again) + len(conflicts) < len(lines):

@@ -6,16 +6,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import opensearchpy
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from local import opensearch as local_opensearch
 from local import ports
 from local import postgres as local_postgres
+from searchsync import indexes
+from searchsync.entities import Entity
 from tests.members import World
 
 REPO = Path(__file__).parents[2]
@@ -31,6 +35,7 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL": "error",
     "AIRFLOW__API__BASE_URL": "http://airflow.test:8080",
+    "AIRFLOW__API_AUTH__JWT_SECRET": "only for tests " * 5,
 }
 
 
@@ -97,6 +102,21 @@ def connected(
     connect(opensearch_server.port)
     monkeypatch.setenv("SEARCHSYNC_REPORTS", str(tmp_path / "reports"))
     return tmp_path / "reports"
+
+
+@pytest.fixture
+def blue(
+    connected: Path,
+    dags: dict[str, Any],
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    rows: int,
+    locations: Entity,
+) -> str:
+    """The live index of rows that were changed long ago."""
+    owner.execute("UPDATE locations SET updated_at = %s", [datetime.now(UTC) - timedelta(days=9)])
+    assert dags["locations_reindex"].test(logical_date=None).state == "success"
+    return str(indexes.live(client, locations))
 
 
 @pytest.fixture

@@ -9,25 +9,9 @@ import opensearchpy
 import psycopg
 import pytest
 
-from searchsync import indexes
-from searchsync.entities import Entity
 from tests.steps import living
 
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-def blue(
-    connected: Path,
-    dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
-    owner: psycopg.Connection,
-    rows: int,
-    locations: Entity,
-) -> str:
-    owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=9)])
-    assert dags["locations_reindex"].test(logical_date=None).state == "success"
-    return str(indexes.live(client, locations))
 
 
 def result(dag_run: Any, task_id: str = "announce") -> Any:

@@ -1,13 +1,15 @@
 """The members' DAGs run for real, task by task, against the emulator and OpenSearch."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from local.members import generate
-from searchsync import indexes, reindex, sick
+from searchsync import indexes, reindex, retire, sick
 from searchsync.opensearch import request
+from searchsync.policies import policy
 from tests.members import World
 from tests.steps import documents, living, make_index, serve
 
@@ -108,3 +110,38 @@ def test_a_sick_member_is_abandoned_with_an_alert(
     assert run(dags, dag_id).state == "success"
     assert indexes.write_set(members.client, members.entity) == [blue]
     assert green in slack()[-1]
+
+
+def test_a_dry_run_of_index_retire_changes_nothing_and_says_what_it_would_do(
+    dags: dict[str, Any], members: World, slack: Slack
+) -> None:
+    blue = serve(members.client, members.entity, identity=members.identity)
+    old = serve(members.client, members.entity, "old", blue, identity=members.identity)
+    live = serve(members.client, members.entity, "live", old, identity=members.identity)
+    for index, days in ((blue, 3), (old, 2)):
+        indexes.stamp_left_read(members.client, index, datetime.now(UTC) - timedelta(days=days))
+    request(members.client, "PUT", f"/{old}/_block/write")
+    before = request(members.client, "GET", "/_all")
+    dag_run = run(dags, "index_retire", dry_run=True)
+    assert dag_run.state == "success"
+    report = {line["index"]: line for line in dag_run.get_task_instance("retire", map_index=1).xcom_pull("retire")[-1]}
+    actions = {name: line["action"] for name, line in report.items()}
+    assert actions == {blue: "would be deleted", old: "kept", live: "kept"}
+    assert "it is blocked" in report[old]["why"]
+    assert request(members.client, "GET", "/_all") == before
+    assert slack() == []
+    assert run(dags, "index_retire", dry=True).state == "failed"
+
+
+def test_an_index_that_cannot_be_saved_fails_the_run_and_says_what_to_do(
+    dags: dict[str, Any], members: World, slack: Slack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blue = serve(members.client, members.entity, identity=members.identity)
+    old = serve(members.client, members.entity, "old", blue, identity=members.identity)
+    serve(members.client, members.entity, "live", old, identity=members.identity)
+    for index, days in ((blue, 3), (old, 2)):
+        indexes.stamp_left_read(members.client, index, datetime.now(UTC) - timedelta(days=days))
+    monkeypatch.setattr(retire, "policy", lambda name: policy(name) | {"snapshot_repository": "nowhere"})
+    assert run(dags, "index_retire").state == "failed"
+    assert blue in indexes.write_set(members.client, members.entity)
+    assert "index_retire" in slack()[-1]

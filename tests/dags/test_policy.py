@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks._kills import TASKS
+
 REPO = Path(__file__).parents[2]
 EXPECTED = {
     "locations_reindex", "locations_sync", "locations_quality",
     "members_reindex", "members_dlq_replay", "members_quality",
-    "index_retire",
+    "index_retire", "index_rollback",
 }  # fmt: skip
 FAILS_FAST = {"members_dlq_replay": "the next run is ten minutes away"}
 
@@ -27,7 +29,7 @@ def test_every_dag_has_what_an_operator_needs(dags: dict[str, Any]) -> None:
         assert (REPO / "docs" / "operations" / f"{dag.dag_id}.md").exists(), f"{dag.dag_id}: runbook"
         assert dag.tags, dag.dag_id
         assert dag.catchup is False, dag.dag_id
-        assert dag.max_active_runs == 1, dag.dag_id
+        assert dag.max_active_runs == (4 if dag.dag_id == "index_rollback" else 1), dag.dag_id
         assert dag.on_failure_callback in (run_failed, [run_failed]), (
             f"{dag.dag_id}: a killed task must reach Slack too"
         )
@@ -46,6 +48,13 @@ def test_every_parameter_says_what_it_does(dags: dict[str, Any]) -> None:
             assert param.schema.get("type"), f"{dag.dag_id}: {name}"
 
 
+def test_the_kill_matrix_names_every_task(dags: dict[str, Any]) -> None:
+    """Of every DAG but those that are another one for members."""
+    assert EXPECTED - set(TASKS) == {"members_quality"}
+    for dag_id in set(TASKS) - {"members_reindex"}:
+        assert set(TASKS[dag_id].split()) == set(dags[dag_id].task_ids), f"{dag_id}: benchmarks/_kills.py"
+
+
 def test_load_tasks_share_one_pool(dags: dict[str, Any]) -> None:
     assert dags["locations_reindex"].get_task("load").pool == "searchsync_load"
 
@@ -54,6 +63,7 @@ def test_no_path_leads_to_the_swap_around_the_gate(dags: dict[str, Any]) -> None
     dag = dags["locations_reindex"]
     swap = dag.get_task("swap")
     chain = ["check", "create_green", "partitions", "load", "copy_tombstones", "make_searchable", "gate"]
+    chain += ["approve", "settle"]
     for name in chain:
         assert name in swap.get_flat_relative_ids(upstream=True), f"the swap can happen without {name}"
         assert dag.get_task(name).trigger_rule == "all_success", f"{name} would run after a failure"
@@ -61,7 +71,7 @@ def test_no_path_leads_to_the_swap_around_the_gate(dags: dict[str, Any]) -> None
     for before, after in zip(chain, [*chain[1:], "swap"], strict=True):
         upstream = dag.get_task(after).get_flat_relative_ids(upstream=True)
         assert before in upstream, f"{after} can run before {before}"
-    assert "gate" in swap.upstream_task_ids
+    assert "settle" in swap.upstream_task_ids
     assert "swap" in dag.get_task("verify").upstream_task_ids
 
 
@@ -105,13 +115,29 @@ def test_parsing_a_dag_file_imports_nothing_heavy() -> None:
     }
 
 
-def test_plugins_replace_no_other_module() -> None:
+def test_one_plugin_is_loaded_and_replaces_no_other_module() -> None:
     # Airflow executes every .py below plugins/ as a top-level module unless .airflowignore says otherwise.
     from airflow import plugins_manager
 
+    ours = {file.stem for file in (REPO / "plugins").rglob("*.py")} - {"__init__", "search_ops_plugin"}
     before = dict(sys.modules)
-    plugins_manager._get_plugins()
-    stems = {file.stem for file in (REPO / "plugins" / "search_ops").rglob("*.py")} - {"__init__"}
-    foreign = {stem for stem in stems if "search_ops" in str(getattr(sys.modules.get(stem), "__file__", ""))}
+    plugins, errors = plugins_manager._get_plugins.__wrapped__()
+    assert errors == {}
+    assert [str(plugin.source) for plugin in plugins] == ["$PLUGINS_FOLDER/search_ops_plugin.py"]
+    foreign = {stem for stem in ours if "search_ops" in str(getattr(sys.modules.get(stem), "__file__", ""))}
     assert not foreign, f"add their folder to plugins/.airflowignore: {foreign}"
-    assert all(sys.modules[name] is module for name, module in before.items() if name in sys.modules)
+    replaced = {name for name, module in before.items() if sys.modules.get(name) is not module}
+    assert replaced <= {"search_ops_plugin"}
+
+
+def test_a_task_does_not_pay_for_the_pages() -> None:
+    # Each task's process loads the plugins, too; the API's own code takes it seconds.
+    code = (
+        "import sys; from airflow.sdk import plugins_manager\n"
+        "plugins, errors = plugins_manager._get_plugins(); assert plugins and not errors, errors\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "search_ops_plugin" in loaded
+    assert not loaded & {"search_ops.pages", "fastapi", "airflow.api_fastapi.core_api.security"}

@@ -1,17 +1,20 @@
 """The quality DAGs run for real: evidence first, then the verdict; a repair only when asked for."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import opensearchpy
 import psycopg
 import pytest
 
 from local.members import generate
-from searchsync import differences, indexes, reindex
+from searchsync import differences, history, indexes, reindex
 from searchsync.entities import Entity
 from searchsync.opensearch import request
 from tests.members import World
@@ -28,23 +31,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(differences, "find", lambda *args, **options: original(*args, **{**options, "grace": 0.0}))
 
 
-@pytest.fixture
-def blue(
-    connected: Path,
-    dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
-    owner: psycopg.Connection,
-    rows: int,
-    locations: Entity,
-) -> str:
-    """The live index of rows that were changed long ago."""
-    owner.execute("UPDATE locations SET updated_at = %s", [datetime.now(UTC) - timedelta(days=9)])
-    assert dags["locations_reindex"].test(logical_date=None).state == "success"
-    return str(indexes.live(client, locations))
-
-
 def run(dags: dict[str, Any], dag_id: str = "locations_quality", **conf: Any) -> Any:
-    return dags[dag_id].test(logical_date=None, run_conf=conf or None)
+    every = {"level": "auto", "repair": "off", "index": None, **conf}  # dag.test() keeps the last run's for the next
+    return dags[dag_id].test(logical_date=None, run_conf=every)
 
 
 def result(dag_run: Any, task_id: str = "compare") -> Any:
@@ -61,16 +50,19 @@ def test_an_index_as_its_table_passes_with_evidence(
     done = run(dags)
     assert done.state == "success"
     found = result(done)
-    assert (found["index"], found["documents"], found["kinds"], found["failed"]) == (blue, rows, {}, [])
+    assert (found["index"], found["source_documents"], found["kinds"], found["failed"]) == (blue, rows, {}, [])
     folder = Path(found["evidence"])
     evidence = json.loads((folder / "quality.json").read_text())
     names = {expectation["name"]: expectation["holds"] for expectation in evidence["expectations"]["results"]}
     assert names["PostgreSQL and OpenSearch counts are equal"] is True
     assert names["the key is unique"] is True
-    assert len(names) == 12
+    assert len(names) == 15
     page = (folder / "data_docs" / "index.html").read_text()
     assert "comparison" in page
-    assert "password" not in (page + json.dumps(evidence)).lower()
+    summary = (folder / "summary.html").read_text()
+    assert "the key is unique" in summary
+    assert "http" not in summary, "it has to be readable without a network"
+    assert "password" not in (page + summary + json.dumps(evidence)).lower()
     assert slack() == []
 
 
@@ -82,13 +74,19 @@ def test_a_fault_fails_the_run_after_the_evidence_and_a_repair_mends_it(
     assert failed.state == "failed"
     assert result(failed)["kinds"] == {"missing": 1}
     assert "no row is missing in the index" in slack()[0]
+    assert "http://airflow.test:8080/searchsync/reports/locations_quality/" in slack()[0]
     assert (Path(result(failed)["evidence"]) / "quality.json").exists()
     dry = run(dags, repair="dry run")
     assert result(dry)["repair"] == {**result(dry)["repair"], "dry_run": True, "found": 1, "written": 0}
     assert "1" not in living(client, blue)
     assert result(run(dags, repair="on"))["repair"]["written"] == 1
     assert "1" in living(client, blue)
+    assert "is not what its source is" in slack()[-1]
     assert run(dags).state == "success"
+    assert run(dags).state == "success"
+    said = slack()
+    assert sum("is what its source is again" in message for message in said) == 1, said
+    assert not any("*locations_quality* failed" in message for message in said), "one message for a failure"
 
 
 def test_a_warning_is_said_and_fails_nothing(blue: str, dags: dict[str, Any], owner: psycopg.Connection) -> None:
@@ -118,12 +116,71 @@ def test_a_rollback_candidate_can_be_proven(blue: str, dags: dict[str, Any], cli
 def test_members_are_proven_against_their_table(dags: dict[str, Any], members: World, slack: Slack) -> None:
     generate(members.aws["dynamodb"], 200)
     assert dags["members_reindex"].test(logical_date=None).state == "success"
+    members.apply()
     assert run(dags, "members_quality").state == "success"
     blue = str(indexes.live(members.client, members.entity))
     remove(members.client, blue, "m-0000005")
+    assert run(dags, "members_quality", level="light").state == "success", "one in 200: a light run cannot see that"
     failed = run(dags, "members_quality")
     assert failed.state == "failed"
     assert result(failed)["kinds"] == {"missing": 1}
+
+
+def test_a_stalled_stream_fails_as_such_and_nothing_is_compared(
+    dags: dict[str, Any], members: World, slack: Slack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dags["members_reindex"].test(logical_date=None, run_conf={"allow_shrink": True}).state == "success"
+    generate(members.aws["dynamodb"], 50)
+    monkeypatch.setattr("searchsync.lag.time", SimpleNamespace(time=lambda: time.time() + 1_000))
+    failed = run(dags, "members_quality")
+    assert failed.state == "failed"
+    assert "kinds" not in result(failed)
+    assert "the stream is up to date" in slack()[0]
+    assert "nothing was compared" in slack()[0]
+    members.apply()
+    assert run(dags, "members_quality", level="light").state == "success"
+    assert "again (light check)" in slack()[-1]
+
+
+def test_results_are_kept_to_be_searched_and_a_repeated_run_replaces_its_own(
+    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity
+) -> None:
+    remove(client, blue, "1")
+    page = Path(result(run(dags))["evidence"], "summary.html").read_text()
+    assert "<svg" not in page, "one result is no course"
+    run(dags, repair="on")
+    assert run(dags).state == "success"
+    found = history.latest(client, locations)
+    assert [kept["confirmed"] for kept in found] == [0, 1, 1]
+    assert [kept["repaired"] for kept in found] == [0, 1, 0]
+    assert [kept["verdict"] for kept in found] == ["good", "bad", "bad"]
+    query = {"query": {"range": {"kinds.missing": {"gte": 1}}}}
+    assert request(client, "POST", f"/{history.INDEX}/_count", body=query)["count"] == 2
+    history.keep(client, found[0])
+    assert len(history.latest(client, locations)) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "source", "run_type", "hour", "due"),
+    [
+        ("auto", "dynamodb", "scheduled", 3, "light"),
+        ("auto", "dynamodb", "scheduled", 4, "full"),
+        ("auto", "dynamodb", "asset_triggered", 3, "full"),
+        ("auto", "dynamodb", "manual", 3, "full"),
+        ("auto", "postgres", "scheduled", 3, "full"),
+        ("light", "postgres", "manual", 4, "light"),
+        ("full", "dynamodb", "scheduled", 3, "full"),
+    ],
+)
+def test_a_scan_is_made_once_a_night_after_a_swap_and_by_hand(
+    asked: str, source: str, run_type: str, hour: int, due: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is billed by what it reads."""
+    from search_ops.tasks import quality
+
+    monkeypatch.setenv("SEARCHSYNC_TIMEZONE", "Europe/Berlin")
+    run_after = datetime(2026, 7, 1, hour, 20, tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC)
+    assert quality.level(asked, source, SimpleNamespace(run_type=run_type, run_after=run_after)) == due
 
 
 def test_each_swap_is_followed_by_a_comparison(dags: dict[str, Any]) -> None:

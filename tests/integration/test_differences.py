@@ -17,9 +17,10 @@ from searchsync.opensearch import request
 from searchsync.sources.postgres import PostgresSource
 from tests.integration.test_members_reindex import Writers
 from tests.members import World
-from tests.steps import Connect, documents, make_index
+from tests.steps import Connect, documents, make_index, serve
 
 SEED = 20261121
+NOW = datetime.now(UTC)
 
 
 def found(report: Report) -> dict[str, str]:
@@ -79,6 +80,11 @@ def test_each_kind_of_fault_is_named_and_repaired(
     assert found(report) == wanted
     assert next(finding for finding in report.findings if finding.key == "4").source == "name"
     assert report.index_count == report.source_count - 1
+    since = {finding.key: finding.since for finding in report.findings}
+    (changed,) = owner.execute("SELECT updated_at FROM locations WHERE location_id = 3").fetchall()[0]
+    assert datetime.fromisoformat(since["3"]) == changed
+    assert datetime.fromisoformat(since["4"]) > NOW - timedelta(minutes=10), "when the document was written"
+    assert since["foreign"] == ""
 
     before = documents(client, blue)
     dry = differences.repair(client, source, report)
@@ -207,7 +213,7 @@ def test_from_a_shell(
 def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp_path: Path, monkeypatch: Any) -> None:
     """Exactly these are confirmed, none that is only under way, and none is left after the repair.
 
-    4,000 members here; `./dev bench compare` does it with 100,000. The seed decides who writes what.
+    4,000 members here, 100,000 in `./dev bench compare`. The seed decides who writes what.
     """
     print(f"seed {SEED}")
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
@@ -237,6 +243,15 @@ def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp
     assert found(again) == {}, f"seed {SEED}"
     assert writers.written > 100
     print(f"{writers.written} writes, {report.suspects} suspects, {report.unsettled} unsettled")
+
+
+def test_a_sample_larger_than_one_search_is_all_of_them(world: World) -> None:
+    generate(world.aws["dynamodb"], 20)
+    index = serve(world.client, world.entity, identity=world.identity)
+    world.apply()
+    behind_our_back(world.client, index, "m-0000007", city="edited")
+    report = differences.find(world.client, world.source, index, grace=0.0, sample=10_001)
+    assert (report.sampled, found(report)) == (20, {"m-0000007": CONTENT})
 
 
 def test_an_index_being_built_can_be_compared(world: World) -> None:

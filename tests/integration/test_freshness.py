@@ -1,12 +1,17 @@
 """Silence is a failure: what stopped hours ago is said by something that does not depend on it."""
 
+import shutil
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from searchsync import cli, freshness, gaps, indexes
+from searchsync.entities import include_dir
 from searchsync.opensearch import request
+from searchsync.queue import Queue
 from tests.members import World
 from tests.steps import serve
 
@@ -14,13 +19,14 @@ NOW = datetime.now(UTC)
 
 
 def test_nothing_live_is_a_problem(world: World) -> None:
-    assert freshness.check(world.client, world.entity) == ["members: nothing is live; run members_reindex"]
+    (problem,) = freshness.check(world.client, world.entity, world.feed)
+    assert "run members_reindex" in problem
 
 
 def test_all_is_well_after_a_swap_and_old_without_another(world: World) -> None:
     serve(world.client, world.entity)
-    assert freshness.check(world.client, world.entity, world.dead) == []
-    (problem,) = freshness.check(world.client, world.entity, world.dead, now=NOW + timedelta(hours=200))
+    assert freshness.check(world.client, world.entity, world.feed) == []
+    (problem,) = freshness.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200))
     assert "h ago, 192 h are allowed" in problem
     assert "paused" in problem
 
@@ -29,7 +35,7 @@ def test_a_sync_renews_it(world: World) -> None:
     blue = serve(world.client, world.entity)
     later = NOW + timedelta(hours=199)
     indexes.put_meta(world.client, blue, {**indexes.meta_of(world.client, blue), "synced_at": later.isoformat()})
-    assert freshness.check(world.client, world.entity, now=NOW + timedelta(hours=200)) == []
+    assert freshness.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200)) == []
 
 
 def test_gaps_blocks_and_a_full_queue_are_problems(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +44,7 @@ def test_gaps_blocks_and_a_full_queue_are_problems(world: World, monkeypatch: py
     gaps.note(world.client, world.entity, gap)
     request(world.client, "PUT", f"/{blue}/_block/write")
     world.dead.send(["{}"] * 501)
-    said = freshness.check(world.client, world.entity, world.dead)
+    said = freshness.check(world.client, world.entity, world.feed)
     assert [word for text in said for word in ("blocked", "2026-01-01", "501 messages") if word in text] == [
         "blocked",
         "2026-01-01",
@@ -46,12 +52,51 @@ def test_gaps_blocks_and_a_full_queue_are_problems(world: World, monkeypatch: py
     ]
 
 
+def test_a_message_that_waits_too_long_is_a_problem(world: World, tmp_path: Path, monkeypatch: Any) -> None:
+    """Its age tells what a count does not: one message that no replay takes away."""
+    serve(world.client, world.entity)
+    world.dead.send(["{}"])
+    assert freshness.check(world.client, world.entity, world.feed) == []
+    policies = tmp_path / "include"
+    shutil.copytree(include_dir(), policies)
+    file = policies / "policies" / "freshness.yaml"
+    file.write_text(file.read_text().replace("oldest_message: 7200", "oldest_message: 0"))
+    monkeypatch.setenv("SEARCHSYNC_INCLUDE", str(policies))
+    while not (said := freshness.check(world.client, world.entity, world.feed)):
+        time.sleep(0.1)  # whole seconds
+    assert "the oldest message" in said[0]
+
+
+def test_an_age_that_nobody_knows_is_a_problem(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(world.client, world.entity)
+    world.dead.send(["{}"])
+    monkeypatch.setattr(Queue, "oldest", lambda *_: None)
+    (said,) = freshness.check(world.client, world.entity, world.feed)
+    assert "CloudWatch has no figure" in said
+
+
 def test_the_exit_code_is_the_answer(
-    world: World, opensearch_server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: World,
+    opensearch_server: Any,
+    aws_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
-    monkeypatch.delenv("SEARCHSYNC_DEAD_LETTER_QUEUE", raising=False)
+    settings = {
+        "AWS_ENDPOINT_URL": aws_url,
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "SEARCHSYNC_OPENSEARCH_URL": opensearch_server.url,
+        "SEARCHSYNC_DEAD_LETTER_QUEUE": world.urls["dead"],
+        "SEARCHSYNC_PARKED_QUEUE": world.urls["parked"],
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     serve(world.client, world.entity)
     assert cli.main(["indexes", "members", "--check"]) == 0
     assert cli.main(["indexes", "--check"]) == 1
     assert "locations: nothing is live" in capsys.readouterr().err
+    monkeypatch.delenv("SEARCHSYNC_DEAD_LETTER_QUEUE")
+    assert cli.main(["indexes", "members", "--check"]) == 1, "what is not looked at is not well"
+    assert "SEARCHSYNC_DEAD_LETTER_QUEUE is not set" in capsys.readouterr().err

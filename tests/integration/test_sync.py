@@ -12,13 +12,13 @@ import pytest
 
 from local import postgres as local_postgres
 from local import sample_data
-from searchsync import indexes, reindex, sync
+from searchsync import indexes, reindex, sync, writer
 from searchsync.entities import Entity
-from searchsync.errors import BadParams, EmptyWriteSet, SourceChanged, SourceUnavailable
+from searchsync.errors import BadParams, EmptyWriteSet, IndexUnavailable, SourceChanged, SourceUnavailable
 from searchsync.ledgers import Rejections
 from searchsync.sources.postgres import PostgresSource
 from tests.faults import PostgresProxy
-from tests.steps import Connect, documents, insert, living, make_index, serve, with_dsn
+from tests.steps import Connect, connector, documents, insert, living, make_index, serve, with_dsn
 
 ROWS = 600
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -315,9 +315,115 @@ def test_a_source_that_goes_away_in_the_middle_is_synced_by_the_next_attempt(
     assert {doc["population"] for doc in living(client, blue).values()} == {7}
 
 
-def test_a_sync_stamps_when_the_index_was_last_true(client: opensearchpy.OpenSearch, blue: str, synced: Any) -> None:
-    """A paused DAG is noticed by the age of this stamp; a backfill of last year must not renew it."""
+def test_a_source_that_is_restarted_in_the_middle(
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    rejections: Rejections,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same database afterwards: no new epoch, nothing twice, nothing lost."""
+    server = local_postgres.start(tmp_path / "restarted")
+    try:
+        app = local_postgres.create_app(server)
+        with psycopg.connect(app.owner_dsn, autocommit=True) as owner:
+            sample_data.generate(owner, ROWS)
+            owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=30)])
+            reindex.run(client, connector(locations, app.reader_dsn), build="blue", reports=tmp_path)
+            owner.execute("UPDATE locations SET population = 7, updated_at = %s", [NOW])
+        monkeypatch.setattr(sync, "BULK_BYTES", 20_000)
+        written = writer.apply
+        pages = 0
+
+        def restart(*args: Any, **options: Any) -> Any:
+            nonlocal server, pages
+            pages += 1
+            if pages == 3:
+                server.stop()
+                server = local_postgres.start(server.folder, port=server.port)
+            return written(*args, **options)
+
+        monkeypatch.setattr(writer, "apply", restart)
+        with pytest.raises(SourceUnavailable):
+            run(client, app, locations, rejections)
+        result = run(client, app, locations, rejections)
+        assert (result["changed"], result["rejected"]) == (ROWS, 0)
+        live = str(indexes.live(client, locations))
+        assert {doc["population"] for doc in living(client, live).values()} == {7}
+    finally:
+        server.stop()
+
+
+def made_at(client: opensearchpy.OpenSearch, monkeypatch: pytest.MonkeyPatch, when: datetime) -> None:
+    """As if all indexes had been made then: their names say when, and the gate's stamp."""
+    monkeypatch.setattr(indexes.Index, "created", when)
+    for name in indexes.state_of(client, "locations-*"):
+        meta = indexes.meta_of(client, name)
+        indexes.put_meta(client, name, {key: value for key, value in meta.items() if key != "synced_at"})
+
+
+def synced_at(client: opensearchpy.OpenSearch, index: str) -> datetime | None:
+    stamp = indexes.meta_of(client, index).get("synced_at")
+    return datetime.fromisoformat(stamp) if stamp else None
+
+
+def test_a_sync_stamps_up_to_when_every_served_index_is_true(
+    client: opensearchpy.OpenSearch,
+    blue: str,
+    synced: Any,
+    connect_source: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A paused DAG is noticed by the age of this stamp; a backfill of last year must not renew it, nor undo it."""
+    green = str(reindex.run(client, connect_source, build="green", reports=tmp_path)["index"])
+    made_at(client, monkeypatch, NOW - 2 * HOUR)
     synced(start=NOW - 50 * HOUR, end=NOW - 49 * HOUR)
-    assert "synced_at" not in indexes.meta_of(client, blue)
-    synced()
-    assert datetime.fromisoformat(indexes.meta_of(client, blue)["synced_at"]) >= NOW
+    assert (synced_at(client, blue), synced_at(client, green)) == (None, None)
+    synced(start=NOW - HOUR, end=NOW)
+    assert (synced_at(client, blue), synced_at(client, green)) == (NOW, NOW)
+    synced(start=NOW - 3 * HOUR, end=NOW - 2 * HOUR)
+    assert synced_at(client, blue) == NOW
+    synced(start=NOW, end=NOW + 9 * HOUR)
+    stamped = synced_at(client, blue)
+    assert stamped is not None
+    assert stamped <= datetime.now(UTC), "the hours to come are not synced yet"
+
+
+def test_after_a_pause_the_first_run_brings_what_was_missed(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    blue: str,
+    synced: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Airflow makes one run for the last hour only: without this the hours between are lost until the next reindex."""
+    made_at(client, monkeypatch, NOW - 30 * HOUR)
+    rename(owner, 1, "missed", NOW - 20 * HOUR)
+    result = synced(start=NOW - HOUR, end=NOW)
+    assert living(client, blue)["1"]["name"] == "missed"
+    assert datetime.fromisoformat(result["from"]) == NOW - 30 * HOUR
+    assert synced_at(client, blue) == NOW
+
+
+def test_a_live_index_that_is_retired_meanwhile_is_left_to_the_next_attempt(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    app: local_postgres.AppDatabase,
+    locations: Entity,
+    blue: str,
+    rejections: Rejections,
+    connect_source: Connect,
+    tmp_path: Path,
+) -> None:
+    """Airflow tries again what is not permanent, and the next attempt sees the new live index."""
+    served = sync.check(client, locations)
+    reindex.run(client, connect_source, build="green", reports=tmp_path)
+    indexes.delete(client, locations, blue)
+    rename(owner, 1, "changed")
+    source = PostgresSource(locations, app.reader_dsn, epoch=served.epoch, identity=served.identity)
+    with pytest.raises(IndexUnavailable, match="retired meanwhile"):
+        sync.run(client, source, served, NOW - HOUR, NOW + HOUR, rejections=rejections)
+    source.close()
+    again = run(client, app, locations, rejections)
+    assert again["changed"] == 1

@@ -6,7 +6,7 @@ import pytest
 
 from searchsync.envelope import Page, Rejection
 from searchsync.errors import LedgerMismatch, RequestRejected
-from searchsync.writer import IndexGone, Ledger, _Outcome, _outcome, load
+from searchsync.writer import IndexGone, Ledger, Outcome, load, outcome_of
 
 
 def item(status: int, kind: str = "", reason: str = "", cause: str = "", result: str = "") -> dict[str, Any]:
@@ -21,24 +21,24 @@ def item(status: int, kind: str = "", reason: str = "", cause: str = "", result:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (item(201, result="created"), _Outcome.WRITTEN),
-        (item(200, result="updated"), _Outcome.WRITTEN),
-        (item(200, result="noop"), _Outcome.STALE),
-        (item(409, "version_conflict_engine_exception"), _Outcome.CONFLICT),
-        (item(400, "mapper_parsing_exception", "failed to parse field [rate]"), _Outcome.REJECTED),
-        (item(400, "strict_dynamic_mapping_exception", "[x] within [_doc] is not allowed"), _Outcome.REJECTED),
-        (item(400, "document_parsing_exception", "failed to parse"), _Outcome.REJECTED),
-        (item(400, "illegal_argument_exception", "Document contains at least one immense term"), _Outcome.REJECTED),
-        (item(429, "es_rejected_execution_exception"), _Outcome.RETRY),
-        (item(429, "circuit_breaking_exception"), _Outcome.RETRY),
-        (item(500, "anything"), _Outcome.RETRY),
-        (item(502), _Outcome.RETRY),
-        (item(503, "unavailable_shards_exception"), _Outcome.RETRY),
-        (item(504, "process_cluster_event_timeout_exception"), _Outcome.RETRY),
+        (item(201, result="created"), Outcome.WRITTEN),
+        (item(200, result="updated"), Outcome.WRITTEN),
+        (item(200, result="noop"), Outcome.STALE),
+        (item(409, "version_conflict_engine_exception"), Outcome.CONFLICT),
+        (item(400, "mapper_parsing_exception", "failed to parse field [rate]"), Outcome.REJECTED),
+        (item(400, "strict_dynamic_mapping_exception", "[x] within [_doc] is not allowed"), Outcome.REJECTED),
+        (item(400, "document_parsing_exception", "failed to parse"), Outcome.REJECTED),
+        (item(400, "illegal_argument_exception", "Document contains at least one immense term"), Outcome.REJECTED),
+        (item(429, "es_rejected_execution_exception"), Outcome.RETRY),
+        (item(429, "circuit_breaking_exception"), Outcome.RETRY),
+        (item(500, "anything"), Outcome.RETRY),
+        (item(502), Outcome.RETRY),
+        (item(503, "unavailable_shards_exception"), Outcome.RETRY),
+        (item(504, "process_cluster_event_timeout_exception"), Outcome.RETRY),
     ],
 )
-def test_outcome_of_an_item(answer: dict[str, Any], expected: _Outcome) -> None:
-    assert _outcome("i", answer) is expected
+def test_outcome_of_an_item(answer: dict[str, Any], expected: Outcome) -> None:
+    assert outcome_of("i", answer) is expected
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_outcome_of_an_item(answer: dict[str, Any], expected: _Outcome) -> None:
 )
 def test_what_is_no_documents_fault_stops_the_write(answer: dict[str, Any], error: type[RequestRejected]) -> None:
     with pytest.raises(error, match=r"^i"):
-        _outcome("i", answer)
+        outcome_of("i", answer)
 
 
 def test_flood_stage_says_what_to_do_and_is_not_taken_for_a_write_block() -> None:
     with pytest.raises(RequestRejected, match="Free disk space") as caught:
-        _outcome("i", item(429, "cluster_block_exception", "disk usage exceeded flood-stage watermark"))
+        outcome_of("i", item(429, "cluster_block_exception", "disk usage exceeded flood-stage watermark"))
     assert not isinstance(caught.value, IndexGone)
 
 

@@ -1,18 +1,25 @@
 """Tasks of ``<entity>_quality``: compare, expect, repair, and only then say whether it is good."""
 
-import json
 import logging
-from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from airflow.sdk import Param, task
 
 from search_ops import alerts, hook
-from search_ops.runs import build_of, check_conf, reports_dir
+from search_ops.evidence import task_with_evidence
+from search_ops.runs import build_of, check_conf, reports_dir, timezone
 
 log = logging.getLogger(__name__)
 
+NIGHT_HOUR = 4
+"""Of the scheduled run that compares DynamoDB whole: a scan is billed by what it reads, whatever is asked of it."""
+
 PARAMS = {
+    "level": Param(
+        "auto", type="string", enum=["auto", "light", "full"], title="Level",
+        description="light: stream, queues, gaps and counts. full: compare everything. auto: what the run is due.",
+    ),
     "index": Param(
         None, type=["null", "string"], title="Index",
         description="An index of the write set, such as a rollback candidate. Empty: the live one.",
@@ -32,45 +39,31 @@ PARAMS = {
 }  # fmt: skip
 
 
-@task
-def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
-    """Prove where index and source differ, validate the expectations, write the evidence, repair if asked to."""
-    from dataclasses import asdict
+def level(asked: str, source: str, dag_run: Any) -> str:
+    """What a run is due: everything, but on DynamoDB by schedule only once a night."""
+    if asked != "auto":
+        return asked
+    nightly = dag_run.run_after.astimezone(ZoneInfo(timezone())).hour == NIGHT_HOUR
+    return "light" if source == "dynamodb" and dag_run.run_type == "scheduled" and not nightly else "full"
 
-    from searchsync import differences, indexes, quality
+
+@task_with_evidence
+def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
+    """Look at the index, write the evidence, repair if asked to."""
+    from searchsync import indexes, quality
     from searchsync.entities import entity as lookup
-    from searchsync.errors import EmptyWriteSet
 
     check_conf(dag_run.conf, PARAMS)
     client, described = hook.opensearch(), lookup(entity)
-    name = params["index"] or indexes.live(client, described)
-    if name is None:
-        raise EmptyWriteSet(f"{entity}: nothing is live yet; run {entity}_reindex first")
+    name = params["index"] or indexes.live_or_raise(client, described)
     served = indexes.served(client, described, name)
-    source = hook.source(described, served)
     folder = reports_dir(build_of(dag_run))
-    folder.mkdir(parents=True, exist_ok=True)
-    since = served.synced if described.changed else None
-    report = differences.find(client, source, name, sample=params["sample"], since=since)
-    evaluation = quality.evaluate(source, report, folder)
-    evidence: dict[str, Any] = {"comparison": report.as_dict(), "expectations": evaluation.as_dict(), "repair": None}
-    _write(folder, evidence)
-    if params["repair"] != "off" and report.findings:
-        done = differences.repair(client, source, report, dry_run=params["repair"] == "dry run", cap=params["cap"])
-        evidence["repair"] = asdict(done)
-        _write(folder, evidence)
-    log.info("Data Docs: %s", evaluation.docs)
-    return {
-        "index": name,
-        "documents": report.source_count,
-        "kinds": report.kinds,
-        "pending": report.pending,
-        "unsettled": report.unsettled,
-        "failed": [asdict(result) for result in evaluation.failed],
-        "repair": evidence["repair"],
-        "seconds": report.seconds,
-        "evidence": str(folder),
-    }
+    due = level(params["level"], described.source, dag_run)
+    wanted = quality.Wanted(build_of(dag_run), due, params["sample"], params["repair"], params["cap"])
+    feed = hook.feed(described, served)
+    result = quality.run(client, hook.source(described, served), name, feed, folder, wanted)
+    log.info("the evidence is in %s", folder)
+    return result | {"evidence": str(folder)}
 
 
 @task
@@ -78,13 +71,14 @@ def announce(result: dict[str, Any], *, dag_run: Any) -> dict[str, Any]:
     """The verdict: the run fails when a critical expectation does not hold; the evidence is there by now."""
     from searchsync.errors import Different
 
+    for problem in result["problems"]:
+        log.error("%s", problem)
     for failed in result["failed"]:
         log.error("%(severity)s: does not hold: %(name)s (%(observed)s)", failed)
-    if any(failed["severity"] == "critical" for failed in result["failed"]):
+    if result["verdict"] == "bad":
         alerts.quality_failed(dag_run, result)
-        raise Different(f"{result['index']}: {result['kinds']}; the evidence is in {result['evidence']}")
+        names = ", ".join(failed["name"] for failed in result["failed"])
+        raise Different(f"{result['index']}: does not hold: {names}. The evidence is in {result['evidence']}")
+    if result["recovered"]:
+        alerts.quality_recovered(dag_run, result)
     return result
-
-
-def _write(folder: Path, evidence: dict[str, Any]) -> None:
-    (folder / "quality.json").write_text(json.dumps(evidence, indent=2), encoding="utf-8")

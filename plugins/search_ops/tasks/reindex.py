@@ -1,12 +1,14 @@
 """Tasks of ``<entity>_reindex``: each makes its clients, calls one step of ``searchsync.reindex``, returns little."""
 
 import logging
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, Param, task
 
 from search_ops import hook
+from search_ops.approval import Approval
 from search_ops.runs import LOAD_POOL, build_of, check_conf, reports_dir, running
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ PARAMS = {
         False, type="boolean", title="Allow shrinking",
         description="Serve the new index also when it has far fewer documents than the live one, or none.",
     ),
+    "approve": Param(
+        "auto", type="string", enum=["auto", "always", "never"], title="Ask before the swap",
+        description="auto: when the number of documents moves by more than approval_share of thresholds.yaml.",
+    ),
     "new_epoch": Param(
         False, type="boolean", title="Source was restored or failed over",
         description="Accept that the source is another server than before. Only the new index is written from then on.",
@@ -60,8 +66,8 @@ READ_UNITS = {
 
 
 def parameters(entity: "Entity") -> dict[str, Param]:
-    """Parameters of the entity's reindex."""
-    return PARAMS | READ_UNITS if entity.source == "dynamodb" else PARAMS
+    """Parameters of the entity's reindex; each DAG has its own, because Airflow writes a run's values into them."""
+    return deepcopy(PARAMS | READ_UNITS if entity.source == "dynamodb" else PARAMS)
 
 
 def served(entity: str) -> Asset:
@@ -177,7 +183,7 @@ def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
 
     the_plan = _plan(plan)
     with Rejections(reports_dir(the_plan.build) / "rejected-gate.ndjson") as rejections:
-        return reindex.gate(
+        found = reindex.gate(
             hook.opensearch(),
             hook.source(lookup(entity), the_plan),
             the_plan,
@@ -186,10 +192,35 @@ def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
             max_rejected=params["max_rejected"],
             allow_shrink=params["allow_shrink"],
         )
+    return found | {"ask": reindex.why_ask(found, params["approve"]) if params["swap"] else ""}
+
+
+def approve() -> Approval:
+    """Waits for a person where the gate found a reason to."""
+    return Approval(
+        task_id="approve",
+        because="{{ ti.xcom_pull('gate')['ask'] }}",
+        subject="Serve {{ ti.xcom_pull('create_green') }}?",
+        body="{{ ti.xcom_pull('gate')['ask'] }}. All checks of the gate passed; they are made again after the answer.",
+    )
 
 
 @task
-def swap(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> None:
+def settle(
+    entity: str, plan: dict[str, Any], green: str, gated: dict[str, Any], *, params: dict[str, Any]
+) -> dict[str, Any]:
+    """The gate once more, for what came during the wait; what it found before when nobody was asked."""
+    if not gated["ask"]:
+        return gated
+    from searchsync import reindex
+
+    found: dict[str, Any] = gate.function(entity, plan, green, params=params)
+    reindex.check_as_approved(gated, found)
+    return found
+
+
+@task
+def swap(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> bool:
     """Serve the new index. Skipped when the run only builds and checks."""
     from airflow.sdk.exceptions import AirflowSkipException
 
@@ -199,6 +230,7 @@ def swap(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
     if not params["swap"]:
         raise AirflowSkipException("swap is off: the index was built and checked only")
     reindex.swap(hook.opensearch(), lookup(entity), _plan(plan), green)
+    return True
 
 
 @task
@@ -207,8 +239,9 @@ def verify(entity: str, plan: dict[str, Any], green: str, *, outlet_events: Any)
     from searchsync import reindex
     from searchsync.entities import entity as lookup
 
-    documents = reindex.verify(hook.opensearch(), lookup(entity), green)
-    extra = {"index": green, "documents": documents, "previous": _plan(plan).blue}
+    the_plan = _plan(plan)
+    documents = reindex.verify(hook.opensearch(), lookup(entity), the_plan, green)
+    extra = {"index": green, "documents": documents, "previous": the_plan.blue}
     outlet_events[served(entity)].extra = extra
     return documents
 
@@ -220,15 +253,18 @@ def announce(
     ledgers: list[dict[str, Any]],
     tombstones: dict[str, Any],
     gated: dict[str, Any],
+    settled: dict[str, Any] | None,
+    swapped: bool | None,
     *,
-    params: dict[str, Any],
     dag_run: Any,
 ) -> dict[str, Any]:
     """The run's result: what was read, written and found, and how fast."""
     from searchsync import reindex
 
     seconds = (datetime.now(UTC) - dag_run.start_date).total_seconds()
-    report = reindex.report(_plan(plan), green, list(ledgers), tombstones, gated, seconds, swapped=params["swap"])
+    report = reindex.report(
+        _plan(plan), green, list(ledgers), tombstones, settled or gated, seconds, swapped=bool(swapped)
+    )
     log.info("%s", report)
     return report
 

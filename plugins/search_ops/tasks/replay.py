@@ -10,8 +10,6 @@ from search_ops.runs import check_conf
 
 log = logging.getLogger(__name__)
 
-DEAD_LETTERS, PARKED = "SEARCHSYNC_DEAD_LETTER_QUEUE", "SEARCHSYNC_PARKED_QUEUE"
-
 PARAMS = {
     "dry_run": Param(
         False, type="boolean", title="Dry run",
@@ -58,7 +56,7 @@ def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
     from searchsync.entities import entity as lookup
     from searchsync.replay import Choice, Replay
 
-    dead_letters, parked = hook.queue(DEAD_LETTERS), hook.queue(PARKED)
+    dead_letters, parked = hook.queue(hook.DEAD_LETTERS), hook.queue(hook.PARKED)
     run = Replay(
         hook.opensearch(),
         hook.source(lookup(entity)),

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +15,7 @@ from botocore import exceptions as aws
 
 from searchsync import items
 from searchsync.entities import TTL_DAYS, Entity
-from searchsync.envelope import Line, Page, Rejection, page_of
+from searchsync.envelope import Line, Page, Rejection, page_of, written_now
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
 from searchsync.items import BadItem
 from searchsync.position import FUTURE_SECONDS, of_event, of_read
@@ -99,6 +98,16 @@ class DynamoSource:
     def origin(self) -> str:
         """ARN of the table. Positions are times, so those of a table restored under its name go on."""
         return str(self._describe()["TableArn"])
+
+    def stream(self) -> str:
+        """ARN of the table's stream.
+
+        :raises BadSource: when it has none
+        """
+        table = self._describe()
+        if not (table.get("StreamSpecification") or {}).get("StreamEnabled"):
+            raise BadSource(f"table {self._table} has no stream: no change reaches the index; enable it")
+        return str(table["LatestStreamArn"])
 
     def lost_history(self, _: str) -> str:
         """Never: what a restored table lost is repaired by reads, whose positions are of now."""
@@ -256,8 +265,7 @@ class DynamoSource:
                 f"table {self._table}: an answer has no Date header that can be read ({error}), so its place among the "
                 "changes is not known. Is there a proxy between?"
             ) from None
-        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return _Read(of_read(int(moment.timestamp())), at)
+        return _Read(of_read(int(moment.timestamp())), written_now())
 
     def _describe(self) -> dict[str, Any]:
         with self._errors():

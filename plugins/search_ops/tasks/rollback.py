@@ -1,0 +1,147 @@
+"""Tasks of ``index_rollback``: each makes its clients, calls one step of ``searchsync.rollback``, returns little."""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, AssetAlias, Param, task
+
+from search_ops import alerts, hook
+from search_ops.runs import build_of, check_conf, reports_dir
+from searchsync.entities import CATALOG
+
+if TYPE_CHECKING:
+    from searchsync.rollback import Plan
+
+log = logging.getLogger(__name__)
+
+PARAMS = {
+    "entity": Param(
+        type="string", enum=sorted(CATALOG), title="Entity",
+        description="Of which another index is to be served.",
+    ),
+    "index": Param(
+        None, type=["null", "string"], title="Index",
+        description="A rollback candidate (`searchsync indexes`). Empty: the one that was live last.",
+    ),
+    "approve": Param(
+        True, type="boolean", title="Ask before the swap",
+        description="Off: swap without waiting for a person. The log says so.",
+    ),
+    "force": Param(
+        "", type="string", maxLength=500, title="Serve it unproven, because",
+        description="A reason, to serve an index that is not proven fresh, also when the source does not answer.",
+    ),
+}  # fmt: skip
+
+SERVED = AssetAlias("served_index")
+"""Stands for the asset of the entity that a run is about."""
+
+
+@task
+def choose(*, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
+    """Which index is to be served instead of which, and what is known of it."""
+    from searchsync import indexes, rollback
+    from searchsync.entities import entity as lookup
+
+    check_conf(dag_run.conf, PARAMS)
+    client, entity = hook.opensearch(), lookup(params["entity"])
+    plan = rollback.plan(client, entity, params["index"])
+    if not params["approve"]:
+        log.warning("nobody is asked before the swap: approve is off")
+    target = indexes.get(client, entity, plan.target)
+    left = target.left_read_at.isoformat() if target.left_read_at else "unknown"
+    return {
+        "live": plan.live,
+        "target": plan.target,
+        "created": target.created.isoformat(),
+        "left_read_at": left,
+        "synced": target.synced.isoformat(),
+    }
+
+
+@task
+def compare(chosen: dict[str, Any], *, params: dict[str, Any]) -> dict[str, Any]:
+    """Prove that the candidate is what its source is, and refuse it otherwise; not when it is forced."""
+    from searchsync import indexes, rollback
+    from searchsync.entities import entity as lookup
+
+    if params["force"]:
+        log.warning("not proven, but forced: %s", params["force"])
+        return {"unproven": params["force"]}
+    client, entity, plan = hook.opensearch(), lookup(params["entity"]), _plan(chosen)
+    served = indexes.served(client, entity, plan.live)
+    feed = hook.feed(entity, served)
+    behind = (lambda: feed.behind(client, plan.target).seconds) if feed else None
+    report = rollback.prove(client, hook.source(entity, served), plan, behind=behind)
+    found = {name: value for name, value in report.as_dict().items() if name != "findings"}
+    log.info("%s: %s", plan.target, found)
+    rollback.check_fresh(report)
+    return found
+
+
+@task
+def settle(chosen: dict[str, Any], *, params: dict[str, Any], dag_run: Any) -> int | None:
+    """Bring the candidate what came since, and prove it equal; not when it is forced."""
+    from searchsync import indexes, rollback
+    from searchsync.entities import entity as lookup
+    from searchsync.ledgers import Rejections
+
+    if params["force"]:
+        log.warning("served unproven: %s", params["force"])
+        return None
+    client, entity, plan = hook.opensearch(), lookup(params["entity"]), _plan(chosen)
+    source = hook.source(entity, indexes.served(client, entity, plan.live))
+    with Rejections(reports_dir(build_of(dag_run)) / "rejected.ndjson") as rejections:
+        return rollback.settle(client, source, plan, rejections=rejections).unequal
+
+
+@task
+def swap(chosen: dict[str, Any], *, params: dict[str, Any]) -> None:
+    """Serve the candidate."""
+    from searchsync import rollback
+    from searchsync.entities import entity as lookup
+
+    rollback.swap(hook.opensearch(), lookup(params["entity"]), _plan(chosen))
+
+
+@task(outlets=[SERVED])
+def verify(chosen: dict[str, Any], *, params: dict[str, Any], outlet_events: Any) -> int:
+    """Read the aliases back, search through them, and tell the DAGs that wait for it."""
+    from searchsync import rollback
+    from searchsync.entities import entity as lookup
+
+    plan = _plan(chosen)
+    documents = rollback.verify(hook.opensearch(), lookup(params["entity"]), plan)
+    extra = {"index": plan.target, "documents": documents, "previous": plan.live}
+    outlet_events[SERVED].add(Asset(f"{params['entity']}_index"), extra=extra)
+    return documents
+
+
+@task
+def announce(
+    chosen: dict[str, Any],
+    compared: dict[str, Any],
+    settled: int | None,
+    documents: int,
+    *,
+    params: dict[str, Any],
+    dag_run: Any,
+) -> dict[str, Any]:
+    """The run's result, also in Slack."""
+    result = {
+        "index": chosen["target"],
+        "previous": chosen["live"],
+        "documents": documents,
+        "settled": settled,
+        "compared": compared,
+        "forced": params["force"],
+        "asked": params["approve"],
+    }
+    alerts.rolled_back(dag_run, params["entity"], result)
+    return result
+
+
+def _plan(chosen: dict[str, Any]) -> "Plan":
+    from searchsync.rollback import Plan
+
+    return Plan(chosen["live"], chosen["target"])

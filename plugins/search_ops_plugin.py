@@ -1,0 +1,25 @@
+"""What this project adds to Airflow's pages: the files of a run, and the link to them."""
+
+from typing import TYPE_CHECKING
+
+from airflow.plugins_manager import AirflowPlugin
+
+from search_ops.evidence import PREFIX, EvidenceLink
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+
+async def pages(scope: "Scope", receive: "Receive", send: "Send") -> None:
+    """The pages, imported by the first request: every process of Airflow loads this file, also that of each task."""
+    from search_ops.pages import app
+
+    await app(scope, receive, send)
+
+
+class SearchOpsPlugin(AirflowPlugin):
+    """The only plugin: ``.airflowignore`` keeps everything else below this folder from being loaded as one."""
+
+    name = "search_ops"
+    fastapi_apps = [{"app": pages, "url_prefix": PREFIX, "name": "searchsync"}]  # noqa: RUF012
+    operator_extra_links = [EvidenceLink()]  # noqa: RUF012

@@ -1,0 +1,137 @@
+"""How far an index is behind the stream of its table: the age of the oldest record that it still has to get.
+
+Measured from outside, on what both have, because a mapping that is disabled or throttled reports nothing itself.
+Records of one shard are applied in order, and a document written from the stream bears its event's position. So what
+counts is behind the last record of a shard that is proven applied; a read may have covered a record meanwhile, which
+proves nothing of those before it.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import opensearchpy
+
+from searchsync import comparison, records
+from searchsync.entities import Entity
+from searchsync.errors import BadParams
+from searchsync.items import BadItem
+from searchsync.opensearch import request
+from searchsync.position import of_event
+from searchsync.records import Forgotten, Record
+from searchsync.stream import identify
+
+STREAM_SECONDS = 86_400
+MOST_PARKED = 10
+"""Records at the end of the stream that waiting messages account for: poison must not hide a mapping that stands."""
+
+_NOT_OF_A_READ = {"bool": {"must_not": [{"regexp": {"sync.position": r"[0-9]{10}\.0{40}\+*"}}]}}
+
+
+@dataclass(frozen=True)
+class Lag:
+    """What an index has not got yet.
+
+    :ivar seconds: age of the oldest record
+    :ivar records: how many there are
+    """
+
+    seconds: float = 0.0
+    records: int = 0
+
+
+def measure(
+    client: opensearchpy.OpenSearch, entity: Entity, index: str, streams: Any, stream: str, *, waiting: int = 0
+) -> Lag:
+    """Compare the end of each shard that has no child with the index, and of its parents until one is proven applied.
+
+    :param streams: boto3's DynamoDB Streams client
+    :param stream: ARN
+    :param waiting: messages in the queues; so many records at the end of the stream, ten at most, may be parked ones
+    :raises SourceUnavailable: when the stream does not answer
+    """
+    now = time.time()
+    newest = _newest_event(client, index, now)
+    behind, parents = Lag(), records.shards(streams, stream)
+    todo, seen = [shard for shard in parents if shard not in parents.values()], set()
+    while todo:
+        shard = todo.pop()
+        seen.add(shard)
+        found, proven = _of_shard(client, entity, index, _from(streams, stream, shard, newest), now)
+        behind = Lag(max(behind.seconds, found.seconds), behind.records + found.records)
+        if not proven and (parent := parents[shard]) in parents and parent not in seen:
+            todo.append(parent)  # a shard is applied after its parent: without a record of its own it proves nothing
+    return behind if behind.records > min(waiting, MOST_PARKED) else Lag()
+
+
+def _newest_event(client: opensearchpy.OpenSearch, index: str, now: float) -> str:
+    """Sequence number of the latest record that was written to an index; empty when the stream has it no more."""
+    lately = {"range": {"sync.position": {"gte": of_event(int(now) - STREAM_SECONDS, "0")}}}
+    body = {
+        "size": 1,
+        "query": {"bool": {"filter": [lately, _NOT_OF_A_READ]}},
+        "sort": [{"sync.position": "desc"}],
+        "_source": ["sync.position"],
+    }
+    answer = request(client, "POST", f"/{index}/_search", body=body)
+    comparison.check_complete(index, answer)
+    hits = answer["hits"]["hits"]
+    return _sequence(hits[0]["_source"]["sync"]["position"]) if hits else ""
+
+
+def _sequence(position: str) -> str:
+    """Of an event's position: without the padding."""
+    return position.split(".")[1].rstrip("+").lstrip("0")
+
+
+def _from(streams: Any, stream: str, shard: str, sequence: str) -> Any:
+    """Pages of a shard from a record on, if that is one of its records; else from the oldest."""
+    if sequence:
+        try:
+            at_it = records.pages(streams, stream, shard, at=sequence)
+            first = next(at_it, [])
+            if first and first[0]["dynamodb"]["SequenceNumber"] == sequence:
+                yield first
+                yield from at_it
+                return
+        except (BadParams, Forgotten):
+            pass  # it is another shard's
+    yield from records.pages(streams, stream, shard)
+
+
+def _of_shard(client: opensearchpy.OpenSearch, entity: Entity, index: str, pages: Any, now: float) -> tuple[Lag, bool]:
+    """What is left of a shard, and whether any of its records is proven applied."""
+    count, oldest, proven = 0, 0.0, False
+    for page in pages:
+        changes = _changes(entity, page)
+        have = _positions(client, index, sorted({key for key, *_ in changes}))
+        for key, position, second, removed in changes:
+            there = have.get(key, "")
+            if there >= position:
+                if _sequence(there):
+                    count, proven = 0, True
+            elif there or not removed:
+                oldest = second if not count else oldest
+                count += 1
+        if page[-1]["dynamodb"]["ApproximateCreationDateTime"] > now:
+            break  # the stream goes on growing
+    return Lag(max(0.0, now - oldest), count) if count else Lag(), proven
+
+
+def _changes(entity: Entity, page: list[Record]) -> list[tuple[str, str, float, bool]]:
+    """Key, position, second and whether it was removed, of the records that an index can have."""
+    found = []
+    for record in page:
+        try:
+            key, position = identify(entity, record)
+        except BadItem:
+            continue
+        if position:
+            second = record["dynamodb"]["ApproximateCreationDateTime"]
+            found.append((key, position, second, record["eventName"] == "REMOVE"))
+    return found
+
+
+def _positions(client: opensearchpy.OpenSearch, index: str, keys: list[str]) -> dict[str, str]:
+    found = comparison.documents(client, index, keys, source="sync.position")
+    return {doc["_id"]: str(doc["_source"].get("sync", {}).get("position", "")) for doc in found if "_source" in doc}

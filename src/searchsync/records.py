@@ -1,0 +1,81 @@
+"""The stream of a table, read by ourselves: what the function has not been told, or was told in vain."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore import exceptions as aws
+
+from searchsync.errors import BadParams, SearchSyncError, SourceUnavailable
+
+EMPTY_ANSWERS = 5
+"""In a row, until a shard is taken for read to its end: DynamoDB answers with nothing also in the middle of one."""
+
+Record = dict[str, Any]
+
+
+class Forgotten(SearchSyncError):
+    """The stream does not go back that far, or is gone: records live 24 hours."""
+
+
+def shards(streams: Any, stream: str) -> dict[str, str]:
+    """Each shard with its parent, which the mapping reads before it; empty where it has none.
+
+    :param streams: boto3's DynamoDB Streams client
+    :param stream: ARN
+    """
+    found: dict[str, str] = {}
+    start: dict[str, str] = {}
+    while True:
+        with _errors():
+            described = streams.describe_stream(StreamArn=stream, **start)["StreamDescription"]
+        found |= {shard["ShardId"]: shard.get("ParentShardId", "") for shard in described["Shards"]}
+        if not described.get("LastEvaluatedShardId"):
+            return found
+        start = {"ExclusiveStartShardId": described["LastEvaluatedShardId"]}
+
+
+def pages(streams: Any, stream: str, shard: str, *, at: str = "") -> Iterator[list[Record]]:
+    """Records of a shard in order, as the function gets them; ends where there are none yet.
+
+    :param at: sequence number to begin with; empty for the oldest record
+    :raises Forgotten: when the stream does not go back that far
+    :raises BadParams: when the stream refuses the shard or the number
+    :raises SourceUnavailable: when it does not answer
+    """
+    begin = {"ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": at}
+    with _errors():
+        iterator = streams.get_shard_iterator(
+            StreamArn=stream, ShardId=shard, **(begin if at else {"ShardIteratorType": "TRIM_HORIZON"})
+        )["ShardIterator"]
+    empty = 0
+    while iterator and empty < EMPTY_ANSWERS:
+        with _errors():
+            answer = streams.get_records(ShardIterator=iterator)
+        found = answer["Records"]
+        empty = 0 if found else empty + 1
+        if found:
+            yield [_with_seconds(record) for record in found]
+        iterator = answer.get("NextShardIterator")
+
+
+def _with_seconds(record: Record) -> Record:
+    """The API's client makes a date of what the function gets as a number."""
+    change = record["dynamodb"]
+    stamp = change["ApproximateCreationDateTime"].timestamp()
+    return {**record, "dynamodb": {**change, "ApproximateCreationDateTime": stamp}}
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except aws.ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "ValidationException":
+            raise BadParams(f"the stream refuses the request: {error}") from None
+        if code in ("TrimmedDataAccessException", "ResourceNotFoundException"):
+            raise Forgotten(f"the stream has no such records any more: {error}") from None
+        raise SourceUnavailable(f"the stream does not answer: {error}; run the task again") from error
+    except aws.BotoCoreError as error:
+        raise SourceUnavailable(f"the stream does not answer: {error}; run the task again") from error

@@ -1,0 +1,167 @@
+"""Back to an index that was served before, or forward again: all the while it was fed (docs/protocol.md, rule 10)."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import opensearchpy
+
+from searchsync import comparison, differences, indexes
+from searchsync.comparison import Settled
+from searchsync.differences import Report
+from searchsync.entities import Entity
+from searchsync.errors import BadParams, GateFailed, SourceChanged
+from searchsync.indexes import Index, Served
+from searchsync.ledgers import Rejections
+from searchsync.opensearch import request
+from searchsync.policies import policy
+from searchsync.sources import Source
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run decided before it looked: ``target`` is to be served instead of ``live``."""
+
+    live: str
+    target: str
+
+
+def candidates(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
+    """Indexes that were served and are still fed, the one that was live last first."""
+    found = [index for index in indexes.of_entity(client, entity) if index.role == "rollback candidate"]
+    return sorted(found, key=lambda index: index.left_read_at or datetime.now(UTC), reverse=True)
+
+
+def plan(client: opensearchpy.OpenSearch, entity: Entity, name: str | None = None) -> Plan:
+    """Which index to go back to.
+
+    :param name: a rollback candidate; None for the one that was live last
+    :raises BadParams: when it is none, or there is none
+    :raises SourceChanged: when it belongs to another source: what was written since is not in it
+    """
+    live = indexes.live_or_raise(client, entity)
+    found = candidates(client, entity)
+    names = [index.name for index in found]
+    if not found or (name and name not in names):
+        which = name or entity.name
+        why = "is live already" if name == live else "was never served, or is not fed any more" if name else "has none"
+        known = ", ".join(names) or "none"
+        raise BadParams(f"{which} {why}: rollback candidates of {entity.name}: {known}. Nothing was changed")
+    target = name or names[0]
+    ours, theirs = (indexes.served(client, entity, index) for index in (target, live))
+    if (ours.identity, ours.epoch) != (theirs.identity, theirs.epoch):
+        raise SourceChanged(
+            f"{target} was built from {ours.identity} in epoch {ours.epoch}, {live} from {theirs.identity} in epoch "
+            f"{theirs.epoch}: it has got nothing since. Run {entity.name}_reindex instead"
+        )
+    return Plan(live, target)
+
+
+def prove(
+    client: opensearchpy.OpenSearch,
+    source: Source,
+    plan: Plan,
+    *,
+    sample: int = 100,
+    behind: Callable[[], float] | None = None,
+) -> Report:
+    """Compare the candidate with the source; changes nothing.
+
+    What the next sync has to bring is pending for the live index, too, and is brought before the swap.
+    """
+    entity = source.entity
+    since = indexes.get(client, entity, plan.target).synced if entity.changed else None
+    return differences.find(client, source, plan.target, sample=sample, since=since, behind=behind)
+
+
+def check_fresh(report: Report) -> None:
+    """Refuse a candidate that missed something.
+
+    :raises GateFailed: naming what it missed
+    """
+    if report.findings:
+        repair = f'{{"index": "{report.index}", "repair": "on"}}'
+        raise GateFailed(
+            f"{report.index} is not what its source is: {report.kinds}. Nothing was changed. Repair it by the quality "
+            f"DAG ({repair}) and roll back then; or say as force why it is served all the same"
+        )
+
+
+def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejections: Rejections) -> Settled:
+    """Bring the candidate what came since it was compared, and prove it equal (rule 9).
+
+    :raises GateFailed: when it cannot hold what the source has now: then its mapping is too old to serve
+    """
+    thresholds, began = policy("thresholds"), datetime.now(UTC)
+    settled = comparison.settle(
+        client,
+        source,
+        plan.target,
+        only=False,
+        max_settled=int(thresholds["settled"]),
+        on_rejected=rejections.add,
+    )
+    if len(settled.rejected) > int(thresholds["rejected"]):
+        raise GateFailed(
+            f"{plan.target} refuses {len(settled.rejected)} documents that {plan.live} has: see {rejections.path}. Its "
+            "mapping is too old; nothing was changed"
+        )
+    indexes.stamp_synced(client, indexes.get(client, source.entity, plan.target), began)
+    return settled
+
+
+def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> None:
+    """Serve the candidate, and note since when the other is not served. Safe to repeat.
+
+    :raises StaleSwap: when something else is live by now, or the candidate is not fed any more
+    """
+    began = time.monotonic()
+    indexes.swap(client, entity, blue=plan.live, green=plan.target, served=True)
+    seconds = time.monotonic() - began
+    indexes.stamp_left_read(client, plan.target, None)
+    indexes.stamp_left_read(client, plan.live, datetime.now(UTC))
+    log.info("%s serves %s instead of %s; that took %.2f s", entity.name, plan.target, plan.live, seconds)
+
+
+def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> int:
+    """Read the aliases back, and search through them.
+
+    :returns: documents served
+    :raises AliasConflict: when they are not as the swap left them
+    """
+    indexes.verify_served(client, entity, plan.target)
+    return int(request(client, "POST", f"/{entity.name}/_count")["count"])
+
+
+def run(
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    connect_source: Callable[[Served], Source],
+    *,
+    name: str | None,
+    rejections: Rejections,
+    behind: Callable[[str], Callable[[], float] | None],
+    force: str = "",
+) -> dict[str, Any]:
+    """All steps in one process: the command line's rollback.
+
+    :param connect_source: makes the source of what is live
+    :param behind: tells how to ask how far an index is behind its stream
+    :param force: why an index is served that is not proven fresh; the source is not asked then
+    """
+    chosen = plan(client, entity, name)
+    if force:
+        log.warning("%s is served unproven: %s", chosen.target, force)
+    else:
+        with closing(connect_source(indexes.served(client, entity, chosen.live))) as source:
+            check_fresh(prove(client, source, chosen, behind=behind(chosen.target)))
+            settle(client, source, chosen, rejections=rejections)
+    swap(client, entity, chosen)
+    documents = verify(client, entity, chosen)
+    return {"index": chosen.target, "previous": chosen.live, "documents": documents, "forced": force}

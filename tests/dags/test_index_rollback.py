@@ -1,0 +1,104 @@
+"""The rollback DAG runs for real; the wait for a person is in tests/e2e, where there is a scheduler."""
+
+from collections.abc import Callable
+from typing import Any
+
+import opensearchpy
+import pytest
+
+from local.members import generate
+from searchsync import differences, indexes, reindex
+from searchsync.entities import Entity
+from searchsync.opensearch import request
+from tests.members import World
+
+Slack = Callable[[], list[str]]
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
+    original = differences.find
+    monkeypatch.setattr(differences, "find", lambda *args, **options: original(*args, **{**options, "grace": 0.0}))
+
+
+def run(dags: dict[str, Any], entity: str = "locations", **conf: Any) -> Any:
+    """Without asking: ``dag.test()`` has nobody to ask."""
+    every = {"entity": entity, "approve": False, "force": "", "index": None, **conf}
+    return dags["index_rollback"].test(logical_date=None, run_conf=every)
+
+
+def result(dag_run: Any) -> Any:
+    return dag_run.get_task_instance("announce").xcom_pull(task_ids="announce")
+
+
+def test_back_and_forward(
+    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, slack: Slack, rows: int
+) -> None:
+    assert dags["locations_reindex"].test(logical_date=None).state == "success"
+    green = str(indexes.live(client, locations))
+    done = run(dags)
+    assert done.state == "success"
+    assert (result(done)["index"], result(done)["previous"]) == (blue, green)
+    assert result(done)["compared"]["confirmed"] == 0
+    assert indexes.live(client, locations) == blue
+    (said,) = slack()
+    assert blue in said
+    assert f"{rows:,} documents" in said
+    assert "pause locations_reindex" in said
+    assert run(dags).state == "success"
+    assert indexes.live(client, locations) == green
+
+
+def test_a_rollback_tells_those_that_wait_for_the_entity(blue: str, dags: dict[str, Any], slack: Slack) -> None:
+    """The quality DAG of this entity is due, and not that of the other."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+
+    assert dags["locations_reindex"].test(logical_date=None).state == "success"
+    done = run(dags)
+    with create_session() as session:
+        events = session.query(AssetEvent).filter(AssetEvent.source_run_id == done.run_id).all()
+        assert [event.asset.name for event in events] == ["locations_index"]
+        assert events[0].extra["index"] == blue
+
+
+def test_a_candidate_that_missed_something_is_refused_and_forced_with_a_reason(
+    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, slack: Slack
+) -> None:
+    assert dags["locations_reindex"].test(logical_date=None).state == "success"
+    request(client, "DELETE", f"/{blue}/_doc/1", params={"refresh": "true"})
+    assert run(dags).state == "failed"
+    assert indexes.live(client, locations) != blue
+    forced = run(dags, force="the present mapping loses names")
+    assert forced.state == "success"
+    assert indexes.live(client, locations) == blue
+    assert "the present mapping loses names" in slack()[-1]
+
+
+def test_members_go_back_too(dags: dict[str, Any], members: World, slack: Slack) -> None:
+    generate(members.aws["dynamodb"], 50)
+    for _ in range(2):
+        assert dags["members_reindex"].test(logical_date=None).state == "success"
+    members.apply()
+    live = indexes.live(members.client, members.entity)
+    assert run(dags, "members").state == "success"
+    assert indexes.live(members.client, members.entity) != live
+
+
+@pytest.mark.parametrize(("conf", "why"), [({"index": "locations-none"}, "rollback candidates"), ({"x": 1}, "unknown")])
+def test_bad_input_says_what_there_is(
+    blue: str, dags: dict[str, Any], slack: Slack, conf: dict[str, Any], why: str, capfd: Any
+) -> None:
+    assert run(dags, **conf).state == "failed"
+    assert why in "".join(capfd.readouterr())
+
+
+def test_a_reindex_asks_only_when_there_is_a_reason() -> None:
+    found = {"served": 1_000, "documents": 1_150}
+    assert reindex.why_ask(found, "auto") == ""
+    assert reindex.why_ask(found, "always") == "it was asked for"
+    more = {"served": 1_000, "documents": 1_250}
+    assert reindex.why_ask(more, "auto") == "1250 documents instead of 1000: more than 20% of a change"
+    assert reindex.why_ask(more, "never") == ""
+    assert reindex.why_ask({"served": 0, "documents": 1_000}, "auto") == "", "the first one"

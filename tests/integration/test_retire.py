@@ -1,0 +1,547 @@
+"""The end of indexes and tombstones: what is deleted was saved, and what may still be needed stays."""
+
+import json
+import shutil
+import tracemalloc
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import pytest
+import yaml
+
+from local import opensearch as local_opensearch
+from searchsync import cli, indexes, purge, reindex, retire, snapshots
+from searchsync.entities import Entity, entity
+from searchsync.envelope import Line, Page, page_of, tombstone
+from searchsync.errors import BadParams, IndexUnavailable, RequestRejected, SnapshotFailed, StaleSwap
+from searchsync.opensearch import request
+from searchsync.writer import compare_and_set
+from tests.faults import Answer, OpenSearchProxy, Request
+from tests.steps import (
+    SOURCE,
+    documents,
+    line,
+    living,
+    make_index,
+    make_red_index,
+    names,
+    never,
+    page,
+    position,
+    serve,
+)
+
+NOW = datetime.now(UTC)
+BULK = r"POST /.*/_bulk"
+
+
+def ago(days: float) -> str:
+    return (NOW - timedelta(days=days)).isoformat(timespec="milliseconds")
+
+
+def dead(_: str) -> bool:
+    return False
+
+
+def buried(days: float, *keys: str, at: int = 1) -> Page:
+    """Documents that were deleted so many days ago."""
+    return page_of(
+        [tombstone(key, position=position(at), bucket=1, written_at=ago(days)) for key in keys], position=position(at)
+    )
+
+
+def write(client: opensearchpy.OpenSearch, index: str, *pages: Page) -> None:
+    for each in pages:
+        compare_and_set(client, index, each, on_rejected=never)
+    request(client, "POST", f"/{index}/_refresh")
+
+
+def tune(include: Path, **values: Any) -> None:
+    """Change the retention policy."""
+    path = include / "policies" / "retention.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | values))
+
+
+def aliases(client: opensearchpy.OpenSearch, index: str) -> dict[str, Any]:
+    found: dict[str, Any] = request(client, "GET", f"/{index}/_alias")[index]["aliases"]
+    return found
+
+
+@pytest.fixture
+def repository(
+    client: opensearchpy.OpenSearch, include: Path, opensearch_server: local_opensearch.Server
+) -> Iterator[Path]:
+    """A repository in a folder, which the policy names."""
+    folder = opensearch_server.folder / "snapshots" / "saved"
+    register(client)
+    tune(include, snapshot_repository="saved")
+    yield folder
+    request(client, "DELETE", "/_snapshot/*")
+    shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def register(client: opensearchpy.OpenSearch, **settings: Any) -> None:
+    body = {"type": "fs", "settings": {"location": "saved", **settings}}
+    request(client, "PUT", "/_snapshot/saved", body=body)
+
+
+def saved(client: opensearchpy.OpenSearch) -> dict[str, Any]:
+    """All snapshots by name."""
+    return {found["snapshot"]: found for found in request(client, "GET", "/_snapshot/saved/_all")["snapshots"]}
+
+
+@pytest.fixture
+def old(client: opensearchpy.OpenSearch, locations: Entity) -> str:
+    """An index out of the rollback window, beside a live one and a recent candidate."""
+    name = serve(client, locations, "old")
+    write(client, name, page(1, "a", name="kept in the snapshot"), buried(40, "gone"))
+    recent = serve(client, locations, "recent", name)
+    serve(client, locations, "live", recent)
+    indexes.stamp_left_read(client, recent, NOW - timedelta(hours=1))
+    indexes.stamp_left_read(client, name, NOW - timedelta(hours=25))
+    return name
+
+
+# -- snapshots
+
+
+def test_an_index_that_was_served_is_saved_before_it_leaves(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    old: str,
+    repository: Path,
+) -> None:
+    green = make_index(client, locations, "abandoned")
+    report = {line["index"]: line for line in retire.retire(faulty, locations, dead)}
+    assert {report[name]["action"] for name in (old, green)} == {"deleted"}
+    assert "saved in saved" in report[old]["why"]
+    assert {old, green}.isdisjoint(names(client, locations))
+    (snapshot,) = saved(client).values()
+    assert (snapshot["snapshot"], snapshot["indices"], snapshot["state"]) == (old, [old], "SUCCESS")
+    assert snapshot["include_global_state"] is False
+    first = [next(n for n, sent in enumerate(proxy.requests) if what in sent) for what in ("PUT /_snap", "_aliases")]
+    assert first == sorted(first), "it left the write set before it was saved"
+
+
+def test_nothing_is_saved_when_no_repository_is_named(
+    client: opensearchpy.OpenSearch, locations: Entity, old: str, repository: Path, include: Path
+) -> None:
+    tune(include, snapshot_repository=None)
+    retire.retire(client, locations, dead)
+    assert old not in names(client, locations)
+    assert saved(client) == {}
+
+
+def test_a_restored_index_is_in_no_alias_and_nobody_sweeps_it(
+    client: opensearchpy.OpenSearch, locations: Entity, old: str, repository: Path
+) -> None:
+    """The call of the runbook."""
+    retire.retire(client, locations, dead)
+    body = {
+        "indices": old,
+        "include_aliases": False,
+        "include_global_state": False,
+        "rename_pattern": "(.+)",
+        "rename_replacement": "restored-$1",
+    }
+    request(client, "POST", f"/_snapshot/saved/{old}/_restore", body=body, params={"wait_for_completion": "true"})
+    assert aliases(client, f"restored-{old}") == {}
+    retire.retire(client, locations, dead, now=NOW + timedelta(days=9))
+    assert living(client, f"restored-{old}") == {"a": {"name": "kept in the snapshot"}}
+
+
+def test_a_crash_after_the_snapshot_is_gone_on_with(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    old: str,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(indexes, "delete", crash)
+        with pytest.raises(KeyboardInterrupt):
+            retire.retire(faulty, locations, dead)
+    assert {locations.writers, locations.served} == set(aliases(client, old))
+    made = saved(client)[old]["uuid"]
+    retire.retire(faulty, locations, dead)
+    assert old not in names(client, locations)
+    assert saved(client)[old]["uuid"] == made
+
+
+def test_a_snapshot_under_way_is_waited_for(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    old: str,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = proxy.lose_answer("PUT /_snapshot")
+    with pytest.raises(SnapshotFailed):
+        retire.retire(faulty, locations, dead)
+    assert old in indexes.write_set(client, locations)
+
+    def slow(_: Request, forward: Callable[[], Answer]) -> Answer:
+        answer = forward()
+        return Answer(answer.status, answer.body.replace(b"SUCCESS", b"IN_PROGRESS"))
+
+    waiting = proxy.add("GET /_snapshot", slow, times=3)
+    retire.retire(faulty, locations, dead)
+    assert (lost.hits, waiting.hits) == (1, 3)
+    assert old not in names(client, locations)
+    assert sum(sent.startswith("PUT /_snapshot") for sent in proxy.requests) == 1
+    monkeypatch.setattr(snapshots, "LONGEST_SECONDS", 0.0)
+    proxy.add("GET /_snapshot", slow, times=None)
+    with pytest.raises(SnapshotFailed, match="still in progress"):
+        snapshots.save(faulty, "saved", old, None)
+
+
+@pytest.mark.parametrize("fault", ["missing", "read-only", "no folder"])
+def test_without_a_repository_to_write_to_the_index_keeps_its_aliases_and_the_rest_goes_on(
+    client: opensearchpy.OpenSearch, locations: Entity, old: str, repository: Path, fault: str
+) -> None:
+    before, green = aliases(client, old), make_index(client, locations, "abandoned")
+    write(client, indexes.live_or_raise(client, locations), buried(40, "gone"), page(2, "b"))
+    if fault == "missing":
+        request(client, "DELETE", "/_snapshot/saved")
+    elif fault == "read-only":
+        register(client, readonly=True)
+    else:
+        shutil.rmtree(repository, ignore_errors=True)
+        repository.write_text("in the folder's place")
+    with pytest.raises(SnapshotFailed, match=f"{old} is not deleted and keeps its aliases.*_snapshot/saved/_verify"):
+        retire.retire(client, locations, dead)
+    assert aliases(client, old) == before
+    assert green not in names(client, locations)
+    assert set(documents(client, indexes.live_or_raise(client, locations))) == {"b"}
+    write(client, old, page(2, "still written"))
+    if repository.is_file():
+        repository.unlink()
+    register(client)
+    retire.retire(client, locations, dead)
+    assert old not in names(client, locations)
+    assert saved(client)[old]["state"] == "SUCCESS"
+
+
+def test_an_incomplete_snapshot_is_replaced(
+    client: opensearchpy.OpenSearch, locations: Entity, old: str, repository: Path
+) -> None:
+    red = make_red_index(client, locations)
+    body = {"indices": f"{red},{old}", "partial": True}
+    request(client, "PUT", f"/_snapshot/saved/{old}", body=body, params={"wait_for_completion": "true"})
+    assert saved(client)[old]["state"] == "PARTIAL"
+    indexes.delete(client, locations, red)
+    retire.retire(client, locations, dead)
+    assert old not in names(client, locations)
+    assert (saved(client)[old]["state"], saved(client)[old]["indices"]) == ("SUCCESS", [old])
+
+
+@pytest.mark.parametrize(
+    ("state", "failed", "of"), [("PARTIAL", 1, ""), ("FAILED", 1, ""), ("SUCCESS", 1, ""), ("SUCCESS", 0, "another")]
+)
+def test_only_a_complete_snapshot_of_this_index_counts(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    old: str,
+    repository: Path,
+    state: str,
+    failed: int,
+    of: str,
+) -> None:
+    found = {"state": state, "shards": {"failed": failed}, "indices": [of or old], "failures": ["node left"]}
+    body = json.dumps({"snapshots": [found]}).encode()
+    proxy.add("GET /_snapshot", lambda _, __: Answer(200, body), skip=1)  # the one that asks whether it was made
+    with pytest.raises(SnapshotFailed, match="node left"):
+        retire.retire(faulty, locations, dead)
+    assert old in indexes.write_set(client, locations)
+
+
+def test_an_index_that_is_served_again_while_it_is_saved_stays(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    old: str,
+    repository: Path,
+) -> None:
+    def back_and_forth() -> None:
+        live = indexes.live_or_raise(client, locations)
+        indexes.swap(client, locations, blue=live, green=old, served=True)
+        indexes.swap(client, locations, blue=old, green=live, served=True)
+        indexes.stamp_left_read(client, old, datetime.now(UTC))
+
+    proxy.after("PUT /_snapshot", back_and_forth)
+    with pytest.raises(StaleSwap, match="served again"):
+        retire.retire(faulty, locations, dead)
+    assert old in indexes.write_set(client, locations)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"tombstone_days": 14.9}, "24 hours in the stream and then 14 days in a queue"),
+        ({"tombstone_days": None}, "tombstone_days must be a number"),
+        ({"snapshot_repository": "a/b"}, "must be the name of a snapshot repository"),
+        ({"snapshot_repository": 7}, "must be the name of a snapshot repository"),
+    ],
+)
+def test_a_policy_that_cannot_be_followed_changes_nothing(
+    client: opensearchpy.OpenSearch, locations: Entity, old: str, include: Path, values: dict[str, Any], why: str
+) -> None:
+    tune(include, **values)
+    with pytest.raises(BadParams, match=why):
+        retire.retire(client, locations, dead)
+    assert set(documents(client, old)) == {"a", "gone"}
+
+
+# -- dry run and command line
+
+
+def test_a_dry_run_reports_what_a_run_does_and_changes_nothing(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    old: str,
+    repository: Path,
+) -> None:
+    make_index(client, locations, "abandoned")
+    live = indexes.live_or_raise(client, locations)
+    recent = next(index for index in indexes.of_entity(client, locations) if index.build == "recent")
+    indexes.stamp_left_read(client, recent.name, None)  # a crash between swap and stamp: a run would stamp it
+    write(client, live, buried(31, "x", "y"), buried(29, "z"), page(2, "b"))
+    before = request(client, "GET", "/_all")
+    planned = retire.retire(faulty, locations, dead, dry_run=True, now=NOW)
+    assert request(client, "GET", "/_all") == before
+    assert saved(client) == {}
+    written = ("PUT", "DELETE", "POST /_aliases", "/_bulk")
+    assert not [sent for sent in proxy.requests if any(what in sent for what in written)]
+    done = retire.retire(client, locations, dead, now=NOW)
+    assert [{**line, "action": line["action"].replace("would be ", "")} for line in planned] == done
+    assert sorted(line["action"] for line in planned) == 2 * ["kept"] + 2 * ["would be deleted"]
+    assert next(line for line in planned if line["index"] == live)["purged"] == 2
+
+
+def test_the_command_prints_a_line_for_each_index(
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    old: str,
+    opensearch_server: local_opensearch.Server,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
+    building = make_index(client, locations, "locations_reindex/of Airflow")
+    live = indexes.live_or_raise(client, locations)
+    write(client, live, buried(31, "x"), page(2, "b"))
+    assert cli.main(["retire", "--dry-run"]) == 0
+    said = {row.split()[0]: row for row in capsys.readouterr().out.splitlines()}
+    assert old in names(client, locations)
+    assert "would be deleted" in said[old]
+    assert "left the read alias 25.0 h ago; saved in saved" in said[old]
+    assert "building" in said[building]
+    assert "kept" in said[building]
+    assert said[live].split()[1:4] == ["live", "kept", "1"]
+    assert cli.main(["retire", "nothing"]) == 1
+    assert cli.main(["retire", "locations", "members"]) == 0
+    assert set(documents(client, live)) == {"b"}
+    assert old not in names(client, locations)
+    request(client, "DELETE", "/_snapshot/saved")
+    serve(client, locations, "next", live)
+    indexes.stamp_left_read(client, live, NOW - timedelta(days=9))
+    members = serve(client, entity("members"))
+    capsys.readouterr()
+    assert cli.main(["retire", "--dry-run"]) == 1
+    said_now = capsys.readouterr()
+    assert "repository_missing_exception" in said_now.err
+    assert members in said_now.out, "the other entity goes on"
+
+
+# -- purge
+
+
+@pytest.mark.parametrize("name", ["locations", "members"])
+def test_only_old_tombstones_are_purged(client: opensearchpy.OpenSearch, name: str) -> None:
+    live = serve(client, entity(name))
+    old_document = json.loads(line("old document", 2).source)
+    old_document["sync"]["written_at"] = ago(400)
+    documents_too = page_of([Line(b'"old document"', json.dumps(old_document).encode())], position=position(2))
+    write(client, live, buried(30.1, "old"), buried(29.9, "young"), documents_too, page(3, "newest"))
+    (report,) = retire.retire(client, entity(name), dead, now=NOW)
+    assert report["purged"] == 1
+    assert set(documents(client, live)) == {"young", "old document", "newest"}
+
+
+def test_the_highest_position_stays(client: opensearchpy.OpenSearch, locations: Entity) -> None:
+    """By it a source that lost commits is recognised: a delete may have been the last that the index heard of."""
+    live = serve(client, locations)
+    write(client, live, page(1, "a"), buried(40, "b", at=2), buried(40, "c", at=3))
+    retire.retire(client, locations, dead, now=NOW)
+    assert set(documents(client, live)) == {"a", "c"}
+    assert indexes.highest_position(client, live) == position(3)
+
+
+def test_a_document_that_is_written_between_search_and_delete_stays(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+) -> None:
+    live = serve(client, locations)
+    write(client, live, buried(40, "a", "b", "c", "d"), page(2, "x"))
+
+    def others() -> None:
+        write(client, live, page(3, "a", name="back"), buried(0, "b", at=3))
+        request(client, "DELETE", f"/{live}/_doc/c")
+
+    race = proxy.before(BULK, others)
+    (report,) = retire.retire(faulty, locations, dead, now=NOW)
+    assert (race.hits, report["purged"]) == (1, 1)
+    assert living(client, live) == {"a": {"name": "back"}, "x": {}}
+    assert set(documents(client, live)) == {"a", "b", "x"}
+
+
+def test_after_the_purge_a_late_older_event_is_kept_out_no_more(
+    client: opensearchpy.OpenSearch, locations: Entity
+) -> None:
+    """The price of forgetting, and why the policy may not go below 15 days: nothing older is on its way after that."""
+    live, late = serve(client, locations), page(1, "a", name="of long ago")
+    write(client, live, buried(40, "a", at=2), page(3, "x"), late)
+    assert set(living(client, live)) == {"x"}
+    retire.retire(client, locations, dead, now=NOW)
+    write(client, live, late)
+    assert set(living(client, live)) == {"a", "x"}
+
+
+def test_every_member_is_purged_also_one_that_is_being_built(
+    client: opensearchpy.OpenSearch, locations: Entity
+) -> None:
+    blue = serve(client, locations)
+    members = [blue, serve(client, locations, "live", blue), make_index(client, locations, "green")]
+    for index in members:
+        for each in (buried(40, "old"), buried(1, "young"), page(2, "x")):
+            write(client, index, each)
+    report = retire.retire(client, locations, lambda _: True, now=NOW)
+    assert {line["index"]: line["purged"] for line in report} == dict.fromkeys(members, 1)
+    assert all(set(documents(client, index)) == {"young", "x"} for index in members)
+
+
+def test_a_purge_while_tombstones_are_copied_loses_nothing(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+) -> None:
+    """Green gets what blue has lost meanwhile; a key that is back in green stays, and the next run ends the rest."""
+    blue, green = serve(client, locations), make_index(client, locations, "green")
+    write(client, blue, buried(40, "a", "back"), buried(1, "young"), page(2, "x"))
+    write(client, green, page(3, "back", "x"))
+    proxy.before(BULK, lambda: purge.purge(client, locations, blue, purge.cutoff(NOW)))
+    plan = reindex.Plan("green", blue, SOURCE["epoch"], SOURCE["identity"])  # type: ignore[arg-type]
+    reindex.copy_tombstones(faulty, locations, plan, green)
+    assert set(documents(client, blue)) == {"young", "x"}
+    assert set(documents(client, green)) == {"a", "young", "back", "x"}
+    retire.retire(client, locations, lambda _: True, now=NOW)
+    assert set(documents(client, green)) == {"young", "back", "x"}
+    assert set(living(client, green)) == {"back", "x"}
+
+
+@pytest.mark.parametrize("kind", ["blocked", "red"])
+def test_a_member_that_refuses_writes_is_passed_over(
+    client: opensearchpy.OpenSearch, locations: Entity, kind: str
+) -> None:
+    live = serve(client, locations)
+    sick = make_index(client, locations, "sick") if kind == "blocked" else make_red_index(client, locations, "sick")
+    write(client, live, buried(40, "a"), page(2, "x"))
+    if kind == "blocked":
+        write(client, sick, buried(40, "a"), page(2, "x"))
+        request(client, "PUT", f"/{sick}/_block/write")
+    for dry_run in (True, False):
+        report = {
+            line["index"]: line for line in retire.retire(client, locations, lambda _: True, dry_run=dry_run, now=NOW)
+        }
+        assert f"not purged: it is {kind}" in report[sick]["why"]
+        assert (report[live]["purged"], report[sick]["purged"]) == (1, 0)
+
+
+def test_a_block_or_a_deletion_in_the_middle(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+) -> None:
+    """What is deleted needs no purge; what is blocked is an error, after the others were purged."""
+    live = serve(client, locations)
+    green = make_index(client, locations, "green")
+    for index in (live, green):
+        write(client, index, buried(40, "a"), page(2, "x"))
+    proxy.before(f"POST /{green}/_bulk", lambda: request(client, "PUT", f"/{green}/_block/write"))
+    with pytest.raises(RequestRejected, match="does not take writes"):
+        retire.retire(faulty, locations, lambda _: True, now=NOW)
+    assert set(documents(client, live)) == {"x"}
+    request(client, "PUT", f"/{green}/_settings", body={"index.blocks.write": None})
+    proxy.before(f"POST /{green}/_bulk", lambda: indexes.delete(client, locations, green))
+    report = {line["index"]: line["purged"] for line in retire.retire(faulty, locations, lambda _: True, now=NOW)}
+    assert report == {live: 0, green: 0}
+    assert names(client, locations) == [live]
+
+
+def busy(sent: Request, _: Any) -> Answer:
+    """Every item is refused, as by a node whose queue is full."""
+    item = {"delete": {"status": 429, "error": {"type": "rejected_execution_exception", "reason": "queue is full"}}}
+    return Answer(200, json.dumps({"errors": True, "items": [item] * sent.body.count(b"\n")}).encode())
+
+
+@pytest.mark.parametrize("fault", [busy, lambda *_: Answer(429, b"{}"), lambda *_: None])
+def test_what_was_refused_for_the_moment_is_sent_again(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    fault: Callable[..., Answer | None],
+) -> None:
+    live = serve(client, locations)
+    write(client, live, buried(40, "a", "b"), page(2, "x"))
+    failed = proxy.add(BULK, fault)
+    (report,) = retire.retire(faulty, locations, dead, now=NOW)
+    assert (failed.hits, report["purged"]) == (1, 2)
+    assert set(documents(client, live)) == {"x"}
+
+
+def test_a_lost_answer_is_settled_by_sending_again(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+) -> None:
+    live = serve(client, locations)
+    write(client, live, buried(40, "a", "b"), page(2, "x"))
+    proxy.lose_answer(BULK)
+    (report,) = retire.retire(faulty, locations, dead, now=NOW)
+    assert report["purged"] == 0, "they were gone when it asked again"
+    assert set(documents(client, live)) == {"x"}
+
+
+def test_patience_ends(faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity) -> None:
+    live = serve(faulty, locations)
+    write(faulty, live, buried(40, "a"), page(2, "x"))
+    proxy.add(BULK, busy, times=None)
+    with pytest.raises(IndexUnavailable, match="queue is full"):
+        purge.purge(faulty, locations, live, purge.cutoff(NOW), patience=0.5)
+
+
+def test_many_tombstones_need_no_more_memory_than_some(client: opensearchpy.OpenSearch, locations: Entity) -> None:
+    live = serve(client, locations)
+    peaks = []
+    for many in (6_000, 30_000):
+        for at in range(0, many, 6_000):
+            write(client, live, buried(40, *(f"location {n}" for n in range(at, at + 6_000))))
+        write(client, live, page(2, "x"))
+        tracemalloc.start()
+        assert purge.purge(client, locations, live, purge.cutoff(NOW)) == many
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert set(documents(client, live)) == {"x"}
+    assert peaks[1] < peaks[0] * 1.5, peaks

@@ -1,0 +1,312 @@
+"""Back to an index that was live before, and forward again: as fresh as the other, in one step, or not at all."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import psycopg
+import pytest
+
+from local.members import generate
+from searchsync import cli, differences, indexes, reindex, retire, rollback
+from searchsync.entities import Entity
+from searchsync.errors import AliasConflict, BadParams, GateFailed, SourceChanged, SourceUnavailable, StaleSwap, Undone
+from searchsync.ledgers import Rejections
+from searchsync.opensearch import request
+from searchsync.rollback import Plan
+from searchsync.sources.postgres import PostgresSource
+from tests.members import World
+from tests.steps import Connect, fresh, living
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
+    original = differences.find
+    monkeypatch.setattr(differences, "find", lambda *args, **options: original(*args, **{**options, "grace": 0.0}))
+
+
+@pytest.fixture
+def both(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, rows: int, connect_source: Connect, tmp_path: Path
+) -> tuple[str, str]:
+    """The index that was live before, and the live one."""
+    owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=9)])
+    return tuple(  # type: ignore[return-value]
+        str(reindex.run(client, connect_source, build=build, reports=tmp_path)["index"]) for build in ("blue", "green")
+    )
+
+
+def roll(
+    client: opensearchpy.OpenSearch, entity: Entity, dsn: str, folder: Path, name: str | None = None, force: str = ""
+) -> dict[str, Any]:
+    with Rejections(folder / "rejected") as rejections:
+        return rollback.run(
+            client,
+            entity,
+            lambda served: PostgresSource(entity, dsn, epoch=served.epoch, identity=served.identity),
+            name=name,
+            rejections=rejections,
+            behind=lambda *_: None,
+            force=force,
+        )
+
+
+@pytest.fixture
+def back(client: opensearchpy.OpenSearch, locations: Entity, app: Any, tmp_path: Path) -> Any:
+    """A rollback; keywords go to ``roll``."""
+    return lambda **options: roll(client, locations, app.reader_dsn, tmp_path, **options)
+
+
+def test_back_and_forward_again(
+    client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str], back: Any, rows: int
+) -> None:
+    blue, green = both
+    assert back() == {"index": blue, "previous": green, "documents": rows, "forced": ""}
+    assert indexes.live(client, locations) == blue
+    assert indexes.get(client, locations, blue).left_read_at is None
+    assert indexes.get(client, locations, green).left_read_at is not None
+    assert set(indexes.write_set(client, locations)) == {blue, green}
+    assert back()["index"] == green
+    assert indexes.live(client, locations) == green
+
+
+def test_what_came_since_is_brought_before_the_swap(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, both: tuple[str, str], back: Any
+) -> None:
+    """The hour since the last sync is pending in both; whoever goes back must not go back in time as well."""
+    owner.execute("UPDATE locations SET name = 'new', updated_at = %s WHERE location_id = 1", [NOW])
+    owner.execute("DELETE FROM locations WHERE location_id = 2")
+    assert back()["index"] == both[0]
+    for index in both:
+        assert living(client, index)["1"]["name"] == "new"
+        assert "2" not in living(client, index)
+
+
+def test_a_candidate_that_missed_something_is_refused_unless_forced(
+    client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str], back: Any
+) -> None:
+    request(client, "DELETE", f"/{both[0]}/_doc/5", params={"refresh": "true"})
+    with pytest.raises(GateFailed, match=r"missing.*Repair it"):
+        back()
+    assert indexes.live(client, locations) == both[1]
+    assert back(force="the live one has a broken mapping")["forced"]
+    assert indexes.live(client, locations) == both[0]
+
+
+def test_without_its_source_a_rollback_is_possible_by_force_only(
+    client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str], tmp_path: Path
+) -> None:
+    away = "postgresql://nobody@127.0.0.1:1/app?connect_timeout=1"
+    with pytest.raises(SourceUnavailable):
+        roll(client, locations, away, tmp_path)
+    assert indexes.live(client, locations) == both[1]
+    roll(client, locations, away, tmp_path, force="PostgreSQL is down, and the live index, too")
+    assert indexes.live(client, locations) == both[0]
+
+
+def test_a_candidate_whose_mapping_cannot_hold_what_came_is_refused(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    rows: int,
+    connect_source: Connect,
+    include: Path,
+    app: Any,
+    tmp_path: Path,
+) -> None:
+    owner.execute("UPDATE locations SET population = 7, updated_at = %s", [NOW - timedelta(days=9)])
+    file = include / "mappings" / "locations.json"
+    present = file.read_text()
+    older = json.loads(present)
+    older["mappings"]["properties"]["population"]["type"] = "short"
+    file.write_text(json.dumps(older))
+
+    def connect(plan: reindex.Plan | None) -> PostgresSource:
+        source = connect_source(plan)
+        source.entity = fresh()
+        return source
+
+    blue = reindex.run(client, connect, build="blue", reports=tmp_path)["index"]
+    file.write_text(present)
+    green = reindex.run(client, connect, build="green", reports=tmp_path)["index"]
+    owner.execute("UPDATE locations SET population = 8000000, updated_at = %s WHERE location_id = 3", [NOW])
+    entity = Entity(name="locations", source="postgres", key=("location_id",), changed="updated_at")
+    with pytest.raises(GateFailed, match=f"{blue} refuses 1 documents that {green} has"):
+        roll(client, entity, app.reader_dsn, tmp_path)
+    assert indexes.live(client, entity) == green
+
+
+def test_what_is_no_candidate_is_refused(
+    client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str], back: Any
+) -> None:
+    with pytest.raises(BadParams, match="is live already"):
+        back(name=both[1])
+    with pytest.raises(BadParams, match="never served, or is not fed"):
+        back(name="locations-nothing")
+    indexes.delete(client, locations, both[0])
+    with pytest.raises(BadParams, match="has none"):
+        back()
+
+
+def test_a_candidate_of_another_epoch_is_refused(
+    client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str], back: Any
+) -> None:
+    """It gets nothing since the source was restored: nobody could say how old it is."""
+    meta = indexes.meta_of(client, both[1])
+    source = {**meta["source"], "epoch": meta["source"]["epoch"] + 1}
+    indexes.put_meta(client, both[1], {**meta, "source": source})
+    with pytest.raises(SourceChanged, match="locations_reindex instead"):
+        back()
+
+
+def test_a_stale_view_swaps_nothing(
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    both: tuple[str, str],
+    connect_source: Connect,
+    tmp_path: Path,
+) -> None:
+    plan = rollback.plan(client, locations)
+    third = str(reindex.run(client, connect_source, build="third", reports=tmp_path)["index"])
+    with pytest.raises(StaleSwap):
+        rollback.swap(client, locations, plan)
+    assert indexes.live(client, locations) == third
+
+
+def test_a_candidate_that_is_retired_meanwhile_is_not_served(
+    client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str]
+) -> None:
+    """At each step of its retirement: out of the write set, blocked, deleted."""
+    plan = rollback.plan(client, locations)
+    indexes.leave(client, locations, both[0])
+    with pytest.raises(StaleSwap):
+        rollback.swap(client, locations, plan)
+    request(client, "PUT", f"/{both[0]}/_block/write")
+    with pytest.raises(StaleSwap):
+        rollback.swap(client, locations, plan)
+    indexes.delete(client, locations, both[0])
+    with pytest.raises(StaleSwap):
+        rollback.swap(client, locations, plan)
+    assert indexes.live(client, locations) == both[1]
+
+
+def test_only_what_was_served_can_be_rolled_back_to(
+    client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str]
+) -> None:
+    """The swap itself asserts it, so that nobody has to look first."""
+    plan = rollback.plan(client, locations)
+    action = {"remove": {"index": both[0], "alias": locations.served}}
+    request(client, "POST", "/_aliases", body={"actions": [action]})
+    with pytest.raises(StaleSwap):
+        rollback.swap(client, locations, plan)
+    assert indexes.live(client, locations) == both[1]
+
+
+def test_a_swap_repeated_after_a_lost_answer_changes_nothing_more(
+    client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str]
+) -> None:
+    plan = rollback.plan(client, locations)
+    rollback.swap(client, locations, plan)
+    rollback.swap(client, locations, plan)
+    assert indexes.live(client, locations) == both[0]
+    assert rollback.verify(client, locations, plan) > 0
+
+
+def test_the_window_of_the_one_that_was_left_begins_now(
+    client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str], back: Any
+) -> None:
+    """Retirement counts from when an index was left last: else the way forward would be gone at once."""
+    meta = indexes.meta_of(client, both[0])
+    indexes.put_meta(client, both[0], {**meta, "left_read_at": (NOW - timedelta(hours=30)).isoformat()})
+    back()
+    retire.retire(client, locations, lambda _: None)
+    assert back()["index"] == both[1]
+
+
+def test_members_go_back_while_they_change(world: World, tmp_path: Path) -> None:
+    generate(world.aws["dynamodb"], 60)
+    names = [
+        str(reindex.run(world.client, world.connect, build=build, reports=tmp_path)["index"])
+        for build in ("blue", "green")
+    ]
+    world.apply()
+    world.delete("m-0000001")
+    world.put("m-0000002", name="changed")
+    world.apply()
+    with Rejections(tmp_path / "rejected") as rejections:
+        done = rollback.run(
+            world.client,
+            world.entity,
+            lambda _: world.source,
+            name=None,
+            rejections=rejections,
+            behind=lambda name: lambda: world.feed.behind(world.client, name).seconds,
+        )
+    assert done["index"] == names[0]
+    found = living(world.client, names[0])
+    assert found["m-0000002"]["name"] == "changed"
+    assert "m-0000001" not in found
+
+
+def test_a_swap_that_does_not_serve_is_undone(
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    both: tuple[str, str],
+    connect_source: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody is there at two in the morning: what served before serves again, and the run is red."""
+
+    def wrong(*_: Any) -> None:
+        raise AliasConflict("not as the swap left them")
+
+    monkeypatch.setattr(indexes, "verify_served", wrong)
+    with pytest.raises(Undone, match=f"{both[1]} serves again"):
+        reindex.run(client, connect_source, build="third", reports=tmp_path)
+    assert indexes.live(client, locations) == both[1]
+    assert indexes.get(client, locations, both[1]).left_read_at is None
+    assert [index.build for index in indexes.of_entity(client, locations)] == ["blue", "green"], (
+        "nobody goes back to it"
+    )
+    with pytest.raises(AliasConflict):  # cleared later, it finds nothing to undo
+        reindex.verify(client, locations, reindex.Plan("third", both[1], 1, ""), "locations-gone")
+
+
+def test_from_a_shell(
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    both: tuple[str, str],
+    opensearch_server: Any,
+    app: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
+    monkeypatch.setenv("SEARCHSYNC_POSTGRES_DSN", app.reader_dsn)
+    reports = ["--reports", str(tmp_path)]
+    assert cli.main(["rollback", "locations", *reports]) == 0
+    assert json.loads(capsys.readouterr().out)["index"] == both[0]
+    assert cli.main(["rollback", "locations", "--index", both[0], *reports]) == 1
+    assert "is live already" in capsys.readouterr().err
+
+    assert cli.main(["reindex", "locations", "--no-swap", *reports]) == 0
+    built = json.loads(capsys.readouterr().out)
+    assert built["swapped"] is False
+    assert indexes.live(client, locations) == both[0]
+    request(client, "DELETE", f"/{built['index']}/_doc/9", params={"refresh": "true"})
+    assert cli.main(["swap", "locations", built["index"], *reports]) == 0
+    assert json.loads(capsys.readouterr().out)["gate"]["settled"] == 1, "the gate looks again"
+    assert indexes.live(client, locations) == built["index"]
+    assert cli.main(["swap", "locations", both[0], *reports]) == 1
+    assert "roll back to it" in capsys.readouterr().err
+
+
+def test_a_plan_names_what_it_found(client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str]) -> None:
+    assert rollback.plan(client, locations) == Plan(both[1], both[0])
+    assert rollback.plan(client, locations, both[0]) == Plan(both[1], both[0])

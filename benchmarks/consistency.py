@@ -1,0 +1,89 @@
+"""Whether all indexes equal their source after everything that writes them did so at once, again and again.
+
+    ./dev bench consistency [--minutes N] [--seed N] [--seconds N] [--without RULE]
+
+Episodes of ``tests/consistency``. Members: a table in memory with skewed clocks, whose history is known, with the
+product's stream function and replay; every fourth is of locations: PostgreSQL with late commits, and the sync. Beside
+them reindexes, rollbacks, retirements and repairs, with crashes, zombies, conflicts, lost answers and blocked indexes;
+all against a real OpenSearch. With ``--without`` the product lacks a rule of docs/protocol.md, which a directed test
+notices each time and these episodes by chance. Prints a line for each episode, then one of JSON; exit code 1 after a
+violation.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import opensearchpy
+
+from benchmarks._bars import say
+from benchmarks._loads import DSN, URL
+from benchmarks.reindex import OWNER_DSN
+from local.postgres import AppDatabase
+from searchsync import opensearch
+from tests.consistency.episode import Episode
+from tests.consistency.places import placed
+from tests.consistency.places_episode import PlacesEpisode
+from tests.consistency.rules import PROOFS
+from tests.consistency.stage import staged
+from tests.consistency.turmoil import SECONDS, Turmoil, speed_of
+
+LOCATIONS_EVERY = 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run episodes until the time is over. Returns the exit code: 0 when there was no violation."""
+    options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    logging.disable(logging.CRITICAL)  # the product complains of every fault, and there are thousands
+    client = opensearch.connect(os.environ[URL])
+    total: Counter[str] = Counter()
+    violations: list[dict[str, Any]] = []
+    end, seed = time.monotonic() + options.minutes * 60, options.seed
+    with PROOFS[options.without].mutant() if options.without else nullcontext():
+        while time.monotonic() < end:
+            with _episode(client, seed, options.seconds) as episode:
+                try:
+                    episode.run()
+                except Exception as error:  # noqa: BLE001 - an actor that fails is as bad as a wrong index
+                    violations.append({"seed": seed, "what": [type(error).__name__, *str(error).splitlines()[:10]]})
+                    say(f"seed {seed}: VIOLATION: {type(error).__name__}: {error}")
+            total += episode.counts + Counter({"episodes": 1, "refused": episode.refused.total()})
+            happened, refused = (dict(sorted(counts.items())) for counts in (episode.counts, episode.refused))
+            say(f"{type(episode).__name__}, seed {seed}: {happened}, refused: {refused}")
+            seed += 1
+    figures = {"benchmark": "consistency", "seed": options.seed, "without": options.without, **total}
+    print(json.dumps({**figures, "ok": not violations, "violations": len(violations), "found": violations}))
+    return 1 if violations else 0
+
+
+@contextmanager
+def _episode(client: opensearchpy.OpenSearch, seed: int, seconds: float) -> Iterator[Turmoil]:
+    if seed % LOCATIONS_EVERY:
+        with staged(client, speed=speed_of(seed)) as stage:
+            yield Episode(stage, seed, seconds=seconds)
+    else:
+        app = AppDatabase("app", owner_dsn=os.environ[OWNER_DSN], reader_dsn=os.environ[DSN])
+        with placed(client, app, speed=speed_of(seed)) as places:
+            yield PlacesEpisode(places, seed, seconds=seconds)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev bench consistency", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=10.0, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=20261121, help="of the first episode (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="in an episode (default: %(default)s)")
+    parser.add_argument("--without", choices=sorted(PROOFS), metavar="RULE", help=f"one of: {', '.join(PROOFS)}")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

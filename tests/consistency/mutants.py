@@ -1,0 +1,304 @@
+"""The product without one of its rules, each a switch in the tests' copy of the wiring."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest import mock
+
+from searchsync import comparison, differences, indexes, opensearch, position, reindex, replay, stream, writer
+from searchsync.comparison import Settled
+from searchsync.envelope import Line, Page
+from searchsync.errors import SearchSyncError
+from searchsync.opensearch import request
+from searchsync.replay import Replay
+from searchsync.sources.dynamodb import DynamoSource, Segment
+from searchsync.stream import Stream
+from searchsync.writer import Ledger, Outcome, _Mode
+from tests.consistency.ground import Build
+from tests.consistency.stage import Stage
+
+Mutant = Callable[[], AbstractContextManager[Any]]
+_patch = mock.patch.object
+
+
+# -- rules 1 and 2
+
+
+def any_write_wins() -> AbstractContextManager[Any]:
+    return _patch(writer, "_SCRIPT", "ctx._source = params.d")
+
+
+def sequence_numbers_as_text() -> AbstractContextManager[Any]:
+    return _patch(stream, "of_event", lambda second, sequence: f"{second:010d}.{sequence}")
+
+
+def seconds_alone() -> AbstractContextManager[Any]:
+    return _patch(stream, "of_event", lambda second, _: f"{second:010d}.{0:040d}")
+
+
+def taken_for_done(status: int) -> Mutant:
+    """An item's outcome that decides nothing, taken for a success."""
+
+    def mutant() -> AbstractContextManager[Any]:
+        decide = writer.outcome_of
+
+        def outcome(index: str, item: dict[str, Any]) -> Outcome:
+            return Outcome.STALE if item["status"] == status else decide(index, item)
+
+        return _patch(writer, "outcome_of", outcome)
+
+    return mutant
+
+
+# -- rules 3 and 4
+
+
+@contextmanager
+def resolved_once() -> Iterator[None]:
+    """The write set is looked at before a write, and not again after it."""
+    whole, resolve = writer.apply, indexes.write_set_or_raise
+    seen: ContextVar[list[str] | None] = ContextVar("seen", default=None)
+
+    def apply(client: Any, entity: Any, pages: Any, **options: Any) -> dict[str, Ledger]:
+        token = seen.set(resolve(client, entity))
+        try:
+            return whole(client, entity, pages, **options)
+        finally:
+            seen.reset(token)
+
+    def remembered(client: Any, entity: Any) -> list[str]:
+        return seen.get() or resolve(client, entity)
+
+    with _patch(writer, "apply", apply), _patch(indexes, "write_set_or_raise", remembered):
+        yield
+
+
+@contextmanager
+def resolved_before_the_read() -> Iterator[None]:
+    """A replay looks at the write set once, when it begins."""
+    run = Replay.run
+
+    def frozen(self: Replay) -> replay.Report:
+        members = indexes.write_set(self._client, self._entity)
+
+        def apply(client: Any, _: Any, pages: list[Page], **options: Any) -> dict[str, Ledger]:
+            return {index: writer.compare_and_set(client, index, pages[0], **options) for index in members}
+
+        with _patch(replay, "writer", SimpleNamespace(apply=apply)):
+            return run(self)
+
+    with _patch(Replay, "run", frozen):
+        yield
+
+
+@contextmanager
+def only_the_live_one() -> Iterator[None]:
+    resolve = indexes.write_set_or_raise
+    with _patch(indexes, "write_set_or_raise", lambda *arguments: resolve(*arguments)[:1]):
+        yield
+
+
+def not_parked() -> AbstractContextManager[Any]:
+    def function(self: Stage, client: Any = None) -> Stream:
+        return Stream(client or self.client, self.entity, lambda _: None)
+
+    return _patch(Stage, "function", function)
+
+
+def parked_after_the_acknowledgement() -> AbstractContextManager[Any]:
+    """Whether the queue has taken it, nobody asks."""
+
+    def function(self: Stage, client: Any = None) -> Stream:
+        def park(messages: Any) -> None:
+            with suppress(SearchSyncError):
+                self.letters.send(messages)
+
+        return Stream(client or self.client, self.entity, park)
+
+    return _patch(Stage, "function", function)
+
+
+# -- rule 5, and positions
+
+
+def read_position_alone() -> AbstractContextManager[Any]:
+    def unchanged(line: Line, *, at_least: str) -> Line:
+        return line
+
+    return _patch(replay, "with_position", unchanged)
+
+
+def read_at_any_time() -> AbstractContextManager[Any]:
+    """Without a parked position, the read is not awaited to be later than the parking."""
+    return _patch(replay, "second_of", lambda _: 10**11)
+
+
+def future_positions_used() -> AbstractContextManager[Any]:
+    return _patch(stream, "FUTURE_SECONDS", 10**6)
+
+
+def margin_below_the_skew() -> AbstractContextManager[Any]:
+    return _patch(position, "MARGIN_SECONDS", 3)
+
+
+# -- rules 6 to 9
+
+
+def no_fence() -> AbstractContextManager[Any]:
+    return _patch(reindex, "FENCE_SECONDS", 0)
+
+
+@contextmanager
+def scanned_before_the_join() -> Iterator[None]:
+    check, pages = Build.check, DynamoSource.pages
+    scanned: ContextVar[list[Page]] = ContextVar("scanned")
+
+    def scan_at_once(self: Build) -> None:
+        check(self)
+        scanned.set(list(pages(cast(DynamoSource, self.stage.source()), Segment(0, 1))))
+
+    with _patch(Build, "check", scan_at_once), _patch(DynamoSource, "pages", lambda *_, **__: iter(scanned.get())):
+        yield
+
+
+def conflict_of_the_scan_ignored() -> AbstractContextManager[Any]:
+    return _conflicts_ignored(ContextVar("always", default=True))
+
+
+def _conflicts_ignored(here: ContextVar[bool]) -> AbstractContextManager[Any]:
+    sort = writer._sort
+
+    def ignoring(index: str, mode: _Mode, lines: Any, items: list[dict[str, Any]], *rest: Any) -> Any:
+        if mode is _Mode.CREATE and here.get():
+            items = [{"status": 200, "result": "noop"} if item["status"] == 409 else item for item in items]
+        return sort(index, mode, lines, items, *rest)
+
+    return _patch(writer, "_sort", ignoring)
+
+
+def scan_by_plain_index() -> AbstractContextManager[Any]:
+    send = opensearch.bulk
+
+    def overwrite(client: Any, index: str, body: bytes, count: int) -> Any:
+        return send(client, index, body.replace(b'{"create":', b'{"index":'), count)
+
+    return _patch(writer, "bulk", overwrite)
+
+
+def tombstones_not_copied() -> AbstractContextManager[Any]:
+    return _patch(reindex, "copy_tombstones", lambda *arguments: Ledger(arguments[-1]))
+
+
+@contextmanager
+def tombstones_by_create() -> Iterator[None]:
+    """As ``create``, with a conflict taken for done."""
+    here: ContextVar[bool] = ContextVar("here", default=False)
+
+    def create(client: Any, index: str, page: Page, **options: Any) -> Ledger:
+        token = here.set(True)
+        try:
+            return writer._write(client, index, page, _Mode.CREATE, options["on_rejected"], 60.0)
+        finally:
+            here.reset(token)
+
+    wiring = SimpleNamespace(load=writer.load, compare_and_set=create)
+    with _conflicts_ignored(here), _patch(reindex, "writer", wiring):
+        yield
+
+
+def gate_without_settling() -> AbstractContextManager[Any]:
+    return _patch(comparison, "settle", lambda *_, **__: Settled())
+
+
+@contextmanager
+def source_read_before_the_index() -> Iterator[None]:
+    """In a repair."""
+    look, read, repair = differences._index_states, DynamoSource.read, differences.repair
+    repairing: ContextVar[DynamoSource | None] = ContextVar("repairing", default=None)
+    early: ContextVar[list[Page]] = ContextVar("early")
+
+    def reversed_repair(client: Any, source: DynamoSource, report: Any, **options: Any) -> differences.Repaired:
+        token = repairing.set(source)
+        try:
+            return repair(client, source, report, **options)
+        finally:
+            repairing.reset(token)
+
+    def look_late(client: Any, name: str, keys: list[str]) -> Any:
+        if source := repairing.get():
+            early.set(read(source, keys))
+        return look(client, name, keys)
+
+    def as_it_was(source: DynamoSource, keys: list[str]) -> list[Page]:
+        return early.get() if repairing.get() else read(source, keys)
+
+    with ExitStack() as stack:
+        for place, name, changed in (
+            (differences, "repair", reversed_repair),
+            (differences, "_index_states", look_late),
+            (DynamoSource, "read", as_it_was),
+        ):
+            stack.enter_context(_patch(place, name, changed))
+        yield
+
+
+# -- rules 10 to 14
+
+
+def swapped_blindly() -> AbstractContextManager[Any]:
+    def swap(client: Any, entity: Any, *, blue: str | None, green: str, served: bool = False) -> None:
+        leave = {"remove": {"index": blue, "alias": entity.name, "must_exist": False}}
+        serve = [indexes._add(entity.writers, green), indexes._add(entity.served, green), indexes._read(entity, green)]
+        request(client, "POST", "/_aliases", body={"actions": [leave, *serve] if blue else serve})
+
+    return _patch(indexes, "swap", swap)
+
+
+def deleted_without_leaving() -> AbstractContextManager[Any]:
+    return _patch(indexes, "leave", lambda *_: None)
+
+
+@contextmanager
+def really_deleted() -> Iterator[None]:
+    """A delete instead of a tombstone."""
+    render, decide = writer._body, writer.outcome_of
+
+    def body(mode: _Mode, lines: list[Line]) -> bytes:
+        return b"".join(
+            b'{"delete":{"_id":%b}}\n' % line.id if line.deleted else render(mode, [line]) for line in lines
+        )
+
+    def outcome(index: str, item: dict[str, Any]) -> Outcome:
+        gone = item["status"] == 404 and item.get("result") == "not_found"
+        return Outcome.WRITTEN if gone else decide(index, item)
+
+    with ExitStack() as stack:
+        stack.enter_context(_patch(writer, "_body", body))
+        stack.enter_context(_patch(writer, "outcome_of", outcome))
+        yield
+
+
+def counts_not_compared() -> AbstractContextManager[Any]:
+    return _patch(Ledger, "balanced", lambda ledger: ledger)
+
+
+@contextmanager
+def created_again() -> Iterator[None]:
+    """A second attempt at creating green makes another."""
+    create, of_entity = indexes.find_or_create, indexes.of_entity
+    creating: ContextVar[bool] = ContextVar("creating", default=False)
+
+    def another(*arguments: Any, **options: Any) -> Any:
+        token = creating.set(True)
+        try:
+            return create(*arguments, **options)
+        finally:
+            creating.reset(token)
+
+    def found(*arguments: Any) -> list[Any]:
+        return [] if creating.get() else of_entity(*arguments)
+
+    with _patch(indexes, "find_or_create", another), _patch(indexes, "of_entity", found):
+        yield

@@ -1,0 +1,122 @@
+"""Members on the model of their table: the stream's function, the replay, and the promise that each document keeps."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest import mock
+
+import opensearchpy
+
+from searchsync import indexes, lag, replay, writer
+from searchsync.entities import Entity
+from searchsync.position import of_event
+from searchsync.queue import Queue
+from searchsync.replay import Replay
+from searchsync.sources.dynamodb import DynamoSource
+from searchsync.stream import Outcome, Stream
+from tests.consistency.clock import Clock
+from tests.consistency.ground import Content, Ground, Violation
+from tests.consistency.sqs import Sqs
+from tests.consistency.table import STREAM_ARN, Event, Table, record_of, shard_of
+
+SKEW_SECONDS = 2
+"""More than any clock of the model is off."""
+
+
+@dataclass
+class Stage(Ground):
+    """Members: a table, its stream and queues, and the product around them."""
+
+    def __post_init__(self) -> None:
+        self.entity = Entity(name="members", source="dynamodb", key=("member_id",), expires="expires_at")
+        super().__post_init__()
+        self.table = Table(self.clock)
+        self.dead, self.parked = Sqs(self.clock), Sqs(self.clock)
+        self.letters, self.parked_letters = Queue(self.dead, "dead"), Queue(self.parked, "parked")
+        self.stream = self.function()
+
+    # -- the source
+
+    def source(self, _: Any = None) -> DynamoSource:
+        return DynamoSource(self.entity, self.table)
+
+    def contents(self) -> dict[str, Content]:
+        return self.table.contents()
+
+    def read(self, document: dict[str, Any]) -> Content:
+        sync = document["sync"]
+        fields = {name: value for name, value in document.items() if name != "sync"}
+        return {**fields, "hash": f"{sync['hash_high']:08x}{sync['hash_low']:08x}"}
+
+    def latest(self) -> str:
+        return of_event(int(self.clock.time()) + SKEW_SECONDS, "9" * 40)
+
+    def function(self, client: opensearchpy.OpenSearch | None = None) -> Stream:
+        """A container of the stream's function."""
+        return Stream(client or self.client, self.entity, self.letters.send)
+
+    def deliver(self, *events: Event | None) -> Outcome:
+        """A batch to the function."""
+        return self.stream.apply([record_of(event) for event in events if event], seconds=10.0)
+
+    def give_up(self, events: list[Event]) -> None:
+        """What the event source mapping sends after its last attempt at a batch."""
+        batch = {
+            "shardId": str(shard_of(events[0].key)),
+            "startSequenceNumber": str(events[0].sequence),
+            "endSequenceNumber": str(events[-1].sequence),
+            "approximateArrivalOfFirstRecord": "2026-01-01T00:00:00Z",
+            "approximateArrivalOfLastRecord": "2026-01-01T00:01:00Z",
+            "batchSize": len(events),
+            "streamArn": STREAM_ARN,
+        }
+        body = {"requestContext": {"condition": "RetryAttemptsExhausted"}, "DDBStreamBatchInfo": batch}
+        self.letters.send([json.dumps(body)])
+
+    # -- operations
+
+    def replay(self, client: opensearchpy.OpenSearch | None = None, *, parked: bool = False) -> replay.Report:
+        queue, other = (self.parked_letters, None) if parked else (self.letters, self.parked_letters)
+        return Replay(client or self.client, self.source(), queue, other, self.table).run()
+
+    def behind(self, index: str) -> Callable[[], float]:
+        """How far an index is behind the stream, as the quality runs ask."""
+
+        def seconds() -> float:
+            waiting = len(self.dead) + len(self.parked)
+            return lag.measure(self.client, self.entity, index, self.table, STREAM_ARN, waiting=waiting).seconds
+
+        return seconds
+
+    def check_sound(self) -> int:
+        """At any time: each document includes all changes up to its position.
+
+        :returns: documents looked at
+        :raises Violation: naming those that do not
+        """
+        looked, wrong = 0, []
+        for index in indexes.write_set(self.client, self.entity):
+            for key, (position, content) in self.documents(index).items():  # the index first, then the history
+                looked += 1
+                if why := self.table.why_unsound(key, position, content):
+                    wrong.append(f"{index}: {why}")
+        if wrong:
+            raise Violation("\n".join(wrong))
+        return looked
+
+
+@contextmanager
+def staged(client: opensearchpy.OpenSearch, *, speed: float = 0.0) -> Iterator[Stage]:
+    """A stage whose clock the product reads."""
+    clock = Clock(speed)
+    with (
+        TemporaryDirectory() as folder,
+        clock.told(),
+        mock.patch.object(writer, "SICK_PATIENCE_SECONDS", 0.3),
+        mock.patch.object(replay, "PATIENCE_SECONDS", 3.0),
+    ):
+        yield Stage(client, Path(folder), clock)

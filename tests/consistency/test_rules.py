@@ -1,0 +1,27 @@
+"""Each rule of the protocol holds in the course of events that needs it, and its absence is noticed."""
+
+import opensearchpy
+import pytest
+
+from tests.consistency.ground import Violation
+from tests.consistency.rules import PROOFS, Proof
+from tests.consistency.stage import staged
+from tests.consistency.writes import Scenario
+
+RULES = {str(number) for number in range(1, 15)} | {"position"}
+
+
+def test_every_rule_has_a_proof() -> None:
+    assert {proof.rule for proof in PROOFS.values()} == RULES
+
+
+@pytest.mark.parametrize("scenario", dict.fromkeys(proof.scenario for proof in PROOFS.values()))
+def test_the_product_gets_it_right(client: opensearchpy.OpenSearch, scenario: Scenario) -> None:
+    with staged(client) as stage:
+        scenario(stage)
+
+
+@pytest.mark.parametrize("proof", PROOFS.values(), ids=PROOFS.keys())
+def test_without_the_rule_it_goes_wrong(client: opensearchpy.OpenSearch, proof: Proof) -> None:
+    with proof.mutant(), staged(client) as stage, pytest.raises(Violation):
+        proof.scenario(stage)

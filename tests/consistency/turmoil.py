@@ -1,0 +1,196 @@
+"""Everything that writes an entity's indexes at once, by chance; then quiet, then the truth.
+
+The seed fixes what each actor chooses, not how their threads interleave.
+"""
+
+import random
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from searchsync import indexes
+from searchsync.errors import LedgerMismatch, SearchSyncError
+from searchsync.opensearch import request
+from tests.consistency.faults import chance
+from tests.consistency.ground import Build, Ground, Violation
+from tests.consistency.wire import Crashed, Wire
+
+SPEEDS = (8.0, 20.0)
+"""Of the clock, by turns: in the slow one a margin has room for more changes, in the fast one more margins pass."""
+
+SECONDS = 8.0
+
+AROUND = "around the write protocol"
+"""What a gate says of a document that none of the product's writers can have made."""
+
+Actor = Callable[[random.Random], None]
+
+
+def speed_of(seed: int) -> float:
+    """Of the clock in an episode."""
+    return SPEEDS[seed % len(SPEEDS)]
+
+
+class Turmoil(ABC):
+    """All actors of one episode.
+
+    :param seconds: real ones
+    :ivar counts: what happened
+    :ivar refused: what the product would not do, because another actor was first
+    """
+
+    def __init__(self, ground: Ground, seed: int, *, seconds: float = SECONDS) -> None:
+        self.counts: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.names = (f"name {number}" for number in range(10**9))
+        self.choose = random.Random(seed)
+        self.stop = threading.Event()
+        self._ground = ground
+        self._seconds = seconds
+        self._wrong: list[Exception] = []
+
+    def run(self) -> Counter[str]:
+        """Turmoil, quiet, truth.
+
+        :raises Violation: when an index is not what its source is
+        """
+        self.begin()
+        self._reindex(self.fork(), "first", Wire(self._ground.client))
+        actors = [self._rebuild, self._rival, self._operate, self._block, *self.actors()]
+        if self.choose.random() < 0.5:  # a repair heals what another should not have done
+            actors.append(self._repair)
+        threads = [self.start(self._again_and_again, actor) for actor in actors]
+        self.stop.wait(self._seconds)
+        self.stop.set()
+        for thread in threads:
+            thread.join()
+        self.end()
+        if self._wrong:
+            raise self._wrong[0]
+        try:
+            self._ground.retire()  # what dead runs left
+            self.settle()
+        except SearchSyncError as error:
+            raise Violation(f"in all quiet, with nobody else at work: {error}") from error
+        self.counts["checks"] += self._ground.check()
+        return self.counts
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Fill the source; start what is no actor."""
+
+    @abstractmethod
+    def actors(self) -> list[Actor]:
+        """What else is done again and again."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Wait for what is no actor: it may go on while there are faults no more."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Bring what is still on its way."""
+
+    def fork(self) -> random.Random:
+        """Each actor chooses for itself, so that threads do not share one's choices."""
+        return random.Random(self.choose.random())
+
+    def odds(self, share: float) -> Callable[[], bool]:
+        choose = self.fork()
+        return lambda: choose.random() < share
+
+    def start(self, actor: Callable[..., None], *arguments: Any) -> threading.Thread:
+        """A thread that ends the episode when it fails."""
+        choose = self.fork()
+
+        def act() -> None:
+            try:
+                actor(choose, *arguments)
+            except Exception as error:
+                self._wrong.append(error)
+                self.stop.set()
+
+        thread = threading.Thread(target=act, daemon=True)
+        thread.start()
+        return thread
+
+    def attempt(self, name: str, act: Callable[[], Any]) -> bool:
+        """Whether the product did it; that it was overtaken by another actor is in order, most are made for that."""
+        try:
+            act()
+        except SearchSyncError as error:
+            if isinstance(error, LedgerMismatch) or AROUND in str(error):
+                raise Violation(f"the product finds itself wrong: {error}") from error
+            self.refused[f"{name}: {type(error).__name__}"] += 1
+            return False
+        except Crashed:
+            self.counts["crashes"] += 1
+            return False
+        return True
+
+    def _again_and_again(self, choose: random.Random, actor: Actor) -> None:
+        while not self.stop.wait(choose.uniform(0.0, 0.5)):
+            self.attempt(getattr(actor, "__name__", "").strip("_"), partial(actor, choose))
+
+    # -- operations
+
+    def _rebuild(self, choose: random.Random) -> None:
+        wire = Wire(self._ground.client)
+        if choose.random() < 0.4:
+            wire.act = chance(choose)
+        self._reindex(choose, f"run-{choose.randrange(10**9)}", wire)
+
+    def _rival(self, choose: random.Random) -> None:
+        """A second reindex beside the first: one of the two wins."""
+        if choose.random() < 0.1:
+            self._rebuild(choose)
+
+    def _reindex(self, choose: random.Random, name: str, wire: Wire) -> None:
+        ground = self._ground
+        pause = partial(choose.uniform, 0.0, 0.1)
+        build = Build(ground, name, wire.client, lambda _: time.sleep(pause()), choose.randint(1, 3), force=True)
+        ground.running.add(name)
+        try:
+            self.counts["reindexes begun"] += 1
+            build.run()
+            self.counts["reindexes"] += 1
+            self.counts["settled"] += build.settled
+        except SearchSyncError:
+            build.discard()
+            raise
+        finally:
+            ground.running.discard(name)
+
+    def _operate(self, choose: random.Random) -> None:
+        if choose.random() < 0.7:
+            self._ground.rollback(force="by chance" if choose.random() < 0.5 else "")
+            self.counts["rollbacks"] += 1
+        else:
+            self.counts["retirements"] += sum(found["action"] == "deleted" for found in self._ground.retire())
+
+    def _repair(self, choose: random.Random) -> None:
+        members = indexes.write_set(self._ground.client, self._ground.entity)
+        done = self._ground.repair(choose.choice(members))
+        self.counts["repairs"] += 1
+        self.counts["repaired"] += done.written
+
+    def _block(self, choose: random.Random) -> None:
+        """A member that is not live takes no writes for a while."""
+        if choose.random() < 0.9:
+            return
+        client, entity = self._ground.client, self._ground.entity
+        serving = indexes.live(client, entity)
+        if others := [name for name in indexes.write_set(client, entity) if name != serving]:
+            path = f"/{choose.choice(others)}/_settings"
+            self.counts["blocked"] += 1
+            request(client, "PUT", path, body={"index.blocks.write": True})
+            try:
+                self.stop.wait(choose.uniform(0.2, 1.0))
+            finally:
+                with suppress(SearchSyncError):  # deleted meanwhile
+                    request(client, "PUT", path, body={"index.blocks.write": None})

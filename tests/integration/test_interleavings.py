@@ -1,0 +1,387 @@
+"""Interleavings by name, each forced at its border: whatever comes between two steps, every index ends as the table.
+
+What is not here is where its part is tested; docs/protocol.md has the whole list.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import pytest
+
+from local import opensearch as local_opensearch
+from local.members import generate
+from searchsync import differences, indexes, items, purge, reindex, rollback
+from searchsync.dead_letters import Letter
+from searchsync.differences import CONTENT, GHOST, MISSING
+from searchsync.errors import BadParams
+from searchsync.ledgers import Rejections
+from searchsync.opensearch import connect, request
+from searchsync.position import FENCE_SECONDS
+from searchsync.replay import Replay
+from searchsync.sources.dynamodb import Segment
+from searchsync.stream import Stream, identify
+from tests.faults import OpenSearchProxy
+from tests.integration.test_differences import copy, delete
+from tests.members import World, clients
+from tests.steps import documents, living, serve
+
+
+@pytest.fixture(autouse=True)
+def no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is on its way when green joins, unless a test puts it there."""
+    monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
+
+
+@pytest.fixture
+def rejections(tmp_path: Path) -> Iterator[Rejections]:
+    with Rejections(tmp_path / "rejected") as rejections:
+        yield rejections
+
+
+def expected(world: World) -> dict[str, dict[str, Any]]:
+    return {key: items.document(items.decode(item)) for key, item in world.table().items()}
+
+
+def assert_true_everywhere(world: World) -> None:
+    wanted = expected(world)
+    for index in indexes.write_set(world.client, world.entity):
+        assert living(world.client, index) == wanted, index
+
+
+# -- a reindex, and everything that can happen between two of its steps
+
+STEPS = ("checked", "joined", "read", "written", "tombstones", "gated", "swapped")
+
+
+class Reindex:
+    """Step by step; ``happen`` is called after the step that is asked for."""
+
+    def __init__(self, world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy) -> None:
+        self.world, self.faulty, self.proxy = world, faulty, proxy
+
+    def run(self, when: str, happen: Callable[[], None], rejections: Rejections) -> str:
+        world, client, entity = self.world, self.world.client, self.world.entity
+
+        def after(step: str) -> None:
+            if step == when:
+                happen()
+
+        plan = reindex.check(client, world.source, build="test", running=lambda _: None)
+        after("checked")
+        green = reindex.create_green(client, entity, plan)
+        after("joined")
+        self.proxy.before(r"POST /members-.*/_bulk", lambda: after("read"))  # the page is read, and not yet written
+        reindex.load(self.faulty, world.source, plan, green, Segment(0, 1), rejections=rejections)
+        after("written")
+        reindex.copy_tombstones(client, entity, plan, green)
+        after("tombstones")
+        indexes.make_searchable(client, entity, green)
+        reindex.gate(client, world.source, plan, green, rejections=rejections)
+        after("gated")
+        reindex.swap(client, entity, plan, green)
+        after("swapped")
+        return green
+
+
+@pytest.mark.parametrize("when", STEPS)
+def test_changes_between_any_two_steps_of_a_reindex(
+    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, rejections: Rejections, when: str
+) -> None:
+    """Update, delete, delete and re-create, insert, and the replay of a parked update: all at each border."""
+    serve(world.client, world.entity, identity=world.identity)
+    for key in ("updated", "deleted", "again", "parked", "parked deleted"):
+        world.put(key, name="old")
+    before = world.records()
+    world.apply(before)
+    given_up: list[Any] = []
+    delivered: list[Any] = []
+
+    def happen() -> None:
+        world.put("updated", name="new")
+        world.delete("deleted")
+        world.delete("again")
+        world.put("again", name="again")
+        world.put("inserted", name="x")
+        delivered.extend(world.records())
+        world.put("parked", name="new")
+        world.put("parked deleted", name="new")
+        given_up.extend(world.records())
+        world.delete("parked deleted")
+        delivered.extend(world.records())
+        world.apply(delivered)
+        parked(world, given_up)
+        assert world.replay().as_dict()["messages"] == len(given_up)
+
+    Reindex(world, faulty, proxy).run(when, happen, rejections)
+    assert given_up, "it did not happen"
+    assert_true_everywhere(world)
+    world.apply([*given_up, *before, *reversed(delivered)])  # and all of it once more, late and in the wrong order
+    assert_true_everywhere(world)
+    assert world.letters() == []
+
+
+@pytest.mark.parametrize("what", ["update", "delete"])
+def test_a_writer_that_resolved_before_the_join_and_writes_after_the_swap(
+    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, tmp_path: Path, what: str
+) -> None:
+    """It resolves again before it acknowledges, and finds the index that it had not heard of."""
+    blue = serve(world.client, world.entity, identity=world.identity)
+    for key in ("m-1", "m-2"):
+        world.put(key, name="old")
+    world.apply()
+    if what == "delete":
+        world.delete("m-1")
+    else:
+        world.put("m-1", name="new")
+    records = world.records()
+
+    def whole_reindex() -> None:
+        made = reindex.run(world.client, world.connect, build="meanwhile", reports=tmp_path)
+        assert made["swapped"]
+
+    fault = proxy.before(r"POST /members-.*/_bulk", whole_reindex)
+    outcome = Stream(faulty, world.entity, world.dead.send).apply(records, seconds=60)
+    assert (fault.hits, outcome.failed) == (1, "")
+    green = str(indexes.live(world.client, world.entity))
+    assert green != blue
+    for index in (blue, green):
+        found = documents(world.client, index)["m-1"]
+        assert found["sync"]["position"] == identify(world.entity, records[0])[1], "the event itself was written"
+    assert_true_everywhere(world)
+
+
+def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
+    world: World,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A function that was given up while it waits still writes; the fence keeps it below what was scanned meanwhile."""
+    monkeypatch.setattr(reindex, "FENCE_SECONDS", FENCE_SECONDS)
+    serve(world.client, world.entity, identity=world.identity)
+    world.put("m-1", name="old")
+    world.put("m-2", name="old")
+    records = world.records()
+    go_on = threading.Event()
+    proxy.before(r"POST /members-.*/_bulk", lambda: go_on.wait(60))
+    zombie = threading.Thread(target=Stream(faulty, world.entity, world.dead.send).apply, args=[records],
+                              kwargs={"seconds": 60})  # fmt: skip
+    zombie.start()
+    world.apply(records)
+    world.delete("m-1")
+    world.put("m-2", name="new")
+    world.apply()
+    reindex.run(world.client, world.connect, build="meanwhile", reports=tmp_path)
+    go_on.set()
+    zombie.join()
+    assert_true_everywhere(world)
+
+
+# -- repair
+
+
+def test_the_repair_of_a_ghost_loses_to_its_re_creation(
+    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+) -> None:
+    blue = serve(world.client, world.entity, identity=world.identity)
+    world.put("m-1", name="x")
+    world.apply()
+    copy(world.client, blue, "m-1", to="m-2")
+    report = differences.find(world.client, world.source, blue, grace=0.0)
+    assert report.kinds == {GHOST: 1}
+
+    def born() -> None:
+        world.put("m-2", name="born")
+        world.apply()
+
+    proxy.before(r"POST /members-.*/_bulk", born)  # the source was read: there was nothing
+    done = differences.repair(faulty, world.source, report, dry_run=False)
+    assert (done.written, done.stale) == (0, 1)
+    assert living(world.client, blue)["m-2"]["name"] == "born"
+    assert_true_everywhere(world)
+
+
+def test_the_repair_of_what_is_missing_loses_to_its_deletion(
+    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+) -> None:
+    blue = serve(world.client, world.entity, identity=world.identity)
+    world.put("m-1", name="x")
+    world.apply()
+    delete(world.client, blue, "m-1")
+    report = differences.find(world.client, world.source, blue, grace=0.0)
+    assert report.kinds == {MISSING: 1}
+
+    def gone() -> None:
+        world.delete("m-1")
+        world.apply()
+
+    proxy.before(r"POST /members-.*/_bulk", gone)
+    done = differences.repair(faulty, world.source, report, dry_run=False)
+    assert (done.written, done.stale) == (0, 1)
+    assert living(world.client, blue) == {}
+
+
+# -- rollback
+
+
+@pytest.fixture
+def both(world: World, tmp_path: Path) -> tuple[str, str]:
+    """The index that was live before, and the live one."""
+    generate(world.aws["dynamodb"], 30)
+    made = [str(reindex.run(world.client, world.connect, build=build, reports=tmp_path)["index"]) for build in "ab"]
+    world.apply()
+    return made[0], made[1]
+
+
+def test_a_rollback_between_the_resolution_of_a_writer_and_its_write(
+    world: World, both: tuple[str, str], faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+) -> None:
+    plan = rollback.plan(world.client, world.entity)
+    world.delete("m-0000001")
+    world.put("m-0000002", name="new")
+    records = world.records()
+    proxy.before(r"POST /members-.*/_bulk", lambda: rollback.swap(world.client, world.entity, plan))
+    assert Stream(faulty, world.entity, world.dead.send).apply(records, seconds=60).failed == ""
+    assert indexes.live(world.client, world.entity) == both[0]
+    assert_true_everywhere(world)
+
+
+def test_a_closed_candidate_misses_nothing_when_it_is_opened_again(world: World, both: tuple[str, str]) -> None:
+    """The live one is not held up; what the other does not take waits in the queue."""
+    request(world.client, "POST", f"/{both[0]}/_close")
+    world.put("m-0000001", name="new")
+    world.delete("m-0000002")
+    outcome = world.apply()
+    assert outcome.failed == ""
+    assert outcome.parked["index_unavailable"] == 2
+    assert living(world.client, both[1])["m-0000001"]["name"] == "new"
+    request(world.client, "POST", f"/{both[0]}/_open")
+    world.replay()
+    assert_true_everywhere(world)
+
+
+def test_a_clone_is_never_served_by_mistake(world: World, both: tuple[str, str], rejections: Rejections) -> None:
+    """It has everything of an index of ours but its aliases, and nobody feeds it."""
+    request(world.client, "PUT", f"/{both[0]}/_block/write")
+    clone = f"{both[0][:-8]}0123abcd"
+    request(world.client, "PUT", f"/{both[0]}/_clone/{clone}")
+    request(world.client, "PUT", f"/{both[0]}/_settings", body={"index.blocks.write": None})
+    with pytest.raises(BadParams, match="never served, or is not fed"):
+        rollback.plan(world.client, world.entity, clone)
+    with pytest.raises(BadParams, match="not in the write set"):
+        reindex.serve(world.client, world.entity, world.connect, clone, rejections=rejections)
+    assert clone not in indexes.write_set(world.client, world.entity)
+
+
+def parked(world: World, records: list[Any]) -> None:
+    """Records that the function could not write, in the queue."""
+    world.dead.send([Letter(record, *identify(world.entity, record), "outage", "").message() for record in records])
+
+
+def by_a_replay(world: World, client: opensearchpy.OpenSearch) -> None:
+    """One run of the replay through another client."""
+    Replay(client, world.source, world.dead, world.parked, world.aws["dynamodbstreams"]).run()
+
+
+def test_a_replay_meets_a_rollback(
+    world: World, both: tuple[str, str], faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+) -> None:
+    plan = rollback.plan(world.client, world.entity)
+    world.put("m-0000001", name="parked")
+    world.delete("m-0000002")
+    parked(world, world.records())
+    fault = proxy.before(r"POST /members-.*/_bulk", lambda: rollback.swap(world.client, world.entity, plan))
+    by_a_replay(world, faulty)
+    assert fault.hits == 1
+    assert indexes.live(world.client, world.entity) == both[0]
+    assert_true_everywhere(world)
+    assert world.letters() == []
+
+
+def test_a_replay_meets_a_retirement(
+    world: World, both: tuple[str, str], faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+) -> None:
+    """The index is gone when its turn comes: nobody waits for it, and nobody makes it again."""
+    world.put("m-0000001", name="parked")
+    parked(world, world.records())
+    gone = proxy.before(r"POST /members-.*/_bulk", lambda: indexes.delete(world.client, world.entity, both[0]), skip=1)
+    by_a_replay(world, faulty)
+    assert gone.hits == 1
+    assert indexes.write_set(world.client, world.entity) == [both[1]]
+    assert_true_everywhere(world)
+    assert world.letters() == []
+
+
+def test_an_update_from_before_a_delete_replayed_after_the_purge(world: World, both: tuple[str, str]) -> None:
+    """Nothing keeps it out any more; but a replay reads the table, and finds nothing there to bring back."""
+    world.put("m-0000001", name="parked")
+    late = world.records()
+    world.delete("m-0000001")
+    world.apply()
+    later = datetime.now(UTC) + timedelta(days=1)
+    for index in both:
+        request(world.client, "POST", f"/{index}/_refresh")
+        purge.purge(world.client, world.entity, index, later)
+    parked(world, late)
+    world.replay()
+    assert "m-0000001" not in living(world.client, both[1])
+    assert_true_everywhere(world)
+
+
+# -- what others do
+
+
+def test_an_update_by_query_is_found(world: World, both: tuple[str, str]) -> None:
+    """It leaves position and hash as they were: only the fields tell."""
+    indexes.refresh(world.client, both[1])
+    script = {"source": "ctx._source.city = 'elsewhere'", "lang": "painless"}
+    body = {"query": {"ids": {"values": ["m-0000003", "m-0000004"]}}, "script": script}
+    request(world.client, "POST", f"/{both[1]}/_update_by_query", body=body, params={"refresh": "true"})
+    report = differences.find(world.client, world.source, both[1], grace=0.0, sample=1_000)
+    assert {found.key: (found.kind, found.source) for found in report.findings} == {
+        "m-0000003": (CONTENT, "city"),
+        "m-0000004": (CONTENT, "city"),
+    }
+    differences.repair(world.client, world.source, report, dry_run=False)
+    assert_true_everywhere(world)
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_opensearch_killed_right_after_the_swap(aws_url: str, tmp_path: Path, flushed: bool) -> None:
+    """What was acknowledged is there again, the alias and every document."""
+    from searchsync.entities import entity
+
+    server = local_opensearch.start(tmp_path / "opensearch")
+    try:
+        world = World(connect(server.url), entity("members"), clients(aws_url))
+        generate(world.aws["dynamodb"], 300)
+        made = reindex.run(world.client, world.connect, build="test", reports=tmp_path)
+        world.put("m-0000001", name="after the swap")
+        assert world.apply(seconds=60).failed == ""
+        if flushed:
+            request(world.client, "POST", f"/{made['index']}/_flush")
+        server.kill()
+        server = local_opensearch.start(tmp_path / "opensearch", port=server.port)
+        assert indexes.live(world.client, world.entity) == made["index"]
+        assert_true_everywhere(world)
+        world.delete("m-0000002")
+        assert world.apply(seconds=60).failed == ""
+        assert_true_everywhere(world)
+    finally:
+        server.stop()
+
+
+def test_an_index_deleted_under_the_writers_is_made_by_nobody(
+    world: World, both: tuple[str, str], faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+) -> None:
+    proxy.before(r"POST /members-.*/_bulk", lambda: request(world.client, "DELETE", f"/{both[0]}"), skip=1)
+    world.put("m-0000001", name="new")
+    assert Stream(faulty, world.entity, world.dead.send).apply(world.records(), seconds=60).failed == ""
+    assert both[0] not in json.dumps(request(world.client, "GET", "/_cat/indices?format=json"))
+    assert living(world.client, both[1])["m-0000001"]["name"] == "new"

@@ -2,21 +2,60 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
 
-from benchmarks._loads import DSN, ENTITY, URL, peak_rss
+import opensearchpy
+
+from benchmarks._loads import URL, peak_rss, source_of
+from local.airflow import MALLOC
 from searchsync import differences, opensearch
-from searchsync.sources.postgres import PostgresSource
+from searchsync.entities import entity
+from searchsync.sources import Source
+
+Job = dict[str, Any]
+
+
+def run(entity: str, index: str, *, sample: int = 100, read_units: float | None = None, repair: bool = False) -> Job:
+    """Compare an index with its source, and repair it if so asked; what ``main`` prints."""
+    job = {"entity": entity, "index": index, "sample": sample, "read_units": read_units, "repair": repair}
+    command = [sys.executable, "-m", "benchmarks._compare", json.dumps(job)]
+    done = subprocess.run(command, env=os.environ | MALLOC, check=True, stdout=subprocess.PIPE, text=True)
+    found: Job = json.loads(done.stdout)
+    return found
 
 
 def main() -> None:
-    """Compare the index given as the only argument."""
-    client, source = opensearch.connect(os.environ[URL]), PostgresSource(ENTITY, os.environ[DSN])
+    """Run the job given as the only argument."""
+    job: Job = json.loads(sys.argv[1])
+    client = opensearch.connect(os.environ[URL])
+    source, behind = _source(client, job)
     began, cpu = time.monotonic(), time.process_time()
-    report = differences.find(client, source, sys.argv[1])
+    report = differences.find(client, source, job["index"], sample=job["sample"], behind=behind)
     figures = {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu, "rss": peak_rss()}
-    print(json.dumps({**figures, "confirmed": len(report.findings), "compared": report.index_count}))
+    repaired = differences.repair(client, source, report, dry_run=not job["repair"])
+    source.close()
+    print(json.dumps({**report.as_dict(), **figures, "repaired": asdict(repaired)}))
+
+
+def _source(client: opensearchpy.OpenSearch, job: Job) -> tuple[Source, Callable[[], float] | None]:
+    """The source, and how to ask how far the index is behind it."""
+    if job["entity"] == "locations":
+        return source_of(), None
+    from local import members  # clients of AWS, whose memory is not for the figure of locations
+    from searchsync import lag
+    from searchsync.sources.dynamodb import DynamoSource
+
+    dynamodb, streams = (
+        members.client(name, os.environ["AWS_ENDPOINT_URL"]) for name in ("dynamodb", "dynamodbstreams")
+    )
+    source = DynamoSource(entity("members"), dynamodb, read_units=job["read_units"])
+    stream = source.stream()
+    return source, lambda: lag.measure(client, source.entity, job["index"], streams, stream).seconds
 
 
 if __name__ == "__main__":

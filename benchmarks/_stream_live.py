@@ -27,6 +27,12 @@ POLL_SECONDS = 0.02
 FOLLOWED_SECONDS = 60.0
 """How long after the last write a followed change may still be missing."""
 
+DRAIN_SECONDS = 1_200.0
+"""The same for everything that the stream holds."""
+
+CHANGED = 300
+"""The first members are those that a product changes."""
+
 _TABLE, _KEY = members.SETTINGS["table"]["name"], members.SETTINGS["table"]["key"]
 
 
@@ -80,13 +86,17 @@ class Follower:
 
 
 class Product:
-    """Writes at a steady rate: every n-th is followed, the others change, delete and make again a few hundred members.
+    """Writes at a steady rate: every n-th is followed, the others change, delete and make again the first members.
 
+    :param hot: share of these others that all go to one member
     :ivar written: writes so far
     """
 
-    def __init__(self, dynamodb: Any, follower: Follower, *, rate: float, every: int) -> None:
+    def __init__(
+        self, dynamodb: Any, follower: Follower, *, rate: float, every: int, hot: float = 0.0, seed: int = 0
+    ) -> None:
         self.written = 0
+        self._hot, self._seed = hot, seed
         self._dynamodb, self._follower = dynamodb, follower
         self._rate, self._every = rate, every
         self._lock, self._stop = threading.Lock(), threading.Event()
@@ -102,7 +112,7 @@ class Product:
         """Write until the end of the block."""
         self._began = time.monotonic()
         with ThreadPoolExecutor(THREADS) as pool:
-            working: list[Future[None]] = [pool.submit(self._work, number) for number in range(THREADS)]
+            working: list[Future[None]] = [pool.submit(self._work, self._seed + number) for number in range(THREADS)]
             try:
                 yield self
             finally:
@@ -126,7 +136,8 @@ class Product:
                 self._change(choose, number)
 
     def _change(self, choose: random.Random, number: int) -> None:
-        key = {_KEY: {"S": f"m-{choose.randint(1, 5 if choose.random() < 0.3 else 300):07d}"}}
+        member = 1 if choose.random() < self._hot else choose.randint(1, 5 if choose.random() < 0.3 else CHANGED)
+        key = {_KEY: {"S": f"m-{member:07d}"}}
         if choose.random() < 0.25:
             self._dynamodb.delete_item(TableName=_TABLE, Key=key)
         else:
@@ -143,6 +154,20 @@ def delivery(folder: Path, env: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         processes.stop(process)
+
+
+def fill(client: opensearchpy.OpenSearch, dynamodb: Any, count: int) -> float:
+    """Make members, and wait until the stream has delivered them all. Returns records per second."""
+    began = time.monotonic()
+    members.generate(dynamodb, count)
+    drain(client, dynamodb)
+    return count / (time.monotonic() - began)
+
+
+def drain(client: opensearchpy.OpenSearch, dynamodb: Any) -> None:
+    """Wait until all that was written is delivered: the stream has one shard, and one more write is its last."""
+    with Follower(client).at_work(DRAIN_SECONDS) as last:
+        last.write(dynamodb)
 
 
 def rebuild(env: Mapping[str, str], folder: Path) -> None:

@@ -13,9 +13,11 @@ import opensearchpy
 
 from benchmarks._runs import WrongResult
 from benchmarks._stream_load import ENTITY
+from local import members
 from local.paths import ROOT
 from searchsync import indexes
 from searchsync.opensearch import request
+from searchsync.sources.dynamodb import DynamoSource
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ def make_index(client: opensearchpy.OpenSearch, identity: str) -> str:
     name = indexes.find_or_create(client, ENTITY, build=f"benchmark-{time.time_ns()}", source=source).name
     indexes.join(client, ENTITY, name)
     indexes.make_searchable(client, ENTITY, name)
+    return name
+
+
+def serve(client: opensearchpy.OpenSearch, endpoint: str) -> str:
+    """Make the table, and an empty index of it that is served from the start. Returns the index."""
+    members.create(endpoint)
+    identity = DynamoSource(ENTITY, members.client("dynamodb", endpoint)).origin()
+    name = make_index(client, identity)
+    indexes.swap(client, ENTITY, blue=None, green=name)
     return name
 
 

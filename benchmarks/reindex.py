@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -27,6 +27,7 @@ import opensearchpy
 import psutil
 import psycopg
 
+from benchmarks._bars import Bar, kept, say
 from benchmarks._loads import DSN, ENTITY, URL
 from benchmarks._runs import Run, Servers, Table, Way, prepare, run
 from local import sample_data
@@ -41,21 +42,6 @@ CHUNKS, THREADS = (500, 2_000, 5_000), (2, 4)
 HELPER_RUNS = 3
 WARM_UP = (Way(CEILING, 2), Way(OURS, 2))
 OWNER_DSN, FOLDER = "SEARCHSYNC_POSTGRES_OWNER_DSN", "SEARCHSYNC_BENCH_DIR"
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A figure and what it has to be: at least ``least``, or at most ``most``."""
-
-    name: str
-    value: float
-    least: float = float("-inf")
-    most: float = float("inf")
-
-    @property
-    def met(self) -> bool:
-        """NaN, of a figure that was not measured, meets nothing."""
-        return self.least <= self.value <= self.most
 
 
 class Benchmark:
@@ -105,11 +91,6 @@ class Benchmark:
         return iter(dict.fromkeys((done.way, done.rows) for done in self.runs))
 
 
-def say(text: str) -> None:
-    """For people, at once."""
-    print(text, flush=True)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark. Returns the exit code: 0 when all bars are met."""
     options = _options(arguments)
@@ -129,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         shutil.rmtree(benchmark.folder, ignore_errors=True)
     found = [] if options.quick else bars(benchmark, options.rows, parallel)
-    met = all(bar.met for bar in found)
+    met = kept(found)
     say(report(benchmark, options.rows, parallel, found))
     print(json.dumps(figures(benchmark, options.rows, parallel, found) | {"environment": surroundings, "ok": met}))
     return 0 if met else 1
@@ -245,11 +226,7 @@ def report(benchmark: Benchmark, rows: int, parallel: Way, found: Sequence[Bar])
         lines.append(f"{way:52}{''.join(cells)}")
     lines.append("\nus: CPU time per document. Others are strangers on this machine: a quiet one has next to none.\n")
     lines += [f"{name:68}{value:>6.2f}" for name, value in ratios(benchmark, rows, parallel).items()]
-    for bar in found:
-        limits = [(">=", bar.least), ("<=", bar.most)]
-        wanted = " and ".join(f"{sign} {bound:.3g}" for sign, bound in limits if abs(bound) != float("inf"))
-        lines.append(f"{'met    ' if bar.met else 'NOT MET'} {bar.name}: {bar.value:.2f} ({wanted})")
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(str, found)])
 
 
 def ratios(benchmark: Benchmark, rows: int, parallel: Way) -> dict[str, float]:
@@ -270,7 +247,7 @@ def figures(benchmark: Benchmark, rows: int, parallel: Way, found: Sequence[Bar]
         "rows": rows,
         "medians": [{"way": way, **values} for (way, _), values in rows_of(benchmark).items()],
         "ratios": ratios(benchmark, rows, parallel),
-        "bars": [{"name": bar.name, "value": bar.value, "met": bar.met} for bar in found],
+        "bars": [bar.as_dict() for bar in found],
         "runs": [asdict(done) for done in benchmark.runs],
     }
 

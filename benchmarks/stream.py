@@ -28,14 +28,12 @@ import opensearchpy
 import psutil
 
 from benchmarks import _stream_live, _stream_runs
+from benchmarks._bars import Bar, kept, say
 from benchmarks._stream_live import Follower, Product
-from benchmarks._stream_load import ENTITY
 from benchmarks._stream_runs import Run
-from benchmarks.reindex import Bar, say
 from local import airflow, members
-from searchsync import indexes, opensearch
+from searchsync import opensearch
 from searchsync.opensearch import request
-from searchsync.sources.dynamodb import DynamoSource
 
 BATCHES = (100, 500, 1_000)
 WRITTEN_BATCH = 500
@@ -47,7 +45,6 @@ SLOW, FAST = 1.0, 100.0
 REINDEX_RATE = 150.0
 """Writes per second that are tried during a reindex; the emulator takes fewer beside a scan."""
 
-DRAIN_SECONDS = 1_200.0
 URL, ENDPOINT, FOLDER = "SEARCHSYNC_OPENSEARCH_URL", "AWS_ENDPOINT_URL", "SEARCHSYNC_BENCH_DIR"
 
 
@@ -113,11 +110,7 @@ class Benchmark:
 
     def rebuild(self, count: int) -> Rebuild:
         """Fill an index by the stream, and build the next one while writes go on (d)."""
-        began = time.monotonic()
-        members.generate(self.dynamodb, count)
-        with Follower(self.client).at_work(DRAIN_SECONDS) as last:  # the stream has one shard: all else comes before
-            last.write(self.dynamodb)
-        delivered = count / (time.monotonic() - began)
+        delivered = _stream_live.fill(self.client, self.dynamodb, count)
         say(f"  {count:,} members made and delivered: {delivered:,.0f} records/s")
         took: list[float] = []
 
@@ -127,8 +120,7 @@ class Benchmark:
             took.append(time.monotonic() - began)
 
         latency = self._under_writes(REINDEX_RATE, 25, reindex)
-        with Follower(self.client).at_work(DRAIN_SECONDS) as last:
-            last.write(self.dynamodb)
+        _stream_live.drain(self.client, self.dynamodb)
         total = _stream_live.compare(self.client, self.dynamodb)
         say(f"  reindexed in {took[0]:.0f} s; both indexes equal the table of {total:,} members")
         return Rebuild(total, delivered, took[0], latency)
@@ -180,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _stream_runs.sweep(client)
     found = [] if options.quick else bars(benchmark, latencies)
     say(report(benchmark, latencies, rebuild, found))
-    met = all(bar.met for bar in found)
+    met = kept(found)
     print(json.dumps(figures(benchmark, latencies, rebuild, found) | {"environment": surroundings, "ok": met}))
     return 0 if met else 1
 
@@ -202,10 +194,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def live(benchmark: Benchmark, options: argparse.Namespace) -> tuple[list[Latency], Rebuild]:
     """(c) and (d), with one index that is served from the start."""
-    members.create(benchmark.endpoint)
-    identity = DynamoSource(ENTITY, benchmark.dynamodb).origin()
-    first = _stream_runs.make_index(benchmark.client, identity)
-    indexes.swap(benchmark.client, ENTITY, blue=None, green=first)
+    _stream_runs.serve(benchmark.client, benchmark.endpoint)
     with _stream_live.delivery(benchmark.folder, benchmark.env):
         benchmark.latency(FAST, 5, 20)  # a function's first calls are its slowest
         latencies = [
@@ -256,10 +245,7 @@ def report(benchmark: Benchmark, latencies: Sequence[Latency], rebuild: Rebuild,
         f"\n{rebuild.members:,} members reindexed in {rebuild.seconds:.0f} s; equal to the table, both indexes"
     )
     lines.append(f"the stream had filled the first of them with {rebuild.delivered:,.0f} records/s\n")
-    for bar in found:
-        wanted = f">= {bar.least:,g}" if math.isinf(bar.most) else f"<= {bar.most:,g}"
-        lines.append(f"{'met    ' if bar.met else 'NOT MET'} {bar.name}: {bar.value:,.2f} ({wanted})")
-    return "\n".join(lines)
+    return "\n".join([*lines, *map(str, found)])
 
 
 COLUMNS = ("followed", "writes/s", "p50 s", "p99 s", "worst s")
@@ -275,7 +261,7 @@ def figures(
         "compare_and_set_cost": benchmark.cost(),
         "latencies": [asdict(latency) for latency in latencies],
         "reindex": asdict(rebuild),
-        "bars": [{"name": bar.name, "value": bar.value, "met": bar.met} for bar in found],
+        "bars": [bar.as_dict() for bar in found],
         "runs": [asdict(done) for done in benchmark.runs],
     }
 

@@ -1,0 +1,280 @@
+"""The whole of Airflow: processes are killed, a person is asked, a swap triggers its comparison. In order."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import opensearchpy
+import psycopg
+import pytest
+
+from local import opensearch as local_opensearch
+from local import postgres as local_postgres
+from local import runs
+from local.airflow_api import AirflowApi
+from local.errors import LocalError
+from local.stack import Stack
+from searchsync import indexes, rollback
+from searchsync.entities import entity
+from searchsync.opensearch import connect, request
+
+DAG = "locations_reindex"
+ROWS = 234_908
+LOCATIONS = entity("locations")
+
+
+@pytest.fixture(scope="module")
+def api(stack: Stack) -> AirflowApi:
+    api = stack.api()
+    api.unpause(DAG)
+    return api
+
+
+@pytest.fixture(scope="module")
+def search(stack: Stack) -> opensearchpy.OpenSearch:
+    return connect(stack.variables()["SEARCHSYNC_OPENSEARCH_URL"])
+
+
+def until(what: str, condition: Callable[[], Any], *, seconds: float = 180.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+def follow(api: AirflowApi, run_id: str) -> runs.Outcome:
+    return runs.follow(api, DAG, run_id, print, patience=420)
+
+
+def loading(api: AirflowApi, run_id: str, *, attempt: int = 1) -> dict[str, Any]:
+    """A load task that is running and has been for long enough to have written something."""
+
+    def running() -> dict[str, Any] | None:
+        tasks = [task for task in api.tasks(DAG, run_id) if task["task_id"] == "load" and task["state"] == "running"]
+        return next((task for task in tasks if task["pid"] and task["try_number"] >= attempt), None)
+
+    found: dict[str, Any] = until("a load task runs", running)
+    return found
+
+
+def documents(search: opensearchpy.OpenSearch, name: str) -> int:
+    return int(request(search, "GET", f"/{name}/_stats/indexing")["_all"]["primaries"]["indexing"]["index_total"])
+
+
+def green(search: opensearchpy.OpenSearch, run_id: str) -> str | None:
+    found = [index for index in indexes.of_entity(search, LOCATIONS) if index.build == f"{DAG}/{run_id}"]
+    return next((index.name for index in found if index.writers), None)
+
+
+def in_the_middle_of_a_load(api: AirflowApi, search: opensearchpy.OpenSearch, run_id: str) -> dict[str, Any]:
+    name = until("the run's index exists", lambda: green(search, run_id))
+    task = loading(api, run_id)
+    until("documents arrive", lambda: documents(search, name) > 10_000)
+    return task
+
+
+def served(search: opensearchpy.OpenSearch) -> int:
+    return int(request(search, "POST", "/locations/_count")["count"])
+
+
+def test_a_load_that_is_killed_is_retried_and_nothing_is_doubled_or_lost(
+    api: AirflowApi, search: opensearchpy.OpenSearch
+) -> None:
+    run_id = api.trigger(DAG, {"partitions": 1})
+    os.kill(in_the_middle_of_a_load(api, search, run_id)["pid"], signal.SIGKILL)
+    outcome = follow(api, run_id)
+    assert outcome.succeeded
+    ledger = outcome.result["ledger"]
+    assert ledger["read"] == ROWS == ledger["written"] + ledger["stale"]
+    # Rows that the killed attempt had written were written again, at a later position.
+    assert documents(search, outcome.result["index"]) > ROWS, "killed before it had written anything: nothing is shown"
+    assert max(task["try_number"] for task in api.tasks(DAG, run_id)) == 2
+    assert served(search) == ROWS == outcome.result["gate"]["source"]
+    assert outcome.result["gate"]["settled"] == 0
+
+
+def test_opensearch_killed_and_restarted_in_the_middle_of_a_load(
+    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
+) -> None:
+    run_id = api.trigger(DAG, {"partitions": 2})
+    in_the_middle_of_a_load(api, search, run_id)
+    folder, port = stack.home.part("opensearch"), stack.state.ports["opensearch"]
+    local_opensearch.start(folder).kill()
+    local_opensearch.start(folder, port=port)
+    outcome = follow(api, run_id)
+    assert outcome.succeeded
+    ledger = outcome.result["ledger"]
+    assert ledger["read"] == ROWS == ledger["written"] + ledger["stale"]
+    assert served(search) == ROWS
+    assert {task["try_number"] for task in api.tasks(DAG, run_id) if task["task_id"] == "load"} == {1}
+
+
+def test_a_load_killed_at_every_attempt_leaves_blue_and_reaches_slack(
+    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
+) -> None:
+    blue = indexes.live(search, LOCATIONS)
+    run_id = api.trigger(DAG, {"partitions": 1})
+    for attempt in (1, 2, 3):
+        os.kill(loading(api, run_id, attempt=attempt)["pid"], signal.SIGKILL)
+    assert follow(api, run_id).state == "failed"
+    assert indexes.live(search, LOCATIONS) == blue
+    assert green(search, run_id) is None, "the index of a failed run must be discarded"
+    assert served(search) == ROWS
+
+    def message() -> str | None:
+        lines = stack.home.slack_messages.read_text().splitlines() if stack.home.slack_messages.exists() else []
+        return next((line for line in lines if run_id in json.loads(line).__repr__()), None)
+
+    text = until("Slack hears of it", message, seconds=60)
+    for part in (DAG, "load", str(blue), "Next", "Undo", "/dags/locations_reindex/runs/"):
+        assert part in text
+
+
+def test_a_load_cleared_after_its_index_was_discarded_is_refused_until_the_run_is_cleared_from_create_green(
+    api: AirflowApi, search: opensearchpy.OpenSearch
+) -> None:
+    blue = indexes.live(search, LOCATIONS)
+    failed = next(run for run in api.runs(DAG) if run["state"] == "failed")
+    run_id = failed["dag_run_id"]
+    clear = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}
+    api._call("POST", f"/dags/{DAG}/clearTaskInstances", {**clear, "task_ids": ["load"], "include_downstream": True})
+    assert follow(api, run_id).state == "failed"
+    (load,) = [task for task in api.tasks(DAG, run_id) if task["task_id"] == "load"]
+    assert "GreenDiscarded" in "\n".join(api.log(load, lines=40))
+    assert indexes.live(search, LOCATIONS) == blue
+
+    body = {**clear, "task_ids": ["create_green"], "include_downstream": True}
+    api._call("POST", f"/dags/{DAG}/clearTaskInstances", body)
+    outcome = follow(api, run_id)
+    assert outcome.succeeded
+    assert outcome.result["ledger"]["written"] == ROWS == served(search)
+    assert indexes.live(search, LOCATIONS) != blue
+
+
+def test_a_swap_is_followed_by_its_comparison(stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch) -> None:
+    """The nightly chain: nobody has to remember to look."""
+    api.unpause("locations_quality")
+    began = datetime.now(UTC)
+    assert follow(api, api.trigger(DAG)).succeeded
+
+    def compared() -> dict[str, Any] | None:
+        found = [run for run in api.runs("locations_quality", since=began) if run["run_type"] == "asset_triggered"]
+        return next((run for run in found if run["state"] in ("success", "failed")), None)
+
+    run = until("the comparison is done", compared)
+    result = api.result("locations_quality", run["dag_run_id"], "compare")
+    assert run["state"] == "success", result
+    assert (result["index"], result["level"], result["kinds"]) == (indexes.live(search, LOCATIONS), "full", {})
+    assert result["source_documents"] == result["index_documents"] == ROWS
+    assert (Path(result["evidence"]) / "summary.html").exists()
+
+
+def test_past_hours_are_backfilled_by_the_scheduler(
+    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
+) -> None:
+    """For rows whose change came with a late or a wrong date: no run of now would look there."""
+    api.unpause("locations_sync")
+    hour = (datetime.now(UTC) - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
+    dsn = stack.server("postgres").dsn(local_postgres.OWNER, "app")
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        query = "UPDATE locations SET name = 'backfilled', updated_at = %s WHERE location_id = ANY(%s)"
+        keys = [str(row[0]) for row in owner.execute("SELECT location_id FROM locations ORDER BY 1 LIMIT 5").fetchall()]
+        owner.execute(query, [hour + timedelta(minutes=30), [int(key) for key in keys]])
+    body = {
+        "dag_id": "locations_sync",
+        "from_date": hour.isoformat(),
+        "to_date": (hour + timedelta(hours=3)).isoformat(),
+        "max_active_runs": 3,
+        "reprocess_behavior": "none",
+    }
+    api._call("POST", "/backfills", body)
+
+    def done() -> list[dict[str, Any]] | None:
+        found = [run for run in api.runs("locations_sync") if run["run_type"] == "backfill"]
+        ended = [run for run in found if run["state"] in ("success", "failed")]
+        return found if len(found) >= 3 and len(ended) == len(found) else None
+
+    found = until("the backfill is done", done)
+    assert {run["state"] for run in found} == {"success"}
+    results = [api.result("locations_sync", run["dag_run_id"], "announce") for run in found]
+    assert max(result["changed"] for result in results) == 5
+    ids = {"ids": keys}
+    answer = request(search, "POST", f"/{indexes.live(search, LOCATIONS)}/_mget", body=ids)
+    assert {doc["_source"]["name"] for doc in answer["docs"]} == {"backfilled"}
+
+
+def asked(api: AirflowApi, dag_id: str, run_id: str) -> None:
+    """Wait until a run waits for a person."""
+
+    def waits() -> bool:
+        return any(t["task_id"] == "approve" and t["state"] == "awaiting_input" for t in api.tasks(dag_id, run_id))
+
+    until(f"{dag_id} asks", waits)
+
+
+def answer(api: AirflowApi, dag_id: str, run_id: str, option: str) -> None:
+    """Answer, and again if Airflow asks again: it loses an answer that comes in the moment in which a task parks."""
+    _answer(api, dag_id, run_id, option)
+
+    def decided() -> bool:
+        (task,) = [task for task in api.tasks(dag_id, run_id) if task["task_id"] == "approve"]
+        if task["state"] == "awaiting_input" and task["try_number"] > 1:
+            _answer(api, dag_id, run_id, option)
+        return bool(task["state"] == "success")
+
+    until("the answer is taken", decided)
+
+
+def _answer(api: AirflowApi, dag_id: str, run_id: str, option: str) -> None:
+    path = f"/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/approve/-1/hitlDetails"
+    api._call("PATCH", path, {"chosen_options": [option], "params_input": {}})
+
+
+def heard(stack: Stack, *parts: str) -> bool:
+    """Whether a message in Slack has all of these."""
+    lines = stack.home.slack_messages.read_text().splitlines() if stack.home.slack_messages.exists() else []
+    return any(all(part in line for part in parts) for line in lines)
+
+
+def test_a_reindex_that_is_not_approved_changes_nothing(
+    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
+) -> None:
+    for oldest in rollback.candidates(search, LOCATIONS)[1:]:  # the tests before have filled the write set
+        indexes.delete(search, LOCATIONS, oldest.name)
+    blue = indexes.live(search, LOCATIONS)
+    run_id = api.trigger(DAG, {"approve": "always"})
+    asked(api, DAG, run_id)
+    assert heard(stack, "waits for you", "it was asked for", "required_actions")
+    assert indexes.live(search, LOCATIONS) == blue
+    assert green(search, run_id), "it is fed while somebody thinks about it"
+    answer(api, DAG, run_id, "Reject")
+    outcome = follow(api, run_id)
+    assert outcome.succeeded
+    assert outcome.result["swapped"] is False
+    assert indexes.live(search, LOCATIONS) == blue
+    until("the index is discarded", lambda: green(search, run_id) is None)
+
+
+def test_back_to_the_index_before_after_a_yes(stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch) -> None:
+    api.unpause("index_rollback")
+    with pytest.raises(LocalError, match="entity"):
+        api.trigger("index_rollback", {})
+    live = indexes.live(search, LOCATIONS)
+    run_id = api.trigger("index_rollback", {"entity": "locations"})
+    asked(api, "index_rollback", run_id)
+    assert indexes.live(search, LOCATIONS) == live
+    answer(api, "index_rollback", run_id, "Approve")
+    outcome = runs.follow(api, "index_rollback", run_id, print, patience=120)
+    assert outcome.succeeded
+    assert outcome.result["previous"] == live
+    assert indexes.live(search, LOCATIONS) == outcome.result["index"] != live
+    assert served(search) == ROWS
+    assert heard(stack, "is served from", str(outcome.result["index"]))

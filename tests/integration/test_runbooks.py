@@ -1,0 +1,107 @@
+"""The commands that runbooks print are run as they stand: what an operator copies at night has to work."""
+
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import pytest
+
+from searchsync import cli, differences, indexes, reindex
+from searchsync.entities import Entity
+from searchsync.opensearch import request
+from tests.steps import Connect
+
+REPO = Path(__file__).parents[2]
+SHELL = """
+set -euo pipefail
+searchsync() { "$PYTHON" -m searchsync.cli "$@"; }
+curl() { command curl --fail-with-body "$@"; }
+"""
+
+
+def blocks(runbook: str) -> list[str]:
+    """The code blocks of a runbook, without what needs the local stack and what is optional."""
+    text = (REPO / "docs" / "operations" / runbook).read_text(encoding="utf-8")
+    found = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    kept = ["".join(line for line in block.splitlines(True) if "./dev" not in line) for block in found]
+    return [re.sub(r" \[--.*?\]", "", block) for block in kept]
+
+
+@pytest.fixture
+def run(opensearch_server: Any, app: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs shell commands with the settings that ``./dev env`` gives; returns what they print."""
+    settings = {
+        "SEARCHSYNC_OPENSEARCH_URL": opensearch_server.url,
+        "SEARCHSYNC_POSTGRES_DSN": app.reader_dsn,
+        "PYTHONPATH": str(REPO / "src"),
+        "PYTHON": sys.executable,
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+    def run(commands: str) -> str:
+        script = ["bash", "-c", SHELL + commands]
+        done = subprocess.run(script, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def served(client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, tmp_path: Path) -> list[str]:
+    """Three indexes that were served one after the other, the live one last."""
+    return [
+        str(reindex.run(client, connect_source, build=build, reports=tmp_path)["index"])
+        for build in ("first", "second", "third")
+    ]
+
+
+def test_of_index_rollback(
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    served: list[str],
+    run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(differences, "GRACE_SECONDS", 0.0)
+    shown, back = (run(block) for block in blocks("index_rollback.md"))
+    assert all(name in shown for name in served)
+    assert shown.count("rollback candidate") == 2
+    assert served[1] in back, "the one that was live last"
+    assert indexes.live(client, locations) == served[1]
+
+
+def test_of_index_retire(
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    served: list[str],
+    run: Any,
+    include: Path,
+    rows: int,
+) -> None:
+    dry, register, look_into = blocks("index_retire.md")
+    long_ago = (datetime.now(UTC) - timedelta(hours=30)).isoformat()
+    indexes.put_meta(client, served[0], {**indexes.meta_of(client, served[0]), "left_read_at": long_ago})
+    run(register)
+    policy = include / "policies" / "retention.yaml"
+    policy.write_text(re.sub(r"snapshot_repository: \S*", "snapshot_repository: retired", policy.read_text()))
+
+    said = run(dry.replace("searchsync retire --dry-run", ""))  # members have nothing here
+    assert re.search(rf"{served[0]}.*would be deleted.*saved in retired", said)
+    assert served[0] in indexes.write_set(client, locations)
+    assert cli.main(["retire", "locations"]) == 0
+    assert served[0] not in indexes.write_set(client, locations)
+
+    *ask, remove = look_into.replace("locations-20260101t020000-0123abcd", served[0]).strip().splitlines()
+    answers = run("\n".join(ask))
+    assert f'"value":{rows}' in answers, "all of it is there"
+    restored = request(client, "GET", f"/restored-{served[0]}/_alias")[f"restored-{served[0]}"]
+    assert restored["aliases"] == {}
+    assert indexes.write_set(client, locations)[0] == indexes.live(client, locations) == served[2]
+    run(f"NAME={served[0]}\n{remove}")

@@ -1,0 +1,34 @@
+"""What the documents name is there."""
+
+import re
+from pathlib import Path
+
+REPO = Path(__file__).parents[2]
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    """A table of proofs with a test that was renamed proves nothing."""
+    there = {
+        f"{file.stem}::{name}"
+        for file in (REPO / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    named = {
+        name
+        for file in (REPO / "docs").rglob("*.md")
+        for name in re.findall(r"`(test_\w+::test_\w+)`", file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 30
+    assert sorted(named - there) == []
+
+
+def test_the_table_of_proofs_is_that_of_the_tests() -> None:
+    from tests.consistency.rules import PROOFS
+    from tests.consistency.test_places import PROOFS as PLACES
+
+    text = (REPO / "docs" / "protocol.md").read_text(encoding="utf-8").split("## Proofs", 1)[1]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in text.splitlines() if line.startswith("| ")]
+    listed = {(mutant, events) for _, events, mutant in rows[1:]}
+    courses = [(name, proof.scenario.__name__) for name, proof in PROOFS.items()]
+    courses += [(name, proof.scenario.__name__) for name, proof in PLACES.items()]
+    assert listed == {(name, course.replace("_", " ")) for name, course in courses}

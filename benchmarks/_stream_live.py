@@ -19,7 +19,7 @@ from benchmarks._runs import WrongResult
 from benchmarks._stream_load import ENTITY
 from local import members, processes
 from local.paths import ROOT
-from searchsync import comparison, indexes, items
+from searchsync import indexes, items, reads
 from searchsync.opensearch import request
 
 THREADS = 4
@@ -197,7 +197,7 @@ def compare(client: opensearchpy.OpenSearch, dynamodb: Any) -> int:
     for index in written:
         indexes.refresh(client, index)
         missing, wrong = set(wanted), []
-        for hit in comparison.scroll(client, index, {"term": {"sync.deleted": False}}, source=["*"]):
+        for hit in reads.scroll(client, index, {"term": {"sync.deleted": False}}, source=["*"]):
             missing.discard(hit["_id"])
             if wanted.get(hit["_id"]) != {name: value for name, value in hit["_source"].items() if name != "sync"}:
                 wrong.append(hit["_id"])

@@ -1,6 +1,7 @@
 """Slack messages. One failure callback, at DAG level: it also fires when a task's process was killed."""
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -11,34 +12,33 @@ MAX_TEXT = 2_900
 
 def run_failed(context: Any) -> None:
     """DAG-level ``on_failure_callback``: what failed, which index is staged, the log, the safe next step, the undo."""
-    dag_run = context["dag_run"]
-    failed = _failed_tasks(context)
-    if dag_run.dag_id.endswith("_quality") and failed == "announce":
-        return  # it has said so itself
-    lines = [
+    # Without a task that Airflow still knows there is no more in the context than this.
+    dag_run = context.get("dag_run") or SimpleNamespace(
+        dag_id=context["dag"].dag_id, run_id=context["run_id"], conf=None
+    )
+    failed = _failed_tasks(dag_run, context)
+    if dag_run.dag_id.endswith("_quality") and failed == "announce" and (found := _found_bad(dag_run)):
+        _quality_failed(dag_run, found)
+        return
+    _send(
         f":red_circle: *{dag_run.dag_id}* failed",
         f"*Run* {dag_run.run_id}",
         f"*Tasks* {failed or context.get('reason') or 'unknown'}",
         *_state_of_indexes(dag_run),
         f"*Log* {_link(dag_run)}",
         f"*Runbook* docs/operations/{dag_run.dag_id}.md",
-    ]
-    _send("\n".join(lines))
+    )
 
 
 def abandoned(dag_run: Any, indexes: dict[str, str]) -> None:
     """Indexes that were given up because they took no writes: there is no rollback to them any more."""
     lines = [f"• {name}: {why}" for name, why in indexes.items()]
     _send(
-        "\n".join(
-            [
-                f":warning: *{dag_run.dag_id}* abandoned {len(indexes)} index(es) that held up all writes",
-                *lines,
-                "*Rollback* to them is not possible any more; a reindex that was building one fails and discards it",
-                "*Next* see GET /_cluster/allocation/explain; then run the reindex again",
-                f"*Log* {_link(dag_run)}",
-            ]
-        )
+        f":warning: *{dag_run.dag_id}* abandoned {len(indexes)} index(es) that held up all writes",
+        *lines,
+        "*Rollback* to them is not possible any more; a reindex that was building one fails and discards it",
+        "*Next* see GET /_cluster/allocation/explain; then run the reindex again",
+        f"*Log* {_link(dag_run)}",
     )
 
 
@@ -47,74 +47,79 @@ def replay_needs_a_person(dag_run: Any, report: dict[str, Any]) -> None:
     lines = [f"• parked: {reason}: {why}"[:400] for reason, why in report["why_parked"].items()]
     lines += [f"• gap: {gap['records']} records of {gap['from']} to {gap['to']}" for gap in report["gaps"]]
     _send(
-        "\n".join(
-            [
-                f":warning: *{dag_run.dag_id}*: the dead-letter queue needs a person",
-                *lines,
-                "*Next* parked: correct the item or the mapping, then trigger with parked = true",
-                "*Next* gap: run the quality DAG with repair",
-                f"*Log* {_link(dag_run)}",
-                f"*Runbook* docs/operations/{dag_run.dag_id}.md",
-            ]
-        )
+        f":warning: *{dag_run.dag_id}*: the dead-letter queue needs a person",
+        *lines,
+        "*Next* parked: correct the item or the mapping, then trigger with parked = true",
+        "*Next* gap: run the quality DAG with repair",
+        f"*Log* {_link(dag_run)}",
+        f"*Runbook* docs/operations/{dag_run.dag_id}.md",
     )
 
 
-def quality_failed(dag_run: Any, result: dict[str, Any]) -> None:
+def _quality_failed(dag_run: Any, result: dict[str, Any]) -> None:
     """What does not hold, critical expectations first, and where the evidence is."""
-    lines = [f"• {failed['severity']}: {failed['name']}: {failed['observed']}"[:300] for failed in result["failed"]]
-    lines += [f"• {problem}"[:300] for problem in result["problems"]]
+    lines = [f"• {problem}"[:300] for problem in [*result["failed"], *result["problems"]]]
     if result.get("kinds"):
         what = f"{result['index']} is not what its source is"
         then = "trigger again with repair = dry run, then on; or find the fault and reindex"
     else:
         what = f"{result['index']}: critical expectations do not hold"
-        then = "remove the cause that the expectation names; a repair of the index does not help"
+        then = "remove the cause that the expectation names; the runbook has the steps"
     confirmed = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in result.get("kinds", {}).items())
     _send(
-        "\n".join(
-            [
-                f":red_circle: *{dag_run.dag_id}*: {what}",
-                *lines,
-                f"*Confirmed* {confirmed or ('nothing' if 'kinds' in result else 'nothing was compared')}",
-                f"*Evidence* {_evidence(dag_run)}",
-                f"*Next* {then}",
-                f"*Log* {_link(dag_run)}",
-            ]
-        )
+        f":red_circle: *{dag_run.dag_id}*: {what}",
+        *lines,
+        f"*Confirmed* {confirmed or ('nothing' if 'kinds' in result else 'nothing was compared')}",
+        f"*Evidence* {_evidence(dag_run)}",
+        f"*Next* {then}",
+        f"*Log* {_link(dag_run)}",
+        f"*Runbook* docs/operations/{dag_run.dag_id}.md",
     )
 
 
 def approval_wanted(dag_run: Any, subject: str, because: str) -> None:
     """A run waits for a person."""
     answer = f"{_link(dag_run)}/tasks/approve/required_actions"
-    _send(f":raised_hand: *{dag_run.dag_id}* waits for you: {subject}\n*Because* {because}\n*Answer* {answer}")
+    _send(f":raised_hand: *{dag_run.dag_id}* waits for you: {subject}", f"*Because* {because}", f"*Answer* {answer}")
 
 
 def rolled_back(dag_run: Any, entity: str, result: dict[str, Any]) -> None:
     """Another index is served."""
-    lines = [
+    _send(
         f":arrows_counterclockwise: *{entity}* is served from {result['index']} now, {result['documents']:,} documents",
         f"*Before* {result['previous']}, still fed: index_rollback goes forward again",
         *([f"*Unproven* forced: {result['forced']}"] if result["forced"] else []),
         f"*Next* pause {entity}_reindex until the cause is found: it swaps forward",
         f"*Log* {_link(dag_run)}",
-    ]
-    _send("\n".join(lines))
+    )
 
 
 def quality_recovered(dag_run: Any, result: dict[str, Any]) -> None:
     """What was wrong is not any more: said once."""
     _send(
         f":large_green_circle: *{dag_run.dag_id}*: {result['index']} is what its source is again ({result['level']} "
-        f"check)\n*Log* {_link(dag_run)}"
+        f"check)",
+        f"*Log* {_link(dag_run)}",
     )
 
 
-def _failed_tasks(context: Any) -> str:
+def _found_bad(dag_run: Any) -> dict[str, Any] | None:
+    """What a quality run found, if that is what it failed for; it is kept where a killed task cannot take it along."""
+    from search_ops import hook
+    from search_ops.runs import build_of
+    from searchsync import history
+
+    try:
+        result = history.of_run(hook.opensearch(), build_of(dag_run))
+    except Exception as error:  # then the run's failure is said as that of any other
+        log.warning("cannot read what the run found: %s", error)
+        return None
+    return result if result and result["verdict"] == history.BAD else None
+
+
+def _failed_tasks(dag_run: Any, context: Any) -> str:
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-    dag_run = context["dag_run"]
     try:
         states = RuntimeTaskInstance.get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])
     except Exception as error:  # an alert with the last task alone is better than none
@@ -128,7 +133,9 @@ def _state_of_indexes(dag_run: Any) -> list[str]:
     from searchsync import indexes
     from searchsync.entities import CATALOG
 
-    entity = CATALOG.get(dag_run.dag_id.removesuffix("_reindex"))
+    rolling_back = dag_run.dag_id == "index_rollback"
+    name = (dag_run.conf or {}).get("entity") if rolling_back else dag_run.dag_id.removesuffix("_reindex")
+    entity = CATALOG.get(str(name))
     if entity is None:
         return ["*Next* read the log, remove the cause, then clear the failed task"]
     try:
@@ -139,6 +146,12 @@ def _state_of_indexes(dag_run: Any) -> list[str]:
             "*Next* restore OpenSearch, look at `searchsync indexes`, then clear the failed task with downstream",
         ]
     live = next((index.name for index in found if index.read), "none")
+    if rolling_back:
+        return [
+            f"*Live* {live} of {entity.name}",
+            "*Next* read the log of the failed task; clear that task alone, or trigger a new run",
+            "*Undo* if it has swapped: trigger index_rollback again, it goes forward",
+        ]
     mine = next((index for index in found if index.build == f"{dag_run.dag_id}/{dag_run.run_id}"), None)
     if mine is None:
         return [
@@ -177,11 +190,12 @@ def _base() -> str:
     return str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
-def _send(text: str) -> None:
+def _send(*lines: str) -> None:
     from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
 
     from search_ops.hook import SLACK
 
+    text = "\n".join(lines)
     try:
         section = {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_TEXT]}}
         SlackWebhookHook(slack_webhook_conn_id=SLACK).send(text=text[:200], blocks=[section])

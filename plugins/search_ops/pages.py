@@ -18,7 +18,7 @@ from search_ops.runs import reports_root
 
 HEADERS = {
     # Data Docs show values of the source's rows: a script in one of them is not of this origin and nobody's.
-    "Content-Security-Policy": "sandbox allow-scripts",
+    "Content-Security-Policy": "sandbox allow-scripts; connect-src 'none'; form-action 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -41,9 +41,8 @@ def report(dag_id: str, run_id: str, file: str) -> FileResponse:
             return FileResponse(found, headers=HEADERS)
     raise HTTPException(
         status.HTTP_404_NOT_FOUND,
-        f"The API server has no file {dag_id}/{run_id}/{file} below {root}. Either the task has not written it, or it "
-        "was cleaned up, or the workers write elsewhere: they have to share the folder SEARCHSYNC_REPORTS with the API "
-        "server.",
+        f"The API server has no file {dag_id}/{run_id}/{file} in its SEARCHSYNC_REPORTS. Either the task has not "
+        "written it, or it was cleaned up, or the workers write elsewhere: they have to share that folder with it.",
         HEADERS,
     )
 

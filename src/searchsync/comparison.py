@@ -3,18 +3,16 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import opensearchpy
 
-from searchsync import indexes, writer
+from searchsync import indexes, reads, writer
 from searchsync.entities import BUCKETS, Entity
 from searchsync.envelope import Page, Rejection, sync_of
-from searchsync.errors import GateFailed, IndexUnavailable, RequestRejected, SearchSyncError
-from searchsync.opensearch import request
+from searchsync.errors import GateFailed
 from searchsync.sources import READ_KEYS, Source
 from searchsync.writer import OnRejected
 
@@ -23,7 +21,6 @@ log = logging.getLogger(__name__)
 Sums = dict[int, tuple[int, int, int]]
 SAME_SECOND = 1.1
 KEYS_AT_ONCE = 200_000
-SCROLL_DOCUMENTS = 5_000
 
 
 @dataclass
@@ -61,8 +58,7 @@ def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str, *, to
         "query": entity.visible,
         "aggs": {"buckets": {"terms": {"field": "sync.bucket", "size": BUCKETS}, "aggs": sums}},
     }
-    answer = request(client, "POST", f"/{name}/_search", body=body)
-    check_complete(name, answer)
+    answer = reads.search(client, name, body)
     found = answer["aggregations"]["buckets"]["buckets"]
     total = answer["hits"]["total"]["value"]
     with_bucket = sum(bucket["doc_count"] for bucket in found)
@@ -79,7 +75,7 @@ def index_hashes(
 ) -> dict[str, tuple[int, int]]:
     """Ids of the visible documents in some buckets, with both halves of their hashes."""
     query = {"bool": {"filter": [{"terms": {"sync.bucket": list(buckets)}}, entity.visible]}}
-    hits = scroll(client, name, query, source=["sync.hash_high", "sync.hash_low"])
+    hits = reads.scroll(client, name, query, source=["sync.hash_high", "sync.hash_low"])
     return {hit["_id"]: (hit["_source"]["sync"]["hash_high"], hit["_source"]["sync"]["hash_low"]) for hit in hits}
 
 
@@ -227,7 +223,7 @@ def _prove(client: opensearchpy.OpenSearch, name: str, pages: list[Page], reject
     }
     ids = sorted(expected.keys() - rejected)
     proof = _Proof({}, [])
-    for doc in documents(client, name, ids, source="sync"):
+    for doc in reads.documents(client, name, ids, source="sync"):
         want, have = expected[doc["_id"]], doc.get("_source", {}).get("sync") or {}
         if have.get("position", "") > want["position"]:
             proof.overtaken[doc["_id"]] = have["position"]
@@ -243,66 +239,3 @@ def _around(name: str, key: str, why: str) -> GateFailed:
         f"{name}: document {key!r} is not the source's row ({why}). It was changed around the write protocol; stop "
         "that writer and run the reindex again"
     )
-
-
-def documents(client: opensearchpy.OpenSearch, name: str, ids: Sequence[str], *, source: str) -> list[dict[str, Any]]:
-    """Documents by id, as they are now, refreshed or not; without ``_source`` where there is none.
-
-    :param source: fields wanted, a pattern
-    :raises IndexUnavailable: when one cannot be read: it is not known to be absent
-    """
-    if not ids:
-        return []
-    found: list[dict[str, Any]] = request(
-        client, "POST", f"/{name}/_mget", body={"ids": list(ids)}, params={"_source": source}
-    )["docs"]
-    if failed := [doc for doc in found if "error" in doc]:
-        raise IndexUnavailable(
-            f"{name}: {len(failed)} of {len(ids)} documents cannot be read: {failed[0]['error']}; run the task again"
-        )
-    return found
-
-
-def scroll(
-    client: opensearchpy.OpenSearch,
-    name: str,
-    query: dict[str, Any],
-    *,
-    source: list[str] | Literal[False],
-    versions: bool = False,
-) -> Iterator[dict[str, Any]]:
-    """All hits of a query on one index, in no order, as of one moment; memory for one batch.
-
-    :param versions: each hit has ``_seq_no`` and ``_primary_term``, too
-    :raises IndexUnavailable: when the scan was interrupted: it is all or nothing
-    """
-    body = {"size": SCROLL_DOCUMENTS, "query": query, "sort": ["_doc"], "_source": source, "track_total_hits": True}
-    body["seq_no_primary_term"] = versions
-    answer = request(client, "POST", f"/{name}/_search", body=body, params={"scroll": "5m"})
-    total, seen = answer["hits"]["total"]["value"], 0
-    try:
-        while True:
-            check_complete(name, answer)
-            hits = answer["hits"]["hits"]
-            seen += len(hits)
-            if not hits:
-                break
-            yield from hits
-            again = {"scroll": "5m", "scroll_id": answer["_scroll_id"]}
-            try:  # not twice: a second attempt would get the batch after the one whose answer was lost
-                answer = request(client, "POST", "/_search/scroll", body=again, patience=0)
-            except RequestRejected as error:
-                raise IndexUnavailable(f"{name}: a scan was interrupted ({error}); run the task again") from error
-    finally:
-        with suppress(SearchSyncError):  # it ends by itself after five minutes
-            request(client, "DELETE", "/_search/scroll", body={"scroll_id": answer["_scroll_id"]}, patience=0)
-    if seen != total:
-        raise IndexUnavailable(f"{name}: a scan returned {seen} of {total} documents; run the task again")
-
-
-def check_complete(name: str, answer: dict[str, Any]) -> None:
-    """Refuse the answer of a search of a part of the index."""
-    if answer["timed_out"] or answer["_shards"]["failed"]:
-        raise IndexUnavailable(
-            f"{name}: a search answered for part of the index only: {answer['_shards']}; run the task again"
-        )

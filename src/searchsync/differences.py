@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 
 import opensearchpy
 
-from searchsync import comparison, gaps, indexes, writer
+from searchsync import comparison, gaps, indexes, reads, writer
 from searchsync.entities import Entity
 from searchsync.envelope import Page, Rejection, page_of, with_position
 from searchsync.errors import GateFailed, StreamBehind
-from searchsync.opensearch import request
 from searchsync.policies import policy
 from searchsync.sources import READ_KEYS, Source
 
@@ -245,7 +244,7 @@ def _fields(want: State, have: State) -> str:
 
 
 def _index_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
-    found = comparison.documents(client, name, keys, source="*")
+    found = reads.documents(client, name, keys, source="*")
     return {doc["_id"]: _state(doc.get("_source")) for doc in found}
 
 
@@ -275,13 +274,11 @@ def _sample(client: opensearchpy.OpenSearch, entity: Entity, name: str, count: i
         return _ids(client, name, entity.visible)
     query = {"function_score": {"query": entity.visible, "random_score": {}}}
     body = {"size": count, "query": query, "_source": False}
-    answer = request(client, "POST", f"/{name}/_search", body=body)
-    comparison.check_complete(name, answer)
-    return [hit["_id"] for hit in answer["hits"]["hits"]]
+    return [hit["_id"] for hit in reads.search(client, name, body)["hits"]["hits"]]
 
 
 def _ids(client: opensearchpy.OpenSearch, name: str, query: dict[str, Any]) -> list[str]:
-    return [hit["_id"] for hit in comparison.scroll(client, name, query, source=[])]
+    return [hit["_id"] for hit in reads.scroll(client, name, query, source=[])]
 
 
 # -- repair

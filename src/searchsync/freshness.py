@@ -9,20 +9,20 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import gaps, indexes, lag, sick
+from searchsync import gaps, indexes, lag, reads, sick
 from searchsync.entities import Entity
 from searchsync.errors import EmptyWriteSet
 from searchsync.indexes import Index
 from searchsync.lag import Lag
-from searchsync.opensearch import request
 from searchsync.policies import policy
 from searchsync.queue import Queue
 from searchsync.sources.dynamodb import DynamoSource
 
-LAG, WAITING, OLDEST, SYNCED, BLOCKED, GAPS = (
+LAG, WAITING, OLDEST, PARKED, SYNCED, BLOCKED, GAPS = (
     "stream_lag_seconds",
     "waiting_messages",
     "oldest_message_seconds",
+    "parked_messages",
     "hours_since_sync",
     "blocked",
     "gaps",
@@ -120,6 +120,7 @@ def _of_feed(
     behind = feed.behind(client, index.name)
     waiting = feed.dead_letters.waiting()
     oldest = feed.dead_letters.oldest(feed.cloudwatch) if waiting else 0.0
+    parked = feed.parked.waiting()
     replay = f"see {entity.name}_dlq_replay"
     return [
         Figure(
@@ -144,11 +145,17 @@ def _of_feed(
             f"{'for nobody knows how long (CloudWatch has no figure)' if oldest is None else f'{oldest:.0f} s'}, "
             f"{limits['oldest_message']} s are allowed: {replay}",
         ),
+        Figure(
+            PARKED,
+            parked,
+            float(limits["parked"]),
+            f"{entity.name}: {parked} messages wait for a person, {limits['parked']} are allowed: {replay}",
+        ),
     ]
 
 
 def count_difference(client: opensearchpy.OpenSearch, source: DynamoSource, index: str) -> float:
     """By what share the table's own count, some six hours old, and the index differ: a smoke test."""
     counted = source.count()
-    visible = int(request(client, "POST", f"/{index}/_count", body={"query": source.entity.visible})["count"])
+    visible = reads.count(client, index, source.entity.visible)
     return round(abs(counted - visible) / max(counted, visible, 1), 4)

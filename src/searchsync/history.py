@@ -30,6 +30,12 @@ def latest(client: opensearchpy.OpenSearch, entity: Entity, *, most: int = 500) 
     return [hit["_source"] for hit in notes.find(client, INDEX, body)]
 
 
+def of_run(client: opensearchpy.OpenSearch, run: str) -> Result | None:
+    """What a run found; None when it found nothing out."""
+    body = {"size": 1, "query": {"bool": {"filter": [{"term": {"run": run}}]}}, "sort": [{"at": "desc"}]}
+    return next((hit["_source"] for hit in notes.find(client, INDEX, body)), None)
+
+
 def recovered(result: Result, before: list[Result]) -> bool:
     """Whether a good result is the first one that says so after a bad one.
 

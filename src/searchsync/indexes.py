@@ -14,6 +14,7 @@ from typing import Any
 
 import opensearchpy
 
+from searchsync import reads
 from searchsync.entities import Entity
 from searchsync.errors import (
     AliasConflict,
@@ -289,7 +290,7 @@ def highest_position(client: opensearchpy.OpenSearch, name: str, *, fresh: bool 
         "sort": [{"sync.position": {"order": "desc", "unmapped_type": "keyword"}}],
         "_source": ["sync.position"],
     }
-    hits = request(client, "POST", f"/{name}/_search", body=body)["hits"]["hits"]
+    hits = reads.search(client, name, body)["hits"]["hits"]
     return str(hits[0]["_source"]["sync"]["position"]) if hits else ""
 
 

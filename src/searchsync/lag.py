@@ -12,11 +12,10 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import comparison, records
+from searchsync import reads, records
 from searchsync.entities import Entity
 from searchsync.errors import BadParams
 from searchsync.items import BadItem
-from searchsync.opensearch import request
 from searchsync.position import of_event
 from searchsync.records import Forgotten, Record
 from searchsync.stream import identify
@@ -73,9 +72,7 @@ def _newest_event(client: opensearchpy.OpenSearch, index: str, now: float) -> st
         "sort": [{"sync.position": "desc"}],
         "_source": ["sync.position"],
     }
-    answer = request(client, "POST", f"/{index}/_search", body=body)
-    comparison.check_complete(index, answer)
-    hits = answer["hits"]["hits"]
+    hits = reads.search(client, index, body)["hits"]["hits"]
     return _sequence(hits[0]["_source"]["sync"]["position"]) if hits else ""
 
 
@@ -133,5 +130,5 @@ def _changes(entity: Entity, page: list[Record]) -> list[tuple[str, str, float, 
 
 
 def _positions(client: opensearchpy.OpenSearch, index: str, keys: list[str]) -> dict[str, str]:
-    found = comparison.documents(client, index, keys, source="sync.position")
+    found = reads.documents(client, index, keys, source="sync.position")
     return {doc["_id"]: str(doc["_source"].get("sync", {}).get("position", "")) for doc in found if "_source" in doc}

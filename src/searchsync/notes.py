@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import opensearchpy
 
+from searchsync import reads
 from searchsync.entities import include_dir
 from searchsync.errors import RequestRejected
 from searchsync.opensearch import request
@@ -14,22 +15,25 @@ from searchsync.opensearch import request
 def put(client: opensearchpy.OpenSearch, index: str, key: str, document: dict[str, Any]) -> None:
     """Write a document, to be found at once; the same key replaces it.
 
-    :param index: also the stem of its file in ``include/mappings``
+    :param index: also the stem of its file in ``include/mappings``, which may have got fields since the index was made
     """
     path, params = f"/{index}/_doc/{quote(key, safe='')}", {"refresh": "true"}
     try:
         request(client, "PUT", path, body=document, params=params)
     except RequestRejected as error:
-        if error.status != 404:
+        if error.status == 404:
+            _create(client, index)
+        elif error.error_type == "strict_dynamic_mapping_exception":
+            request(client, "PUT", f"/{index}/_mapping", body=_file(index)["mappings"])
+        else:
             raise
-        _create(client, index)
         request(client, "PUT", path, body=document, params=params)
 
 
 def find(client: opensearchpy.OpenSearch, index: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     """The hits of a search; none before anything was written."""
     params = {"ignore_unavailable": "true"}
-    hits: list[dict[str, Any]] = request(client, "POST", f"/{index}/_search", body=body, params=params)["hits"]["hits"]
+    hits: list[dict[str, Any]] = reads.search(client, index, body, params)["hits"]["hits"]
     return hits
 
 
@@ -43,9 +47,13 @@ def remove(client: opensearchpy.OpenSearch, index: str, key: str) -> None:
 
 
 def _create(client: opensearchpy.OpenSearch, index: str) -> None:
-    body = json.loads((include_dir() / "mappings" / f"{index}.json").read_text("utf-8"))
     try:
-        request(client, "PUT", f"/{index}", body=body)
+        request(client, "PUT", f"/{index}", body=_file(index))
     except RequestRejected as error:
         if error.error_type != "resource_already_exists_exception":  # by somebody else at the same moment
             raise
+
+
+def _file(index: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((include_dir() / "mappings" / f"{index}.json").read_text("utf-8"))
+    return body

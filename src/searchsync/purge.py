@@ -23,10 +23,10 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import comparison, indexes
+from searchsync import indexes, reads
 from searchsync.entities import Entity
 from searchsync.errors import BadParams, IndexUnavailable, RequestRejected
-from searchsync.opensearch import PATIENCE_SECONDS, Backoff, bulk, request
+from searchsync.opensearch import PATIENCE_SECONDS, Backoff, bulk
 from searchsync.policies import policy
 from searchsync.writer import Outcome, outcome_of, reason_of
 
@@ -53,7 +53,7 @@ def cutoff(now: datetime) -> datetime:
 
 def count(client: opensearchpy.OpenSearch, name: str, before: datetime) -> int:
     """Tombstones that a purge would delete."""
-    return int(request(client, "POST", f"/{name}/_count", body={"query": _old(client, name, before)})["count"])
+    return reads.count(client, name, _old(client, name, before))
 
 
 def purge(
@@ -70,7 +70,7 @@ def purge(
     """
     purged = 0
     try:
-        hits = comparison.scroll(client, name, _old(client, name, before), source=False, versions=True)
+        hits = reads.scroll(client, name, _old(client, name, before), source=False, versions=True)
         while lines := [_line(hit) for hit in islice(hits, AT_ONCE)]:
             purged += _delete(client, name, lines, patience)
             log.info("%s: %d tombstones older than %s purged", name, purged, before.isoformat(timespec="seconds"))

@@ -63,11 +63,10 @@ def run(
         report = differences.find(client, source, name, sample=wanted.sample, since=since, behind=behind)
     folder.mkdir(parents=True, exist_ok=True)
     evaluation = expectations.evaluate(source, operations, report, folder)
-    result = _result(entity.name, index, wanted, operations, report, evaluation)
+    result = _result(entity.name, index, wanted, operations, report, evaluation) | {"problems": problems}
     before = history.latest(client, entity)
     evidence = {
         "result": result,
-        "problems": problems,
         "comparison": report.as_dict() if report else None,
         "expectations": evaluation.as_dict(),
         "repair": None,
@@ -83,7 +82,6 @@ def run(
         _write(folder, evidence, before)
         history.keep(client, result)
     return result | {
-        "problems": problems,
         "failed": [asdict(failed) for failed in evaluation.failed],
         "repair": asdict(repaired) if repaired else None,
         "recovered": index.read and history.recovered(result, before),

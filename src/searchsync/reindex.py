@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import opensearchpy
 
-from searchsync import comparison, gaps, indexes, mappings, rollback, smoke, writer
+from searchsync import comparison, gaps, indexes, mappings, reads, rollback, smoke, writer
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Rejection, page_of
 from searchsync.errors import (
@@ -230,7 +230,7 @@ def copy_tombstones(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan,
         ledger += writer.compare_and_set(client, green, page, on_rejected=_never_rejected)
         lines.clear()
 
-    for hit in comparison.scroll(client, plan.blue, {"term": {"sync.deleted": True}}, source=["sync"]):
+    for hit in reads.scroll(client, plan.blue, {"term": {"sync.deleted": True}}, source=["sync"]):
         lines.append(Line(json.dumps(hit["_id"]).encode(), json.dumps(hit["_source"], separators=(",", ":")).encode()))
         if len(lines) >= TOMBSTONES_AT_ONCE:
             write()
@@ -286,7 +286,7 @@ def gate(
             f"{green}: {rejected} documents were rejected, {allowed} are allowed: see {rejections.path}. Correct "
             'the rows or the mapping and run the reindex again, or accept the loss with {"max_rejected": N}'
         )
-    served = request(client, "POST", f"/{entity.name}/_count")["count"] if plan.blue else 0
+    served = reads.count(client, entity.name) if plan.blue else 0
     _check_shrink(plan.blue, served, green, settled.index, allow_shrink, float(thresholds["shrink"]))
     found = smoke.run(client, entity, green)
     gaps.close(client, green, known_gaps)
@@ -326,7 +326,7 @@ def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: s
     """
     try:
         indexes.verify_served(client, entity, green)
-        return int(request(client, "POST", f"/{entity.name}/_count")["count"])
+        return reads.count(client, entity.name)
     except Permanent as error:
         if plan.blue is None or plan.fresh_epoch or indexes.live(client, entity) != green:
             raise  # nothing to go back to, or nothing to undo

@@ -10,14 +10,13 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import comparison, differences, indexes
+from searchsync import comparison, differences, indexes, reads
 from searchsync.comparison import Settled
 from searchsync.differences import Report
 from searchsync.entities import Entity
-from searchsync.errors import BadParams, GateFailed, SourceChanged
+from searchsync.errors import BadParams, GateFailed, SourceChanged, StaleSwap
 from searchsync.indexes import Index, Served
 from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
 from searchsync.policies import policy
 from searchsync.sources import Source
 
@@ -38,11 +37,15 @@ def candidates(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
     return sorted(found, key=lambda index: index.left_read_at or datetime.now(UTC), reverse=True)
 
 
-def plan(client: opensearchpy.OpenSearch, entity: Entity, name: str | None = None) -> Plan:
+def plan(
+    client: opensearchpy.OpenSearch, entity: Entity, name: str | None = None, *, since: datetime | None = None
+) -> Plan:
     """Which index to go back to.
 
     :param name: a rollback candidate; None for the one that was live last
+    :param since: when that was asked for: a run that is repeated after its swap must not swap what it left in again
     :raises BadParams: when it is none, or there is none
+    :raises StaleSwap: when another index is live since then
     :raises SourceChanged: when it belongs to another source: what was written since is not in it
     """
     live = indexes.live_or_raise(client, entity)
@@ -53,6 +56,13 @@ def plan(client: opensearchpy.OpenSearch, entity: Entity, name: str | None = Non
         why = "is live already" if name == live else "was never served, or is not fed any more" if name else "has none"
         known = ", ".join(names) or "none"
         raise BadParams(f"{which} {why}: rollback candidates of {entity.name}: {known}. Nothing was changed")
+    left = found[0].left_read_at
+    if since is not None and left is not None and left >= since:
+        raise StaleSwap(
+            f"{entity.name}: {found[0].name} stopped being served after this run was triggered, and {live} is live. "
+            "Nothing was changed. If that swap was this run's, clear only what failed after it; to swap once more, "
+            "trigger a new run"
+        )
     target = name or names[0]
     ours, theirs = (indexes.served(client, entity, index) for index in (target, live))
     if (ours.identity, ours.epoch) != (theirs.identity, theirs.epoch):
@@ -136,7 +146,7 @@ def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> int:
     :raises AliasConflict: when they are not as the swap left them
     """
     indexes.verify_served(client, entity, plan.target)
-    return int(request(client, "POST", f"/{entity.name}/_count")["count"])
+    return reads.count(client, entity.name)
 
 
 def run(

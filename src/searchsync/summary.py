@@ -35,7 +35,7 @@ def html(evidence: dict[str, Any], before: list[Result]) -> str:
     parts = [
         f'<h1>{escape(result["entity"])}: <span class="{result["verdict"]}">{result["verdict"]}</span></h1>',
         f"<p>{escape(described)}<br>{escape(result['run'])}</p>",
-        "".join(f'<p class="bad">{escape(problem)}</p>' for problem in evidence["problems"]),
+        "".join(f'<p class="bad">{escape(problem)}</p>' for problem in result["problems"]),
         _expectations(evidence["expectations"]["results"]),
         _comparison(evidence["comparison"]) if evidence["comparison"] else "<p>Nothing was compared in this run.</p>",
         _repair(evidence["repair"]) if evidence["repair"] else "",

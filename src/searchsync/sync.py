@@ -12,14 +12,13 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import comparison, indexes, writer
+from searchsync import comparison, indexes, reads, writer
 from searchsync.comparison import Settled
 from searchsync.entities import Entity
 from searchsync.envelope import Page
 from searchsync.errors import BadParams, IndexUnavailable, RequestRejected, SourceChanged
 from searchsync.indexes import Served
 from searchsync.ledgers import Progress, Rejections
-from searchsync.opensearch import request
 from searchsync.policies import policy
 from searchsync.sources.postgres import Partition, PostgresSource
 from searchsync.writer import Ledger
@@ -107,7 +106,7 @@ def _settle_deleted(
 ) -> Settled:
     """What an index has and the source has not, when their counts differ."""
     indexes.refresh(client, name)
-    visible = int(request(client, "POST", f"/{name}/_count", body={"query": source.entity.visible})["count"])
+    visible = reads.count(client, name, source.entity.visible)
     counted = source.count()
     if counted == visible:
         return Settled()

@@ -58,7 +58,7 @@ def test_a_reader_sees_a_file_that_can_do_nothing_in_his_name(
     answer = reader.get(f"{URL}/{file}")
     assert (answer.status_code, answer.text) == (200, f"<h1>{content}</h1>")
     assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["content-security-policy"] == "sandbox allow-scripts"
+    assert answer.headers["content-security-policy"].startswith("sandbox allow-scripts; connect-src 'none';")
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["cache-control"] == "no-store"

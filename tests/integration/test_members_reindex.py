@@ -13,7 +13,7 @@ import opensearchpy
 import pytest
 
 from local.members import generate
-from searchsync import comparison, indexes, items, reindex, sick
+from searchsync import comparison, indexes, items, reads, reindex, sick
 from searchsync.errors import BadConnection, BadParams, BadSource, GreenDiscarded, SourceChanged, StaleSwap
 from searchsync.ledgers import Rejections
 from searchsync.opensearch import request
@@ -46,7 +46,7 @@ def all_living(world: World, index: str) -> dict[str, dict[str, Any]]:
     """More documents than one search returns."""
     indexes.refresh(world.client, index)
     query = {"term": {"sync.deleted": False}}
-    hits = comparison.scroll(world.client, index, query, source=["*"])
+    hits = reads.scroll(world.client, index, query, source=["*"])
     return {hit["_id"]: {name: v for name, v in hit["_source"].items() if name != "sync"} for hit in hits}
 
 

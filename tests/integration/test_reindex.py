@@ -17,7 +17,7 @@ import pytest
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import sample_data
-from searchsync import comparison, indexes, opensearch, reindex, writer
+from searchsync import comparison, indexes, opensearch, reads, reindex, writer
 from searchsync.entities import Entity
 from searchsync.errors import (
     AliasConflict,
@@ -837,14 +837,14 @@ def test_scan_whose_answer_was_lost_is_begun_again_not_continued(
     small: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(comparison, "SCROLL_DOCUMENTS", 50)
+    monkeypatch.setattr(reads, "SCROLLED_AT_ONCE", 50)
     green = make_index(client, locations)
     writer.load(client, green, source.pages(Partition(), page_bytes=10**6), on_rejected=never)
     indexes.refresh(client, green)
-    assert len(list(comparison.scroll(client, green, {"match_all": {}}, source=["sync"]))) == small
+    assert len(list(reads.scroll(client, green, {"match_all": {}}, source=["sync"]))) == small
     proxy.lose_answer("POST /_search/scroll", skip=1)
     with pytest.raises(IndexUnavailable):
-        list(comparison.scroll(faulty, green, {"match_all": {}}, source=["sync"]))
+        list(reads.scroll(faulty, green, {"match_all": {}}, source=["sync"]))
     proxy.answer(
         "POST /.*/_search", 200, {"timed_out": True, "_shards": {"failed": 0}, "hits": {"total": {"value": 0}}}
     )

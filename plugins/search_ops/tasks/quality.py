@@ -68,7 +68,10 @@ def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, A
 
 @task
 def announce(result: dict[str, Any], *, dag_run: Any) -> dict[str, Any]:
-    """The verdict: the run fails when a critical expectation does not hold; the evidence is there by now."""
+    """The verdict: the run fails when a critical expectation does not hold; the evidence is there by now.
+
+    Slack hears of it by the DAG's failure callback, which reads what was found: also when this task was killed.
+    """
     from searchsync.errors import Different
 
     for problem in result["problems"]:
@@ -76,7 +79,6 @@ def announce(result: dict[str, Any], *, dag_run: Any) -> dict[str, Any]:
     for failed in result["failed"]:
         log.error("%(severity)s: does not hold: %(name)s (%(observed)s)", failed)
     if result["verdict"] == "bad":
-        alerts.quality_failed(dag_run, result)
         names = ", ".join(failed["name"] for failed in result["failed"])
         raise Different(f"{result['index']}: does not hold: {names}. The evidence is in {result['evidence']}")
     if result["recovered"]:

@@ -74,6 +74,6 @@ def announce(report: dict[str, Any], *, dag_run: Any) -> dict[str, Any]:
     """The run's result; a message to Slack when a person has to do something."""
     for reason, counts in report["reasons"].items():
         log.info("%-40s %s", reason, ", ".join(f"{name} {count}" for name, count in counts.items()))
-    if report["why_parked"] or report["gaps"]:
+    if not report["dry_run"] and (report["why_parked"] or report["gaps"]):
         alerts.replay_needs_a_person(dag_run, report)
     return report

@@ -45,7 +45,7 @@ def choose(*, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
 
     check_conf(dag_run.conf, PARAMS)
     client, entity = hook.opensearch(), lookup(params["entity"])
-    plan = rollback.plan(client, entity, params["index"])
+    plan = rollback.plan(client, entity, params["index"], since=dag_run.run_after)
     if not params["approve"]:
         log.warning("nobody is asked before the swap: approve is off")
     target = indexes.get(client, entity, plan.target)

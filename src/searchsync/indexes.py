@@ -6,7 +6,6 @@ The cluster is the only truth: nothing here remembers anything between two calls
 import logging
 import re
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +32,9 @@ from searchsync.opensearch import request
 log = logging.getLogger(__name__)
 
 MAX_WRITE_SET = 4
+COPIES_SECONDS = 600.0
 ABANDONED_AFTER = timedelta(days=1)
+FLOOD_STAGE = "read_only_allow_delete"
 
 _NAME = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]{8}$")
 
@@ -169,9 +170,15 @@ def find_or_create(client: opensearchpy.OpenSearch, entity: Entity, *, build: st
 
     :param source: ``identity`` and ``epoch`` of the source, kept in ``_meta``
     :raises BadMapping: when OpenSearch refuses the mapping file
+    :raises SourceChanged: when the build's index belongs to another source or epoch
     """
     for index in of_entity(client, entity):
         if index.build == build:
+            if index.meta.get("source") != source:
+                raise SourceChanged(
+                    f"{index.name} of this run was built from {index.meta.get('source')}, not from {source}: positions "
+                    "of the two cannot be compared. Nothing was written; trigger a new run"
+                )
             return index
     now = datetime.now(UTC)
     name = f"{entity.name}-{now:%Y%m%dt%H%M%S}-{secrets.token_hex(4)}"
@@ -222,7 +229,8 @@ def _check_room(client: opensearchpy.OpenSearch, entity: Entity, *, joining: int
     if len(members) + joining > MAX_WRITE_SET:
         raise WriteSetFull(
             f"the write set of {entity.name} is full ({MAX_WRITE_SET} members at most): {', '.join(sorted(members))}. "
-            "Each more would slow every write; run index_retire first"
+            "Each more would slow every write. Give up the oldest rollback candidate, or a build that nobody waits "
+            "for, with `searchsync indexes abandon NAME`; index_retire takes only what is out of its window"
         )
 
 
@@ -240,41 +248,42 @@ def check_own(client: opensearchpy.OpenSearch, entity: Entity, name: str, *, bui
     )
 
 
-def make_searchable(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
-    """Put refresh and replicas back as the mapping file has them; return when all copies are there and refreshed."""
+def make_searchable(
+    client: opensearchpy.OpenSearch, entity: Entity, name: str, *, patience: float = COPIES_SECONDS
+) -> None:
+    """Put refresh and replicas back as the mapping file has them; return when all copies are there and refreshed.
+
+    :raises IndexUnavailable: when they are not after ``patience`` seconds
+    """
     settings = entity.index_body["settings"]
     wanted = {key: settings.get(key) for key in _LOADING}
     request(client, "PUT", f"/{name}/_settings", body={"index": wanted})
-    deadline = time.monotonic() + 600
-    while True:
-        health = request(
-            client,
-            "GET",
-            f"/_cluster/health/{name}",
-            params={
-                "wait_for_status": "green",
-                "wait_for_no_initializing_shards": "true",
-                "wait_for_no_relocating_shards": "true",
-            },
-        )
-        if not health["timed_out"]:
-            break
-        log.info("%s is %s; waiting for its copies", name, health["status"])
-        if time.monotonic() > deadline:
-            raise IndexUnavailable(
-                f"{name} is still {health['status']} after 10 minutes: see GET /_cluster/allocation/explain"
-            )
+    # In the path, because opensearch-py takes a parameter of that name for its own; answered with 408 if it does not
+    # come true by then, and asked again.
+    waits = "timeout=10s&wait_for_status=green&wait_for_no_initializing_shards=true&wait_for_no_relocating_shards=true"
+    try:
+        request(client, "GET", f"/_cluster/health/{name}?{waits}", patience=patience)
+    except IndexUnavailable as error:
+        raise IndexUnavailable(
+            f"not all copies of {name} are there after {patience:.0f} s: see GET /_cluster/allocation/explain ({error})"
+        ) from error
     refresh(client, name)
 
 
 def refresh(client: opensearchpy.OpenSearch, name: str) -> None:
-    """Make everything written so far visible to searches, on all shards.
+    """Make everything written so far visible to searches, on all shards; copies that are away get it when they recover.
 
     :raises IndexUnavailable: when not every shard answered: a count would be of a part only
     """
     shards = request(client, "POST", f"/{name}/_refresh")["_shards"]
-    if shards["failed"] or shards["successful"] < shards["total"]:
+    # A copy that is not assigned counts as not refreshed, and so does a primary: not as failed, either of them.
+    if shards["failed"] or (shards["successful"] < shards["total"] and is_red(client, name)):
         raise IndexUnavailable(f"{name}: only {shards['successful']} of {shards['total']} shards were refreshed")
+
+
+def is_red(client: opensearchpy.OpenSearch, name: str) -> bool:
+    """Whether a primary shard is missing."""
+    return bool(request(client, "GET", f"/_cluster/health/{name}")["status"] == "red")
 
 
 def highest_position(client: opensearchpy.OpenSearch, name: str, *, fresh: bool = True) -> str:
@@ -298,12 +307,19 @@ def highest_position(client: opensearchpy.OpenSearch, name: str, *, fresh: bool 
 
 
 def swap(
-    client: opensearchpy.OpenSearch, entity: Entity, *, blue: str | None, green: str, served: bool = False
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    *,
+    blue: str | None,
+    green: str,
+    served: bool = False,
+    forget: bool = False,
 ) -> None:
     """Serve ``green`` instead of ``blue``, in one step (rule 10). Safe to repeat: what is live already stays as it is.
 
     :param blue: the index the run believes to be live; None for the first
     :param served: assert that green was served before: a rollback
+    :param forget: blue goes as one that never was served: nobody shall go back to it
     :raises StaleSwap: when something else is live, or green is no longer in the write set
     """
     earlier = [
@@ -318,6 +334,7 @@ def swap(
     actions[2:2] = [_remove(entity.served, green)] if served else []
     if blue is not None:
         actions += [_remove(entity.name, blue), _read(entity, green)]
+        actions += [_remove(entity.served, blue)] if forget else []
     else:
         # Nothing to remove means nothing to compare with. But an alias can have one write index only: as that of the
         # served ones, which nobody writes through, the first to be swapped in keeps a second first one out.
@@ -331,7 +348,8 @@ def swap(
     members = _members_settled(client, entity.name, cause)
     if members == {green}:
         return
-    if isinstance(cause, IndexUnavailable) and members == ({blue} if blue else set()):
+    left = isinstance(cause, RequestRejected) and cause.status == 404  # green is not what the call asserts
+    if cause is not None and not left and members == ({blue} if blue else set()):
         raise cause  # not applied
     raise _stale(entity, blue, green, members) from cause
 
@@ -387,11 +405,6 @@ def stamp_left_read(client: opensearchpy.OpenSearch, name: str, when: datetime |
     put_meta(client, name, meta)
 
 
-def forget_served(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
-    """Take an index out of the served ones: it goes as one that never was."""
-    _aliases(client, [_remove(entity.served, name)])
-
-
 def stamp_synced(client: opensearchpy.OpenSearch, index: Index, until: datetime) -> None:
     """Note in ``_meta`` up to when an index has its source's changes, unless a sync has brought later ones."""
     meta = meta_of(client, index.name)
@@ -440,20 +453,24 @@ def delete(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
     except RequestRejected as error:
         if error.error_type != "cluster_block_exception":
             raise
-        _unblock(client, name)  # a read-only index cannot even lose an alias; that it is not live, leave has seen
+        # A read-only index cannot even lose an alias; that this one is not live, leave has seen. It names the live one,
+        # too, which a full disk blocks as well: if nothing is freed, OpenSearch blocks it again within half a minute.
+        _unblock(client, name, "read_only", FLOOD_STAGE)
+        if (serving := live(client, entity)) is not None:
+            _unblock(client, serving, FLOOD_STAGE)
         leave(client, entity, name)
     if name in _members(client, entity.name):
         raise StaleSwap(f"{name} is live: it is not deleted")
-    try:
-        request(client, "PUT", f"/{name}/_block/write")
-        request(client, "DELETE", f"/{name}")
-    except RequestRejected as error:
-        if error.status != 404:
-            raise
+    for method, path in (("PUT", f"/{name}/_block/write"), ("DELETE", f"/{name}")):
+        try:
+            request(client, method, path)
+        except RequestRejected as error:
+            if error.status != 404 and error.error_type != "index_closed_exception":  # nobody can write to a closed one
+                raise
 
 
-def _unblock(client: opensearchpy.OpenSearch, name: str) -> None:
-    for block in ("read_only", "read_only_allow_delete"):  # one by one: more at once are refused
+def _unblock(client: opensearchpy.OpenSearch, name: str, *blocks: str) -> None:
+    for block in blocks:  # one by one: more at once are refused
         request(client, "PUT", f"/{name}/_settings", body={f"index.blocks.{block}": None})
 
 
@@ -553,5 +570,6 @@ def _aliases_of(client: opensearchpy.OpenSearch, alias: str) -> dict[str, Any]:
 def state_of(client: opensearchpy.OpenSearch, names: str, *, flat: bool = False) -> dict[str, Any]:
     """Aliases, mappings and settings of the indexes that some names or patterns stand for."""
     params = {"flat_settings": str(flat).lower(), "ignore_unavailable": "true", "allow_no_indices": "true"}
+    params["expand_wildcards"] = "open,closed"
     found: dict[str, Any] = request(client, "GET", f"/{names}", params=params)
     return found

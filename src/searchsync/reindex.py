@@ -112,7 +112,8 @@ def check(
     before = meta.get("source") or {}
     epoch = int(before.get("epoch", FIRST_EPOCH))
     reason = _why_not_comparable(source, blue, before, origin, highest) if blue else ""
-    if reason and not new_epoch:
+    own = bool(blue) and meta.get("build") == build  # a run that is repeated after its swap: its epoch has begun
+    if reason and (own or not new_epoch):
         raise SourceChanged(
             f"{entity.name}: {reason}. Nothing was written and {blue} goes on serving. If this is the right "
             "database now (restored or failed over), run the reindex again "
@@ -120,7 +121,7 @@ def check(
         )
     if blue and meta.get("rendering") != entity.rendering:
         log.info("%s was made by an older mapping or SQL file; this run brings the present one", blue)
-    fresh = bool(blue) and bool(reason or new_epoch)
+    fresh = bool(blue) and not own and bool(reason or new_epoch)
     return Plan(build, blue, epoch + 1 if fresh else epoch, origin, fresh)
 
 
@@ -186,7 +187,7 @@ def load(
     indexes.check_own(client, entity, green, build=plan.build)
     done = checkpoint.get() if checkpoint is not None else None
     before, after = Ledger(green), None
-    if done is not None and done["green"] == green:
+    if done is not None and (done["green"], done["partition"]) == (green, str(partition)):
         before, after = Ledger(green, **done["ledger"]), done["resume"]
         log.info("%s [%s]: %d documents were loaded by an earlier attempt", green, partition, before.read)
     progress = Progress(f"{green} [{partition}]", expected)
@@ -199,7 +200,7 @@ def load(
         due = time.monotonic() - kept >= CHECKPOINT_SECONDS
         if checkpoint is not None and resume is not None and due and not rejections.count:
             counts = {name: count for name, count in asdict(before + ledger).items() if name != "index"}
-            checkpoint.set({"green": green, "resume": resume, "ledger": counts})
+            checkpoint.set({"green": green, "partition": str(partition), "resume": resume, "ledger": counts})
             kept = time.monotonic()
 
     pages = source.pages(partition, page_bytes=bulk_bytes, after=after)
@@ -330,8 +331,7 @@ def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: s
     except Permanent as error:
         if plan.blue is None or plan.fresh_epoch or indexes.live(client, entity) != green:
             raise  # nothing to go back to, or nothing to undo
-        rollback.swap(client, entity, rollback.Plan(live=green, target=plan.blue))
-        indexes.forget_served(client, entity, green)  # nobody shall go back to it
+        rollback.swap(client, entity, rollback.Plan(live=green, target=plan.blue), forget=True)
         raise Undone(
             f"{entity.name}: {green} was swapped in and does not serve ({error}); {plan.blue} serves again. Find the "
             'cause, then run the reindex again; {"keep_green": true} keeps an index that failed'
@@ -451,6 +451,11 @@ def serve(
     if ours.epoch < theirs.epoch:
         raise SourceChanged(
             f"{name} is of epoch {ours.epoch}, {blue} of {theirs.epoch}: run {entity.name}_reindex instead"
+        )
+    if ours.epoch == theirs.epoch and ours.identity != theirs.identity:
+        raise SourceChanged(
+            f"{name} was built from {ours.identity}, {blue} from {theirs.identity}, in one epoch: their positions "
+            f"cannot be compared. Nothing was changed; run {entity.name}_reindex instead"
         )
     fresh = ours.epoch > theirs.epoch
     plan = Plan(index.build, blue, ours.epoch, ours.identity, fresh)

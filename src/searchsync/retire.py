@@ -10,7 +10,7 @@ import opensearchpy
 
 from searchsync import indexes, purge, sick, snapshots
 from searchsync.entities import Entity
-from searchsync.errors import BadParams, SearchSyncError, SnapshotFailed, StaleSwap
+from searchsync.errors import BadParams, SearchSyncError, StaleSwap
 from searchsync.indexes import Index, Running
 from searchsync.policies import policy
 
@@ -33,11 +33,11 @@ def retire(
     :param now: the present, for tests
     :returns: per index: name, role, action, why, and the tombstones purged
     :raises BadParams: when the policy cannot be followed; nothing was changed
-    :raises SnapshotFailed: an index stays because it could not be saved
-    :raises StaleSwap: an index stays because it was served at the same moment
+    :raises SearchSyncError: an index stays: it could not be saved or deleted, or was served at the same moment
     """
     now = now or datetime.now(UTC)
-    run, before = _Run(client, entity, dry_run, _repository()), purge.cutoff(now)
+    repository, before = check_policy(now)
+    run = _Run(client, entity, dry_run, repository)
     _previous(run, now)
     for index in indexes.of_entity(client, entity):
         if index.role == "building":
@@ -71,6 +71,15 @@ def _previous(run: "_Run", now: datetime) -> None:
         run.decide(index, retired, f"left the read alias {hours:.1f} h ago")
 
 
+def check_policy(now: datetime) -> tuple[str, datetime]:
+    """Refuse a policy that cannot be followed, before anything is changed.
+
+    :returns: the repository of snapshots, empty for none; tombstones written before the moment are purged
+    :raises BadParams: naming the file and what is wrong in it
+    """
+    return _repository(), purge.cutoff(now)
+
+
 def _repository() -> str:
     repository = policy("retention").get("snapshot_repository") or ""
     if not isinstance(repository, str) or not re.fullmatch(r"[\w.-]*", repository):
@@ -99,7 +108,7 @@ class _Run:
             try:
                 why += self._delete(index)
                 action = "would be deleted" if self.dry_run else "deleted"
-            except (SnapshotFailed, StaleSwap) as error:
+            except SearchSyncError as error:
                 self._failed(error)
                 why += f"; not deleted: {type(error).__name__}"
         self.report.append({"index": index.name, "role": index.role, "action": action, "why": why, "purged": 0})

@@ -99,7 +99,8 @@ def check_fresh(report: Report) -> None:
         repair = f'{{"index": "{report.index}", "repair": "on"}}'
         raise GateFailed(
             f"{report.index} is not what its source is: {report.kinds}. Nothing was changed. Repair it by the quality "
-            f"DAG ({repair}) and roll back then; or say as force why it is served all the same"
+            f"DAG ({repair}) and roll back then; or say as force why it is served all the same (a row that no index "
+            "takes is missing here, too)"
         )
 
 
@@ -126,13 +127,14 @@ def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejec
     return settled
 
 
-def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> None:
+def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, *, forget: bool = False) -> None:
     """Serve the candidate, and note since when the other is not served. Safe to repeat.
 
+    :param forget: nobody shall go forward again to what was live
     :raises StaleSwap: when something else is live by now, or the candidate is not fed any more
     """
     began = time.monotonic()
-    indexes.swap(client, entity, blue=plan.live, green=plan.target, served=True)
+    indexes.swap(client, entity, blue=plan.live, green=plan.target, served=True, forget=forget)
     seconds = time.monotonic() - began
     indexes.stamp_left_read(client, plan.target, None)
     indexes.stamp_left_read(client, plan.live, datetime.now(UTC))

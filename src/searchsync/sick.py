@@ -7,7 +7,7 @@ import opensearchpy
 
 from searchsync import indexes
 from searchsync.entities import Entity
-from searchsync.opensearch import request
+from searchsync.errors import SearchSyncError
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +19,11 @@ def refuses_writes(client: opensearchpy.OpenSearch, name: str) -> str:
     state = indexes.state_of(client, name, flat=True).get(name)
     if state is None:
         return ""  # it was deleted meanwhile, and is no member
-    if request(client, "GET", f"/_cluster/health/{name}")["status"] == "red":
-        return "it is red: a primary shard is missing"
     settings = state["settings"]
+    if settings.get("index.verified_before_close") == "true":
+        return "it is closed"
+    if indexes.is_red(client, name):
+        return "it is red: a primary shard is missing"
     blocks = [key for key, value in settings.items() if key.startswith("index.blocks.") and value == "true"]
     return f"it is blocked: {', '.join(sorted(blocks))}" if blocks else ""
 
@@ -43,7 +45,8 @@ def abandon_sick(
     Nothing is done while the live index refuses writes, too: then it is not they that hold anything up.
 
     :param patience: seconds that a member may take to recover
-    :returns: name and reason of each that was abandoned
+    :returns: name and reason of each that was abandoned; one that cannot be is left to the next run
+    :raises SearchSyncError: when none could be
     """
     deadline = time.monotonic() + patience
     suspects: set[str] | None = None
@@ -58,9 +61,23 @@ def abandon_sick(
             return {}
         left = deadline - time.monotonic()
         if left <= 0:
-            for name in sorted(suspects):
-                log.error("abandoning %s: %s", name, sick[name])
-                abandon(client, entity, name)
-            return {name: sick[name] for name in sorted(suspects)}
+            return _abandon_all(client, entity, {name: sick[name] for name in sorted(suspects)})
         log.warning("%d members refuse writes and are abandoned in %.0f s: %s", len(sick), left, sick)
         time.sleep(min(5.0, left))
+
+
+def _abandon_all(client: opensearchpy.OpenSearch, entity: Entity, sick: dict[str, str]) -> dict[str, str]:
+    """Those that could be abandoned: who gave them up has to say so, whatever became of the others."""
+    abandoned: dict[str, str] = {}
+    failure: SearchSyncError | None = None
+    for name, why in sick.items():
+        try:
+            log.error("abandoning %s: %s", name, why)
+            abandon(client, entity, name)
+            abandoned[name] = why
+        except SearchSyncError as error:
+            log.exception("%s could not be abandoned", name)
+            failure = error
+    if failure is not None and not abandoned:
+        raise failure
+    return abandoned

@@ -1,5 +1,6 @@
 """The task of ``index_retire``."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Param, task
@@ -23,6 +24,7 @@ def retire(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[dict[st
     from searchsync.entities import entity as lookup
 
     check_conf(dag_run.conf, PARAMS)
+    library.check_policy(datetime.now(UTC))
     client, described, dry_run = hook.opensearch(), lookup(entity), params["dry_run"]
     if not dry_run and (abandoned := sick.abandon_sick(client, described)):
         alerts.abandoned(dag_run, abandoned)

@@ -1,0 +1,57 @@
+"""Sources, queues and streams as a shell's environment names them: what ``search_ops.hook`` is in Airflow."""
+
+from collections.abc import Callable
+from typing import Any
+
+import botocore.session
+import opensearchpy
+
+from searchsync import indexes
+from searchsync.entities import Entity
+from searchsync.freshness import Feed
+from searchsync.indexes import Served
+from searchsync.opensearch import setting
+from searchsync.queue import Queue
+from searchsync.reindex import Plan
+from searchsync.sources import Source
+from searchsync.sources.dynamodb import DynamoSource
+from searchsync.sources.postgres import PostgresSource
+
+
+def source(entity: Entity, of: Plan | Served | None, *, read_units: float | None = None) -> Source:
+    """The source of an entity.
+
+    :param of: what its reads have to belong to; None accepts any server
+    :param read_units: of a scan, a second; None for no limit
+    """
+    if entity.source == "dynamodb":
+        return DynamoSource(entity, aws("dynamodb"), identity=of.identity if of else None, read_units=read_units)
+    dsn = setting("SEARCHSYNC_POSTGRES_DSN")
+    return PostgresSource(entity, dsn, epoch=of.epoch, identity=of.identity) if of else PostgresSource(entity, dsn)
+
+
+def feed(entity: Entity, served: Served | None = None) -> Feed | None:
+    """What feeds the indexes of a table in real time; None for an entity that syncs feed."""
+    if entity.source != "dynamodb":
+        return None
+    dead_letters, parked = queues()
+    identity = served.identity if served else None
+    table = DynamoSource(entity, aws("dynamodb"), identity=identity)
+    return Feed(table, aws("dynamodbstreams"), aws("cloudwatch"), dead_letters, parked)
+
+
+def behind(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Callable[[], float] | None:
+    """Tells how many seconds an index is behind its stream; None where there is none."""
+    fed = feed(entity, indexes.served(client, entity, name))
+    return (lambda: fed.behind(client, name).seconds) if fed else None
+
+
+def queues() -> tuple[Queue, Queue]:
+    """The dead-letter queue, and that of messages which wait for a person."""
+    dead_letters, parked = (setting(name) for name in ("SEARCHSYNC_DEAD_LETTER_QUEUE", "SEARCHSYNC_PARKED_QUEUE"))
+    return Queue(aws("sqs"), dead_letters), Queue(aws("sqs"), parked)
+
+
+def aws(service: str) -> Any:
+    """A client as AWS' own variables and files describe it."""
+    return botocore.session.get_session().create_client(service)

@@ -1,0 +1,214 @@
+"""What was half done, interrupted or looked at in a bad moment and is done again: nothing is lost or served twice."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import opensearchpy
+import pytest
+
+from searchsync import cli, indexes, reindex, retire, rollback, sick
+from searchsync.entities import Entity
+from searchsync.errors import IndexUnavailable, RequestRejected, SourceChanged, StaleSwap
+from searchsync.ledgers import Rejections
+from searchsync.opensearch import request
+from tests.faults import OpenSearchProxy
+from tests.steps import Connect, make_index, names, serve
+
+FLOOD_STAGE = {"index.blocks.read_only_allow_delete": True}
+
+
+def nobody(_: str) -> None:
+    return None
+
+
+@pytest.fixture
+def unblocked(client: opensearchpy.OpenSearch) -> Iterator[None]:
+    yield
+    request(client, "PUT", "/_all/_settings", body={"index.blocks.read_only_allow_delete": None})
+
+
+def test_a_run_that_began_an_epoch_does_not_begin_another_when_it_is_cleared_after_its_swap(
+    client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, tmp_path: Path
+) -> None:
+    """Its index would get positions above all that syncs write: every later change would be stale, silently."""
+    reindex.run(client, connect_source, build="first", reports=tmp_path)
+    swapped = reindex.run(client, connect_source, build="restored", reports=tmp_path, new_epoch=True)["index"]
+    with closing(connect_source(None)) as source:
+        plan = reindex.check(client, source, build="restored", running=nobody, new_epoch=True)
+        assert (plan.blue, plan.epoch, plan.fresh_epoch) == (swapped, 2, False)
+        assert reindex.create_green(client, source.entity, plan) == swapped
+        other = reindex.check(client, source, build="another", running=nobody, new_epoch=True)
+        assert (other.epoch, other.fresh_epoch) == (3, True)
+
+
+def test_a_run_that_is_cleared_after_the_source_changed_does_not_mix_two_sources(
+    client: opensearchpy.OpenSearch, locations: Entity
+) -> None:
+    made = indexes.find_or_create(client, locations, build="a run", source={"identity": "here", "epoch": 1})
+    assert indexes.find_or_create(client, locations, build="a run", source={"identity": "here", "epoch": 1}) == made
+    for source in ({"identity": "here", "epoch": 2}, {"identity": "there", "epoch": 1}):
+        with pytest.raises(SourceChanged, match="trigger a new run"):
+            indexes.find_or_create(client, locations, build="a run", source=source)
+
+
+def test_two_builds_of_one_epoch_and_different_servers_do_not_follow_each_other(
+    client: opensearchpy.OpenSearch, locations: Entity, connect_source: Connect, tmp_path: Path
+) -> None:
+    live = serve(client, locations, identity="server B")
+    other = indexes.find_or_create(client, locations, build="cli/other", source={"identity": "server C", "epoch": 1})
+    indexes.join(client, locations, other.name)
+    with Rejections(tmp_path / "rejected") as rejections, pytest.raises(SourceChanged, match="in one epoch"):
+        reindex.serve(client, locations, connect_source, other.name, rejections=rejections)
+    assert indexes.live(client, locations) == live
+
+
+class Kept:
+    """A checkpoint that stays from one attempt to the next."""
+
+    def __init__(self) -> None:
+        self.value: dict[str, Any] | None = None
+
+    def get(self) -> dict[str, Any] | None:
+        return self.value
+
+    def set(self, value: dict[str, Any]) -> None:
+        self.value = value
+
+
+def test_a_load_whose_range_has_moved_begins_anew(
+    client: opensearchpy.OpenSearch,
+    rows: int,
+    connect_source: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ranges are made again when `partitions` is cleared: behind the old key of another range nobody reads."""
+    monkeypatch.setattr(reindex, "CHECKPOINT_SECONDS", 0.0)
+    kept = Kept()
+    with closing(connect_source(None)) as source, Rejections(tmp_path / "rejected") as rejections:
+        plan = reindex.check(client, source, build="a run", running=nobody)
+        green = reindex.create_green(client, source.entity, plan)
+
+        def load(partition: Any) -> int:
+            done = reindex.load(
+                client, source, plan, green, partition, rejections=rejections, bulk_bytes=20_000, checkpoint=kept
+            )
+            return done.read
+
+        (whole,) = source.partitions(1)
+        assert load(whole) == rows
+        assert kept.value is not None
+        assert load(whole) == rows, "from its checkpoint on, counting what an earlier attempt had read"
+        first, _ = source.partitions(2)
+        assert load(first) == pytest.approx(rows / 2, abs=2)
+
+
+def test_a_rollback_that_is_cleared_after_its_swap_does_not_swap_back(
+    client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, locations: Entity, tmp_path: Path
+) -> None:
+    good, bad = (
+        str(reindex.run(client, connect_source, build=build, reports=tmp_path)["index"]) for build in ("good", "bad")
+    )
+    triggered = datetime.now(UTC)
+    plan = rollback.plan(client, locations, since=triggered)
+    assert plan.target == good
+    rollback.swap(client, locations, plan)
+    with pytest.raises(StaleSwap, match=f"{bad} stopped being served after.*trigger a new run"):
+        rollback.plan(client, locations, since=triggered)
+    assert rollback.plan(client, locations, since=datetime.now(UTC)).target == bad, "a new run goes forward"
+
+
+def test_an_undo_whose_answer_is_lost_leaves_no_candidate_that_does_not_serve(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+) -> None:
+    blue = serve(client, locations)
+    green = make_index(client, locations, "green")
+    indexes.swap(client, locations, blue=blue, green=green)
+    proxy.lose_answer("POST /_aliases")
+    rollback.swap(faulty, locations, rollback.Plan(live=green, target=blue), forget=True)
+    assert indexes.live(client, locations) == blue
+    assert rollback.candidates(client, locations) == []
+    assert reindex.discard(client, locations, "green") == [green]
+
+
+def test_a_missing_copy_holds_up_a_swap_and_nothing_else(client: opensearchpy.OpenSearch, locations: Entity) -> None:
+    name = make_index(client, locations)
+    request(client, "PUT", f"/{name}/_settings", body={"index.number_of_replicas": 1})
+    indexes.refresh(client, name)  # yellow: on one node there is no place for the copy
+    copied = {**locations.index_body["settings"], "auto_expand_replicas": "false", "number_of_replicas": 1}
+    replicated: Any = SimpleNamespace(index_body={"settings": copied})
+    with pytest.raises(IndexUnavailable, match="allocation/explain"):
+        indexes.make_searchable(client, replicated, name, patience=1.0)
+
+
+def test_a_full_disk_does_not_keep_what_would_free_it(
+    client: opensearchpy.OpenSearch, locations: Entity, unblocked: None
+) -> None:
+    """It makes all indexes read-only, the live one, too."""
+    live, green = serve(client, locations), make_index(client, locations, "green")
+    for name in (live, green):
+        request(client, "PUT", f"/{name}/_settings", body=FLOOD_STAGE)
+    with pytest.raises(RequestRejected, match=r"cluster_block_exception|flood stage"):
+        indexes.swap(client, locations, blue=live, green=green)
+    assert indexes.live(client, locations) == live
+    indexes.delete(client, locations, green)
+    assert names(client, locations) == [live]
+
+
+def test_one_index_that_cannot_be_deleted_keeps_no_other(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+) -> None:
+    serve(client, locations)
+    dead = [make_index(client, locations, build) for build in ("a", "b")]
+    proxy.answer(f"DELETE /{dead[0]}$", 400, {"error": {"type": "illegal_argument_exception", "reason": "no"}})
+    with pytest.raises(RequestRejected, match="illegal_argument_exception"):
+        retire.retire(faulty, locations, lambda _: False)
+    assert dead[1] not in names(client, locations)
+
+
+def test_a_closed_member_is_given_up_as_one_that_takes_no_writes(
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    capsys: pytest.CaptureFixture[str],
+    opensearch_server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live, closed = serve(client, locations), make_index(client, locations, "green")
+    request(client, "POST", f"/{closed}/_close")
+    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
+    assert cli.main(["indexes", "locations"]) == 0
+    shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert shown[closed].endswith("no: it is closed")
+    assert shown[live].endswith("yes")
+    assert sick.abandon_sick(client, locations, patience=0.0) == {closed: "it is closed"}
+    assert names(client, locations) == [live]
+
+
+def test_who_gave_an_index_up_says_so_when_the_next_one_cannot_be(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+) -> None:
+    serve(client, locations)
+    first, second = sorted(make_index(client, locations, build) for build in ("a", "b"))
+    for name in (first, second):
+        request(client, "PUT", f"/{name}/_settings", body={"index.blocks.write": True})
+    proxy.answer(f"DELETE /{second}$", 400, {"error": {"type": "illegal_argument_exception", "reason": "no"}})
+    assert set(sick.abandon_sick(faulty, locations, patience=0.0)) == {first}
+
+
+def test_what_is_named_otherwise_is_given_up_when_it_is_in_our_aliases(
+    client: opensearchpy.OpenSearch, locations: Entity, opensearch_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a snapshot leaves it that was restored under another name, with its aliases."""
+    live = serve(client, locations)
+    aliases: dict[str, Any] = {locations.writers: {}, locations.served: {}}
+    request(client, "PUT", "/restored-index", body={"aliases": aliases})
+    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
+    try:
+        assert cli.main(["indexes", "abandon", "restored-index"]) == 0
+        assert indexes.write_set(client, locations) == [live]
+    finally:
+        request(client, "DELETE", "/restored-index", params={"ignore_unavailable": "true"})

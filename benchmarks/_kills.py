@@ -25,7 +25,7 @@ TASKS = {
     "locations_sync": "sync announce",
     "locations_quality": "compare announce",
     "members_dlq_replay": "abandon_sick replay announce",
-    "index_retire": "retire",
+    "index_retire": "retire announce",
     "index_rollback": "choose compare approve settle swap verify announce",
 }
 REPLAY = "members_dlq_replay"

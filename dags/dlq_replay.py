@@ -8,7 +8,8 @@ refused again comes back after ten minutes, and after five receives moves to the
 alert. Changes that the stream has forgotten are reported as a gap. A member of the write set that is not live and
 refuses writes for five minutes is deleted, with an alert.
 
-**When it fails** OpenSearch or AWS do not answer: nothing was deleted, the next run goes on. The log names the cause.
+**When it fails** OpenSearch or AWS do not answer: what was written everywhere is deleted, all else is still in the
+queue, and the next run goes on. The log names the cause.
 
 **Undo** nothing to undo: what it writes is the table's present state. See `docs/operations/ENTITY_dlq_replay.md`.
 """

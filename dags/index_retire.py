@@ -31,4 +31,4 @@ with DAG(
     tags=["retire", *CATALOG],
     **POLICY,
 ):
-    retire.retire.expand(entity=sorted(CATALOG))
+    retire.announce(retire.retire.expand(entity=sorted(CATALOG)))

@@ -51,8 +51,9 @@ def test_every_parameter_says_what_it_does(dags: dict[str, Any]) -> None:
 def test_the_kill_matrix_names_every_task(dags: dict[str, Any]) -> None:
     """Of every DAG but those that are another one for members."""
     assert EXPECTED - set(TASKS) == {"members_quality"}
-    for dag_id in set(TASKS) - {"members_reindex"}:
-        assert set(TASKS[dag_id].split()) == set(dags[dag_id].task_ids), f"{dag_id}: benchmarks/_kills.py"
+    for dag_id, tasks in TASKS.items():
+        named, there = set(tasks.split()), set(dags[dag_id].task_ids)
+        assert named <= there if dag_id == "members_reindex" else named == there, f"{dag_id}: benchmarks/_kills.py"
 
 
 def test_load_tasks_share_one_pool(dags: dict[str, Any]) -> None:

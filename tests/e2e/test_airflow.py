@@ -161,6 +161,7 @@ def test_a_load_cleared_after_its_index_was_discarded_is_refused_until_the_run_i
 
 def test_a_swap_is_followed_by_its_comparison(stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch) -> None:
     """The nightly chain: nobody has to remember to look."""
+    api.forget_events("locations_quality")  # of the swaps before
     api.unpause("locations_quality")
     began = datetime.now(UTC)
     assert follow(api, api.trigger(DAG)).succeeded

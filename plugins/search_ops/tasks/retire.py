@@ -29,3 +29,9 @@ def retire(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[dict[st
     if not dry_run and (abandoned := sick.abandon_sick(client, described)):
         alerts.abandoned(dag_run, abandoned)
     return library.retire(client, described, running, dry_run=dry_run)
+
+
+@task
+def announce(reports: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The run's result: what became of each index, and why."""
+    return [line for report in reports for line in report]

@@ -69,7 +69,7 @@ class Row:
 
     :ivar after: seconds from the task's start to the kill
     :ivar took: what brought the run to its end
-    :ivar different: what is not exact; empty when all is
+    :ivar different: what is not exact, a run that did not end well among it; empty when all is
     :ivar left: what was left over
     """
 
@@ -83,7 +83,7 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Exact, and nothing left over."""
+        """Ended well, exact, and nothing left over."""
         return not self.different and not self.left
 
     def cells(self) -> list[str]:
@@ -130,6 +130,7 @@ class _Kill:
     def __init__(self, world: World, case: Case, choose: random.Random, *, part: float) -> None:
         self._world, self._api, self._case, self._choose, self._part = world, world.api, case, choose, part
         self._notes: list[str] = []
+        self._failed: list[str] = []
 
     def run(self) -> Row:
         began, dag = time.monotonic(), self._case.dag
@@ -140,7 +141,7 @@ class _Kill:
             with loans:
                 after, took = self._kill_and_recover()
             until(f"no run of {dag} goes on", lambda: not self._world.unfinished(dag), seconds=PATIENCE_SECONDS)
-            different, left = self._world.different(dag), self._world.left_over(dag)
+            different, left = self._failed + self._world.different(dag), self._world.left_over(dag)
         finally:
             self._api.pause(dag)
         took = ", ".join([took, *self._notes])
@@ -183,8 +184,9 @@ class _Kill:
             self._api.clear_failed(dag, run_id)
         else:
             run_id = self._api.trigger(dag, _conf(self._case))
-        again = self._ended(run_id)
-        return after, took if again == "success" else f"{took}, which ended as {again}"
+        if (again := self._ended(run_id)) != "success":
+            self._failed = [f"the run ended as {again}"]
+        return after, took
 
     def _usual_seconds(self) -> float:
         """How long the task took at least in earlier runs that nobody disturbed."""

@@ -60,16 +60,19 @@ class Turmoil(ABC):
         :raises Violation: when an index is not what its source is
         """
         self.begin()
-        self._reindex(self.fork(), "first", Wire(self._ground.client))
-        actors = [self._rebuild, self._rival, self._operate, self._block, *self.actors()]
-        if self.choose.random() < 0.5:  # a repair heals what another should not have done
-            actors.append(self._repair)
-        threads = [self.start(self._again_and_again, actor) for actor in actors]
-        self.stop.wait(self._seconds)
-        self.stop.set()
-        for thread in threads:
-            thread.join()
-        self.end()
+        threads: list[threading.Thread] = []
+        try:
+            self._reindex(self.fork(), "first", Wire(self._ground.client))
+            actors = [self._rebuild, self._rival, self._operate, self._block, *self.actors()]
+            if self.choose.random() < 0.5:  # a repair heals what another should not have done
+                actors.append(self._repair)
+            threads += [self.start(self._again_and_again, actor) for actor in actors]
+            self.stop.wait(self._seconds)
+        finally:  # no thread outlives its episode: it would write the next one's indexes
+            self.stop.set()
+            for thread in threads:
+                thread.join()
+            self.end()
         if self._wrong:
             raise self._wrong[0]
         try:

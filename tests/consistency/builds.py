@@ -1,10 +1,11 @@
 """Courses of events around a new index and the aliases, in which one rule alone stands against a wrong document."""
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
-from searchsync import differences, indexes, writer
+from searchsync import differences, indexes, purge, writer
 from searchsync.errors import LedgerMismatch, SearchSyncError
 from searchsync.opensearch import request
 from tests.consistency.stage import Stage
@@ -170,6 +171,27 @@ def rollback_to_one_that_is_retired(stage: Stage) -> None:
 
     with suppress(SearchSyncError):
         indexes.delete(Wire(stage.client, act).client, stage.entity, back[0])
+    stage.check()
+
+
+def rewritten_during_a_purge(stage: Stage) -> None:
+    """A key comes back between the search for its tombstone and the delete. Another has the highest position."""
+    blue(stage, m1="first", m2="first")
+    stage.deliver(stage.table.delete("m1"))
+    stage.deliver(stage.table.put("m2", name="second"))
+    live = indexes.live_or_raise(stage.client, stage.entity)
+    indexes.refresh(stage.client, live)
+    back: list[Event] = []
+
+    def act(request: Request, forward: Forward) -> Any:
+        if request.is_bulk and not back:
+            back.append(stage.table.put("m1", name="back"))
+            stage.deliver(*back)
+        return forward()
+
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    purge.purge(Wire(stage.client, act).client, stage.entity, live, tomorrow)
+    assert back, "there was nothing to purge"
     stage.check()
 
 

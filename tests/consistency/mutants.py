@@ -1,5 +1,6 @@
 """The product without one of its rules, each a switch in the tests' copy of the wiring."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from contextvars import ContextVar
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
-from searchsync import comparison, differences, indexes, opensearch, position, reindex, replay, stream, writer
+from searchsync import comparison, differences, indexes, opensearch, position, purge, reindex, replay, stream, writer
 from searchsync.comparison import Settled
 from searchsync.envelope import Line, Page
 from searchsync.errors import SearchSyncError
@@ -278,6 +279,10 @@ def really_deleted() -> Iterator[None]:
         stack.enter_context(_patch(writer, "_body", body))
         stack.enter_context(_patch(writer, "outcome_of", outcome))
         yield
+
+
+def purged_blindly() -> AbstractContextManager[Any]:
+    return _patch(purge, "_line", lambda hit: json.dumps({"delete": {"_id": hit["_id"]}}).encode() + b"\n")
 
 
 def counts_not_compared() -> AbstractContextManager[Any]:

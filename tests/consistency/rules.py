@@ -57,6 +57,7 @@ PROOFS = {
         "11", builds.rollback_to_one_that_is_retired, mutants.deleted_without_leaving
     ),
     "documents are really deleted": Proof("12", writes.zombie_of_a_deleted_key, mutants.really_deleted),
+    "a purge deletes whatever is there": Proof("12", builds.rewritten_during_a_purge, mutants.purged_blindly),
     "counts are not compared": Proof("13", builds.lost_by_the_writer, mutants.counts_not_compared),
     "a green is made twice": Proof("14", builds.created_twice, mutants.created_again),
     "sequence numbers are compared as text": Proof(

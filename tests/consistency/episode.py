@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from datetime import UTC, datetime
 from functools import partial
 
 from tests.consistency.faults import chance, stalled
@@ -42,12 +43,16 @@ class Episode(Turmoil):
         stage.dead.twice = self.odds(0.05)
 
     def begin(self) -> None:
+        self.under_way |= dict.fromkeys(range(SHARDS), datetime.now(UTC))
         for number in range(KEYS):
             self._stage.table.put(f"m-{number:03d}", name=next(self.names))
         self._deliverers = [self.start(self._deliver, shard) for shard in range(SHARDS)]
 
+    def producers(self) -> list[Actor]:
+        return [self._produce]
+
     def actors(self) -> list[Actor]:
-        return [self._produce, self._replay, self._audit]
+        return [self._replay, self._audit]
 
     def end(self) -> None:
         for key, item in list(self._stage.table.items.items()):
@@ -95,14 +100,16 @@ class Episode(Turmoil):
         wire = Wire(self._stage.client)
         function, at = self._stage.function(wire.client), 0
         while True:
-            last = self._written.is_set()
+            last, asked = self._written.is_set(), datetime.now(UTC)
             events = self._stage.table.after(shard, at, choose.randint(1, 40))
+            self.under_way[shard] = events[0].made if events else asked
             if not events:
                 if last:
                     return
                 time.sleep(0.01)
                 continue
             if choose.random() < 0.2:
+                self.under_way[events[0].sequence] = events[0].made
                 self._zombies.append(self.start(self._haunt, events))
             for _ in range(ATTEMPTS):
                 faulty = choose.random() < 0.3 and not self.stop.is_set()
@@ -126,6 +133,7 @@ class Episode(Turmoil):
         wait = partial(self._stage.clock.sleep, choose.uniform(0.0, LATEST_ZOMBIE))
         function = self._stage.function(Wire(self._stage.client, stalled(wait, at=choose.randrange(8))).client)
         function.apply([record_of(event) for event in events], seconds=30.0)
+        del self.under_way[events[0].sequence]
 
     def _replay(self, choose: random.Random) -> None:
         wire = Wire(self._stage.client, chance(choose) if choose.random() < 0.3 else None)

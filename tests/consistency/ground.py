@@ -15,6 +15,7 @@ from searchsync import differences, indexes, reindex, retire, rollback
 from searchsync.entities import Entity
 from searchsync.ledgers import Rejections
 from searchsync.opensearch import request
+from searchsync.policies import policy
 from searchsync.sources import Source
 from tests.consistency.clock import Clock
 
@@ -85,9 +86,9 @@ class Ground(ABC):
                 force=force,
             )
 
-    def retire(self) -> list[dict[str, str]]:
-        """Two days from now: all windows are over."""
-        later = datetime.now(UTC) + timedelta(days=2)
+    def retire(self, before: datetime) -> list[dict[str, Any]]:
+        """When all windows are over, and so are the days of tombstones that were written before a moment."""
+        later = before + timedelta(days=float(policy("retention")["tombstone_days"]))
         return retire.retire(self.client, self.entity, self.is_running, now=later)
 
     def is_running(self, build: str) -> bool:

@@ -30,8 +30,11 @@ class PlacesEpisode(Turmoil):
             for key in range(1, KEYS + 1):
                 write(connection, key, next(self.names))
 
+    def producers(self) -> list[Actor]:
+        return [self._produce] * 3
+
     def actors(self) -> list[Actor]:
-        return [self._produce, self._produce, self._produce, self._sync, self._sync, self._haunt]
+        return [self._sync, self._sync, self._haunt]
 
     def end(self) -> None:
         for thread in self._zombies:

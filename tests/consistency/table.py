@@ -42,13 +42,17 @@ def content_of(item: Item | None) -> Content:
 
 
 class Event(NamedTuple):
-    """One change. The position is empty when its clock cannot be trusted: it must not be used."""
+    """One change. The position is empty when its clock cannot be trusted: it must not be used.
+
+    :ivar made: when, by the real clock, by which ``written_at`` is stamped
+    """
 
     key: str
     second: int
     sequence: int
     image: Item | None
     position: str
+    made: datetime
 
 
 class Table:
@@ -98,7 +102,7 @@ class Table:
             second = max([int(self.clock.time() + self.skew_of_events()), *known])  # per key it does not step back
             self._sequence += 1
             position = "" if ahead else of_event(second, str(self._sequence))
-            event = Event(key, second + int(ahead), self._sequence, image, position)
+            event = Event(key, second + int(ahead), self._sequence, image, position, datetime.now(UTC))
             self.history[key].append(event)
             self._shards[shard_of(key)].append(event)
             if image is None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,9 @@ SECONDS = 8.0
 AROUND = "around the write protocol"
 """What a gate says of a document that none of the product's writers can have made."""
 
+STAMPED_AHEAD = timedelta(seconds=0.5)
+"""By which a tombstone's stamp may be ahead of its read, at most: it is that of the transaction's begin, rounded down."""
+
 Actor = Callable[[random.Random], None]
 
 
@@ -42,11 +46,13 @@ class Turmoil(ABC):
     :param seconds: real ones
     :ivar counts: what happened
     :ivar refused: what the product would not do, because another actor was first
+    :ivar under_way: since when that was read, or told by the stream, which somebody may still write
     """
 
     def __init__(self, ground: Ground, seed: int, *, seconds: float = SECONDS) -> None:
         self.counts: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.under_way: dict[object, datetime] = {}
         self.names = (f"name {number}" for number in range(10**9))
         self.choose = random.Random(seed)
         self.stop = threading.Event()
@@ -66,6 +72,7 @@ class Turmoil(ABC):
             actors = [self._rebuild, self._rival, self._operate, self._block, *self.actors()]
             if self.choose.random() < 0.5:  # a repair heals what another should not have done
                 actors.append(self._repair)
+            threads += [self.start(producer) for producer in self.producers()]
             threads += [self.start(self._again_and_again, actor) for actor in actors]
             self.stop.wait(self._seconds)
         finally:  # no thread outlives its episode: it would write the next one's indexes
@@ -76,7 +83,7 @@ class Turmoil(ABC):
         if self._wrong:
             raise self._wrong[0]
         try:
-            self._ground.retire()  # what dead runs left
+            self._retire(datetime.now(UTC))  # what dead runs left, and all tombstones: nothing is under way
             self.settle()
         except SearchSyncError as error:
             raise Violation(f"in all quiet, with nobody else at work: {error}") from error
@@ -86,6 +93,10 @@ class Turmoil(ABC):
     @abstractmethod
     def begin(self) -> None:
         """Fill the source; start what is no actor."""
+
+    @abstractmethod
+    def producers(self) -> list[Actor]:
+        """What changes the source until it is told to stop."""
 
     @abstractmethod
     def actors(self) -> list[Actor]:
@@ -124,6 +135,8 @@ class Turmoil(ABC):
 
     def attempt(self, name: str, act: Callable[[], Any]) -> bool:
         """Whether the product did it; that it was overtaken by another actor is in order, most are made for that."""
+        mark = object()
+        self.under_way[mark] = datetime.now(UTC)
         try:
             act()
         except SearchSyncError as error:
@@ -134,6 +147,8 @@ class Turmoil(ABC):
         except Crashed:
             self.counts["crashes"] += 1
             return False
+        finally:
+            del self.under_way[mark]
         return True
 
     def _again_and_again(self, choose: random.Random, actor: Actor) -> None:
@@ -173,8 +188,13 @@ class Turmoil(ABC):
         if choose.random() < 0.7:
             self._ground.rollback(force="by chance" if choose.random() < 0.5 else "")
             self.counts["rollbacks"] += 1
-        else:
-            self.counts["retirements"] += sum(found["action"] == "deleted" for found in self._ground.retire())
+        else:  # a tombstone that is older than all that is under way keeps nothing out any more
+            self._retire(min(self.under_way.copy().values()) - STAMPED_AHEAD)
+
+    def _retire(self, before: datetime) -> None:
+        for found in self._ground.retire(before):
+            self.counts["retirements"] += found["action"] == "deleted"
+            self.counts["purged"] += found["purged"]
 
     def _repair(self, choose: random.Random) -> None:
         members = indexes.write_set(self._ground.client, self._ground.entity)

@@ -13,6 +13,7 @@ from searchsync.comparison import Settled
 from searchsync.envelope import Line, Page
 from searchsync.errors import SearchSyncError
 from searchsync.opensearch import request
+from searchsync.position import Snapshot
 from searchsync.replay import Replay
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import Stream
@@ -142,6 +143,16 @@ def future_positions_used() -> AbstractContextManager[Any]:
 
 def margin_below_the_skew() -> AbstractContextManager[Any]:
     return _patch(position, "MARGIN_SECONDS", 3)
+
+
+def snapshots_ordered_by(parts: Callable[[Snapshot], tuple[int, int, int]]) -> Mutant:
+    """Other figures of a snapshot in the places of xmin, xmax and the ids in progress."""
+
+    def text(snapshot: Snapshot, epoch: int) -> str:
+        xmin, xmax, progress = parts(snapshot)
+        return f"{epoch:04d}.{xmin:020d}.{xmax:020d}.{10**7 - progress:08d}"
+
+    return lambda: _patch(Snapshot, "position", text)
 
 
 # -- rules 6 to 9

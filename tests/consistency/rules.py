@@ -1,22 +1,22 @@
 """Rule, course of events, and the product without that rule, for which the events end badly (docs/protocol.md)."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from tests.consistency import builds, mutants, writes
+from tests.consistency import builds, mutants, snapshots, writes
 from tests.consistency.mutants import Mutant
-from tests.consistency.writes import Scenario
 
 
 class Proof(NamedTuple):
     """That a rule is needed, and that the tests would tell.
 
     :ivar rule: its number, or ``position`` for what the protocol says of those
-    :ivar scenario: what goes well with the rule
+    :ivar scenario: what goes well with the rule, on a stage or on places
     :ivar mutant: without the rule, it ends in a violation
     """
 
     rule: str
-    scenario: Scenario
+    scenario: Callable[[Any], None]
     mutant: Mutant
 
 
@@ -69,3 +69,17 @@ PROOFS = {
     ),
     "the margin is below the skew": Proof("position", writes.read_by_a_fast_clock, mutants.margin_below_the_skew),
 }
+"""On members, whose stream brings everything at least once."""
+
+PLACES = {
+    "positions are the next id alone": Proof(
+        "position", snapshots.late_commit, mutants.snapshots_ordered_by(lambda s: (0, s.xmax, 0))
+    ),
+    "ids in progress are not counted": Proof(
+        "position",
+        snapshots.commit_behind_an_older_transaction,
+        mutants.snapshots_ordered_by(lambda s: (s.xmin, s.xmax, 0)),
+    ),
+    "any write wins": Proof("position", snapshots.page_written_late, mutants.any_write_wins),
+}
+"""On locations, whose transactions overlap."""

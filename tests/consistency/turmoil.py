@@ -161,7 +161,9 @@ class Turmoil(ABC):
         wire = Wire(self._ground.client)
         if choose.random() < 0.4:
             wire.act = chance(choose)
+        self.counts["reindexes begun"] += 1
         self._reindex(choose, f"run-{choose.randrange(10**9)}", wire)
+        self.counts["reindexes"] += 1
 
     def _rival(self, choose: random.Random) -> None:
         """A second reindex beside the first: one of the two wins."""
@@ -174,9 +176,7 @@ class Turmoil(ABC):
         build = Build(ground, name, wire.client, lambda _: time.sleep(pause()), choose.randint(1, 3), force=True)
         ground.running.add(name)
         try:
-            self.counts["reindexes begun"] += 1
             build.run()
-            self.counts["reindexes"] += 1
             self.counts["settled"] += build.settled
         except SearchSyncError:
             build.discard()

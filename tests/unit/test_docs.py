@@ -23,12 +23,13 @@ def test_every_test_that_a_document_names_exists() -> None:
 
 
 def test_the_table_of_proofs_is_that_of_the_tests() -> None:
-    from tests.consistency.rules import PROOFS
-    from tests.consistency.test_places import PROOFS as PLACES
+    from tests.consistency.rules import PLACES, PROOFS
 
     text = (REPO / "docs" / "protocol.md").read_text(encoding="utf-8").split("## Proofs", 1)[1]
     rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in text.splitlines() if line.startswith("| ")]
-    listed = {(mutant, events) for _, events, mutant in rows[1:]}
-    courses = [(name, proof.scenario.__name__) for name, proof in PROOFS.items()]
-    courses += [(name, proof.scenario.__name__) for name, proof in PLACES.items()]
-    assert listed == {(name, course.replace("_", " ")) for name, course in courses}
+    listed, rule = set(), ""
+    for named, events, mutant in rows[1:]:
+        rule = named or rule  # an empty cell: the rule of the row above
+        listed.add((rule, events, mutant))
+    proofs = [*PROOFS.items(), *PLACES.items()]
+    assert listed == {(proof.rule, proof.scenario.__name__.replace("_", " "), name) for name, proof in proofs}

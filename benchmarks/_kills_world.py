@@ -54,17 +54,13 @@ def retry_at_once(home: Home) -> None:
 
 
 class World:
-    """One stack, its sources and its indexes.
+    """One stack, its sources and its indexes."""
 
-    :param sample: documents of each index that are compared field by field; their hashes are compared in any case
-    """
-
-    def __init__(self, stack: Stack, *, sample: int = ALL_DOCUMENTS) -> None:
+    def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.api: AirflowApi = stack.api()
         variables = stack.variables()
         self.search = connect(variables["SEARCHSYNC_OPENSEARCH_URL"])
-        self._sample = sample
         self._reader = variables["SEARCHSYNC_POSTGRES_DSN"]
         self._owner = stack.server("postgres").dsn(postgres.OWNER, "app")
         self._aws = partial(members.client, endpoint=variables["AWS_ENDPOINT_URL"])
@@ -222,7 +218,7 @@ class World:
     def _compare(self, source: Source, name: str) -> Report:
         feed = self._feed(source) if isinstance(source, DynamoSource) else None
         behind = (lambda: feed.behind(self.search, name).seconds) if feed else None
-        return differences.find(self.search, source, name, sample=self._sample, grace=GRACE_SECONDS / 2, behind=behind)
+        return differences.find(self.search, source, name, sample=ALL_DOCUMENTS, grace=GRACE_SECONDS / 2, behind=behind)
 
     def _sync(self, source: Source) -> None:
         assert isinstance(source, PostgresSource)

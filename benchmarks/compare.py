@@ -64,6 +64,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if 0 < options.members < _compare_live.LEAST_MEMBERS:
         parser.error(f"at least {_compare_live.LEAST_MEMBERS} members, or 0")
+    if not options.rows and not options.members:
+        parser.error("nothing is left to compare: --rows or --members must be above 0")
     return options
 
 

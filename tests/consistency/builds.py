@@ -11,7 +11,8 @@ from searchsync.opensearch import request
 from tests.consistency.stage import Stage
 from tests.consistency.table import Event
 from tests.consistency.wire import Forward, Request, Wire
-from tests.consistency.writes import FENCED, blue, build
+from tests.consistency.ground import Build
+from tests.consistency.writes import FENCED, blue, build, joined
 
 # -- rules 6 to 9: a new index
 
@@ -26,14 +27,18 @@ def zombie_from_before_the_join(stage: Stage) -> None:
     stage.check()
 
 
-def zombie_before_the_scan(stage: Stage) -> None:
-    """It is in green before its page, which is later. Looked at ahead of the gate, which would settle it."""
+def _zombie_in_green(stage: Stage) -> Build:
+    """Green has an event that was delivered again after its successor, of which only blue knows."""
     (zombie,) = blue(stage, m1="first")
     stage.deliver(stage.table.put("m1", name="second"))
-    green = build(stage)
-    green.check()
-    green.create()
+    green = joined(stage)
     stage.deliver(zombie)
+    return green
+
+
+def zombie_before_the_scan(stage: Stage) -> None:
+    """It is in green before its page, which is later. Looked at ahead of the gate, which would settle it."""
+    green = _zombie_in_green(stage)
     green.load()
     stage.check(green.green)
 
@@ -41,7 +46,7 @@ def zombie_before_the_scan(stage: Stage) -> None:
 def change_before_its_page_is_written(stage: Stage) -> None:
     """The page is older than what the stream has brought since it was read."""
     blue(stage, m1="first")
-    green = build(stage)
+    green = joined(stage)
 
     def act(request: Request, forward: Forward) -> Any:
         if request.is_bulk and not changes:
@@ -51,8 +56,6 @@ def change_before_its_page_is_written(stage: Stage) -> None:
 
     changes: list[Event] = []
     green.client = Wire(stage.client, act).client
-    green.check()
-    green.create()
     green.load()
     stage.check(green.green)
 
@@ -70,9 +73,7 @@ def zombie_before_the_tombstones(stage: Stage) -> None:
     """It is in green before blue's tombstone. Looked at ahead of the gate, which would settle it."""
     zombie, _ = blue(stage, m1="deleted", m2="stays")
     stage.deliver(stage.table.delete("m1"))
-    green = build(stage)
-    green.check()
-    green.create()
+    green = joined(stage)
     green.load()
     stage.deliver(zombie)
     green.copy_tombstones()
@@ -82,9 +83,7 @@ def zombie_before_the_tombstones(stage: Stage) -> None:
 def lost_by_the_load(stage: Stage) -> None:
     """A document that green lost: the gate is there to find what nobody expects."""
     blue(stage, m1="first", m2="second")
-    green = build(stage)
-    green.check()
-    green.create()
+    green = joined(stage)
     green.load()
     request(stage.client, "DELETE", f"/{green.green}/_doc/m1")
     green.finish()
@@ -140,9 +139,7 @@ def two_swaps(stage: Stage) -> None:
 def swap_of_one_that_left(stage: Stage) -> None:
     """Green was taken for abandoned while its run slept, and has got nothing since."""
     blue(stage, m1="first")
-    green = build(stage)
-    green.check()
-    green.create()
+    green = joined(stage)
     green.load()
     green.copy_tombstones()
     green.gate()
@@ -197,12 +194,7 @@ def rewritten_during_a_purge(stage: Stage) -> None:
 
 def lost_by_the_writer(stage: Stage) -> None:
     """The writer forgets what is to be sent again: the counts are there to say so, and the task fails."""
-    (zombie,) = blue(stage, m1="first")
-    stage.deliver(stage.table.put("m1", name="second"))
-    green = build(stage)
-    green.check()
-    green.create()
-    stage.deliver(zombie)
+    green = _zombie_in_green(stage)
     whole: Any = writer._sort
 
     def forgetful(*arguments: Any) -> Any:
@@ -216,9 +208,7 @@ def lost_by_the_writer(stage: Stage) -> None:
 def created_twice(stage: Stage) -> None:
     """The task that creates green is killed, and run again."""
     blue(stage, m1="first")
-    green = build(stage)
-    green.check()
-    green.create()
+    green = joined(stage)
     green.create()
     green.load()
     green.finish()

@@ -30,12 +30,12 @@ class Sqs:
     :ivar twice: whether the next message received stays in sight of the others
     """
 
-    def __init__(self, clock: Clock, seed: int = 0) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.before: Callable[[str], None] = lambda _: None
         self.twice: Callable[[], bool] = lambda: False
         self.refuse = 0  # so many sendings fail
         self._clock = clock
-        self._choose = random.Random(seed)
+        self._choose = random.Random(0)
         self._messages: list[_Held] = []
         self._lock = threading.Lock()
 

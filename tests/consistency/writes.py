@@ -36,6 +36,14 @@ def build(stage: Stage, name: str = "green") -> Build:
     return Build(stage, name, stage.client)
 
 
+def joined(stage: Stage) -> Build:
+    """A reindex whose green is in the write set, and empty yet."""
+    green = build(stage)
+    green.check()
+    green.create()
+    return green
+
+
 def settled(stage: Stage) -> None:
     """After the last replay."""
     for queue in (stage.dead, stage.parked):
@@ -240,9 +248,7 @@ def read_by_a_fast_clock(stage: Stage) -> None:
     blue(stage, m1="first")
     stage.clock.skip(FENCED)
     stage.table.skew_of_reads, stage.table.skew_of_events = lambda: 2.5, lambda: -1.5
-    green = build(stage)
-    green.check()
-    green.create()
+    green = joined(stage)
     green.load()
     stage.deliver(stage.table.put("m1", name="second"))
     stage.check(green.green)

@@ -8,10 +8,10 @@ from unittest import mock
 from searchsync import differences, indexes, purge, writer
 from searchsync.errors import LedgerMismatch, SearchSyncError
 from searchsync.opensearch import request
+from tests.consistency.ground import Build
 from tests.consistency.stage import Stage
 from tests.consistency.table import Event
 from tests.consistency.wire import Forward, Request, Wire
-from tests.consistency.ground import Build
 from tests.consistency.writes import FENCED, blue, build, joined
 
 # -- rules 6 to 9: a new index

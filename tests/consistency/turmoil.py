@@ -30,7 +30,7 @@ AROUND = "around the write protocol"
 """What a gate says of a document that none of the product's writers can have made."""
 
 STAMPED_AHEAD = timedelta(seconds=0.5)
-"""By which a tombstone's stamp may be ahead of its read, at most: it is that of the transaction's begin, rounded down."""
+"""A tombstone's stamp is at most so much older than its read: it is of the transaction's begin, and rounded down."""
 
 Actor = Callable[[random.Random], None]
 
@@ -68,7 +68,8 @@ class Turmoil(ABC):
         self.begin()
         threads: list[threading.Thread] = []
         try:
-            self._reindex(self.fork(), "first", Wire(self._ground.client))
+            for name in ("first", "second"):  # two, so that there is one to go back to
+                self._reindex(self.fork(), name, Wire(self._ground.client))
             actors = [self._rebuild, self._rival, self._operate, self._block, *self.actors()]
             if self.choose.random() < 0.5:  # a repair heals what another should not have done
                 actors.append(self._repair)
@@ -185,10 +186,11 @@ class Turmoil(ABC):
             ground.running.discard(name)
 
     def _operate(self, choose: random.Random) -> None:
-        if choose.random() < 0.7:
+        luck = choose.random()
+        if luck < 0.25:  # not more: a reindex loses to each rollback beside it
             self._ground.rollback(force="by chance" if choose.random() < 0.5 else "")
             self.counts["rollbacks"] += 1
-        else:  # a tombstone that is older than all that is under way keeps nothing out any more
+        elif luck < 0.5:  # a tombstone that is older than all that is under way keeps nothing out any more
             self._retire(min(self.under_way.copy().values()) - STAMPED_AHEAD)
 
     def _retire(self, before: datetime) -> None:

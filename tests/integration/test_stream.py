@@ -323,5 +323,21 @@ def test_a_new_field_is_taken_once_every_member_has_it_in_its_mapping(world: Wor
     assert world.letters() == []
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_one_of_two_mappings_refuses_waits_until_both_take_it(world: World, blue: str, first: int) -> None:
+    """One member has the field, the other not: lost to the other, both would be served and only one be right."""
+    pair = [blue, make_index(world.client, world.entity, "green")]
+    field = {"properties": {"nickname": {"type": "keyword"}}}
+    request(world.client, "PUT", f"/{pair[first]}/_mapping", body=field)
+    world.put("m-1", name="Ada", nickname="Countess")
+    assert world.apply().parked == {"strict_dynamic_mapping_exception": 1}
+    assert [list(living(world.client, name)) for name in pair] == [["m-1"] * (n == first) for n in (0, 1)]
+    request(world.client, "PUT", f"/{pair[1 - first]}/_mapping", body=field)
+    world.replay()
+    wanted = {"m-1": {"member_id": "m-1", "name": "Ada", "nickname": "Countess"}}
+    assert [living(world.client, name) for name in pair] == [wanted, wanted]
+    assert world.letters() == []
+
+
 def test_positions_of_events_are_those_of_the_protocol() -> None:
     assert of_event(1_700_000_000, "123") == "1700000000." + "123".zfill(40)

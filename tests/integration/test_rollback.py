@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,20 @@ import psycopg
 import pytest
 
 from local.members import generate
-from searchsync import cli, differences, indexes, reindex, retire, rollback
+from searchsync import cli, indexes, items, reindex, retire, rollback
 from searchsync.entities import Entity
 from searchsync.errors import AliasConflict, BadParams, GateFailed, SourceChanged, SourceUnavailable, StaleSwap, Undone
 from searchsync.ledgers import Rejections
 from searchsync.opensearch import request
 from searchsync.rollback import Plan
 from searchsync.sources.postgres import PostgresSource
+from tests.faults import OpenSearchProxy
 from tests.members import World
 from tests.steps import Connect, fresh, living
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
-    original = differences.find
-    monkeypatch.setattr(differences, "find", lambda *args, **options: original(*args, **{**options, "grace": 0.0}))
 
 
 @pytest.fixture
@@ -182,16 +179,15 @@ def test_a_candidate_that_is_retired_meanwhile_is_not_served(
 ) -> None:
     """At each step of its retirement: out of the write set, blocked, deleted."""
     plan = rollback.plan(client, locations)
-    indexes.leave(client, locations, both[0])
-    with pytest.raises(StaleSwap):
-        rollback.swap(client, locations, plan)
-    request(client, "PUT", f"/{both[0]}/_block/write")
-    with pytest.raises(StaleSwap):
-        rollback.swap(client, locations, plan)
-    indexes.delete(client, locations, both[0])
-    with pytest.raises(StaleSwap):
-        rollback.swap(client, locations, plan)
-    assert indexes.live(client, locations) == both[1]
+    for step in (
+        lambda: indexes.leave(client, locations, both[0]),
+        lambda: request(client, "PUT", f"/{both[0]}/_block/write"),
+        lambda: indexes.delete(client, locations, both[0]),
+    ):
+        step()
+        with pytest.raises(StaleSwap):
+            rollback.swap(client, locations, plan)
+        assert indexes.live(client, locations) == both[1]
 
 
 def test_only_what_was_served_can_be_rolled_back_to(
@@ -207,11 +203,17 @@ def test_only_what_was_served_can_be_rolled_back_to(
 
 
 def test_a_swap_repeated_after_a_lost_answer_changes_nothing_more(
-    client: opensearchpy.OpenSearch, locations: Entity, both: tuple[str, str]
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    both: tuple[str, str],
 ) -> None:
     plan = rollback.plan(client, locations)
-    rollback.swap(client, locations, plan)
-    rollback.swap(client, locations, plan)
+    lost = proxy.lose_answer("POST /_aliases")
+    rollback.swap(faulty, locations, plan)
+    rollback.swap(faulty, locations, plan)
+    assert lost.hits == sum(sent.startswith("POST /_aliases") for sent in proxy.requests) == 1
     assert indexes.live(client, locations) == both[0]
     assert rollback.verify(client, locations, plan) > 0
 
@@ -227,29 +229,54 @@ def test_the_window_of_the_one_that_was_left_begins_now(
     assert back()["index"] == both[1]
 
 
-def test_members_go_back_while_they_change(world: World, tmp_path: Path) -> None:
+def test_after_the_window_there_is_no_way_back(
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    both: tuple[str, str],
+    back: Any,
+    connect_source: Connect,
+    tmp_path: Path,
+) -> None:
+    """Only what is fed may serve: the one that was retired is not, and the one before the live one still is."""
+    reindex.run(client, connect_source, build="third", reports=tmp_path)
+    indexes.stamp_left_read(client, both[0], datetime.now(UTC) - timedelta(hours=25))
+    retire.retire(client, locations, lambda _: None)
+    with pytest.raises(BadParams, match=f"not fed any more: rollback candidates of locations: {both[1]}"):
+        back(name=both[0])
+    assert back()["index"] == both[1]
+
+
+def test_members_go_back_while_they_change(
+    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, tmp_path: Path
+) -> None:
+    """Before it is proven, and once more between the proof and the swap: nobody waits for a rollback."""
     generate(world.aws["dynamodb"], 60)
     names = [
         str(reindex.run(world.client, world.connect, build=build, reports=tmp_path)["index"])
         for build in ("blue", "green")
     ]
     world.apply()
-    world.delete("m-0000001")
-    world.put("m-0000002", name="changed")
-    world.apply()
+
+    def change(first: int) -> None:
+        world.delete(f"m-{first:07d}")
+        world.put(f"m-{first + 1:07d}", name="changed")
+        assert world.apply().failed == ""
+
+    moments = (f"POST /{names[0]}/_refresh", "POST /_aliases")
+    faults = [proxy.before(moment, partial(change, 10 * n)) for n, moment in enumerate(moments, 1)]
     with Rejections(tmp_path / "rejected") as rejections:
         done = rollback.run(
-            world.client,
+            faulty,
             world.entity,
             lambda _: world.source,
             name=None,
             rejections=rejections,
             behind=lambda name: lambda: world.feed.behind(world.client, name).seconds,
         )
-    assert done["index"] == names[0]
-    found = living(world.client, names[0])
-    assert found["m-0000002"]["name"] == "changed"
-    assert "m-0000001" not in found
+    assert (done["index"], [fault.hits for fault in faults]) == (names[0], [1, 1])
+    wanted = {key: items.document(items.decode(item)) for key, item in world.table().items()}
+    assert len(wanted) == 58
+    assert [living(world.client, name) == wanted for name in names] == [True, True]
 
 
 def test_a_swap_that_does_not_serve_is_undone(
@@ -281,14 +308,10 @@ def test_from_a_shell(
     client: opensearchpy.OpenSearch,
     locations: Entity,
     both: tuple[str, str],
-    opensearch_server: Any,
-    app: Any,
+    shell: None,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
-    monkeypatch.setenv("SEARCHSYNC_POSTGRES_DSN", app.reader_dsn)
     reports = ["--reports", str(tmp_path)]
     assert cli.main(["rollback", "locations", *reports]) == 0
     assert json.loads(capsys.readouterr().out)["index"] == both[0]

@@ -137,6 +137,58 @@ def test_delete_and_insert_of_the_same_key(
     assert living(client, blue)["1"]["name"] == "again"
 
 
+def test_a_transaction_that_is_open_over_a_sync_is_found_by_the_next(
+    client: opensearchpy.OpenSearch, app: local_postgres.AppDatabase, blue: str, synced: Any
+) -> None:
+    """Its rows bear the time of their change, which is in the interval that was synced before they could be seen."""
+    with psycopg.connect(app.owner_dsn) as late:
+        rename(late, 1, "late", NOW - timedelta(minutes=50))
+        late.execute("DELETE FROM locations WHERE location_id = 2")
+        assert counts(synced(start=NOW - HOUR, end=NOW)) == (0, 0, 0, 0)
+    assert living(client, blue)["1"]["name"] != "late"
+    result = synced(start=NOW, end=NOW + HOUR)
+    assert (result["changed"], result["deleted"]) == (1, 1)
+    assert living(client, blue)["1"]["name"] == "late"
+    assert "2" not in living(client, blue)
+
+
+@pytest.mark.parametrize("when", ["open over the sync", "between its read and its write"])
+def test_delete_and_insert_of_one_key_in_one_transaction_during_a_sync(
+    client: opensearchpy.OpenSearch,
+    app: local_postgres.AppDatabase,
+    blue: str,
+    synced: Any,
+    when: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The key was never away: the sync must not bury it, nor its older page win over what follows."""
+    written = writer.apply
+    with psycopg.connect(app.owner_dsn) as replacing, psycopg.connect(app.owner_dsn) as other:
+        rename(other, 1, "before")
+        other.commit()
+
+        def replace() -> None:
+            replacing.execute("DELETE FROM locations WHERE location_id = 1")
+            insert(replacing, 1, "again", updated_at=NOW)
+
+        def meanwhile(*args: Any, **options: Any) -> Any:
+            replace()
+            replacing.commit()
+            monkeypatch.setattr(writer, "apply", written)
+            return written(*args, **options)
+
+        if when == "open over the sync":
+            replace()
+        else:
+            monkeypatch.setattr(writer, "apply", meanwhile)
+        assert counts(synced())[:2] == (1, 0)
+        assert living(client, blue)["1"]["name"] == "before"
+        replacing.commit()
+    assert counts(synced())[1] == 0
+    assert living(client, blue)["1"]["name"] == "again"
+    assert len(living(client, blue)) == ROWS
+
+
 def test_a_changed_key_is_a_deletion_and_an_insert(
     client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
 ) -> None:

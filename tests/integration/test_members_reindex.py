@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import opensearchpy
 import pytest
 
+from local import opensearch as local_opensearch
 from local.members import generate
 from searchsync import comparison, indexes, items, reads, reindex, sick
 from searchsync.errors import BadConnection, BadParams, BadSource, GreenDiscarded, SourceChanged, StaleSwap
@@ -22,7 +24,7 @@ from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import Stream
 from tests.faults import OpenSearchProxy
 from tests.members import World, record
-from tests.steps import documents, living, make_index, make_red_index, names, serve
+from tests.steps import documents, living, make_index, names, serve
 
 SEED = 20261121
 
@@ -363,17 +365,39 @@ def test_a_member_that_recovers_in_time_stays(world: World, monkeypatch: pytest.
     assert green in indexes.write_set(world.client, world.entity)
 
 
-def test_a_red_green_is_discarded_and_live_writes_go_on(world: World, tmp_path: Path) -> None:
+def lose_shards(client: opensearchpy.OpenSearch, server: local_opensearch.Server, index: str) -> None:
+    """The files of an index go from under its node, which notices when it has to open them again."""
+    (uuid,) = (found["uuid"] for found in request(client, "GET", f"/_cat/indices/{index}", params={"format": "json"}))
+    (folder,) = server.folder.glob(f"**/indices/{uuid}")
+    cancelled = []
+    for shard in request(client, "GET", f"/_cat/shards/{index}", params={"format": "json"}):
+        shutil.rmtree(folder / shard["shard"])
+        which = {"index": index, "shard": int(shard["shard"]), "node": shard["node"]}
+        cancelled.append({"cancel": {**which, "allow_primary": True}})
+    request(client, "POST", "/_cluster/reroute", body={"commands": cancelled})
+    assert request(client, "GET", f"/_cluster/health/{index}")["status"] == "red"
+
+
+def test_a_red_green_is_discarded_and_live_writes_go_on(
+    world: World, opensearch_server: local_opensearch.Server, tmp_path: Path, no_fence: None
+) -> None:
+    """It is loaded when it loses its only copy; a change of that moment must reach the live one, and be kept."""
     blue = serve(world.client, world.entity, identity=world.identity)
+    world.put("m-0", name="loaded")
+    world.apply()
     plan = reindex.check(world.client, world.source, build="test", running=lambda _: None)
-    green = make_red_index(world.client, world.entity, "test")
-    world.put("m-1", name="x")
-    outcome = world.apply(seconds=30)
-    assert outcome.failed == ""
-    assert living(world.client, blue)["m-1"]["name"] == "x"
-    assert list(sick.abandon_sick(world.client, world.entity, patience=0)) == [green]
-    with Rejections(tmp_path / "rejected") as rejections, pytest.raises(GreenDiscarded):
+    green = reindex.create_green(world.client, world.entity, plan)
+    with Rejections(tmp_path / "rejected") as rejections:
         reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
+        assert "m-0" in living(world.client, green)
+        lose_shards(world.client, opensearch_server, green)
+        world.put("m-1", name="x")
+        outcome = world.apply(seconds=30)
+        assert outcome.failed == ""
+        assert living(world.client, blue)["m-1"]["name"] == "x"
+        assert list(sick.abandon_sick(world.client, world.entity, patience=0)) == [green]
+        with pytest.raises(GreenDiscarded):
+            reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
     assert reindex.discard(world.client, world.entity, "test") == []
     assert world.replay().as_dict()["reasons"]["index_unavailable"]["messages"] == 1
     assert world.letters() == []

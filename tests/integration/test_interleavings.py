@@ -4,9 +4,12 @@ What is not here is where its part is tested; docs/protocol.md has the whole lis
 """
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +27,13 @@ from searchsync.opensearch import connect, request
 from searchsync.position import FENCE_SECONDS
 from searchsync.replay import Replay
 from searchsync.sources.dynamodb import Segment
-from searchsync.stream import Stream, identify
+from searchsync.stream import Outcome, Stream, identify
 from tests.faults import OpenSearchProxy
 from tests.integration.test_differences import copy, delete
 from tests.members import World, clients
-from tests.steps import documents, living, serve
+from tests.steps import documents, living, make_index, serve, until
+
+REPO = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +53,9 @@ def expected(world: World) -> dict[str, dict[str, Any]]:
 
 
 def assert_true_everywhere(world: World) -> None:
-    wanted = expected(world)
-    for index in indexes.write_set(world.client, world.entity):
+    wanted, members = expected(world), indexes.write_set(world.client, world.entity)
+    assert members
+    for index in members:
         assert living(world.client, index) == wanted, index
 
 
@@ -59,18 +65,13 @@ STEPS = ("checked", "joined", "read", "written", "tombstones", "gated", "swapped
 
 
 class Reindex:
-    """Step by step; ``happen`` is called after the step that is asked for."""
+    """Step by step; ``after`` is called after each, with its name."""
 
     def __init__(self, world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy) -> None:
         self.world, self.faulty, self.proxy = world, faulty, proxy
 
-    def run(self, when: str, happen: Callable[[], None], rejections: Rejections) -> str:
+    def run(self, after: Callable[[str], None], rejections: Rejections) -> str:
         world, client, entity = self.world, self.world.client, self.world.entity
-
-        def after(step: str) -> None:
-            if step == when:
-                happen()
-
         plan = reindex.check(client, world.source, build="test", running=lambda _: None)
         after("checked")
         green = reindex.create_green(client, entity, plan)
@@ -101,7 +102,9 @@ def test_changes_between_any_two_steps_of_a_reindex(
     given_up: list[Any] = []
     delivered: list[Any] = []
 
-    def happen() -> None:
+    def happen(step: str) -> None:
+        if step != when:
+            return
         world.put("updated", name="new")
         world.delete("deleted")
         world.delete("again")
@@ -117,12 +120,46 @@ def test_changes_between_any_two_steps_of_a_reindex(
         parked(world, given_up)
         assert world.replay().as_dict()["messages"] == len(given_up)
 
-    Reindex(world, faulty, proxy).run(when, happen, rejections)
+    Reindex(world, faulty, proxy).run(happen, rejections)
     assert given_up, "it did not happen"
     assert_true_everywhere(world)
     world.apply([*given_up, *before, *reversed(delivered)])  # and all of it once more, late and in the wrong order
     assert_true_everywhere(world)
     assert world.letters() == []
+
+
+@pytest.mark.parametrize("delivery", ["at once", "after the swap", "after the swap, reversed"])
+def test_a_delete_and_a_re_creation_after_any_two_steps_of_a_reindex(
+    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, rejections: Rejections, delivery: str
+) -> None:
+    """One member for each pair of steps; taken for deleted, or kept as it was, it would be lost or never change."""
+    serve(world.client, world.entity, identity=world.identity)
+    pairs = {f"{deleted}, {made}": (deleted, made) for deleted, made in combinations_with_replacement(STEPS, 2)}
+    for key in pairs:
+        world.put(key, name="old")
+    before = world.records()
+    world.apply(before)
+    happened: list[Any] = []
+
+    def happen(step: str) -> None:
+        for key, (deleted, made) in pairs.items():
+            if deleted == step:
+                world.delete(key)
+            if made == step:
+                world.put(key, name="again")
+        happened.extend(records := world.records())
+        if delivery == "at once":
+            world.apply(records)
+
+    Reindex(world, faulty, proxy).run(happen, rejections)
+    assert len(happened) == 2 * len(pairs)
+    deletions, creations = ([one for one in happened if one["eventName"] == name] for name in ("REMOVE", "INSERT"))
+    for records in (creations, deletions) if delivery.endswith("reversed") else (deletions, creations):
+        world.apply(records)
+    assert_true_everywhere(world)
+    world.apply(before)
+    assert_true_everywhere(world)
+    assert expected(world).keys() == pairs.keys()
 
 
 @pytest.mark.parametrize("what", ["update", "delete"])
@@ -169,61 +206,124 @@ def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
     world.put("m-2", name="old")
     records = world.records()
     go_on = threading.Event()
-    proxy.before(r"POST /members-.*/_bulk", lambda: go_on.wait(60))
-    zombie = threading.Thread(target=Stream(faulty, world.entity, world.dead.send).apply, args=[records],
-                              kwargs={"seconds": 60})  # fmt: skip
+    held = proxy.before(r"POST /members-.*/_bulk", lambda: go_on.wait(60))
+    said: list[Outcome] = []
+    stream = Stream(faulty, world.entity, world.dead.send)
+    zombie = threading.Thread(target=lambda: said.append(stream.apply(records, seconds=60)))
     zombie.start()
+    until(lambda: held.hits == 1, "it is about to write")
     world.apply(records)
     world.delete("m-1")
     world.put("m-2", name="new")
     world.apply()
     reindex.run(world.client, world.connect, build="meanwhile", reports=tmp_path)
+    assert said == []
     go_on.set()
-    zombie.join()
+    zombie.join(60)
+    (outcome,) = said
+    assert (outcome.failed, outcome.written, outcome.stale) == ("", 0, 4), "two keys into two indexes, and too late"
     assert_true_everywhere(world)
+
+
+# -- a function that dies
+
+FUNCTION = """
+import json, sys
+from searchsync.entities import entity
+from searchsync.opensearch import connect
+from searchsync.stream import Stream
+
+outcome = Stream(connect(sys.argv[1]), entity("members"), print).apply(json.loads(sys.argv[2]), seconds=60)
+print("not acknowledged" if outcome.failed else "acknowledged", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("when", ["before both", "between them", "before the acknowledgement", "after it"])
+def test_a_function_killed_at_each_border_of_its_batch(
+    world: World, proxy: OpenSearchProxy, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has not acknowledged comes again, and is written where it is missing; what it has, is there already."""
+    blue = serve(world.client, world.entity, identity=world.identity)
+    green = make_index(world.client, world.entity, "green")
+    world.put("m-1", name="x")
+    world.put("m-2", name="gone")
+    world.apply()
+    world.put("m-1", name="new")
+    world.delete("m-2")
+    records = world.records()
+    monkeypatch.setenv("PYTHONPATH", str(REPO / "src"))
+    command = [sys.executable, "-c", FUNCTION, proxy.url, json.dumps(records)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as function:
+        assert function.stdout is not None
+        if when == "before the acknowledgement":
+            proxy.after(f"POST /{green}/_bulk", function.kill)
+        elif when != "after it":
+            reached = blue if when == "before both" else green
+            proxy.add(f"POST /{reached}/_bulk", lambda *_: function.kill())  # and the request goes nowhere
+        said = function.stdout.readline()
+        function.kill()
+
+    def versions() -> list[int]:
+        return [request(world.client, "GET", f"/{index}/_doc/m-1")["_version"] for index in (blue, green)]
+
+    assert said == ("acknowledged\n" if when == "after it" else "")
+    assert versions() == {"before both": [1, 1], "between them": [2, 1]}.get(when, [2, 2])
+    if when != "after it":
+        assert world.apply(records).failed == ""
+    assert_true_everywhere(world)
+    assert versions() == [2, 2], "what was there is not written again"
 
 
 # -- repair
 
 
-def test_the_repair_of_a_ghost_loses_to_its_re_creation(
-    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
-) -> None:
+def served_one(world: World) -> str:
+    """The live index, which has one member."""
     blue = serve(world.client, world.entity, identity=world.identity)
     world.put("m-1", name="x")
     world.apply()
-    copy(world.client, blue, "m-1", to="m-2")
-    report = differences.find(world.client, world.source, blue, grace=0.0)
-    assert report.kinds == {GHOST: 1}
+    return blue
 
-    def born() -> None:
-        world.put("m-2", name="born")
+
+def repaired_too_late(
+    world: World,
+    blue: str,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    kind: str,
+    change: Callable[[], None],
+) -> None:
+    """The one finding is repaired, while its member changes between the read of the source and the write."""
+    report = differences.find(world.client, world.source, blue, grace=0.0)
+    assert report.kinds == {kind: 1}
+
+    def happen() -> None:
+        change()
         world.apply()
 
-    proxy.before(r"POST /members-.*/_bulk", born)  # the source was read: there was nothing
+    proxy.before(r"POST /members-.*/_bulk", happen)
     done = differences.repair(faulty, world.source, report, dry_run=False)
     assert (done.written, done.stale) == (0, 1)
-    assert living(world.client, blue)["m-2"]["name"] == "born"
     assert_true_everywhere(world)
+
+
+def test_the_repair_of_a_ghost_loses_to_its_re_creation(
+    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+) -> None:
+    """The source was read, and there was nothing."""
+    blue = served_one(world)
+    copy(world.client, blue, "m-1", to="m-2")
+    repaired_too_late(world, blue, faulty, proxy, GHOST, lambda: world.put("m-2", name="born"))
+    assert living(world.client, blue)["m-2"]["name"] == "born"
 
 
 def test_the_repair_of_what_is_missing_loses_to_its_deletion(
     world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
 ) -> None:
-    blue = serve(world.client, world.entity, identity=world.identity)
-    world.put("m-1", name="x")
-    world.apply()
+    blue = served_one(world)
     delete(world.client, blue, "m-1")
-    report = differences.find(world.client, world.source, blue, grace=0.0)
-    assert report.kinds == {MISSING: 1}
-
-    def gone() -> None:
-        world.delete("m-1")
-        world.apply()
-
-    proxy.before(r"POST /members-.*/_bulk", gone)
-    done = differences.repair(faulty, world.source, report, dry_run=False)
-    assert (done.written, done.stale) == (0, 1)
+    repaired_too_late(world, blue, faulty, proxy, MISSING, lambda: world.delete("m-1"))
     assert living(world.client, blue) == {}
 
 

@@ -15,6 +15,7 @@ import pytest
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import sample_data
+from searchsync import differences, reindex
 from searchsync.entities import Entity, entity
 from searchsync.opensearch import connect, request
 from searchsync.sources.postgres import PostgresSource
@@ -84,6 +85,14 @@ def aws_url() -> Iterator[str]:
 def world(client: opensearchpy.OpenSearch, aws_url: str) -> World:
     """Members: a new table with stream and queues, and an OpenSearch without any index."""
     return World(client, entity("members"), clients(aws_url))
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No fence and no grace: nothing is on its way when an index joins, or is compared."""
+    monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
+    original = differences.find
+    monkeypatch.setattr(differences, "find", lambda *args, **options: original(*args, **{**options, "grace": 0.0}))
 
 
 @pytest.fixture

@@ -7,19 +7,14 @@ import opensearchpy
 import pytest
 
 from local.members import generate
-from searchsync import differences, indexes, reindex
+from searchsync import indexes, reindex
 from searchsync.entities import Entity
 from searchsync.opensearch import request
 from tests.members import World
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 Slack = Callable[[], list[str]]
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
-    original = differences.find
-    monkeypatch.setattr(differences, "find", lambda *args, **options: original(*args, **{**options, "grace": 0.0}))
 
 
 def run(dags: dict[str, Any], entity: str = "locations", **conf: Any) -> Any:

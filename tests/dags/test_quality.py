@@ -14,21 +14,15 @@ import psycopg
 import pytest
 
 from local.members import generate
-from searchsync import differences, history, indexes, reindex
+from searchsync import history, indexes
 from searchsync.entities import Entity
 from searchsync.opensearch import request
 from tests.members import World
 from tests.steps import living
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 Slack = Callable[[], list[str]]
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No fence, no grace: nothing moves in these tests."""
-    monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
-    original = differences.find
-    monkeypatch.setattr(differences, "find", lambda *args, **options: original(*args, **{**options, "grace": 0.0}))
 
 
 def run(dags: dict[str, Any], dag_id: str = "locations_quality", **conf: Any) -> Any:

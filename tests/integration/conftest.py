@@ -51,6 +51,15 @@ def connect_source(app: local_postgres.AppDatabase, locations: Entity) -> Connec
 
 
 @pytest.fixture
+def shell(
+    opensearch_server: local_opensearch.Server, app: local_postgres.AppDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings that ``./dev env`` gives a shell for locations."""
+    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
+    monkeypatch.setenv("SEARCHSYNC_POSTGRES_DSN", app.reader_dsn)
+
+
+@pytest.fixture
 def include(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of ``include/`` that a test may change. Make a fresh ``Entity`` afterwards: they remember their files."""
     folder = tmp_path / "include"

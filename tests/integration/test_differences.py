@@ -190,13 +190,10 @@ def test_from_a_shell(
     client: opensearchpy.OpenSearch,
     owner: psycopg.Connection,
     blue: str,
-    opensearch_server: Any,
-    app: Any,
+    shell: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
-    monkeypatch.setenv("SEARCHSYNC_POSTGRES_DSN", app.reader_dsn)
     monkeypatch.setattr(differences, "GRACE_SECONDS", 0.0)
     owner.execute("UPDATE locations SET name = 'x' WHERE location_id = 1")
     assert cli.main(["compare", "locations", "--pending"]) == 1

@@ -2,16 +2,20 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import opensearchpy
 import pytest
+import yaml
 
-from searchsync import cli, differences, indexes, reindex
+from local import opensearch as local_opensearch
+from searchsync import cli, indexes, reindex
 from searchsync.entities import Entity
 from searchsync.opensearch import request
 from tests.steps import Connect
@@ -33,16 +37,10 @@ def blocks(runbook: str) -> list[str]:
 
 
 @pytest.fixture
-def run(opensearch_server: Any, app: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs shell commands with the settings that ``./dev env`` gives; returns what they print."""
-    settings = {
-        "SEARCHSYNC_OPENSEARCH_URL": opensearch_server.url,
-        "SEARCHSYNC_POSTGRES_DSN": app.reader_dsn,
-        "PYTHONPATH": str(REPO / "src"),
-        "PYTHON": sys.executable,
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
+def run(shell: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs shell commands; returns what they print."""
+    monkeypatch.setenv("PYTHONPATH", str(REPO / "src"))
+    monkeypatch.setenv("PYTHON", sys.executable)
 
     def run(commands: str) -> str:
         script = ["bash", "-c", SHELL + commands]
@@ -62,14 +60,20 @@ def served(client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, 
     ]
 
 
+@pytest.fixture
+def retired(client: opensearchpy.OpenSearch, opensearch_server: local_opensearch.Server) -> Iterator[str]:
+    """The name of the repository that the runbook registers; it is gone afterwards, with its folder."""
+    yield "retired"
+    request(client, "DELETE", "/_snapshot/retired")
+    shutil.rmtree(opensearch_server.folder / "snapshots" / "retired", ignore_errors=True)
+
+
 def test_of_index_rollback(
     client: opensearchpy.OpenSearch,
     locations: Entity,
     served: list[str],
     run: Any,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(differences, "GRACE_SECONDS", 0.0)
     shown, back = (run(block) for block in blocks("index_rollback.md"))
     assert all(name in shown for name in served)
     assert shown.count("rollback candidate") == 2
@@ -83,6 +87,7 @@ def test_of_index_retire(
     served: list[str],
     run: Any,
     include: Path,
+    retired: str,
     rows: int,
 ) -> None:
     dry, register, look_into = blocks("index_retire.md")
@@ -90,10 +95,10 @@ def test_of_index_retire(
     indexes.put_meta(client, served[0], {**indexes.meta_of(client, served[0]), "left_read_at": long_ago})
     run(register)
     policy = include / "policies" / "retention.yaml"
-    policy.write_text(re.sub(r"snapshot_repository: \S*", "snapshot_repository: retired", policy.read_text()))
+    policy.write_text(yaml.safe_dump(yaml.safe_load(policy.read_text()) | {"snapshot_repository": retired}))
 
     said = run(dry.replace("searchsync retire --dry-run", ""))  # members have nothing here
-    assert re.search(rf"{served[0]}.*would be deleted.*saved in retired", said)
+    assert re.search(rf"{served[0]}.*would be deleted.*saved in {retired}", said)
     assert served[0] in indexes.write_set(client, locations)
     assert cli.main(["retire", "locations"]) == 0
     assert served[0] not in indexes.write_set(client, locations)

@@ -497,6 +497,22 @@ def test_member_that_refuses_writes_holds_up_the_acknowledgement(
     assert ledgers.keys() == set(pair)
 
 
+def test_a_member_that_is_overloaded_is_sent_it_again_and_the_other_is_not(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    pair: tuple[str, str],
+) -> None:
+    """Acknowledged after the first member alone, the second would lack the page for ever."""
+    blue, green = pair
+    busy = proxy.answer(f"POST /{green}/_bulk", 429, OVERLOADED, times=2)
+    ledgers = writer.apply(faulty, locations, [page(2, "1", name="x")], on_rejected=never, patience=PATIENCE)
+    assert (busy.hits, {name: ledger.written for name, ledger in ledgers.items()}) == (2, {blue: 1, green: 1})
+    assert sum(sent.startswith(f"POST /{blue}/_bulk") for sent in proxy.requests) == 1
+    assert documents(client, blue) == documents(client, green) != {}
+
+
 def test_apply_waits_out_a_cluster_that_is_away(
     client: opensearchpy.OpenSearch,
     faulty: opensearchpy.OpenSearch,

@@ -6,6 +6,7 @@ import shutil
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -733,6 +734,8 @@ def test_source_that_lost_commits_is_refused(
         app = local_postgres.create_app(server)
         with psycopg.connect(app.owner_dsn, autocommit=True) as owner:
             sample_data.generate(owner, 50)
+        mine = {"connect_source": connector(locations, app.reader_dsn)}
+        blue = run(**mine)["index"]
         with psycopg.connect(server.dsn(), autocommit=True) as admin:
             admin.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
             admin.execute("ALTER SYSTEM SET autovacuum = off")
@@ -741,8 +744,8 @@ def test_source_that_lost_commits_is_refused(
             owner.execute("SET synchronous_commit = off")
             for n in range(20):
                 insert(owner, 1, f"lost {n}")
-        mine = {"connect_source": connector(locations, app.reader_dsn)}
-        blue = run(**mine)["index"]
+        with closing(PostgresSource(locations, app.reader_dsn)) as source:
+            writer.apply(client, locations, source.read(["1"]), on_rejected=never)
         server.kill()
         server = local_postgres.start(folder, port=server.port)
         with psycopg.connect(app.owner_dsn) as owner:

@@ -1,6 +1,7 @@
 """SQS, as much of it as a dead-letter queue needs. Every entry's outcome is read."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,9 @@ BATCH, BATCH_BYTES = 10, 1_000_000
 
 MAX_DELAY_SECONDS = 43_200
 """Longest time that a message can be out of sight."""
+
+_NOT_ON_LOAN = {"MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight", "ReceiptHandleIsInvalid"}
+_NOT_ON_LOAN |= {"InvalidParameterValue"}  # so it is said of a message that others have by now
 
 
 class QueueUnavailable(SearchSyncError):
@@ -54,11 +58,17 @@ class Queue:
             entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
             self._call("send_message_batch", Entries=entries)
 
-    def receive(self, most: int = BATCH) -> list[Message]:
-        """Up to ``most`` messages, ten at most, at once; none when none was found."""
+    def receive(self, most: int = BATCH, *, wait: int = 0) -> list[Message]:
+        """Up to ``most`` messages, ten at most; none when none was found.
+
+        :param wait: seconds, twenty at most, to wait for one. Without waiting only some of SQS' servers are asked, so
+            that none does not mean empty
+            (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html)
+        """
         answer = self._call(
             "receive_message",
             MaxNumberOfMessages=min(most, BATCH),
+            WaitTimeSeconds=wait,
             MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
         )
         return [
@@ -106,19 +116,19 @@ class Queue:
             self._call("delete_message_batch", Entries=entries)
 
     def give_back(self, messages: Sequence[Message], *, delay: float = 0) -> None:
-        """Let others see them again, after so many seconds."""
+        """Let others see them again, after so many seconds; those that others can see already, they can."""
         seconds = min(int(delay), MAX_DELAY_SECONDS)
         for at in range(0, len(messages), BATCH):
             entries = [
                 {"Id": str(number), "ReceiptHandle": message.receipt, "VisibilityTimeout": seconds}
                 for number, message in enumerate(messages[at : at + BATCH])
             ]
-            self._call("change_message_visibility_batch", Entries=entries)
+            self._call("change_message_visibility_batch", Entries=entries, harmless=_NOT_ON_LOAN)
 
-    def _call(self, operation: str, **arguments: Any) -> Any:
+    def _call(self, operation: str, *, harmless: AbstractSet[str] = frozenset(), **arguments: Any) -> Any:
         with self._errors():
             answer = getattr(self._client, operation)(QueueUrl=self._url, **arguments)
-        if failed := answer.get("Failed"):
+        if failed := [one for one in answer.get("Failed", []) if one["Code"] not in harmless]:
             raise QueueUnavailable(f"{self._url}: {operation} failed for {len(failed)} messages: {failed[0]}")
         return answer
 

@@ -1,5 +1,6 @@
 """The stream of a table, read by ourselves: what the function has not been told, or was told in vain."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,9 @@ from searchsync.errors import BadParams, SearchSyncError, SourceUnavailable
 
 EMPTY_ANSWERS = 5
 """In a row, until a shard is taken for read to its end: DynamoDB answers with nothing also in the middle of one."""
+
+PATIENCE_SECONDS, PAUSE_SECONDS = 30.0, 0.25
+"""How long, and how often, to ask for a record that is known to be there; a shard may be read five times a second."""
 
 Record = dict[str, Any]
 
@@ -35,27 +39,33 @@ def shards(streams: Any, stream: str) -> dict[str, str]:
         start = {"ExclusiveStartShardId": described["LastEvaluatedShardId"]}
 
 
-def pages(streams: Any, stream: str, shard: str, *, at: str = "") -> Iterator[list[Record]]:
+def pages(streams: Any, stream: str, shard: str, *, at: str = "", until: int = 0) -> Iterator[list[Record]]:
     """Records of a shard in order, as the function gets them; ends where there are none yet.
 
     :param at: sequence number to begin with; empty for the oldest record
+    :param until: sequence number of a record that is known to be there: empty answers before it do not end the shard
     :raises Forgotten: when the stream does not go back that far
     :raises BadParams: when the stream refuses the shard or the number
-    :raises SourceUnavailable: when it does not answer
+    :raises SourceUnavailable: when it does not answer, or with nothing for half a minute before ``until``
     """
     begin = {"ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": at}
     with _errors():
         iterator = streams.get_shard_iterator(
             StreamArn=stream, ShardId=shard, **(begin if at else {"ShardIteratorType": "TRIM_HORIZON"})
         )["ShardIterator"]
-    empty = 0
-    while iterator and empty < EMPTY_ANSWERS:
+    empty, last, deadline = 0, 0, time.monotonic() + PATIENCE_SECONDS
+    while iterator and (empty < EMPTY_ANSWERS or last < until):
+        if empty >= EMPTY_ANSWERS:
+            if time.monotonic() > deadline:
+                raise SourceUnavailable(f"the stream answers with nothing before record {until}; run the task again")
+            time.sleep(PAUSE_SECONDS)
         with _errors():
             answer = streams.get_records(ShardIterator=iterator)
         found = answer["Records"]
         empty = 0 if found else empty + 1
         if found:
             yield [_with_seconds(record) for record in found]
+            last, deadline = int(found[-1]["dynamodb"]["SequenceNumber"]), time.monotonic() + PATIENCE_SECONDS
         iterator = answer.get("NextShardIterator")
 
 

@@ -33,6 +33,9 @@ MAX_RECEIVES = 5
 """A message that is poison again after so many receives waits for a person, in the queue of parked ones."""
 
 MESSAGES_AT_ONCE = 500
+EMPTY_SECONDS = 1
+"""How long a queue that seems to be empty is asked: without waiting it may forget some of its servers."""
+
 DELAY_SECONDS = 600.0
 PATIENCE_SECONDS = 30.0
 """A queue keeps what it has: better to fail soon, and be told, than to hold messages out of sight."""
@@ -152,6 +155,7 @@ class Replay:
 
         :raises EmptyWriteSet: there is no index to write to; nothing was received
         :raises IndexUnavailable: OpenSearch does not answer; what was not written is in the queue as before
+        :raises SourceUnavailable: the table or its stream does not answer; as before
         """
         began = time.monotonic()
         with within(PATIENCE_SECONDS):
@@ -159,7 +163,8 @@ class Replay:
         seen = 0
         try:
             while seen < self._choice.cap:
-                messages = self._receive(min(MESSAGES_AT_ONCE, self._choice.cap - seen))
+                most = min(MESSAGES_AT_ONCE, self._choice.cap - seen)
+                messages = self._receive(most) or self._receive(most, wait=EMPTY_SECONDS)
                 if not messages:
                     break
                 seen += len(messages)
@@ -172,9 +177,9 @@ class Replay:
         self._report.seconds = time.monotonic() - began
         return self._report
 
-    def _receive(self, most: int) -> list[Message]:
+    def _receive(self, most: int, *, wait: int = 0) -> list[Message]:
         messages: list[Message] = []
-        while len(messages) < most and (found := self._queue.receive(most - len(messages))):
+        while len(messages) < most and (found := self._queue.receive(most - len(messages), wait=wait)):
             messages += found
             self._held += found
         return messages
@@ -274,18 +279,22 @@ class Replay:
                 gaps.note(self._client, self._entity, gap)
 
     def _records(self, pointer: Pointer) -> Iterable[Record]:
-        end = int(pointer.end)
-        try:
-            for page in records.pages(self._streams, pointer.stream, pointer.shard, at=pointer.start):
-                for record in page:
-                    sequence = int(record["dynamodb"]["SequenceNumber"])
-                    if sequence <= end:
-                        yield record
-                    if sequence >= end:
-                        return
-        except BadParams as error:
-            raise Unreadable(f"the pointer leads nowhere: {error}") from None
-        except Forgotten:
+        """A pointer's records; those that are left, when the first ones are gone."""
+        start, end = int(pointer.start), int(pointer.end)
+        for at in (pointer.start, ""):
+            try:
+                for page in records.pages(self._streams, pointer.stream, pointer.shard, at=at, until=end):
+                    for record in page:
+                        sequence = int(record["dynamodb"]["SequenceNumber"])
+                        if start <= sequence <= end:
+                            start = sequence + 1
+                            yield record
+                        if sequence >= end:
+                            return
+            except BadParams as error:
+                raise Unreadable(f"the pointer leads nowhere: {error}") from None
+            except Forgotten:
+                continue
             return
 
     def _write(self, tasks: list[_Task], counts: Counts) -> tuple[dict[str, tuple[str, str]], set[str]]:

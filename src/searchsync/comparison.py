@@ -12,7 +12,7 @@ import opensearchpy
 from searchsync import indexes, reads, writer
 from searchsync.entities import BUCKETS, Entity
 from searchsync.envelope import Page, Rejection, sync_of
-from searchsync.errors import GateFailed
+from searchsync.errors import GateFailed, IndexUnavailable
 from searchsync.sources import READ_KEYS, Source
 from searchsync.writer import OnRejected
 
@@ -21,6 +21,17 @@ log = logging.getLogger(__name__)
 Sums = dict[int, tuple[int, int, int]]
 SAME_SECOND = 1.1
 KEYS_AT_ONCE = 200_000
+
+
+class TooMany(GateFailed):
+    """More keys differ than may be looked at.
+
+    :ivar count: at least so many
+    """
+
+    def __init__(self, message: str, count: int) -> None:
+        super().__init__(message)
+        self.count = count
 
 
 @dataclass
@@ -72,11 +83,18 @@ def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str, *, to
 
 def index_hashes(
     client: opensearchpy.OpenSearch, entity: Entity, name: str, buckets: Sequence[int]
-) -> dict[str, tuple[int, int]]:
-    """Ids of the visible documents in some buckets, with both halves of their hashes."""
+) -> dict[str, tuple[Any, Any]]:
+    """Ids of the visible documents in some buckets, with both halves of their hashes as they stand there."""
     query = {"bool": {"filter": [{"terms": {"sync.bucket": list(buckets)}}, entity.visible]}}
     hits = reads.scroll(client, name, query, source=["sync.hash_high", "sync.hash_low"])
-    return {hit["_id"]: (hit["_source"]["sync"]["hash_high"], hit["_source"]["sync"]["hash_low"]) for hit in hits}
+    found = ((hit["_id"], sync_in(hit["_source"])) for hit in hits)
+    return {key: (sync.get("hash_high"), sync.get("hash_low")) for key, sync in found}
+
+
+def sync_in(document: dict[str, Any]) -> dict[str, Any]:
+    """What a document carries of ours; nothing where somebody else wrote something of another form."""
+    sync = document.get("sync")
+    return sync if isinstance(sync, dict) else {}
 
 
 def settle(
@@ -97,6 +115,7 @@ def settle(
     :param only: write to this index alone (a new epoch: protocol.md, Position)
     :param max_settled: more unequal keys than this are no drift but a broken load
     :raises GateFailed: when keys stay different, or too many are
+    :raises IndexUnavailable: when the index left the write set meanwhile
     """
     report = Settled()
     settling = _Settling(client, source, name, only, on_rejected, report)
@@ -130,7 +149,7 @@ def unequal_keys(
     """Keys whose hashes differ, in buckets whose sums do.
 
     :param limit: keys at most
-    :raises GateFailed: when there are more
+    :raises TooMany: when there are more
     """
     empty = (0, 0, 0)
     unequal = [b for b in sorted(wanted.keys() | found.keys()) if wanted.get(b, empty) != found.get(b, empty)]
@@ -152,11 +171,13 @@ def unequal_keys(
     return keys
 
 
-def _too_many(name: str, count: int, limit: int) -> GateFailed:
-    return GateFailed(
+def _too_many(name: str, count: int, limit: int) -> TooMany:
+    return TooMany(
         f"{name}: at least {count} keys differ from the source, more than the {limit} that may be settled "
-        "(include/policies/thresholds.yaml: settled, and the rejected documents allowed). See the load tasks for "
-        "rejected documents; correct the SQL file or the mapping and run the reindex again"
+        "(include/policies/thresholds.yaml: settled, and the rejected documents allowed). That is no drift: a load "
+        "lost them, or writes have not reached this index. Look for rejected documents and for syncs or streams that "
+        "stand still; correct the SQL file or the mapping if it is to blame, and run the reindex",
+        count,
     )
 
 
@@ -198,7 +219,9 @@ class _Settling:
             ledgers = [writer.compare_and_set(self.client, self.name, page, on_rejected=self._refuse) for page in pages]
         else:
             found = writer.apply(self.client, self.source.entity, pages, on_rejected=self._refuse)
-            ledgers = [found[self.name]] if self.name in found else []
+            if self.name not in found:
+                raise IndexUnavailable(f"{self.name} left the write set meanwhile; run it again")
+            ledgers = [found[self.name]]
         self.report.written += sum(ledger.written for ledger in ledgers)
         self.report.tombstoned += sum(ledger.tombstoned for ledger in ledgers)
 
@@ -224,7 +247,7 @@ def _prove(client: opensearchpy.OpenSearch, name: str, pages: list[Page], reject
     ids = sorted(expected.keys() - rejected)
     proof = _Proof({}, [])
     for doc in reads.documents(client, name, ids, source="sync"):
-        want, have = expected[doc["_id"]], doc.get("_source", {}).get("sync") or {}
+        want, have = expected[doc["_id"]], sync_in(doc.get("_source", {}))
         if have.get("position", "") > want["position"]:
             proof.overtaken[doc["_id"]] = have["position"]
         elif any(have.get(part) != want[part] for part in ("deleted", "hash_high", "hash_low")):

@@ -17,7 +17,7 @@ from searchsync.comparison import Settled
 from searchsync.entities import Entity
 from searchsync.envelope import Page
 from searchsync.errors import BadParams, IndexUnavailable, RequestRejected, SourceChanged
-from searchsync.indexes import Served
+from searchsync.indexes import Index, Served
 from searchsync.ledgers import Progress, Rejections
 from searchsync.policies import policy
 from searchsync.sources.postgres import Partition, PostgresSource
@@ -59,23 +59,13 @@ def run(
     :raises BadParams: when the interval is none
     :raises SourceChanged: when the source is another, or lost commits
     """
-    entity, now = source.entity, datetime.now(UTC)
+    began, entity, now = time.monotonic(), source.entity, datetime.now(UTC)
     start, end = start.astimezone(UTC), end.astimezone(UTC)  # sums in a zone with summer time are of the wall clock
     if start >= end:
         raise BadParams(f"the interval ends ({end.isoformat()}) before it begins ({start.isoformat()})")
     if start > now:
         raise BadParams(f"the interval begins in the future: {start.isoformat()}; nothing can have changed in it yet")
-    began = time.monotonic()
-    # A rollback candidate has to be as fresh as the live one.
-    fed = [index for index in indexes.of_entity(client, entity) if index.writers and index.was_served]
-    if served.index not in {index.name for index in fed}:
-        raise _retired(served)
-    highest = indexes.highest_position(client, served.index)
-    if highest and (reason := source.lost_history(highest)):
-        raise SourceChanged(
-            f"{entity.name}: {reason}. Nothing was written; if this is the right database, run {entity.name}_reindex "
-            'with {"new_epoch": true}'
-        )
+    fed = _fed(client, source, served)
     start = min([start, *(index.synced for index in fed if index.synced < end)])
     overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
     changed = _write_changed(client, source, served, (start - overlap, end), rejections)
@@ -84,7 +74,7 @@ def run(
     for index in fed:
         try:
             found = _settle_deleted(client, source, index.name, rejections)
-        except RequestRejected:
+        except (RequestRejected, IndexUnavailable):
             if index.name == served.index or index.name in indexes.write_set(client, entity):
                 raise
             log.info("%s was retired meanwhile", index.name)
@@ -99,6 +89,24 @@ def run(
         "index": served.index,
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def _fed(client: opensearchpy.OpenSearch, source: PostgresSource, served: Served) -> list[Index]:
+    """The indexes that a sync keeps true: a rollback candidate has to be as fresh as the live one.
+
+    :raises SourceChanged: when the source lost commits that the live one has
+    """
+    entity = source.entity
+    fed = [index for index in indexes.of_entity(client, entity) if index.writers and index.was_served]
+    if served.index not in {index.name for index in fed}:
+        raise _retired(served)
+    highest = indexes.highest_position(client, served.index)
+    if highest and (reason := source.lost_history(highest)):
+        raise SourceChanged(
+            f"{entity.name}: {reason}. Nothing was written; if this is the right database, run {entity.name}_reindex "
+            'with {"new_epoch": true}'
+        )
+    return fed
 
 
 def _settle_deleted(

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from searchsync import envelope
 from searchsync.entities import BUCKETS, Entity
-from searchsync.envelope import MAX_ID_BYTES, Line, Page, Rejection
+from searchsync.envelope import MAX_ID_BYTES, Page, Rejection
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
 from searchsync.position import Snapshot, xmax_of
 
@@ -158,7 +158,7 @@ class PostgresSource:
             return columns
 
     def count(self) -> int:
-        """Rows at one snapshot."""
+        """Rows that a document can be made of, as ``fingerprints`` has them, at one snapshot."""
         with self._read() as (connection, _):
             return self._count(connection)
 
@@ -371,8 +371,8 @@ class PostgresSource:
         )
 
     def _count(self, connection: psycopg.Connection[Any]) -> int:
-        row = connection.execute(sql.SQL("SELECT count(*) FROM ({}) AS r").format(self._rows()), []).fetchone()
-        return int(cast(Any, row)[0])
+        query = sql.SQL("SELECT count(*) FROM ({}) AS r WHERE {}").format(self._rows(), _ID_OK)
+        return int(cast(Any, connection.execute(query, []).fetchone())[0])
 
     def _describe(self, connection: psycopg.Connection[Any]) -> Columns:
         if self._columns is None:
@@ -498,6 +498,3 @@ def _rejections(ids: list[str] | None) -> tuple[Rejection, ...]:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0]
-
-
-__all__ = ["Line", "Partition", "PostgresSource"]

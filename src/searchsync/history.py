@@ -18,9 +18,30 @@ Result = dict[str, Any]
 """Fields of ``include/mappings/searchsync-quality.json``."""
 
 
-def keep(client: opensearchpy.OpenSearch, result: Result) -> None:
-    """Write a result; a run that is repeated replaces its own."""
-    notes.put(client, INDEX, f"{result['run']}-{result['index']}", result)
+def keep(client: opensearchpy.OpenSearch, result: Result) -> Result:
+    """Write a result; a run that is repeated replaces its own, but never what it found bad: that may be half repaired.
+
+    :returns: what is kept: with what an earlier attempt found, if that was bad
+    """
+    key = f"{result['run']}-{result['index']}"
+    for hit in notes.find(client, INDEX, {"query": {"ids": {"values": [key]}}}):
+        if hit["_source"]["verdict"] == BAD:
+            result = _with(result, hit["_source"])
+    notes.put(client, INDEX, key, result)
+    return result
+
+
+def _with(result: Result, earlier: Result) -> Result:
+    said = {part: [*earlier.get(part, []), *result.get(part, [])] for part in ("failed", "problems")}
+    counted = ("confirmed", "kinds", "not_looked_at", "unusable")
+    return {
+        **result,
+        **{part: [*dict.fromkeys(texts)] for part, texts in said.items()},
+        **{part: earlier[part] for part in counted if part in earlier},
+        "repaired": earlier.get("repaired", 0) + result.get("repaired", 0),
+        "level": FULL if FULL in (earlier["level"], result["level"]) else LIGHT,
+        "verdict": BAD,
+    }
 
 
 def latest(client: opensearchpy.OpenSearch, entity: Entity, *, most: int = 500) -> list[Result]:
@@ -39,11 +60,12 @@ def of_run(client: opensearchpy.OpenSearch, run: str) -> Result | None:
 def recovered(result: Result, before: list[Result]) -> bool:
     """Whether a good result is the first one that says so after a bad one.
 
-    A light run cannot say that what a full one found is gone.
+    A light run cannot say that what a full one found is gone: while the latest full result is bad, it says nothing.
 
     :param before: earlier results, the newest first
     """
-    if result["verdict"] == BAD:
+    full = next((earlier for earlier in before if earlier["level"] == FULL and earlier["run"] != result["run"]), result)
+    if result["verdict"] == BAD or (result["level"] == LIGHT and full["verdict"] == BAD):
         return False
     covered = (LIGHT, FULL) if result["level"] == FULL else (LIGHT,)
     good: set[str] = set()

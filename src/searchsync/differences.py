@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import opensearchpy
@@ -20,7 +20,8 @@ import opensearchpy
 from searchsync import comparison, gaps, indexes, reads, writer
 from searchsync.entities import Entity
 from searchsync.envelope import Page, Rejection, page_of, with_position
-from searchsync.errors import GateFailed, StreamBehind
+from searchsync.errors import GateFailed, IndexUnavailable, StreamBehind
+from searchsync.lag import Lag
 from searchsync.policies import policy
 from searchsync.sources import READ_KEYS, Source
 
@@ -35,12 +36,18 @@ LARGEST_SAMPLE = 10_000
 LISTED = 1_000
 """Findings that a report lists; all are counted."""
 
+MOST_SUSPECTS = 100_000
+"""Keys that are looked at: more are no drift."""
+
+NO_HASH = "no hash"
+"""Of a document whose ``sync`` is not of our form."""
+
 MISSING, GHOST, STALE, CONTENT = "missing", "ghost", "stale", "content differs"
 TOMBSTONE, FUTURE, FOREIGN = "tombstone wrong", "position in the future", "foreign document"
 
 
 class State(NamedTuple):
-    """One side of a key; ``hash`` is empty where there is no document.
+    """One side of a key; ``hash`` is empty where there is no document, ``NO_HASH`` where none of ours is.
 
     :ivar fields: the document without ``sync``; None for a tombstone and for nothing
     """
@@ -74,6 +81,8 @@ class Finding:
 class Report:
     """What a comparison of one index found; counts of documents.
 
+    :ivar not_looked_at: at least so many suspects, more than are looked at: then none was, and there are no findings
+    :ivar unusable: rows or items of which no document can be made, 10,000 at most
     :ivar pending: keys that the next sync has to bring
     :ivar unsettled: keys that changed between the two looks
     :ivar reindex_due: the mapping or the rendering is newer than the index
@@ -85,12 +94,19 @@ class Report:
     index_count: int = 0
     unequal_buckets: int = 0
     suspects: int = 0
+    not_looked_at: int = 0
+    unusable: int = 0
     pending: int = 0
     unsettled: int = 0
     sampled: int = 0
     reindex_due: bool = False
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether everything was looked at and nothing differs."""
+        return not self.findings and not self.not_looked_at
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -114,66 +130,83 @@ def find(
     *,
     sample: int = 100,
     grace: float = GRACE_SECONDS,
-    limit: int = 100_000,
+    limit: int = MOST_SUSPECTS,
     since: datetime | None = None,
-    behind: Callable[[], float] | None = None,
+    behind: Callable[[], Lag] | None = None,
 ) -> Report:
-    """Compare one index of the write set with its source. Changes no document; without findings, gaps are closed.
+    """Compare one index of the write set with its source. Changes no document; when all is good, gaps are closed.
 
     :param sample: documents that are compared field by field, by chance; above 10,000 all of them
     :param grace: seconds between the two looks at a suspect
-    :param since: up to when a sync has brought the source's changes; later ones, and deletions, whose time nobody
-        knows, are pending; None where nothing may be
-    :param behind: how many seconds the index is behind its stream now; None where there is no stream
-    :param limit: more suspects than this are no drift: the comparison is given up
+    :param since: up to when a sync has brought the source's changes; what the next one has to bring is pending; None
+        where nothing may be
+    :param behind: how far the index is behind its stream now; None where there is no stream
+    :param limit: of suspects; when there are more, none is looked at
     :raises BadParams: when the index is not one of the entity's
-    :raises GateFailed: when there are too many suspects to look at
     :raises StreamBehind: by more than freshness.yaml allows
     """
     began, entity = time.monotonic(), source.entity
-    if behind is not None and (seconds := behind()) > float(policy("freshness")["stream_lag"]):
-        raise _behind(name, seconds)
+    if behind is not None and (lag := behind()).unexplained > float(policy("freshness")["stream_lag"]):
+        raise _behind(name, lag.seconds)
     known_gaps = gaps.of_index(client, name)
     index = indexes.get(client, entity, name)
     report = Report(name, reindex_due=index.meta.get("rendering") != entity.rendering)
     indexes.refresh(client, name)
-    foreign = _ids(client, name, {"bool": {"must_not": [{"exists": {"field": "sync.position"}}]}})
-    late = _ids(client, name, {"range": {"sync.position": {"gt": source.latest()}}})
-    wanted = source.fingerprints()
-    found = comparison.index_sums(client, entity, name, tolerant=True)
-    report.source_count, report.index_count = (sum(n for n, _, _ in sums.values()) for sums in (wanted, found))
-    report.unequal_buckets = sum(wanted.get(b) != found.get(b) for b in wanted.keys() | found.keys())
-    keys = comparison.unequal_keys(client, source, name, wanted, found, limit=limit)
-    sampled = _sample(client, entity, name, sample)
-    report.sampled = len(sampled)
-    suspects = {*keys, *foreign, *late}
-    report.suspects = len(suspects)
-    compared = set() if report.reindex_due else {*sampled}
-    looked = time.monotonic()
-    first = _look(client, source, name, sorted({*suspects, *sampled}), compared)
-    if first:
-        _wait(name, looked, grace, behind)
-        second = _look(client, source, name, sorted(first), compared)
-        settled = [second[key] for key in sorted(second) if second[key].pair == first[key].pair]
-        report.unsettled = len(second) - len(settled)
-        report.findings = [found.finding for found in settled if not _is_pending(found, since)]
-        report.pending = len(settled) - len(report.findings)
-    if not report.findings:
+    suspects = _suspects(client, source, report, limit)
+    if not report.not_looked_at:
+        sampled = _sample(client, entity, name, sample)
+        report.sampled = len(sampled)
+        compared = set() if report.reindex_due else {*sampled}
+        looked = time.monotonic()
+        first = _look(client, source, name, sorted(suspects.union(sampled)), compared)
+        if first:
+            _wait(name, looked, grace, behind)
+            _confirm(report, first, _look(client, source, name, sorted(first), compared), since)
+    if report.good:
         gaps.close(client, name, known_gaps)
     report.seconds = round(time.monotonic() - began, 1)
-    log.info("%s: %s, %d unsettled", name, report.kinds or "no difference", report.unsettled)
+    besides = (report.unsettled, report.not_looked_at)
+    log.info("%s: %s, %d unsettled, %d not looked at", name, report.kinds or "no difference", *besides)
     return report
 
 
-def _wait(name: str, looked: float, grace: float, behind: Callable[[], float] | None) -> None:
-    """Until all that the stream had when we looked is applied: what differs then is not on its way."""
+def _suspects(client: opensearchpy.OpenSearch, source: Source, report: Report, limit: int) -> set[str]:
+    """Keys to be looked at, unless there are more than the limit, which the report says then."""
+    entity, name = source.entity, report.index
+    ours = [{"exists": {"field": f"sync.{part}"}} for part in ("position", "bucket")]
+    foreign = {"bool": {"must_not": [{"bool": {"filter": ours}}]}}
+    late = {"range": {"sync.position": {"gt": source.latest()}}}
+    count = sum(reads.count(client, name, query) for query in (foreign, late))
+    suspects = {key for query in (foreign, late) for key in _ids(client, name, query)} if count <= limit else set()
+    wanted = source.fingerprints()
+    report.unusable = len(source.unusable())
+    found = comparison.index_sums(client, entity, name, tolerant=True)
+    report.source_count, report.index_count = (sum(n for n, _, _ in sums.values()) for sums in (wanted, found))
+    report.unequal_buckets = sum(wanted.get(b) != found.get(b) for b in wanted.keys() | found.keys())
+    if count <= limit:
+        try:
+            suspects.update(comparison.unequal_keys(client, source, name, wanted, found, limit=limit))
+            count = len(suspects)
+        except comparison.TooMany as error:
+            count = error.count
+    report.suspects, report.not_looked_at = count, count if count > limit else 0
+    return suspects
+
+
+def _wait(name: str, looked: float, grace: float, behind: Callable[[], Lag] | None) -> None:
+    """Until all that the stream had when we looked is applied: what differs then is not on its way.
+
+    What may be a waiting message's may also be on its way, so it is waited for, too, as long as a stream may lag.
+    """
     time.sleep(grace)
     while behind is not None:
-        waited, seconds = time.monotonic() - looked, behind()
-        if seconds < max(waited, 1.0):  # stamps are whole seconds
+        waited, lag = time.monotonic() - looked, behind()
+        if lag.seconds < max(waited, 1.0):  # stamps are whole seconds
             return
         if waited > float(policy("freshness")["stream_lag"]):
-            raise _behind(name, seconds)
+            if lag.explained:
+                return
+            raise _behind(name, lag.seconds)
         time.sleep(1.0)
 
 
@@ -190,14 +223,42 @@ class _Difference(NamedTuple):
     changed: str
 
 
-def _is_pending(found: _Difference, since: datetime | None) -> bool:
-    """Whether the next sync has to bring it: read an hour before its interval, it knows what was committed late."""
-    if since is None:
-        return False
-    if found.finding.kind in (MISSING, STALE) and found.changed:
-        overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
-        return datetime.fromisoformat(found.changed) >= since - overlap
-    return found.finding.kind == GHOST
+def _confirm(
+    report: Report, first: dict[str, _Difference], second: dict[str, _Difference], since: datetime | None
+) -> None:
+    """What differs twice in the same way is a finding, unless the next sync has to bring it.
+
+    That sync knows of deletions by the counts alone: these betray a ghost, unless a row is missing that it will not
+    bring.
+    """
+    settled = [second[key] for key in sorted(second) if second[key].pair == first[key].pair]
+    report.unsettled = len(second) - len(settled)
+    pending: list[_Difference] = []
+    if since is not None:
+        pending = _in_interval(settled, since)
+        coming = sum(found.finding.kind == MISSING for found in pending)
+        if report.index_count + coming != report.source_count:
+            pending += [found for found in settled if found.finding.kind == GHOST]
+    later = {found.finding.key for found in pending}
+    report.findings = [found.finding for found in settled if found.finding.key not in later]
+    report.pending = len(pending)
+
+
+def _in_interval(settled: list[_Difference], since: datetime) -> list[_Difference]:
+    """Rows that the next sync reads: it begins an hour before its interval, for what is committed late."""
+    overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
+    begin, end = since - overlap, datetime.now(UTC) + overlap
+    found = ((one, _moment(one.changed)) for one in settled if one.finding.kind in (MISSING, STALE))
+    return [one for one, moment in found if moment is not None and begin <= moment <= end]
+
+
+def _moment(text: str) -> datetime | None:
+    """As a row says it, UTC without a zone; None for what is no time of a calendar, such as ``infinity``."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _look(
@@ -227,7 +288,7 @@ def _kind(want: State, have: State, latest: str) -> str:
     """What is wrong with a key, if anything."""
     visible = have.hash != "" and not have.deleted
     wrong = {
-        FOREIGN: have.hash != "" and not have.position,
+        FOREIGN: have.hash == NO_HASH or (have.hash != "" and not have.position),
         FUTURE: have.position > latest,
         TOMBSTONE: have.deleted and bool(have.fields),
         MISSING: want.hash != "" and not visible,
@@ -262,11 +323,13 @@ def _source_states(pages: Iterable[Page]) -> dict[str, State]:
 def _state(document: dict[str, Any] | None) -> State:
     if document is None:
         return State("", "", False, None)
-    sync = document.get("sync") or {}
-    halves = f"{sync.get('hash_high', 0):08x}{sync.get('hash_low', 0):08x}"
+    sync = comparison.sync_in(document)
+    halves = [half for half in (sync.get("hash_high"), sync.get("hash_low")) if isinstance(half, int)]
     fields = {name: value for name, value in document.items() if name != "sync"}
     deleted = bool(sync.get("deleted"))
-    return State(halves, str(sync.get("position") or ""), deleted, fields, str(sync.get("written_at") or ""))
+    ours = len(halves) == 2 and isinstance(sync.get("bucket"), int)
+    shown = "".join(f"{half:08x}" for half in halves) if ours else NO_HASH
+    return State(shown, str(sync.get("position") or ""), deleted, fields, str(sync.get("written_at") or ""))
 
 
 def _sample(client: opensearchpy.OpenSearch, entity: Entity, name: str, count: int) -> list[str]:
@@ -311,6 +374,7 @@ def repair(
 
     :param cap: keys at most; None for one in a hundred of the source's documents, at least 100
     :raises GateFailed: when there are more: that is no drift but a fault of the mapping or the stream
+    :raises IndexUnavailable: when a member of the write set takes no writes, or the index left the write set
     """
     keys = [finding.key for finding in report.findings if finding.kind != FUTURE]
     done = Repaired(found=len(report.findings), left=len(report.findings) - len(keys), dry_run=dry_run)
@@ -324,18 +388,22 @@ def repair(
     if dry_run or not keys:
         return done
 
-    def refuse(rejection: Rejection) -> None:
-        done.rejected += rejection.index in ("", report.index)
-
     for at in range(0, len(keys), READ_KEYS):
         some = keys[at : at + READ_KEYS]
         have = _index_states(client, report.index, some)  # the index first, then the source
         pages = [_above(page, have) for page in source.read(some)]
-        ledgers = writer.apply(client, source.entity, pages, on_rejected=refuse)
-        if (ledger := ledgers.get(report.index)) is not None:
-            done.written += ledger.written + ledger.tombstoned
-            done.stale += ledger.stale
+        ledgers = writer.apply(client, source.entity, pages, on_rejected=_log_refused)
+        if report.index not in ledgers:
+            raise IndexUnavailable(f"{report.index} left the write set meanwhile; run it again")
+        ledger = ledgers[report.index]
+        done.written += ledger.written + ledger.tombstoned
+        done.stale += ledger.stale
+        done.rejected += ledger.rejected
     return done
+
+
+def _log_refused(refused: Rejection) -> None:
+    log.warning("%s: %s: %s: %s", refused.index or "no document", refused.id, refused.type, refused.reason)
 
 
 def _above(page: Page, have: dict[str, State]) -> Page:

@@ -108,7 +108,7 @@ def figures(
             len(known),
             0,
             f"{index.name} may lack changes since {known[0]['from'] if known else ''}: run {entity.name}_quality with "
-            f"repair, or {entity.name}_reindex",
+            f"repair, then once more: a comparison without findings closes it, or {entity.name}_reindex",
         ),
     ]
     return found + (_of_feed(client, entity, index, feed, limits) if feed else [])
@@ -125,7 +125,7 @@ def _of_feed(
     return [
         Figure(
             LAG,
-            round(behind.seconds),
+            round(behind.unexplained),
             float(limits["stream_lag"]),
             f"{index.name} is {behind.seconds:.0f} s behind the stream, {limits['stream_lag']} s are allowed: "
             f"{behind.records} records wait. Is the event source mapping enabled, is the function throttled?",

@@ -7,14 +7,15 @@ proves nothing of those before it.
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import opensearchpy
 
 from searchsync import reads, records
 from searchsync.entities import Entity
-from searchsync.errors import BadParams
+from searchsync.errors import BadParams, SourceUnavailable
 from searchsync.items import BadItem
 from searchsync.position import of_event
 from searchsync.records import Forgotten, Record
@@ -33,10 +34,17 @@ class Lag:
 
     :ivar seconds: age of the oldest record
     :ivar records: how many there are
+    :ivar explained: messages that wait in the queues may account for all of them; they may be on their way as well
     """
 
     seconds: float = 0.0
     records: int = 0
+    explained: bool = False
+
+    @property
+    def unexplained(self) -> float:
+        """Seconds, as a figure: what may be parked is reported by the queues."""
+        return 0.0 if self.explained else self.seconds
 
 
 def measure(
@@ -47,7 +55,7 @@ def measure(
     :param streams: boto3's DynamoDB Streams client
     :param stream: ARN
     :param waiting: messages in the queues; so many records at the end of the stream, ten at most, may be parked ones
-    :raises SourceUnavailable: when the stream does not answer
+    :raises SourceUnavailable: when the stream does not answer, or forgets records while they are read
     """
     now = time.time()
     newest = _newest_event(client, index, now)
@@ -56,11 +64,14 @@ def measure(
     while todo:
         shard = todo.pop()
         seen.add(shard)
-        found, proven = _of_shard(client, entity, index, _from(streams, stream, shard, newest), now)
+        try:
+            found, proven = _of_shard(client, entity, index, _from(streams, stream, shard, newest), now)
+        except Forgotten as error:
+            raise SourceUnavailable(f"the end of {shard} was lost while it was read: {error}; run it again") from error
         behind = Lag(max(behind.seconds, found.seconds), behind.records + found.records)
         if not proven and (parent := parents[shard]) in parents and parent not in seen:
             todo.append(parent)  # a shard is applied after its parent: without a record of its own it proves nothing
-    return behind if behind.records > min(waiting, MOST_PARKED) else Lag()
+    return replace(behind, explained=0 < behind.records <= min(waiting, MOST_PARKED))
 
 
 def _newest_event(client: opensearchpy.OpenSearch, index: str, now: float) -> str:
@@ -81,22 +92,36 @@ def _sequence(position: str) -> str:
     return position.split(".")[1].rstrip("+").lstrip("0")
 
 
-def _from(streams: Any, stream: str, shard: str, sequence: str) -> Any:
-    """Pages of a shard from a record on, if that is one of its records; else from the oldest."""
+def _from(streams: Any, stream: str, shard: str, sequence: str) -> Iterator[list[Record]]:
+    """Pages of a shard from a record on, if that is one of its records; else from the oldest. None of one that expired.
+
+    :raises Forgotten: when records are lost behind the first page
+    """
     if sequence:
+        at_it = records.pages(streams, stream, shard, at=sequence)
         try:
-            at_it = records.pages(streams, stream, shard, at=sequence)
             first = next(at_it, [])
-            if first and first[0]["dynamodb"]["SequenceNumber"] == sequence:
-                yield first
-                yield from at_it
-                return
         except (BadParams, Forgotten):
-            pass  # it is another shard's
-    yield from records.pages(streams, stream, shard)
+            first = []  # it is another shard's
+        if first and first[0]["dynamodb"]["SequenceNumber"] == sequence:
+            yield first
+            yield from at_it
+            return
+    for _ in range(2):  # the oldest record may be lost between two calls
+        oldest = records.pages(streams, stream, shard)
+        try:
+            first = next(oldest, [])
+        except Forgotten:
+            continue
+        if first:
+            yield first
+            yield from oldest
+        return
 
 
-def _of_shard(client: opensearchpy.OpenSearch, entity: Entity, index: str, pages: Any, now: float) -> tuple[Lag, bool]:
+def _of_shard(
+    client: opensearchpy.OpenSearch, entity: Entity, index: str, pages: Iterator[list[Record]], now: float
+) -> tuple[Lag, bool]:
     """What is left of a shard, and whether any of its records is proven applied."""
     count, oldest, proven = 0, 0.0, False
     for page in pages:

@@ -62,8 +62,11 @@ def _expectations(results: list[dict[str, Any]]) -> str:
 
 
 def _comparison(report: dict[str, Any]) -> str:
-    names = ("source_count", "index_count", "confirmed", "pending", "unsettled", "sampled", "seconds")
-    counts = "".join(f"<tr><td>{name.replace('_', ' ')}</td><td>{report[name]:,}</td></tr>" for name in names)
+    names = ("source_count", "index_count", "confirmed", "not_looked_at", "unusable", "pending", "unsettled")
+    counts = "".join(
+        f"<tr><td>{name.replace('_', ' ')}</td><td>{report[name]:,}</td></tr>"
+        for name in (*names, "sampled", "seconds")
+    )
     shown = report["findings"][:LISTED]
     columns = ("kind", "key", "since", "source", "index")
     rows = ("".join(f"<td>{escape(found[name])}</td>" for name in columns) for found in shown)
@@ -78,9 +81,9 @@ def _comparison(report: dict[str, Any]) -> str:
 
 
 def _repair(repair: dict[str, Any]) -> str:
-    what = "would write, as a dry run" if repair["dry_run"] else "wrote"
-    counts = {name: value for name, value in repair.items() if name != "dry_run"}
-    return f"<h2>Repair</h2><p>The repair {what}: {', '.join(f'{name} {value}' for name, value in counts.items())}</p>"
+    what = "did not end" if "failed" in repair else "would write, as a dry run" if repair["dry_run"] else "wrote"
+    counts = ", ".join(f"{name} {value}" for name, value in repair.items() if name != "dry_run")
+    return f"<h2>Repair</h2><p>The repair {what}: {escape(counts)}</p>"
 
 
 def _over_time(results: list[Result], name: str) -> list[tuple[str, float]]:

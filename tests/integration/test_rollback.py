@@ -271,7 +271,7 @@ def test_members_go_back_while_they_change(
             lambda _: world.source,
             name=None,
             rejections=rejections,
-            behind=lambda name: lambda: world.feed.behind(world.client, name).seconds,
+            behind=lambda name: lambda: world.feed.behind(world.client, name),
         )
     assert (done["index"], [fault.hits for fault in faults]) == (names[0], [1, 1])
     wanted = {key: items.document(items.decode(item)) for key, item in world.table().items()}

@@ -28,6 +28,7 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read by the import: it
 logging.getLogger("great_expectations").setLevel(logging.WARNING)  # its import alone writes 200 lines
 import great_expectations as gx
 from great_expectations.checkpoint.actions import UpdateDataDocsAction
+from great_expectations.exceptions.exceptions import GreatExpectationsError
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 SAMPLE_ITEMS = 1_000
@@ -105,16 +106,18 @@ def _described(entity: Entity) -> dict[str, Any]:
 
 
 def _table(report: Report) -> dict[str, int]:
-    """The comparison as one row. Its counts leave out what is only under way."""
+    """The comparison as one row. Its counts leave out what is only under way, if that was looked at."""
     kinds = report.kinds
     missing, ghost = kinds.get(MISSING, 0) + kinds.get(TOMBSTONE, 0), kinds.get(GHOST, 0) + kinds.get(FOREIGN, 0)
     return {
         "source_documents": report.source_count,
-        "index_documents": report.source_count - missing + ghost,
+        "index_documents": report.index_count if report.not_looked_at else report.source_count - missing + ghost,
         "missing": missing,
         "ghost": ghost,
         "stale": kinds.get(STALE, 0),
         "changed_around": kinds.get(CONTENT, 0) + kinds.get(FUTURE, 0),
+        "not_looked_at": report.not_looked_at,
+        "unusable": report.unusable,
         "reindex_due": int(report.reindex_due),
     }
 
@@ -146,23 +149,29 @@ def _run(
 ) -> list[Result]:
     suite = gx.ExpectationSuite(name=name)
     for described in expectations:
-        arguments = {key: value for key, value in described.items() if key not in ("name", "severity", "type", "limit")}
-        if "limit" in described:
-            arguments["max_value"] = policy("freshness")[described["limit"]]
-        configuration = ExpectationConfiguration(
-            type=described["type"],
-            kwargs=arguments,
-            meta={"name": described["name"]},
-            severity=described["severity"],
-            notes=described["name"],
-        )
-        suite.add_expectation_configuration(configuration)
+        try:
+            suite.add_expectation_configuration(_configured(described))
+        except (KeyError, ValueError, TypeError, GreatExpectationsError) as error:
+            raise BadParams(f"include/expectations: {name}: {described} cannot be expected: {error!r}") from error
     suite = context.suites.add(suite)
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
     action = UpdateDataDocsAction(name="docs", site_names=["evidence"])
     checkpoint = gx.Checkpoint(name=name, validation_definitions=[definition], actions=[action])
     (done,) = context.checkpoints.add(checkpoint).run(batch_parameters=parameters).run_results.values()
     return [_result(result) for result in done.results]
+
+
+def _configured(described: dict[str, Any]) -> ExpectationConfiguration:
+    arguments = {key: value for key, value in described.items() if key not in ("name", "severity", "type", "limit")}
+    if "limit" in described:
+        arguments["max_value"] = policy("freshness")[described["limit"]]
+    return ExpectationConfiguration(
+        type=described["type"],
+        kwargs=arguments,
+        meta={"name": described["name"]},
+        severity=described["severity"],
+        notes=described["name"],
+    )
 
 
 def _result(result: Any) -> Result:

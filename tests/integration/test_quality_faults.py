@@ -1,0 +1,376 @@
+"""What goes wrong while quality is looked at: what was found is not forgotten, what was not seen is not good."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import psycopg
+import pytest
+from botocore.exceptions import ClientError
+
+from searchsync import comparison, differences, gaps, history, indexes, policies, quality, reindex, replay, sync, writer
+from searchsync.differences import FOREIGN, GHOST, MISSING, STALE, Report
+from searchsync.entities import Entity
+from searchsync.errors import IndexUnavailable, SourceUnavailable, StreamBehind
+from searchsync.ledgers import Rejections
+from searchsync.opensearch import request, within
+from searchsync.quality import Wanted
+from searchsync.replay import Replay
+from searchsync.sources.postgres import PostgresSource
+from tests.integration.test_differences import behind_our_back, delete, found
+from tests.members import World
+from tests.steps import Connect, fresh, living, make_index, serve
+
+GAP = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:01:00Z", "records": 5, "shard": "s"}
+LONG_AGO = datetime.now(UTC) - timedelta(days=9)
+
+
+@pytest.fixture
+def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_source: Connect, tmp_path: Path) -> str:
+    """The live index of forty rows that were last changed long ago."""
+    owner.execute(
+        "INSERT INTO locations (location_id, name, country, latitude, longitude, updated_at)"
+        " SELECT n, 'x', 'DE', 52, 13, %s FROM generate_series(1, 40) AS n",
+        [LONG_AGO],
+    )
+    return str(reindex.run(client, connect_source, build="blue", reports=tmp_path)["index"])
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No grace, and at most ten suspects are looked at."""
+    original = differences.find
+    quick = {"grace": 0.0, "limit": 10}
+    monkeypatch.setattr(differences, "find", lambda *args, **options: original(*args, **{**quick, **options}))
+
+
+def evidence_in(folder: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((folder / "quality.json").read_text())
+    return read
+
+
+# -- a run
+
+
+def test_a_repair_that_fails_and_its_retry_take_nothing_away(
+    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, blue: str, tmp_path: Path
+) -> None:
+    """The live index is written first, so the retry finds nothing: green, it would say that nothing ever was."""
+    candidate = make_index(client, locations, "<candidate>")
+    delete(client, blue, "1")
+    request(client, "PUT", f"/{candidate}/_block/write")
+    wanted, folder = Wanted("locations_quality/one", repair="on"), tmp_path / "one"
+    with within(3.0):
+        first = quality.run(client, source, blue, None, folder, wanted)
+    assert (first["verdict"], first["kinds"], first["repair"]["dry_run"]) == ("bad", {"missing": 1}, False)
+    assert candidate in first["repair"]["failed"]
+    assert "the repair failed" in first["problems"][-1]
+    assert "did not end" in (folder / "summary.html").read_text()
+    assert "1" in living(client, blue), "half of it was written"
+
+    indexes.delete(client, locations, candidate)
+    again = quality.run(client, source, blue, None, folder, wanted)
+    assert (again["verdict"], again["kinds"], again["confirmed"]) == ("bad", {"missing": 1}, 1)
+    assert "no row is missing in the index" in {failed["name"] for failed in again["failed"]}
+    assert (again["recovered"], again["repair"]) == (False, first["repair"])
+    assert [finding["key"] for finding in evidence_in(folder)["comparison"]["findings"]] == ["1"]
+    (kept,) = history.latest(client, locations)
+    assert (kept["verdict"], kept["kinds"], kept["failed"]) == ("bad", {"missing": 1}, first_names(first))
+    next_run = quality.run(client, source, blue, None, tmp_path / "two", Wanted("locations_quality/two"))
+    assert (next_run["verdict"], next_run["recovered"]) == ("good", True)
+
+
+def first_names(result: dict[str, Any]) -> list[str]:
+    return [failed["name"] for failed in result["failed"]]
+
+
+def test_a_retry_on_a_worker_without_the_evidence_stays_bad(
+    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, blue: str, tmp_path: Path
+) -> None:
+    delete(client, blue, "1")
+    wanted = Wanted("locations_quality/one")
+    quality.run(client, source, blue, None, tmp_path / "killed", wanted)
+    differences.repair(client, source, differences.find(client, source, blue), dry_run=False)
+    again = quality.run(client, source, blue, None, tmp_path / "other", wanted)
+    assert (again["verdict"], again["kinds"]) == ("bad", {"missing": 1})
+    assert [failed["severity"] for failed in again["failed"]] == ["critical", "critical"]
+
+
+def test_the_summary_shows_a_cause_and_does_not_run_it() -> None:
+    from searchsync import summary
+
+    page = summary._repair({"dry_run": False, "failed": "<script>alert(1)</script>"})
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+
+
+def test_more_than_can_be_looked_at_ends_with_evidence(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    source: PostgresSource,
+    locations: Entity,
+    blue: str,
+    tmp_path: Path,
+) -> None:
+    owner.execute("UPDATE locations SET name = 'y' WHERE location_id <= 20")
+    gaps.note(client, locations, GAP)
+    result = quality.run(client, source, blue, None, tmp_path, Wanted("locations_quality/one", repair="on"))
+    assert (result["verdict"], result["not_looked_at"], result["confirmed"]) == ("bad", 20, 0)
+    assert first_names(result) == ["no more differs than can be looked at"]
+    assert result["repair"] is None
+    assert evidence_in(tmp_path)["comparison"]["not_looked_at"] == 20
+    assert gaps.of_index(client, blue) == [GAP], "nothing was seen, so nothing is closed"
+    assert "with repair, then once more" in result["problems"][0]
+    (kept,) = history.latest(client, locations)
+    assert (kept["not_looked_at"], kept["unusable"]) == (20, 0)
+    report = differences.find(client, source, blue, limit=20)
+    assert (report.good, report.not_looked_at, report.kinds) == (False, 0, {STALE: 20})
+
+
+def test_foreign_documents_are_counted_before_they_are_read(
+    client: opensearchpy.OpenSearch, source: PostgresSource, blue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(11):
+        request(client, "PUT", f"/{blue}/_doc/foreign-{n}", body={"name": "x"})
+    with monkeypatch.context() as patched:
+        patched.setattr(differences, "_ids", None)
+        report = differences.find(client, source, blue, sample=0)
+    assert (report.not_looked_at, report.findings, report.good) == (11, [], False)
+    assert differences.find(client, source, blue, limit=11).kinds == {FOREIGN: 11}
+
+
+def test_a_row_of_which_no_document_can_be_made_is_no_silence(
+    client: opensearchpy.OpenSearch,
+    blue: str,
+    app: Any,
+    include: Path,
+    tmp_path: Path,
+) -> None:
+    file = include / "sql" / "locations.sql"
+    file.write_text(file.read_text().replace("l.location_id::text ", "nullif(l.location_id, 7)::text ", 1))
+    source = PostgresSource(fresh(), app.reader_dsn)
+    delete(client, blue, "7")
+    try:
+        assert source.count() == 39, "as the sync counts"
+        result = quality.run(client, source, blue, None, tmp_path, Wanted("locations_quality/one"))
+    finally:
+        source.close()
+    assert (result["unusable"], result["kinds"], result["verdict"]) == (1, {}, "bad")
+    assert "each row can be a document" in first_names(result)
+
+
+def test_an_item_of_which_no_document_can_be_made_is_no_silence(world: World) -> None:
+    blue = serve(world.client, world.entity)
+    world.put("k" * 600, name="x")
+    report = differences.find(world.client, world.source, blue)
+    assert (report.unusable, report.findings) == (1, [])
+
+
+def test_a_stream_that_falls_behind_meanwhile_leaves_a_result(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blue = serve(world.client, world.entity)
+
+    def find(*_: Any, **__: Any) -> Report:
+        raise StreamBehind("301 s behind the stream")
+
+    monkeypatch.setattr(differences, "find", find)
+    result = quality.run(world.client, world.source, blue, world.feed, tmp_path, Wanted("members_quality/one"))
+    assert (result["verdict"], result["level"], result["problems"]) == ("bad", "light", ["301 s behind the stream"])
+    assert evidence_in(tmp_path)["comparison"] is None
+
+
+# -- what is pending
+
+
+def test_a_change_that_no_sync_will_read_is_not_pending(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
+) -> None:
+    now = datetime.now(UTC)
+    for key, moment in ((1, now + timedelta(minutes=30)), (2, now + timedelta(days=2)), (3, "infinity")):
+        owner.execute("UPDATE locations SET name = 'y', updated_at = %s WHERE location_id = %s", [moment, key])
+    report = differences.find(client, source, blue, since=now)
+    assert (found(report), report.pending) == ({"2": STALE, "3": STALE}, 1)
+
+
+def test_the_overlap_is_read_once(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    source: PostgresSource,
+    blue: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owner.execute("UPDATE locations SET name = 'y' WHERE location_id <= 9")
+    asked: list[str] = []
+
+    def policy(name: str) -> Any:
+        asked.append(name)
+        return policies.policy(name)
+
+    monkeypatch.setattr(differences, "policy", policy)
+    assert len(differences.find(client, source, blue, since=datetime.now(UTC)).findings) == 9
+    assert asked == ["thresholds"]
+
+
+def test_a_ghost_that_a_refused_row_makes_up_for_is_reported(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
+) -> None:
+    """The counts are equal, so no sync looks for it: it would be served for ever."""
+    since = datetime.now(UTC)
+    owner.execute("DELETE FROM locations WHERE location_id = 1")
+    report = differences.find(client, source, blue, since=since)
+    assert (found(report), report.pending) == ({}, 1), "the next sync counts one too many"
+    delete(client, blue, "2")
+    owner.execute("UPDATE locations SET latitude = 500 WHERE location_id = 2")
+    report = differences.find(client, source, blue, since=since)
+    assert (found(report), report.pending) == ({"1": GHOST, "2": MISSING}, 0)
+    owner.execute("UPDATE locations SET latitude = 50, updated_at = %s WHERE location_id = 2", [since])
+    report = differences.find(client, source, blue, since=since)
+    assert (found(report), report.pending) == ({}, 2), "the next sync brings the row, and then counts one too many"
+
+
+# -- documents and indexes that somebody else touched
+
+
+@pytest.mark.parametrize("halves", [{"hash_high": None}, {"hash_high": "5"}, {"hash_low": 1.5}, {"bucket": None}])
+def test_a_document_with_half_of_our_fields_is_foreign(
+    client: opensearchpy.OpenSearch, source: PostgresSource, blue: str, halves: dict[str, Any]
+) -> None:
+    behind_our_back(client, blue, "4", name="edited", sync=halves)
+    report = differences.find(client, source, blue)
+    assert found(report) == {"4": FOREIGN}
+    differences.repair(client, source, report, dry_run=False)
+    assert differences.find(client, source, blue).good
+    behind_our_back(client, blue, "5", sync=halves)
+    assert differences.find(client, source, blue, sample=40).kinds == {FOREIGN: 1}
+
+
+def leave_before_the_write(monkeypatch: pytest.MonkeyPatch, entity: Entity, name: str) -> None:
+    """Somebody retires an index between the read and the write of its repair."""
+    apply = writer.apply
+
+    def late(client: opensearchpy.OpenSearch, *args: Any, **options: Any) -> Any:
+        indexes.leave(client, entity, name)
+        return apply(client, *args, **options)
+
+    monkeypatch.setattr(writer, "apply", late)
+
+
+def test_an_index_that_left_is_not_said_to_be_changed_around_the_writer(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    locations: Entity,
+    blue: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    candidate = make_index(client, locations, "candidate")
+    report = differences.find(client, source, candidate, limit=40)
+    leave_before_the_write(monkeypatch, locations, candidate)
+    with pytest.raises(IndexUnavailable, match="left the write set"):
+        comparison.settle(client, source, candidate, only=False, max_settled=100, on_rejected=lambda _: None)
+    monkeypatch.undo()
+    indexes.join(client, locations, candidate)
+    leave_before_the_write(monkeypatch, locations, candidate)
+    with pytest.raises(IndexUnavailable, match="left the write set"):
+        differences.repair(client, source, report, dry_run=False)
+
+
+def test_a_sync_goes_on_without_a_candidate_that_left(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    source: PostgresSource,
+    locations: Entity,
+    blue: str,
+    connect_source: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    green = str(reindex.run(client, connect_source, build="green", reports=tmp_path)["index"])
+    owner.execute("DELETE FROM locations WHERE location_id = 1")
+    leave_before_the_write(monkeypatch, locations, blue)
+    now, served = datetime.now(UTC), sync.check(client, locations)
+    with Rejections(tmp_path / "rejected") as rejections:
+        sync.run(client, source, served, now - timedelta(hours=1), now, rejections=rejections)
+    assert len(living(client, green)) == 39
+
+
+def test_a_refused_key_is_counted_once_and_said(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """However many members of the write set it is not written to."""
+    blue = serve(world.client, world.entity)
+    make_index(world.client, world.entity, "green")
+    world.put("m-1", sync={"M": {"position": {"S": "9"}}})
+    world.put("m-2", joined_date="not a date")
+    report = differences.find(world.client, world.source, blue)
+    assert report.kinds == {MISSING: 2}
+    done = differences.repair(world.client, world.source, report, dry_run=False)
+    assert (done.found, done.written, done.rejected) == (2, 0, 2)
+    said = [record.getMessage() for record in caplog.records if record.name == "searchsync.differences"]
+    assert any("m-1: invalid_attribute" in text for text in said)
+    assert any(f"{blue}: m-2: mapper_parsing_exception" in text for text in said)
+
+
+# -- pointers into a stream
+
+
+class Stream:
+    """The table's stream as it is on AWS: the oldest records are gone, answers are empty.
+
+    :ivar gone: sequence number of the last record that was forgotten
+    :ivar empty: so many answers are empty before the first record
+    """
+
+    def __init__(self, streams: Any, *, gone: int = 0, empty: int = 0) -> None:
+        self._streams, self.gone, self.empty = streams, gone, empty
+
+    def get_shard_iterator(self, **wanted: Any) -> Any:
+        if 0 < int(wanted.get("SequenceNumber", self.gone + 1)) <= self.gone:
+            raise ClientError({"Error": {"Code": "TrimmedDataAccessException"}}, "GetShardIterator")
+        return self._streams.get_shard_iterator(**wanted)
+
+    def get_records(self, **wanted: Any) -> Any:
+        if self.empty:
+            self.empty -= 1
+            return {"Records": [], "NextShardIterator": wanted["ShardIterator"]}
+        answer = self._streams.get_records(**wanted)
+        left = [record for record in answer["Records"] if int(record["dynamodb"]["SequenceNumber"]) > self.gone]
+        return {**answer, "Records": left}
+
+
+def replayed(world: World, streams: Stream) -> replay.Report:
+    return Replay(world.client, world.source, world.dead, world.parked, streams).run()
+
+
+def test_a_pointer_whose_first_records_are_gone_brings_the_others(world: World) -> None:
+    blue = serve(world.client, world.entity)
+    for n in range(6):
+        world.put(f"m-{n}", name="x")
+    records = world.records()
+    world.send_pointer(records[1:5])
+    last_gone = int(records[2]["dynamodb"]["SequenceNumber"])
+    report = replayed(world, Stream(world.aws["dynamodbstreams"], gone=last_gone))
+    assert sorted(living(world.client, blue)) == ["m-3", "m-4"]
+    assert [gap["records"] for gap in report.gaps] == [2]
+    assert world.letters() == []
+
+
+def test_empty_answers_before_a_pointers_end_are_no_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("searchsync.records.PAUSE_SECONDS", 0.01)
+    blue = serve(world.client, world.entity)
+    world.put("m-1", name="x")
+    world.send_pointer(world.records())
+    report = replayed(world, Stream(world.aws["dynamodbstreams"], empty=20))
+    assert (report.gaps, sorted(living(world.client, blue))) == ([], ["m-1"])
+
+
+def test_a_stream_that_stays_empty_keeps_the_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("searchsync.records.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("searchsync.records.PATIENCE_SECONDS", 0.2)
+    blue = serve(world.client, world.entity)
+    world.put("m-1", name="x")
+    world.send_pointer(world.records())
+    with pytest.raises(SourceUnavailable, match="answers with nothing"):
+        replayed(world, Stream(world.aws["dynamodbstreams"], empty=10_000))
+    assert gaps.of_index(world.client, blue) == []
+    assert len(world.letters()) == 1, "in sight again at once"

@@ -15,6 +15,7 @@ from benchmarks._loads import URL, peak_rss, source_of
 from local.airflow import MALLOC
 from searchsync import differences, opensearch
 from searchsync.entities import entity
+from searchsync.lag import Lag
 from searchsync.sources import Source
 
 Job = dict[str, Any]
@@ -42,7 +43,7 @@ def main() -> None:
     print(json.dumps({**report.as_dict(), **figures, "repaired": asdict(repaired)}))
 
 
-def _source(client: opensearchpy.OpenSearch, job: Job) -> tuple[Source, Callable[[], float] | None]:
+def _source(client: opensearchpy.OpenSearch, job: Job) -> tuple[Source, Callable[[], Lag] | None]:
     """The source, and how to ask how far the index is behind it."""
     if job["entity"] == "locations":
         return source_of(), None
@@ -55,7 +56,7 @@ def _source(client: opensearchpy.OpenSearch, job: Job) -> tuple[Source, Callable
     )
     source = DynamoSource(entity("members"), dynamodb, read_units=job["read_units"])
     stream = source.stream()
-    return source, lambda: lag.measure(client, source.entity, job["index"], streams, stream).seconds
+    return source, lambda: lag.measure(client, source.entity, job["index"], streams, stream)
 
 
 if __name__ == "__main__":

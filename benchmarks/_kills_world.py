@@ -217,7 +217,7 @@ class World:
 
     def _compare(self, source: Source, name: str) -> Report:
         feed = self._feed(source) if isinstance(source, DynamoSource) else None
-        behind = (lambda: feed.behind(self.search, name).seconds) if feed else None
+        behind = (lambda: feed.behind(self.search, name)) if feed else None
         return differences.find(self.search, source, name, sample=ALL_DOCUMENTS, grace=GRACE_SECONDS / 2, behind=behind)
 
     def _sync(self, source: Source) -> None:

@@ -50,7 +50,7 @@ def replay_needs_a_person(dag_run: Any, report: dict[str, Any]) -> None:
         f":warning: *{dag_run.dag_id}*: the dead-letter queue needs a person",
         *lines,
         "*Next* parked: correct the item or the mapping, then trigger with parked = true",
-        "*Next* gap: run the quality DAG with repair",
+        "*Next* gap: run the quality DAG with repair, then once more: a comparison without findings closes it",
         f"*Log* {_link(dag_run)}",
         f"*Runbook* docs/operations/{dag_run.dag_id}.md",
     )

@@ -207,7 +207,11 @@ def _compare(arguments: argparse.Namespace) -> None:
             behind=environment.behind(client, wanted, name),
         )
         print(json.dumps(report.as_dict(), indent=2))
-        if not report.findings:
+        if report.not_looked_at:
+            raise Different(
+                f"{name}: at least {report.not_looked_at} documents differ, more than can be looked at: run the reindex"
+            )
+        if report.good:
             return
         done = differences.repair(client, source, report, dry_run=not arguments.repair, cap=arguments.cap)
     print(json.dumps(asdict(done), indent=2))

@@ -10,6 +10,7 @@ from searchsync import indexes
 from searchsync.entities import Entity
 from searchsync.freshness import Feed
 from searchsync.indexes import Served
+from searchsync.lag import Lag
 from searchsync.opensearch import setting
 from searchsync.queue import Queue
 from searchsync.reindex import Plan
@@ -40,10 +41,10 @@ def feed(entity: Entity, served: Served | None = None) -> Feed | None:
     return Feed(table, aws("dynamodbstreams"), aws("cloudwatch"), dead_letters, parked)
 
 
-def behind(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Callable[[], float] | None:
-    """Tells how many seconds an index is behind its stream; None where there is none."""
+def behind(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Callable[[], Lag] | None:
+    """Tells how far an index is behind its stream; None where there is none."""
     fed = feed(entity, indexes.served(client, entity, name))
-    return (lambda: fed.behind(client, name).seconds) if fed else None
+    return (lambda: fed.behind(client, name)) if fed else None
 
 
 def queues() -> tuple[Queue, Queue]:

@@ -16,6 +16,7 @@ from searchsync.differences import Report
 from searchsync.entities import Entity
 from searchsync.errors import BadParams, GateFailed, SourceChanged, StaleSwap
 from searchsync.indexes import Index, Served
+from searchsync.lag import Lag
 from searchsync.ledgers import Rejections
 from searchsync.policies import policy
 from searchsync.sources import Source
@@ -79,7 +80,7 @@ def prove(
     plan: Plan,
     *,
     sample: int = 100,
-    behind: Callable[[], float] | None = None,
+    behind: Callable[[], Lag] | None = None,
 ) -> Report:
     """Compare the candidate with the source; changes nothing.
 
@@ -95,6 +96,11 @@ def check_fresh(report: Report) -> None:
 
     :raises GateFailed: naming what it missed
     """
+    if report.not_looked_at:
+        raise GateFailed(
+            f"{report.index} is not what its source is: at least {report.not_looked_at} documents differ, more than "
+            "can be looked at. Nothing was changed. Say as force why it is served all the same"
+        )
     if report.findings:
         repair = f'{{"index": "{report.index}", "repair": "on"}}'
         raise GateFailed(
@@ -158,7 +164,7 @@ def run(
     *,
     name: str | None,
     rejections: Rejections,
-    behind: Callable[[str], Callable[[], float] | None],
+    behind: Callable[[str], Callable[[], Lag] | None],
     force: str = "",
 ) -> dict[str, Any]:
     """All steps in one process: the command line's rollback.

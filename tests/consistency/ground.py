@@ -13,6 +13,7 @@ import opensearchpy
 
 from searchsync import differences, indexes, reindex, retire, rollback
 from searchsync.entities import Entity
+from searchsync.lag import Lag
 from searchsync.ledgers import Rejections
 from searchsync.opensearch import request
 from searchsync.policies import policy
@@ -61,7 +62,7 @@ class Ground(ABC):
     def read(self, document: dict[str, Any]) -> Content:
         """A living document, as ``contents`` has it."""
 
-    def behind(self, _: str) -> Callable[[], float] | None:
+    def behind(self, _: str) -> Callable[[], Lag] | None:
         """How far an index is behind a stream."""
         return None
 

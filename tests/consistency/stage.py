@@ -13,6 +13,7 @@ import opensearchpy
 
 from searchsync import indexes, lag, replay, writer
 from searchsync.entities import Entity
+from searchsync.lag import Lag
 from searchsync.position import of_event
 from searchsync.queue import Queue
 from searchsync.replay import Replay
@@ -83,14 +84,14 @@ class Stage(Ground):
         queue, other = (self.parked_letters, None) if parked else (self.letters, self.parked_letters)
         return Replay(client or self.client, self.source(), queue, other, self.table).run()
 
-    def behind(self, index: str) -> Callable[[], float]:
+    def behind(self, index: str) -> Callable[[], Lag]:
         """How far an index is behind the stream, as the quality runs ask."""
 
-        def seconds() -> float:
+        def measured() -> Lag:
             waiting = len(self.dead) + len(self.parked)
-            return lag.measure(self.client, self.entity, index, self.table, STREAM_ARN, waiting=waiting).seconds
+            return lag.measure(self.client, self.entity, index, self.table, STREAM_ARN, waiting=waiting)
 
-        return seconds
+        return measured
 
     def check_sound(self) -> int:
         """At any time: each document includes all changes up to its position.

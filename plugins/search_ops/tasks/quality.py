@@ -79,8 +79,8 @@ def announce(result: dict[str, Any], *, dag_run: Any) -> dict[str, Any]:
     for failed in result["failed"]:
         log.error("%(severity)s: does not hold: %(name)s (%(observed)s)", failed)
     if result["verdict"] == "bad":
-        names = ", ".join(failed["name"] for failed in result["failed"])
-        raise Different(f"{result['index']}: does not hold: {names}. The evidence is in {result['evidence']}")
+        what = ", ".join([failed["name"] for failed in result["failed"]] or result["problems"])
+        raise Different(f"{result['index']}: does not hold: {what}. The evidence is in {result['evidence']}")
     if result["recovered"]:
         alerts.quality_recovered(dag_run, result)
     return result

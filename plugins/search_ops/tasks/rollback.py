@@ -71,7 +71,7 @@ def compare(chosen: dict[str, Any], *, params: dict[str, Any]) -> dict[str, Any]
     client, entity, plan = hook.opensearch(), lookup(params["entity"]), _plan(chosen)
     served = indexes.served(client, entity, plan.live)
     feed = hook.feed(entity, served)
-    behind = (lambda: feed.behind(client, plan.target).seconds) if feed else None
+    behind = (lambda: feed.behind(client, plan.target)) if feed else None
     report = rollback.prove(client, hook.source(entity, served), plan, behind=behind)
     found = {name: value for name, value in report.as_dict().items() if name != "findings"}
     log.info("%s: %s", plan.target, found)

@@ -15,7 +15,7 @@ from benchmarks._runs import WrongResult
 from benchmarks._stream_load import ENTITY
 from local import members
 from local.paths import ROOT
-from searchsync import indexes
+from searchsync import aliases, indexes
 from searchsync.opensearch import request
 from searchsync.sources.dynamodb import DynamoSource
 
@@ -63,7 +63,7 @@ def make_index(client: opensearchpy.OpenSearch, identity: str) -> str:
     """An empty index in the write set, with the settings of one that is served."""
     source = {"identity": identity, "epoch": 1}
     name = indexes.find_or_create(client, ENTITY, build=f"benchmark-{time.time_ns()}", source=source).name
-    indexes.join(client, ENTITY, name)
+    aliases.join(client, ENTITY, name)
     indexes.make_searchable(client, ENTITY, name)
     return name
 
@@ -73,7 +73,7 @@ def serve(client: opensearchpy.OpenSearch, endpoint: str) -> str:
     members.create(endpoint)
     identity = DynamoSource(ENTITY, members.client("dynamodb", endpoint)).origin()
     name = make_index(client, identity)
-    indexes.swap(client, ENTITY, blue=None, green=name)
+    aliases.swap(client, ENTITY, blue=None, green=name)
     return name
 
 
@@ -90,7 +90,7 @@ def _fresh(client: opensearchpy.OpenSearch, count: int) -> Iterator[list[str]]:
         yield names
     finally:
         for name in names:
-            indexes.delete(client, ENTITY, name)
+            aliases.delete(client, ENTITY, name)
 
 
 def _counts(client: opensearchpy.OpenSearch, name: str) -> tuple[int, int]:

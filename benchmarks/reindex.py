@@ -31,7 +31,7 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._loads import DSN, ENTITY, URL
 from benchmarks._runs import Run, Servers, Table, Way, prepare, run
 from local import sample_data
-from searchsync import indexes, opensearch
+from searchsync import aliases, indexes, opensearch
 from searchsync.opensearch import request
 
 CEILING, OURS = "bodies", "ours"
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also then
     client = opensearch.connect(os.environ[URL])
     for left in indexes.of_entity(client, ENTITY):  # by a run that was killed
-        indexes.delete(client, ENTITY, left.name)
+        aliases.delete(client, ENTITY, left.name)
     surroundings = environment(client)
     say("\n".join(f"{name:14} {value}" for name, value in surroundings.items()))
     benchmark = Benchmark(client, Path(os.environ[FOLDER]))

@@ -10,7 +10,7 @@ import opensearchpy
 import psycopg
 from psycopg import conninfo
 
-from searchsync import envelope, indexes, reindex
+from searchsync import aliases, envelope, indexes, reindex
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection
 from searchsync.opensearch import request
@@ -88,7 +88,7 @@ def make_index(
     source = {**SOURCE, "identity": identity} if identity else SOURCE
     name = indexes.find_or_create(client, entity, build=build, source=source).name
     if joined:
-        indexes.join(client, entity, name)
+        aliases.join(client, entity, name)
     return name
 
 
@@ -98,7 +98,7 @@ def make_red_index(client: opensearchpy.OpenSearch, entity: Entity, build: str =
     settings = {**entity.index_body["settings"], "index.routing.allocation.include._name": "nowhere"}
     body = {"settings": settings, "mappings": {**entity.index_body["mappings"], "_meta": {"build": build}}}
     request(client, "PUT", f"/{name}", body=body, params={"wait_for_active_shards": "0"})
-    indexes.join(client, entity, name)
+    aliases.join(client, entity, name)
     return name
 
 
@@ -107,7 +107,7 @@ def serve(
 ) -> str:
     """An index that was swapped in."""
     name = make_index(client, entity, build, identity=identity)
-    indexes.swap(client, entity, blue=blue, green=name)
+    aliases.swap(client, entity, blue=blue, green=name)
     return name
 
 

@@ -1,4 +1,4 @@
-"""Physical indexes and the three aliases of an entity (docs/protocol.md, Names and rules 6, 10, 11).
+"""Physical indexes of an entity, and which role the three aliases give each (docs/protocol.md, Names).
 
 The cluster is the only truth: nothing here remembers anything between two calls.
 """
@@ -24,21 +24,15 @@ from searchsync.errors import (
     IndexUnavailable,
     RequestRejected,
     SourceChanged,
-    StaleSwap,
-    WriteSetFull,
 )
 from searchsync.opensearch import request
 
 log = logging.getLogger(__name__)
 
-MAX_WRITE_SET = 4
 COPIES_SECONDS = 600.0
 ABANDONED_AFTER = timedelta(days=1)
-FLOOD_STAGE = "read_only_allow_delete"
 
 _NAME = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]{8}$")
-
-Actions = list[dict[str, dict[str, Any]]]
 
 Running = Callable[[str], bool | None]
 """Whether the run of a build is under way; None when nobody knows the build."""
@@ -109,7 +103,7 @@ def of_entity(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
 
 def write_set(client: opensearchpy.OpenSearch, entity: Entity) -> list[str]:
     """Names of the indexes that every write has to reach, the live one first."""
-    found = _aliases_of(client, entity.writers)
+    found = aliases_of(client, entity.writers)
     return sorted(found, key=lambda name: (entity.name not in found[name], name))
 
 
@@ -118,18 +112,18 @@ def live(client: opensearchpy.OpenSearch, entity: Entity) -> str | None:
 
     :raises AliasConflict: when a concrete index has the alias' name, or the alias is on two indexes
     """
-    members = _members(client, entity.name)
-    if entity.name in members:
+    found = members(client, entity.name)
+    if entity.name in found:
         raise AliasConflict(
             f"{entity.name!r} is a concrete index, so no alias can have that name. Copy what is needed from it, then "
             f"delete it (DELETE /{entity.name}) and run {entity.name}_reindex"
         )
-    if len(members) > 1:
+    if len(found) > 1:
         raise AliasConflict(
-            f"the read alias {entity.name!r} is on {len(members)} indexes: {', '.join(sorted(members))}. Searches "
+            f"the read alias {entity.name!r} is on {len(found)} indexes: {', '.join(sorted(found))}. Searches "
             "return documents twice; remove it from all but the newest served one with POST /_aliases"
         )
-    return next(iter(members), None)
+    return next(iter(found), None)
 
 
 def get(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Index:
@@ -208,32 +202,6 @@ def find_or_create(client: opensearchpy.OpenSearch, entity: Entity, *, build: st
 _LOADING = {"refresh_interval": "-1", "number_of_replicas": 0, "auto_expand_replicas": "false"}
 
 
-def join(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
-    """Add an index to the write set (rule 6).
-
-    :raises WriteSetFull: when it would be the fifth member
-    """
-    if name in write_set(client, entity):
-        return
-    _check_room(client, entity, joining=1)
-    _aliases(client, [_add(entity.writers, name)])
-    try:
-        _check_room(client, entity, joining=0)  # two joins at once both saw room
-    except WriteSetFull:
-        _aliases(client, [_remove(entity.writers, name)])
-        raise
-
-
-def _check_room(client: opensearchpy.OpenSearch, entity: Entity, *, joining: int) -> None:
-    members = write_set(client, entity)
-    if len(members) + joining > MAX_WRITE_SET:
-        raise WriteSetFull(
-            f"the write set of {entity.name} is full ({MAX_WRITE_SET} members at most): {', '.join(sorted(members))}. "
-            "Each more would slow every write. Give up the oldest rollback candidate, or a build that nobody waits "
-            "for, with `searchsync indexes abandon NAME`; index_retire takes only what is out of its window"
-        )
-
-
 def check_own(client: opensearchpy.OpenSearch, entity: Entity, name: str, *, build: str) -> Index:
     """The index that a plan named, if it still is its build's and in the write set (rule 14).
 
@@ -303,97 +271,6 @@ def highest_position(client: opensearchpy.OpenSearch, name: str, *, fresh: bool 
     return str(hits[0]["_source"]["sync"]["position"]) if hits else ""
 
 
-# -- swap, leave, delete
-
-
-def swap(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    *,
-    blue: str | None,
-    green: str,
-    served: bool = False,
-    forget: bool = False,
-) -> None:
-    """Serve ``green`` instead of ``blue``, in one step (rule 10). Safe to repeat: what is live already stays as it is.
-
-    :param blue: the index the run believes to be live; None for the first
-    :param served: assert that green was served before: a rollback
-    :param forget: blue goes as one that never was served: nobody shall go back to it
-    :raises StaleSwap: when something else is live, or green is no longer in the write set
-    """
-    earlier = [
-        _add(entity.served, name) for name in sorted(_members(client, entity.served))
-    ]  # before looking who is live
-    serving = live(client, entity)
-    if serving == green:
-        return
-    if serving != blue:
-        raise _stale(entity, blue, green, {serving} if serving else set())
-    actions = [_remove(entity.writers, green), _add(entity.writers, green), _add(entity.served, green)]
-    actions[2:2] = [_remove(entity.served, green)] if served else []
-    if blue is not None:
-        actions += [_remove(entity.name, blue), _read(entity, green)]
-        actions += [_remove(entity.served, blue)] if forget else []
-    else:
-        # Nothing to remove means nothing to compare with. But an alias can have one write index only: as that of the
-        # served ones, which nobody writes through, the first to be swapped in keeps a second first one out.
-        actions[-1]["add"]["is_write_index"] = True
-        actions += [*earlier, _read(entity, green)]
-    cause: Exception | None = None
-    try:
-        _aliases(client, actions, patience=0)
-    except (RequestRejected, IndexUnavailable) as error:
-        cause = error  # a time-out, or a refusal of the repeated call: what counts is where the alias is
-    members = _members_settled(client, entity.name, cause)
-    if members == {green}:
-        return
-    left = isinstance(cause, RequestRejected) and cause.status == 404  # green is not what the call asserts
-    if cause is not None and not left and members == ({blue} if blue else set()):
-        raise cause  # not applied
-    raise _stale(entity, blue, green, members) from cause
-
-
-def _stale(entity: Entity, blue: str | None, green: str, members: set[str]) -> StaleSwap:
-    found = ", ".join(sorted(members)) or "nothing"
-    if members == ({blue} if blue else set()):
-        why = f"{green} is not in the write set any more: it was discarded"
-    else:
-        why = f"{found} is live, while this run saw {blue or 'nothing'}: another run swapped"
-    return StaleSwap(
-        f"{entity.name}: not swapped to {green}. {why}. What is live goes on serving: look at `searchsync indexes "
-        f"{entity.name}`, and run it again if it is still wanted"
-    )
-
-
-def _members_settled(client: opensearchpy.OpenSearch, alias: str, cause: Exception | None) -> set[str]:
-    # After a lost answer the change may still be queued at the cluster manager: let the queue run empty first.
-    if isinstance(cause, IndexUnavailable):
-        request(client, "GET", "/_cluster/health", params={"wait_for_events": "languid"})
-    return _members(client, alias)
-
-
-def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -> None:
-    """Read the aliases back: green alone is read, filtered, not writable through the alias, fed and marked as served.
-
-    :raises AliasConflict: otherwise
-    """
-    found = state_of(client, f"{entity.name},{entity.name}-*")
-    state = {name: index["aliases"] for name, index in found.items() if index["aliases"]}
-    readers = [name for name, aliases in state.items() if entity.name in aliases]
-    aliases = state.get(green, {})
-    read = aliases.get(entity.name, {})
-    healthy = (
-        readers == [green]
-        and read.get("is_write_index") is False
-        and read.get("filter") == entity.visible
-        and entity.writers in aliases
-        and entity.served in aliases
-    )
-    if not healthy:
-        raise AliasConflict(f"{entity.name}: the aliases are not as the swap left them: {state}")
-
-
 def stamp_left_read(client: opensearchpy.OpenSearch, name: str, when: datetime | None) -> None:
     """Note in ``_meta`` when an index stopped being served; None when it is served again."""
     meta = meta_of(client, name)
@@ -410,68 +287,6 @@ def stamp_synced(client: opensearchpy.OpenSearch, index: Index, until: datetime)
     meta = meta_of(client, index.name)
     if meta and until > replace(index, meta=meta).synced:
         put_meta(client, index.name, {**meta, "synced_at": until.isoformat(timespec="seconds")})
-
-
-def leave(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
-    """Take an index out of the write set, and out of the served ones (rule 11, first step).
-
-    :raises StaleSwap: when it is live, or became so meanwhile
-    """
-    index = next((index for index in of_entity(client, entity) if index.name == name), None)
-    if index is None or not (index.writers or index.was_served):
-        return
-    serving = live(client, entity)
-    if serving == name:
-        raise StaleSwap(f"{name} is live: it is neither retired nor discarded")
-    actions: Actions = []
-    if serving is not None:  # asserts, in the same atomic call, that this index is not the live one
-        actions += [_remove(entity.name, serving), _read(entity, serving)]
-    actions += [_remove(entity.writers, name)] if index.writers else []
-    actions += [_remove(entity.served, name)] if index.was_served else []
-    try:
-        _aliases(client, actions)
-    except RequestRejected as error:
-        if error.status != 404:
-            raise
-        if name in _members(client, entity.writers) | _members(client, entity.served):
-            raise StaleSwap(
-                f"{name} stays: the aliases of {entity.name} changed at the same moment; run it again"
-            ) from error
-        return  # it left in an attempt whose answer was lost, or was deleted by somebody else
-    if serving is None and name in _members(client, entity.name):  # nothing live, nothing to assert: see who was first
-        _aliases(client, [_add(entity.writers, name), _add(entity.served, name)])
-        raise StaleSwap(f"{name} became live at the same moment: it is neither retired nor discarded")
-
-
-def delete(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
-    """Leave the write set, block writes (which waits for those in flight), delete (rule 11). Safe to repeat.
-
-    :raises StaleSwap: when the index is live
-    """
-    try:
-        leave(client, entity, name)
-    except RequestRejected as error:
-        if error.error_type != "cluster_block_exception":
-            raise
-        # A read-only index cannot even lose an alias; that this one is not live, leave has seen. It names the live one,
-        # too, which a full disk blocks as well: if nothing is freed, OpenSearch blocks it again within half a minute.
-        _unblock(client, name, "read_only", FLOOD_STAGE)
-        if (serving := live(client, entity)) is not None:
-            _unblock(client, serving, FLOOD_STAGE)
-        leave(client, entity, name)
-    if name in _members(client, entity.name):
-        raise StaleSwap(f"{name} is live: it is not deleted")
-    for method, path in (("PUT", f"/{name}/_block/write"), ("DELETE", f"/{name}")):
-        try:
-            request(client, method, path)
-        except RequestRejected as error:
-            if error.status != 404 and error.error_type != "index_closed_exception":  # nobody can write to a closed one
-                raise
-
-
-def _unblock(client: opensearchpy.OpenSearch, name: str, *blocks: str) -> None:
-    for block in blocks:  # one by one: more at once are refused
-        request(client, "PUT", f"/{name}/_settings", body={f"index.blocks.{block}": None})
 
 
 def abandoned(index: Index, running: Running, *, now: datetime | None = None) -> bool:
@@ -533,30 +348,12 @@ def put_meta(client: opensearchpy.OpenSearch, name: str, meta: dict[str, Any]) -
     request(client, "PUT", f"/{name}/_mapping", body={"_meta": meta})
 
 
-def _read(entity: Entity, name: str) -> dict[str, dict[str, Any]]:
-    return {"add": {"index": name, "alias": entity.name, "is_write_index": False, "filter": entity.visible}}
-
-
-def _add(alias: str, name: str) -> dict[str, dict[str, Any]]:
-    return {"add": {"index": name, "alias": alias, "is_write_index": False}}
-
-
-def _remove(alias: str, name: str) -> dict[str, dict[str, Any]]:
-    return {"remove": {"index": name, "alias": alias, "must_exist": True}}
-
-
-def _aliases(client: opensearchpy.OpenSearch, actions: Actions, **options: Any) -> None:
-    answer = request(client, "POST", "/_aliases", body={"actions": actions}, **options)
-    if not answer.get("acknowledged"):
-        raise IndexUnavailable(f"_aliases was not acknowledged in time: {answer}")
-
-
-def _members(client: opensearchpy.OpenSearch, alias: str) -> set[str]:
+def members(client: opensearchpy.OpenSearch, alias: str) -> set[str]:
     """Indexes that a name resolves to: the members of an alias, or the concrete index of that name."""
-    return set(_aliases_of(client, alias))
+    return set(aliases_of(client, alias))
 
 
-def _aliases_of(client: opensearchpy.OpenSearch, alias: str) -> dict[str, Any]:
+def aliases_of(client: opensearchpy.OpenSearch, alias: str) -> dict[str, Any]:
     """Those indexes with all their aliases."""
     try:
         found = request(client, "GET", f"/{alias}/_alias")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import opensearchpy
 
-from searchsync import comparison, gaps, indexes, mappings, reads, rollback, smoke, writer
+from searchsync import aliases, comparison, gaps, indexes, mappings, reads, rollback, smoke, writer
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Rejection, page_of
 from searchsync.errors import (
@@ -98,7 +98,7 @@ def check(
     for index in found:
         if index.build != build and indexes.abandoned(index, running):
             log.warning("deleting %s: its run %s ended without serving or discarding it", index.name, index.build)
-            indexes.delete(client, entity, index.name)
+            aliases.delete(client, entity, index.name)
         elif index.role == "building" and index.writers and index.build != build and not force:
             raise AlreadyRunning(
                 f"{entity.name}: {index.name} is being built by {index.build}. Wait for it, or stop that run; one that "
@@ -157,7 +157,7 @@ def create_green(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) ->
     """
     source = {"identity": plan.identity, "epoch": plan.epoch}
     green = indexes.find_or_create(client, entity, build=plan.build, source=source).name
-    indexes.join(client, entity, green)
+    aliases.join(client, entity, green)
     log.info("%s is in the write set of %s", green, entity.name)
     if entity.source == "dynamodb":
         log.info("waiting %d s for what was on its way before it joined", FENCE_SECONDS)
@@ -313,7 +313,7 @@ def _check_shrink(blue: str | None, served: int, green: str, documents: int, all
 
 def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> None:
     """Serve green (rule 10), then note when blue stopped being served: its rollback window counts from there."""
-    indexes.swap(client, entity, blue=plan.blue, green=green)
+    aliases.swap(client, entity, blue=plan.blue, green=green)
     indexes.stamp_left_read(client, green, None)
     if plan.blue is not None and plan.blue != green:
         indexes.stamp_left_read(client, plan.blue, datetime.now(UTC))
@@ -326,7 +326,7 @@ def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: s
     :raises Undone: the index that was live before serves again
     """
     try:
-        indexes.verify_served(client, entity, green)
+        aliases.verify_served(client, entity, green)
         return reads.count(client, entity.name)
     except Permanent as error:
         if plan.blue is None or plan.fresh_epoch or indexes.live(client, entity) != green:
@@ -363,9 +363,9 @@ def discard(client: opensearchpy.OpenSearch, entity: Entity, build: str, *, keep
     for index in indexes.of_entity(client, entity):
         if index.build == build and not index.read and not index.was_served:
             if keep:
-                indexes.leave(client, entity, index.name)
+                aliases.leave(client, entity, index.name)
             else:
-                indexes.delete(client, entity, index.name)
+                aliases.delete(client, entity, index.name)
             discarded.append(index.name)
     return discarded
 

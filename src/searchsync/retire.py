@@ -8,7 +8,7 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import indexes, purge, sick, snapshots
+from searchsync import aliases, indexes, purge, sick, snapshots
 from searchsync.entities import Entity
 from searchsync.errors import BadParams, SearchSyncError, StaleSwap
 from searchsync.indexes import Index, Running
@@ -124,7 +124,7 @@ class _Run:
                 snapshots.save(self.client, self.repository, index.name, index.left_read_at)
                 self._check_unchanged(index)
         if not self.dry_run:
-            indexes.delete(self.client, self.entity, index.name)
+            aliases.delete(self.client, self.entity, index.name)
         return how
 
     def _check_unchanged(self, index: Index) -> None:

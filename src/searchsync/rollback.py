@@ -10,7 +10,7 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import comparison, differences, indexes, reads
+from searchsync import aliases, comparison, differences, indexes, reads
 from searchsync.comparison import Settled
 from searchsync.differences import Report
 from searchsync.entities import Entity
@@ -140,7 +140,7 @@ def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, *, forget:
     :raises StaleSwap: when something else is live by now, or the candidate is not fed any more
     """
     began = time.monotonic()
-    indexes.swap(client, entity, blue=plan.live, green=plan.target, served=True, forget=forget)
+    aliases.swap(client, entity, blue=plan.live, green=plan.target, served=True, forget=forget)
     seconds = time.monotonic() - began
     indexes.stamp_left_read(client, plan.target, None)
     indexes.stamp_left_read(client, plan.live, datetime.now(UTC))
@@ -153,7 +153,7 @@ def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> int:
     :returns: documents served
     :raises AliasConflict: when they are not as the swap left them
     """
-    indexes.verify_served(client, entity, plan.target)
+    aliases.verify_served(client, entity, plan.target)
     return reads.count(client, entity.name)
 
 

@@ -5,7 +5,7 @@ import time
 
 import opensearchpy
 
-from searchsync import indexes
+from searchsync import aliases, indexes
 from searchsync.entities import Entity
 from searchsync.errors import SearchSyncError
 
@@ -34,7 +34,7 @@ def abandon(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
     :raises BadParams: when the entity has no such index
     :raises StaleSwap: when it is live
     """
-    indexes.delete(client, entity, indexes.get(client, entity, name).name)
+    aliases.delete(client, entity, indexes.get(client, entity, name).name)
 
 
 def abandon_sick(

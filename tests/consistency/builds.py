@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
-from searchsync import differences, indexes, purge, writer
+from searchsync import aliases, differences, indexes, purge, writer
 from searchsync.errors import LedgerMismatch, SearchSyncError
 from searchsync.opensearch import request
 from tests.consistency.ground import Build
@@ -143,7 +143,7 @@ def swap_of_one_that_left(stage: Stage) -> None:
     green.load()
     green.copy_tombstones()
     green.gate()
-    indexes.leave(stage.client, stage.entity, green.green)
+    aliases.leave(stage.client, stage.entity, green.green)
     stage.deliver(stage.table.put("m1", name="second"))
     with suppress(SearchSyncError):
         green.swap()
@@ -163,11 +163,11 @@ def rollback_to_one_that_is_retired(stage: Stage) -> None:
         nonlocal begun
         if not begun and request.method in ("POST", "PUT", "DELETE"):
             begun = True
-            indexes.swap(stage.client, stage.entity, blue=live, green=back[0], served=True)
+            aliases.swap(stage.client, stage.entity, blue=live, green=back[0], served=True)
         return forward()
 
     with suppress(SearchSyncError):
-        indexes.delete(Wire(stage.client, act).client, stage.entity, back[0])
+        aliases.delete(Wire(stage.client, act).client, stage.entity, back[0])
     stage.check()
 
 

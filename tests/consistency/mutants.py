@@ -8,7 +8,19 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
-from searchsync import comparison, differences, indexes, opensearch, position, purge, reindex, replay, stream, writer
+from searchsync import (
+    aliases,
+    comparison,
+    differences,
+    indexes,
+    opensearch,
+    position,
+    purge,
+    reindex,
+    replay,
+    stream,
+    writer,
+)
 from searchsync.comparison import Settled
 from searchsync.envelope import Line, Page
 from searchsync.errors import SearchSyncError
@@ -262,14 +274,14 @@ def source_read_before_the_index() -> Iterator[None]:
 def swapped_blindly() -> AbstractContextManager[Any]:
     def swap(client: Any, entity: Any, *, blue: str | None, green: str, served: bool = False) -> None:
         leave = {"remove": {"index": blue, "alias": entity.name, "must_exist": False}}
-        serve = [indexes._add(entity.writers, green), indexes._add(entity.served, green), indexes._read(entity, green)]
+        serve = [aliases._add(entity.writers, green), aliases._add(entity.served, green), aliases._read(entity, green)]
         request(client, "POST", "/_aliases", body={"actions": [leave, *serve] if blue else serve})
 
-    return _patch(indexes, "swap", swap)
+    return _patch(aliases, "swap", swap)
 
 
 def deleted_without_leaving() -> AbstractContextManager[Any]:
-    return _patch(indexes, "leave", lambda *_: None)
+    return _patch(aliases, "leave", lambda *_: None)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import opensearchpy
 import psycopg
 import pytest
 
-from searchsync import indexes
+from searchsync import aliases, indexes
 from searchsync.entities import Entity
 from searchsync.opensearch import request
 
@@ -189,7 +189,7 @@ def test_a_second_run_is_refused_while_one_builds(
     blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity
 ) -> None:
     other = indexes.find_or_create(client, locations, build="cli/other", source={"identity": "x", "epoch": 1})
-    indexes.join(client, locations, other.name)
+    aliases.join(client, locations, other.name)
     dag_run = run(dags)
     assert dag_run.state == "failed"
     assert states(dag_run)["check"] == "failed"
@@ -206,7 +206,7 @@ def test_the_green_of_a_killed_run_is_swept_by_the_next(
     assert dead.state == "failed"
     build = f"locations_reindex/{dead.run_id}"
     left = indexes.find_or_create(client, locations, build=build, source={"identity": "x", "epoch": 1})
-    indexes.join(client, locations, left.name)
+    aliases.join(client, locations, left.name)
     assert run(dags).state == "success"
     assert left.name not in {index.name for index in indexes.of_entity(client, locations)}
     assert len(indexes.write_set(client, locations)) == 2

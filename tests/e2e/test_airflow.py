@@ -28,7 +28,7 @@ from local import runs
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.stack import Stack
-from searchsync import indexes, rollback
+from searchsync import aliases, indexes, rollback
 from searchsync.entities import entity
 from searchsync.opensearch import connect, request
 
@@ -258,7 +258,7 @@ def test_a_reindex_that_is_not_approved_changes_nothing(
     stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
 ) -> None:
     for oldest in rollback.candidates(search, LOCATIONS)[1:]:  # the tests before have filled the write set
-        indexes.delete(search, LOCATIONS, oldest.name)
+        aliases.delete(search, LOCATIONS, oldest.name)
     blue = indexes.live(search, LOCATIONS)
     run_id = api.trigger(DAG, {"approve": "always"})
     asked(api, DAG, run_id)

@@ -11,7 +11,7 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import indexes, mappings, reindex, retire
+from searchsync import aliases, indexes, mappings, reindex, retire
 from searchsync.entities import Entity
 from searchsync.errors import (
     AliasConflict,
@@ -101,10 +101,10 @@ def test_fifth_member_is_refused_and_told_what_to_do(client: opensearchpy.OpenSe
     members = {make_index(client, locations, f"run {n}") for n in range(4)}
     fifth = make_index(client, locations, "run 5", joined=False)
     with pytest.raises(WriteSetFull, match="run index_retire first") as caught:
-        indexes.join(client, locations, fifth)
+        aliases.join(client, locations, fifth)
     assert all(name in str(caught.value) for name in members)
     assert set(indexes.write_set(client, locations)) == members
-    indexes.join(client, locations, min(members))  # a member may join again
+    aliases.join(client, locations, min(members))  # a member may join again
 
 
 def test_two_joins_at_once_never_leave_five_members(client: opensearchpy.OpenSearch, locations: Entity) -> None:
@@ -112,13 +112,13 @@ def test_two_joins_at_once_never_leave_five_members(client: opensearchpy.OpenSea
         make_index(client, locations, f"member {n}")
     rivals = [make_index(client, locations, f"rival {n}", joined=False) for n in range(2)]
     for _ in range(5):
-        failures = at_once(*(lambda name=name: indexes.join(client, locations, name) for name in rivals))
+        failures = at_once(*(lambda name=name: aliases.join(client, locations, name) for name in rivals))
         members = indexes.write_set(client, locations)
-        assert len(members) <= indexes.MAX_WRITE_SET
+        assert len(members) <= aliases.MAX_WRITE_SET
         for name, failure in zip(rivals, failures, strict=True):
             assert (name in members) is (failure is None)
             assert failure is None or isinstance(failure, WriteSetFull)
-            indexes.leave(client, locations, name)
+            aliases.leave(client, locations, name)
 
 
 def test_join_that_finds_itself_the_fifth_steps_back(
@@ -129,7 +129,7 @@ def test_join_that_finds_itself_the_fifth_steps_back(
     mine = make_index(client, locations, "mine", joined=False)
     proxy.before(ALIASES, lambda: make_index(client, locations, "rival"))
     with pytest.raises(WriteSetFull):
-        indexes.join(faulty, locations, mine)
+        aliases.join(faulty, locations, mine)
     assert len(indexes.write_set(client, locations)) == 4
     assert mine not in indexes.write_set(client, locations)
 
@@ -140,7 +140,7 @@ def test_a_load_refuses_an_index_that_is_not_its_runs(client: opensearchpy.OpenS
     for name, build in ((other, "mine"), ("locations-20260101t000000-00000000", "mine")):
         with pytest.raises(GreenDiscarded, match="Clear this run from create_green"):
             indexes.check_own(client, locations, name, build=build)
-    indexes.leave(client, locations, mine)
+    aliases.leave(client, locations, mine)
     with pytest.raises(GreenDiscarded):
         indexes.check_own(client, locations, mine, build="mine")
 
@@ -150,15 +150,15 @@ def test_a_load_refuses_an_index_that_is_not_its_runs(client: opensearchpy.OpenS
 
 def test_swap_serves_green_alone_and_feeds_both(client: opensearchpy.OpenSearch, locations: Entity) -> None:
     blue = serve(client, locations)
-    indexes.verify_served(client, locations, blue)
+    aliases.verify_served(client, locations, blue)
     green = serve(client, locations, "green", blue)
-    indexes.verify_served(client, locations, green)
+    aliases.verify_served(client, locations, green)
     assert indexes.live(client, locations) == green
     assert set(indexes.write_set(client, locations)) == {blue, green}
     assert roles(client, locations) == {"blue": "rollback candidate", "green": "live"}
     back = make_index(client, locations, "blue")
-    indexes.swap(client, locations, blue=green, green=back)
-    indexes.verify_served(client, locations, back)
+    aliases.swap(client, locations, blue=green, green=back)
+    aliases.verify_served(client, locations, back)
 
 
 def test_readers_see_no_tombstones_and_cannot_write(client: opensearchpy.OpenSearch, locations: Entity) -> None:
@@ -177,8 +177,8 @@ def test_repeated_swap_changes_nothing(client: opensearchpy.OpenSearch, location
     blue = serve(client, locations)
     green = serve(client, locations, "green", blue)
     before = request(client, "GET", "/_alias")
-    indexes.swap(client, locations, blue=blue, green=green)
-    indexes.swap(client, locations, blue=None, green=green)
+    aliases.swap(client, locations, blue=blue, green=green)
+    aliases.swap(client, locations, blue=None, green=green)
     assert request(client, "GET", "/_alias") == before
 
 
@@ -188,8 +188,8 @@ def test_swap_that_another_run_overtook_is_stale(client: opensearchpy.OpenSearch
     theirs = serve(client, locations, "theirs", blue)
     for seen in (blue, None):
         with pytest.raises(StaleSwap, match=f"{theirs} is live"):
-            indexes.swap(client, locations, blue=seen, green=mine)
-    indexes.verify_served(client, locations, theirs)
+            aliases.swap(client, locations, blue=seen, green=mine)
+    aliases.verify_served(client, locations, theirs)
     assert roles(client, locations)["mine"] == "building"
 
 
@@ -198,40 +198,40 @@ def test_swap_overtaken_after_it_looked_is_stale(
 ) -> None:
     blue = serve(client, locations)
     mine, theirs = make_index(client, locations, "mine"), make_index(client, locations, "theirs")
-    proxy.before(ALIASES, lambda: indexes.swap(client, locations, blue=blue, green=theirs))
+    proxy.before(ALIASES, lambda: aliases.swap(client, locations, blue=blue, green=theirs))
     with pytest.raises(StaleSwap, match=f"{theirs} is live"):
-        indexes.swap(faulty, locations, blue=blue, green=mine)
-    indexes.verify_served(client, locations, theirs)
+        aliases.swap(faulty, locations, blue=blue, green=mine)
+    aliases.verify_served(client, locations, theirs)
 
 
 def test_green_that_was_discarded_is_not_served(client: opensearchpy.OpenSearch, locations: Entity) -> None:
     blue = serve(client, locations)
     left = make_index(client, locations, "left")
-    indexes.leave(client, locations, left)
+    aliases.leave(client, locations, left)
     gone = make_index(client, locations, "gone")
-    indexes.delete(client, locations, gone)
+    aliases.delete(client, locations, gone)
     for green in (left, gone):
         with pytest.raises(StaleSwap, match=f"{green} is not in the write set"):
-            indexes.swap(client, locations, blue=blue, green=green)
-    indexes.verify_served(client, locations, blue)
+            aliases.swap(client, locations, blue=blue, green=green)
+    aliases.verify_served(client, locations, blue)
 
 
 def test_first_swap_of_a_discarded_green_serves_nothing(client: opensearchpy.OpenSearch, locations: Entity) -> None:
     green = make_index(client, locations)
-    indexes.leave(client, locations, green)
+    aliases.leave(client, locations, green)
     with pytest.raises(StaleSwap, match="not in the write set"):
-        indexes.swap(client, locations, blue=None, green=green)
+        aliases.swap(client, locations, blue=None, green=green)
     assert indexes.live(client, locations) is None
 
 
 def test_two_first_swaps_at_once_leave_exactly_one_reader(client: opensearchpy.OpenSearch, locations: Entity) -> None:
     for attempt in range(4):
         rivals = [make_index(client, locations, f"{attempt} {n}") for n in range(3)]
-        failures = at_once(*(lambda n=n: indexes.swap(client, locations, blue=None, green=n) for n in rivals))
+        failures = at_once(*(lambda n=n: aliases.swap(client, locations, blue=None, green=n) for n in rivals))
         winners = [name for name, failure in zip(rivals, failures, strict=True) if failure is None]
         assert len(winners) == 1, failures
         assert {type(failure) for failure in failures} == {type(None), StaleSwap}
-        indexes.verify_served(client, locations, winners[0])
+        aliases.verify_served(client, locations, winners[0])
         for name in rivals:
             request(client, "DELETE", f"/{name}")
 
@@ -249,14 +249,14 @@ def test_first_swap_overtaken_after_it_looked_is_stale(
 
     def overtake() -> None:
         nonlocal live
-        indexes.swap(client, locations, blue=None, green=theirs)
+        aliases.swap(client, locations, blue=None, green=theirs)
         if then_swapped:
             live = serve(client, locations, "next", theirs)
 
     proxy.before(ALIASES, overtake)
     with pytest.raises(StaleSwap):
-        indexes.swap(faulty, locations, blue=None, green=mine)
-    indexes.verify_served(client, locations, live)
+        aliases.swap(faulty, locations, blue=None, green=mine)
+    aliases.verify_served(client, locations, live)
 
 
 def test_first_swap_after_the_read_alias_was_removed_by_hand(
@@ -265,10 +265,10 @@ def test_first_swap_after_the_read_alias_was_removed_by_hand(
     blue = serve(client, locations)
     alias(client, {"remove": {"index": blue, "alias": locations.name}})
     green = serve(client, locations, "green")
-    indexes.verify_served(client, locations, green)
+    aliases.verify_served(client, locations, green)
     alias(client, {"remove": {"index": green, "alias": locations.name}})
-    indexes.swap(client, locations, blue=None, green=blue)
-    indexes.verify_served(client, locations, blue)
+    aliases.swap(client, locations, blue=None, green=blue)
+    aliases.verify_served(client, locations, blue)
 
 
 def test_swaps_at_random_always_leave_one_reader_that_is_fed(
@@ -280,17 +280,17 @@ def test_swaps_at_random_always_leave_one_reader_that_is_fed(
         rivals = [make_index(client, locations, f"{step} {n}") for n in range(2)]
         discarded = chance.choice(rivals)
         calls: list[Callable[[], object]] = [
-            lambda name=name, live=live: indexes.swap(client, locations, blue=live, green=name)  # type: ignore[misc]
+            lambda name=name, live=live: aliases.swap(client, locations, blue=live, green=name)  # type: ignore[misc]
             for name in rivals
         ]
-        calls.append(lambda name=discarded: indexes.delete(client, locations, name))  # type: ignore[misc]
+        calls.append(lambda name=discarded: aliases.delete(client, locations, name))  # type: ignore[misc]
         failures = at_once(*calls)
         assert all(isinstance(failure, StaleSwap | None) for failure in failures), (SEED, step, failures)
         serving = indexes.live(client, locations)
         assert serving in {live, *rivals}, (SEED, step)
-        indexes.verify_served(client, locations, serving)
+        aliases.verify_served(client, locations, serving)
         for name in {live, *rivals} - {serving}:
-            indexes.delete(client, locations, name)
+            aliases.delete(client, locations, name)
         live = serving
 
 
@@ -299,12 +299,12 @@ def test_swap_whose_answer_was_lost_is_decided_by_the_aliases(
 ) -> None:
     first = make_index(client, locations, "first")
     proxy.lose_answer(ALIASES)
-    indexes.swap(faulty, locations, blue=None, green=first)
-    indexes.verify_served(client, locations, first)
+    aliases.swap(faulty, locations, blue=None, green=first)
+    aliases.verify_served(client, locations, first)
     second = make_index(client, locations, "second")
     proxy.lose_answer(ALIASES)
-    indexes.swap(faulty, locations, blue=first, green=second)
-    indexes.verify_served(client, locations, second)
+    aliases.swap(faulty, locations, blue=first, green=second)
+    aliases.verify_served(client, locations, second)
 
 
 @pytest.mark.parametrize("status", [None, 503, 429])
@@ -323,10 +323,10 @@ def test_swap_that_was_not_applied_may_be_tried_again(
         else:
             proxy.refuse(ALIASES)
         with pytest.raises(IndexUnavailable):
-            indexes.swap(faulty, locations, blue=blue, green=green)
+            aliases.swap(faulty, locations, blue=blue, green=green)
         assert indexes.live(client, locations) == blue
-        indexes.swap(faulty, locations, blue=blue, green=green)
-        indexes.verify_served(client, locations, green)
+        aliases.swap(faulty, locations, blue=blue, green=green)
+        aliases.verify_served(client, locations, green)
         blue = green
 
 
@@ -339,8 +339,8 @@ def test_swap_not_acknowledged_in_time_is_decided_by_the_aliases(
 
     green = make_index(client, locations)
     proxy.add(ALIASES, unacknowledged)
-    indexes.swap(faulty, locations, blue=None, green=green)
-    indexes.verify_served(client, locations, green)
+    aliases.swap(faulty, locations, blue=None, green=green)
+    aliases.verify_served(client, locations, green)
 
 
 def test_verify_finds_every_wrong_state(client: opensearchpy.OpenSearch, locations: Entity) -> None:
@@ -359,11 +359,11 @@ def test_verify_finds_every_wrong_state(client: opensearchpy.OpenSearch, locatio
     for breaking, mending in wrong:
         alias(client, breaking)
         with pytest.raises(AliasConflict, match="not as the swap left them"):
-            indexes.verify_served(client, locations, green)
+            aliases.verify_served(client, locations, green)
         alias(client, mending)
-        indexes.verify_served(client, locations, green)
+        aliases.verify_served(client, locations, green)
     with pytest.raises(AliasConflict):
-        indexes.verify_served(client, locations, blue)
+        aliases.verify_served(client, locations, blue)
 
 
 # -- what must never be touched
@@ -372,16 +372,16 @@ def test_verify_finds_every_wrong_state(client: opensearchpy.OpenSearch, locatio
 def test_live_index_is_neither_left_nor_deleted(client: opensearchpy.OpenSearch, locations: Entity) -> None:
     blue = serve(client, locations)
     with pytest.raises(StaleSwap, match=f"{blue} is live"):
-        indexes.leave(client, locations, blue)
+        aliases.leave(client, locations, blue)
     with pytest.raises(StaleSwap, match=f"{blue} is live"):
-        indexes.delete(client, locations, blue)
+        aliases.delete(client, locations, blue)
     alias(
         client,
         {"remove": {"index": blue, "alias": locations.writers}},
         {"remove": {"index": blue, "alias": locations.served}},
     )
     with pytest.raises(StaleSwap, match=f"{blue} is live"):
-        indexes.delete(client, locations, blue)
+        aliases.delete(client, locations, blue)
     assert reindex.discard(client, locations, "blue") == []
     assert names(client, locations) == [blue]
 
@@ -396,10 +396,10 @@ def test_discarding_an_index_that_is_being_swapped_in_leaves_it_alone(
 ) -> None:
     blue = None if first else serve(client, locations)
     green = make_index(client, locations, "green")
-    proxy.before(ALIASES, lambda: indexes.swap(client, locations, blue=blue, green=green))
+    proxy.before(ALIASES, lambda: aliases.swap(client, locations, blue=blue, green=green))
     with pytest.raises(StaleSwap):
-        indexes.delete(faulty, locations, green)
-    indexes.verify_served(client, locations, green)
+        aliases.delete(faulty, locations, green)
+    aliases.verify_served(client, locations, green)
 
 
 def test_leaving_whose_answer_was_lost_is_done(
@@ -408,7 +408,7 @@ def test_leaving_whose_answer_was_lost_is_done(
     blue = serve(client, locations)
     green = make_index(client, locations, "green")
     proxy.lose_answer(ALIASES)
-    indexes.leave(faulty, locations, green)
+    aliases.leave(faulty, locations, green)
     assert set(indexes.write_set(client, locations)) == {blue}
 
 
@@ -419,8 +419,8 @@ def test_delete_can_be_repeated_and_survives_lost_answers(
     green = make_index(client, locations, "green")
     for call in (ALIASES, "PUT /.*/_block/write", "DELETE"):
         proxy.lose_answer(call)
-    indexes.delete(faulty, locations, green)
-    indexes.delete(faulty, locations, green)
+    aliases.delete(faulty, locations, green)
+    aliases.delete(faulty, locations, green)
     assert green not in names(client, locations)
 
 
@@ -435,7 +435,7 @@ def test_concrete_index_with_the_alias_name_is_refused_with_the_remedy(
         indexes.live(client, locations)
     green = make_index(client, locations)
     with pytest.raises(AliasConflict):
-        indexes.swap(client, locations, blue=None, green=green)
+        aliases.swap(client, locations, blue=None, green=green)
 
 
 def test_alias_on_two_indexes_is_refused_with_the_remedy(client: opensearchpy.OpenSearch, locations: Entity) -> None:
@@ -443,8 +443,8 @@ def test_alias_on_two_indexes_is_refused_with_the_remedy(client: opensearchpy.Op
     alias(client, {"add": {"index": green, "alias": locations.name}})
     calls: list[Callable[[], object]] = [
         lambda: indexes.live(client, locations),
-        lambda: indexes.swap(client, locations, blue=blue, green=green),
-        lambda: indexes.delete(client, locations, blue),
+        lambda: aliases.swap(client, locations, blue=blue, green=green),
+        lambda: aliases.delete(client, locations, blue),
     ]
     for call in calls:
         with pytest.raises(AliasConflict, match="on 2 indexes"):
@@ -498,7 +498,7 @@ def test_retire_keeps_the_window_and_one_previous_in_any_case(
     assert names(client, locations) == sorted([live, recent])
     later = datetime.now(UTC) + timedelta(days=300)
     assert {line["action"] for line in retire.retire(client, locations, dead, now=later)} == {"kept"}
-    indexes.verify_served(client, locations, live)
+    aliases.verify_served(client, locations, live)
 
 
 def test_retire_counts_from_its_own_stamp_when_a_crash_left_it_out(
@@ -543,12 +543,12 @@ def test_a_blocked_index_can_be_given_up_and_a_blocked_live_one_stays_blocked(
     green = make_index(client, locations, "green")
     blocked: dict[str, Any] = {f"index.blocks.{block}": True}
     request(client, "PUT", f"/{green}/_settings", body=blocked)
-    indexes.delete(client, locations, green)
+    aliases.delete(client, locations, green)
     assert indexes.write_set(client, locations) == [live]
     request(client, "PUT", f"/{live}/_settings", body=blocked)
     try:
         with pytest.raises(StaleSwap):
-            indexes.delete(client, locations, live)
+            aliases.delete(client, locations, live)
         settings = request(client, "GET", f"/{live}/_settings")[live]["settings"]["index"]
         assert settings["blocks"] == {block: "true"}
     finally:

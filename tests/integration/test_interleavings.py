@@ -18,7 +18,7 @@ import pytest
 
 from local import opensearch as local_opensearch
 from local.members import generate
-from searchsync import differences, indexes, items, purge, reindex, rollback
+from searchsync import aliases, differences, indexes, items, purge, reindex, rollback
 from searchsync.dead_letters import Letter
 from searchsync.differences import CONTENT, GHOST, MISSING
 from searchsync.errors import BadParams
@@ -410,7 +410,7 @@ def test_a_replay_meets_a_retirement(
     """The index is gone when its turn comes: nobody waits for it, and nobody makes it again."""
     world.put("m-0000001", name="parked")
     parked(world, world.records())
-    gone = proxy.before(r"POST /members-.*/_bulk", lambda: indexes.delete(world.client, world.entity, both[0]), skip=1)
+    gone = proxy.before(r"POST /members-.*/_bulk", lambda: aliases.delete(world.client, world.entity, both[0]), skip=1)
     by_a_replay(world, faulty)
     assert gone.hits == 1
     assert indexes.write_set(world.client, world.entity) == [both[1]]

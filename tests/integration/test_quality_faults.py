@@ -10,7 +10,19 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from searchsync import comparison, differences, gaps, history, indexes, policies, quality, reindex, replay, sync, writer
+from searchsync import (
+    aliases,
+    comparison,
+    differences,
+    gaps,
+    history,
+    policies,
+    quality,
+    reindex,
+    replay,
+    sync,
+    writer,
+)
 from searchsync.differences import FOREIGN, GHOST, MISSING, STALE, Report
 from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable, SourceUnavailable, StreamBehind
@@ -70,7 +82,7 @@ def test_a_repair_that_fails_and_its_retry_take_nothing_away(
     assert "did not end" in (folder / "summary.html").read_text()
     assert "1" in living(client, blue), "half of it was written"
 
-    indexes.delete(client, locations, candidate)
+    aliases.delete(client, locations, candidate)
     again = quality.run(client, source, blue, None, folder, wanted)
     assert (again["verdict"], again["kinds"], again["confirmed"]) == ("bad", {"missing": 1}, 1)
     assert "no row is missing in the index" in {failed["name"] for failed in again["failed"]}
@@ -252,7 +264,7 @@ def leave_before_the_write(monkeypatch: pytest.MonkeyPatch, entity: Entity, name
     apply = writer.apply
 
     def late(client: opensearchpy.OpenSearch, *args: Any, **options: Any) -> Any:
-        indexes.leave(client, entity, name)
+        aliases.leave(client, entity, name)
         return apply(client, *args, **options)
 
     monkeypatch.setattr(writer, "apply", late)
@@ -271,7 +283,7 @@ def test_an_index_that_left_is_not_said_to_be_changed_around_the_writer(
     with pytest.raises(IndexUnavailable, match="left the write set"):
         comparison.settle(client, source, candidate, only=False, max_settled=100, on_rejected=lambda _: None)
     monkeypatch.undo()
-    indexes.join(client, locations, candidate)
+    aliases.join(client, locations, candidate)
     leave_before_the_write(monkeypatch, locations, candidate)
     with pytest.raises(IndexUnavailable, match="left the write set"):
         differences.repair(client, source, report, dry_run=False)

@@ -18,7 +18,7 @@ import pytest
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import sample_data
-from searchsync import comparison, indexes, opensearch, reads, reindex, writer
+from searchsync import aliases, comparison, indexes, opensearch, reads, reindex, writer
 from searchsync.entities import Entity
 from searchsync.errors import (
     AliasConflict,
@@ -91,7 +91,7 @@ def assert_serves(client: opensearchpy.OpenSearch, entity: Entity, owner: psycop
     """The live index is the table, field by field, and it is alone."""
     live = indexes.live(client, entity)
     assert live is not None
-    indexes.verify_served(client, entity, live)
+    aliases.verify_served(client, entity, live)
     source = PostgresSource(entity, dsn)
     wanted = {
         json.loads(line.id): {k: v for k, v in json.loads(line.source).items() if k != "sync"}
@@ -104,7 +104,7 @@ def assert_serves(client: opensearchpy.OpenSearch, entity: Entity, owner: psycop
 
 def assert_untouched(client: opensearchpy.OpenSearch, entity: Entity, blue: str, count: int) -> None:
     """Blue serves as before, alone, and nothing is left of the run."""
-    indexes.verify_served(client, entity, blue)
+    aliases.verify_served(client, entity, blue)
     assert names(client, entity) == [blue]
     assert set(indexes.write_set(client, entity)) == {blue}
     assert request(client, "GET", f"/{entity.name}/_count")["count"] == count
@@ -624,7 +624,7 @@ def test_second_reindex_is_refused_unless_forced(
     assert set(names(client, locations)) == {blue, other}
     assert run(force=True)["previous"] == blue
     with pytest.raises(StaleSwap):
-        indexes.swap(client, locations, blue=blue, green=other)
+        aliases.swap(client, locations, blue=blue, green=other)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -789,8 +789,8 @@ def test_index_of_unknown_source_is_refused(
     client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int, locations: Entity
 ) -> None:
     name = indexes.find_or_create(client, locations, build="old", source={}).name
-    indexes.join(client, locations, name)
-    indexes.swap(client, locations, blue=None, green=name)
+    aliases.join(client, locations, name)
+    aliases.swap(client, locations, blue=None, green=name)
     with pytest.raises(SourceChanged, match="does not say which source"):
         run()
     assert run(new_epoch=True)["previous"] == name

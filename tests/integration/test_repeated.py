@@ -10,7 +10,7 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import cli, indexes, reindex, retire, rollback, sick
+from searchsync import aliases, cli, indexes, reindex, retire, rollback, sick
 from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable, RequestRejected, SourceChanged, StaleSwap
 from searchsync.ledgers import Rejections
@@ -60,7 +60,7 @@ def test_two_builds_of_one_epoch_and_different_servers_do_not_follow_each_other(
 ) -> None:
     live = serve(client, locations, identity="server B")
     other = indexes.find_or_create(client, locations, build="cli/other", source={"identity": "server C", "epoch": 1})
-    indexes.join(client, locations, other.name)
+    aliases.join(client, locations, other.name)
     with Rejections(tmp_path / "rejected") as rejections, pytest.raises(SourceChanged, match="in one epoch"):
         reindex.serve(client, locations, connect_source, other.name, rejections=rejections)
     assert indexes.live(client, locations) == live
@@ -127,7 +127,7 @@ def test_an_undo_whose_answer_is_lost_leaves_no_candidate_that_does_not_serve(
 ) -> None:
     blue = serve(client, locations)
     green = make_index(client, locations, "green")
-    indexes.swap(client, locations, blue=blue, green=green)
+    aliases.swap(client, locations, blue=blue, green=green)
     proxy.lose_answer("POST /_aliases")
     rollback.swap(faulty, locations, rollback.Plan(live=green, target=blue), forget=True)
     assert indexes.live(client, locations) == blue
@@ -153,9 +153,9 @@ def test_a_full_disk_does_not_keep_what_would_free_it(
     for name in (live, green):
         request(client, "PUT", f"/{name}/_settings", body=FLOOD_STAGE)
     with pytest.raises(RequestRejected, match=r"cluster_block_exception|flood stage"):
-        indexes.swap(client, locations, blue=live, green=green)
+        aliases.swap(client, locations, blue=live, green=green)
     assert indexes.live(client, locations) == live
-    indexes.delete(client, locations, green)
+    aliases.delete(client, locations, green)
     assert names(client, locations) == [live]
 
 

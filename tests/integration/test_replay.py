@@ -8,7 +8,7 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import gaps, indexes, position, replay
+from searchsync import aliases, gaps, position, replay
 from searchsync.errors import EmptyWriteSet, IndexUnavailable
 from searchsync.opensearch import request
 from searchsync.queue import Queue
@@ -323,7 +323,7 @@ def test_a_member_that_does_not_take_the_key_keeps_the_message(world: World, blu
     with pytest.raises(IndexUnavailable):
         world.replay()
     assert len(world.letters()) == 1
-    indexes.delete(world.client, world.entity, green)
+    aliases.delete(world.client, world.entity, green)
     world.replay()
     assert world.letters() == []
 

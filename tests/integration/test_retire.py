@@ -17,7 +17,7 @@ import yaml
 
 from local import opensearch as local_opensearch
 from local import sample_data
-from searchsync import cli, differences, indexes, purge, reindex, retire, rollback, snapshots
+from searchsync import aliases, cli, differences, indexes, purge, reindex, retire, rollback, snapshots
 from searchsync.entities import Entity, entity
 from searchsync.envelope import Line, Page, page_of, tombstone
 from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SnapshotFailed, StaleSwap
@@ -74,7 +74,7 @@ def tune(include: Path, **values: Any) -> None:
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | values))
 
 
-def aliases(client: opensearchpy.OpenSearch, index: str) -> dict[str, Any]:
+def aliases_of(client: opensearchpy.OpenSearch, index: str) -> dict[str, Any]:
     found: dict[str, Any] = request(client, "GET", f"/{index}/_alias")[index]["aliases"]
     return found
 
@@ -158,7 +158,7 @@ def test_a_restored_index_is_in_no_alias_and_nobody_sweeps_it(
     """The call of the runbook."""
     retiring()
     restore(client, old, include_aliases=False, rename_pattern="(.+)", rename_replacement="restored-$1")
-    assert aliases(client, f"restored-{old}") == {}
+    assert aliases_of(client, f"restored-{old}") == {}
     retiring(now=NOW + timedelta(days=9))
     assert living(client, f"restored-{old}") == {"a": {"name": "kept in the snapshot"}}
 
@@ -182,7 +182,7 @@ def test_an_index_that_was_restored_with_its_aliases_is_not_served_before_it_has
     retire.retire(client, locations, dead)
     owner.execute("UPDATE locations SET name = 'since' WHERE location_id = 1")
     restore(client, first)
-    assert set(aliases(client, first)) == {locations.writers, locations.served}
+    assert set(aliases_of(client, first)) == {locations.writers, locations.served}
 
     def back() -> dict[str, Any]:
         with Rejections(tmp_path / "rejected") as rejections:
@@ -214,10 +214,10 @@ def test_a_crash_after_the_snapshot_is_gone_on_with(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(indexes, "delete", crash)
+        patched.setattr(aliases, "delete", crash)
         with pytest.raises(KeyboardInterrupt):
             retiring()
-    assert {locations.writers, locations.served} == set(aliases(client, old))
+    assert {locations.writers, locations.served} == set(aliases_of(client, old))
     made = saved(client)[old]["uuid"]
     retiring()
     assert old not in names(client, locations)
@@ -257,7 +257,7 @@ def test_a_snapshot_under_way_is_waited_for(
 def test_without_a_repository_to_write_to_the_index_keeps_its_aliases_and_the_rest_goes_on(
     client: opensearchpy.OpenSearch, locations: Entity, old: str, repository: Path, retiring: Retiring, fault: str
 ) -> None:
-    before, green = aliases(client, old), make_index(client, locations, "abandoned")
+    before, green = aliases_of(client, old), make_index(client, locations, "abandoned")
     write(client, indexes.live_or_raise(client, locations), buried(40, "gone"), page(2, "b"))
     if fault == "missing":
         request(client, "DELETE", "/_snapshot/saved")
@@ -268,7 +268,7 @@ def test_without_a_repository_to_write_to_the_index_keeps_its_aliases_and_the_re
         repository.write_text("in the folder's place")
     with pytest.raises(SnapshotFailed, match=f"{old} is not deleted and keeps its aliases.*_snapshot/saved/_verify"):
         retiring()
-    assert aliases(client, old) == before
+    assert aliases_of(client, old) == before
     assert green not in names(client, locations)
     assert set(documents(client, indexes.live_or_raise(client, locations))) == {"b"}
     write(client, old, page(2, "still written"))
@@ -287,7 +287,7 @@ def test_an_incomplete_snapshot_is_replaced(
     body = {"indices": f"{red},{old}", "partial": True}
     request(client, "PUT", f"/_snapshot/saved/{old}", body=body, params={"wait_for_completion": "true"})
     assert saved(client)[old]["state"] == "PARTIAL"
-    indexes.delete(client, locations, red)
+    aliases.delete(client, locations, red)
     retiring()
     assert old not in names(client, locations)
     assert (saved(client)[old]["state"], saved(client)[old]["indices"]) == ("SUCCESS", [old])
@@ -319,8 +319,8 @@ def test_an_index_that_is_served_again_while_it_is_saved_stays(
 ) -> None:
     def back_and_forth() -> None:
         live = indexes.live_or_raise(client, locations)
-        indexes.swap(client, locations, blue=live, green=old, served=True)
-        indexes.swap(client, locations, blue=old, green=live, served=True)
+        aliases.swap(client, locations, blue=live, green=old, served=True)
+        aliases.swap(client, locations, blue=old, green=live, served=True)
         indexes.stamp_left_read(client, old, datetime.now(UTC))
 
     proxy.after("PUT /_snapshot", back_and_forth)
@@ -518,7 +518,7 @@ def test_a_block_or_a_deletion_in_the_middle(
         retire.retire(faulty, locations, lambda _: True, now=NOW)
     assert set(documents(client, live)) == {"x"}
     request(client, "PUT", f"/{green}/_settings", body={"index.blocks.write": None})
-    proxy.before(f"POST /{green}/_bulk", lambda: indexes.delete(client, locations, green))
+    proxy.before(f"POST /{green}/_bulk", lambda: aliases.delete(client, locations, green))
     report = {line["index"]: line["purged"] for line in retire.retire(faulty, locations, lambda _: True, now=NOW)}
     assert report == {live: 0, green: 0}
     assert names(client, locations) == [live]

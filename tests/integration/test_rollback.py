@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from local.members import generate
-from searchsync import cli, indexes, items, reindex, retire, rollback
+from searchsync import aliases, cli, indexes, items, reindex, retire, rollback
 from searchsync.entities import Entity
 from searchsync.errors import AliasConflict, BadParams, GateFailed, SourceChanged, SourceUnavailable, StaleSwap, Undone
 from searchsync.ledgers import Rejections
@@ -144,7 +144,7 @@ def test_what_is_no_candidate_is_refused(
         back(name=both[1])
     with pytest.raises(BadParams, match="never served, or is not fed"):
         back(name="locations-nothing")
-    indexes.delete(client, locations, both[0])
+    aliases.delete(client, locations, both[0])
     with pytest.raises(BadParams, match="has none"):
         back()
 
@@ -180,9 +180,9 @@ def test_a_candidate_that_is_retired_meanwhile_is_not_served(
     """At each step of its retirement: out of the write set, blocked, deleted."""
     plan = rollback.plan(client, locations)
     for step in (
-        lambda: indexes.leave(client, locations, both[0]),
+        lambda: aliases.leave(client, locations, both[0]),
         lambda: request(client, "PUT", f"/{both[0]}/_block/write"),
-        lambda: indexes.delete(client, locations, both[0]),
+        lambda: aliases.delete(client, locations, both[0]),
     ):
         step()
         with pytest.raises(StaleSwap):
@@ -292,7 +292,7 @@ def test_a_swap_that_does_not_serve_is_undone(
     def wrong(*_: Any) -> None:
         raise AliasConflict("not as the swap left them")
 
-    monkeypatch.setattr(indexes, "verify_served", wrong)
+    monkeypatch.setattr(aliases, "verify_served", wrong)
     with pytest.raises(Undone, match=f"{both[1]} serves again"):
         reindex.run(client, connect_source, build="third", reports=tmp_path)
     assert indexes.live(client, locations) == both[1]

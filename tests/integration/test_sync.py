@@ -12,7 +12,7 @@ import pytest
 
 from local import postgres as local_postgres
 from local import sample_data
-from searchsync import indexes, reindex, sync, writer
+from searchsync import aliases, indexes, reindex, sync, writer
 from searchsync.entities import Entity
 from searchsync.errors import BadParams, EmptyWriteSet, IndexUnavailable, SourceChanged, SourceUnavailable
 from searchsync.ledgers import Rejections
@@ -471,7 +471,7 @@ def test_a_live_index_that_is_retired_meanwhile_is_left_to_the_next_attempt(
     """Airflow tries again what is not permanent, and the next attempt sees the new live index."""
     served = sync.check(client, locations)
     reindex.run(client, connect_source, build="green", reports=tmp_path)
-    indexes.delete(client, locations, blue)
+    aliases.delete(client, locations, blue)
     rename(owner, 1, "changed")
     source = PostgresSource(locations, app.reader_dsn, epoch=served.epoch, identity=served.identity)
     with pytest.raises(IndexUnavailable, match="retired meanwhile"):

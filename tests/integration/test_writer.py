@@ -10,7 +10,7 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import indexes, writer
+from searchsync import aliases, writer
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection, page_of
 from searchsync.errors import (
@@ -451,7 +451,7 @@ def test_index_that_joins_while_others_are_written_is_written_too(
     pair: tuple[str, str],
 ) -> None:
     late = make_index(client, locations, "late", joined=False)
-    proxy.after(f"POST /{pair[1]}/_bulk", lambda: indexes.join(client, locations, late))
+    proxy.after(f"POST /{pair[1]}/_bulk", lambda: aliases.join(client, locations, late))
     ledgers = writer.apply(faulty, locations, [page(2, "1", name="x")], on_rejected=never)
     assert ledgers.keys() == {*pair, late}
     assert documents(client, late)["1"]["name"] == "x"
@@ -465,7 +465,7 @@ def test_index_that_left_is_dropped_and_the_others_are_written(
     pair: tuple[str, str],
 ) -> None:
     blue, green = pair
-    proxy.before(f"POST /{green}/_bulk", lambda: indexes.delete(client, locations, green))
+    proxy.before(f"POST /{green}/_bulk", lambda: aliases.delete(client, locations, green))
     ledgers = writer.apply(faulty, locations, [page(2, "1", name="x"), page(3, "2", name="x")], on_rejected=never)
     assert ledgers == {blue: Ledger(blue, read=2, written=2)}
     assert documents(client, blue).keys() == {"1", "2"}
@@ -478,7 +478,7 @@ def test_index_that_left_between_two_pages_has_no_ledger(
 
     def pages() -> Iterator[Page]:
         yield page(2, "1", name="x")
-        indexes.delete(client, locations, green)
+        aliases.delete(client, locations, green)
         yield page(3, "2", name="x")
 
     assert writer.apply(client, locations, pages(), on_rejected=never).keys() == {blue}

@@ -245,13 +245,15 @@ def refresh(client: opensearchpy.OpenSearch, name: str) -> None:
     """
     shards = request(client, "POST", f"/{name}/_refresh")["_shards"]
     # A copy that is not assigned counts as not refreshed, and so does a primary: not as failed, either of them.
-    if shards["failed"] or (shards["successful"] < shards["total"] and is_red(client, name)):
+    if shards["failed"] or (shards["successful"] < shards["total"] and health(client, name) not in ("green", "yellow")):
         raise IndexUnavailable(f"{name}: only {shards['successful']} of {shards['total']} shards were refreshed")
 
 
-def is_red(client: opensearchpy.OpenSearch, name: str) -> bool:
-    """Whether a primary shard is missing."""
-    return bool(request(client, "GET", f"/_cluster/health/{name}")["status"] == "red")
+def health(client: opensearchpy.OpenSearch, name: str) -> str:
+    """green, yellow (a copy is missing), red (a primary shard is missing), or empty when there is no such index."""
+    params = {"level": "indices", "filter_path": "indices.*.status"}  # asked for one by name, it waits for it to appear
+    found = request(client, "GET", "/_cluster/health", params=params).get("indices", {})
+    return str(found.get(name, {}).get("status", ""))
 
 
 def highest_position(client: opensearchpy.OpenSearch, name: str, *, fresh: bool = True) -> str:

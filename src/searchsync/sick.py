@@ -22,7 +22,7 @@ def refuses_writes(client: opensearchpy.OpenSearch, name: str) -> str:
     settings = state["settings"]
     if settings.get("index.verified_before_close") == "true":
         return "it is closed"
-    if indexes.is_red(client, name):
+    if indexes.health(client, name) == "red":
         return "it is red: a primary shard is missing"
     blocks = [key for key, value in settings.items() if key.startswith("index.blocks.") and value == "true"]
     return f"it is blocked: {', '.join(sorted(blocks))}" if blocks else ""

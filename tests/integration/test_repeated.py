@@ -145,6 +145,16 @@ def test_a_missing_copy_holds_up_a_swap_and_nothing_else(client: opensearchpy.Op
         indexes.make_searchable(client, replicated, name, patience=1.0)
 
 
+def test_an_index_that_is_deleted_meanwhile_is_not_waited_for(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+) -> None:
+    name = make_index(client, locations)
+    aliases.delete(client, locations, name)
+    proxy.answer(f"POST /{name}/_refresh", 200, {"_shards": {"total": 1, "successful": 0, "failed": 0}})
+    with pytest.raises(IndexUnavailable, match="0 of 1 shards"):
+        indexes.refresh(faulty, name)
+
+
 def test_a_full_disk_does_not_keep_what_would_free_it(
     client: opensearchpy.OpenSearch, locations: Entity, unblocked: None
 ) -> None:

@@ -140,7 +140,7 @@ class _Kill:
         try:
             with loans:
                 after, took = self._kill_and_recover()
-            until(f"no run of {dag} goes on", lambda: not self._world.unfinished(dag), seconds=PATIENCE_SECONDS)
+            until(f"{dag} is at rest", self._at_rest, seconds=PATIENCE_SECONDS)
             different, left = self._failed + self._world.different(dag), self._world.left_over(dag)
         finally:
             self._api.pause(dag)
@@ -148,6 +148,17 @@ class _Kill:
         return Row(
             f"{dag}: {self._case.task}", self._case.victim, after, took, time.monotonic() - began, different, left
         )
+
+    def _at_rest(self) -> bool:
+        """Whether no run goes on, and none begins any more: the next hour may strike."""
+        dag = self._case.dag
+        if self._world.unfinished(dag):
+            return False
+        self._api.pause(dag)
+        if not self._world.unfinished(dag):
+            return True
+        self._api.unpause(dag)
+        return False
 
     def _quiet(self) -> None:
         """Only this DAG runs, and of it nothing yet: unpausing it may start the run of a time that has passed."""

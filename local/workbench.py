@@ -19,7 +19,7 @@ from local.paths import LOCAL, ROOT
 from local.state import exclusively
 
 _ABANDONED_SECONDS = 3600.0
-_ALL = ("--numprocesses", "2", "--dist", "loadfile")
+_ALL = ("--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 _OF_MEMBERS = ("stream", "compare")
 _OF_LOCATIONS = ("reindex", "compare", "consistency")
 _OF_A_STACK = ("kills",)

@@ -15,7 +15,7 @@ import pytest
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import sample_data
-from searchsync import differences, reindex
+from searchsync import differences, reindex, replay
 from searchsync.entities import Entity, entity
 from searchsync.opensearch import connect, request
 from searchsync.sources.postgres import PostgresSource
@@ -82,8 +82,10 @@ def aws_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def world(client: opensearchpy.OpenSearch, aws_url: str) -> World:
+def world(client: opensearchpy.OpenSearch, aws_url: str, monkeypatch: pytest.MonkeyPatch) -> World:
     """Members: a new table with stream and queues, and an OpenSearch without any index."""
+    # The emulator forgets none of its messages; waiting, a run would see those again that rest for a second.
+    monkeypatch.setattr(replay, "EMPTY_SECONDS", 0)
     return World(client, entity("members"), clients(aws_url))
 
 

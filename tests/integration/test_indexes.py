@@ -100,7 +100,7 @@ def test_a_mapping_that_opensearch_refuses_is_named(client: opensearchpy.OpenSea
 def test_fifth_member_is_refused_and_told_what_to_do(client: opensearchpy.OpenSearch, locations: Entity) -> None:
     members = {make_index(client, locations, f"run {n}") for n in range(4)}
     fifth = make_index(client, locations, "run 5", joined=False)
-    with pytest.raises(WriteSetFull, match="run index_retire first") as caught:
+    with pytest.raises(WriteSetFull, match="indexes abandon NAME") as caught:
         aliases.join(client, locations, fifth)
     assert all(name in str(caught.value) for name in members)
     assert set(indexes.write_set(client, locations)) == members
@@ -643,5 +643,6 @@ def test_refresh_of_some_shards_is_no_refresh(
     client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, searchable: str
 ) -> None:
     proxy.answer("POST /.*/_refresh", 200, {"_shards": {"total": 2, "successful": 1, "failed": 0}})
+    proxy.answer("GET /_cluster/health", 200, {"indices": {searchable: {"status": "red"}}})
     with pytest.raises(IndexUnavailable, match="1 of 2 shards"):
         indexes.refresh(faulty, searchable)

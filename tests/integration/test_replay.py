@@ -27,12 +27,6 @@ def blue(world: World) -> str:
     return serve(world.client, world.entity)
 
 
-@pytest.fixture(autouse=True)
-def empty_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The emulator forgets none of its messages; waiting, a run would see those again that rest for a second."""
-    monkeypatch.setattr(replay, "EMPTY_SECONDS", 0)
-
-
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "PATIENCE_SECONDS", 1.0)

@@ -34,6 +34,7 @@ ATTEMPTS = 3
 
 PATIENCE_SECONDS = 420.0
 _POLL_SECONDS = 0.05
+_ENDED = ("success", "failed", "skipped", "upstream_failed")
 _USUAL_SECONDS = 1.0
 
 
@@ -220,7 +221,7 @@ class _Kill:
         """
         found = [t for t in self._api.tasks(self._case.dag, run_id) if t["task_id"] == self._case.task]
         running = next((task for task in found if task["state"] == "running" and task["pid"]), None)
-        if running is None and found and all(task["state"] in ("success", "failed", "skipped") for task in found):
+        if running is None and found and all(task["state"] in _ENDED for task in found):
             raise Missed
         return running
 

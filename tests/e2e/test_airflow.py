@@ -1,11 +1,7 @@
-"""The whole of Airflow: processes are killed, a person is asked, a swap triggers its comparison. In order.
-
-The last tests are a sample of the kill matrix, chosen by a seed (`./dev bench kills` runs all).
-"""
+"""The whole of Airflow: processes are killed, a person is asked, a swap triggers its comparison. In order."""
 
 import json
 import os
-import random
 import signal
 import time
 from collections.abc import Callable
@@ -18,10 +14,6 @@ import opensearchpy
 import psycopg
 import pytest
 
-from benchmarks import _kills
-from benchmarks._kills import CASES, Case
-from benchmarks._kills_world import World
-from benchmarks.kills import ONE_ROW_IN
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import runs
@@ -35,7 +27,6 @@ from searchsync.opensearch import connect, request
 DAG = "locations_reindex"
 ROWS = 234_908
 LOCATIONS = entity("locations")
-SEED = 20261131
 
 
 @pytest.fixture(scope="module")
@@ -295,24 +286,3 @@ def test_back_to_the_index_before_after_a_yes(stack: Stack, api: AirflowApi, sea
     assert indexes.live(search, LOCATIONS) == outcome.result["index"] != live
     assert served(search) == ROWS
     assert heard(stack, "is served from", str(outcome.result["index"]))
-
-
-@pytest.fixture(scope="module")
-def world(stack: Stack, api: AirflowApi) -> World:
-    """A smaller table, because each case begins and ends with a look at every document."""
-    world = World(stack)
-    world.keep_one_row_in(ONE_ROW_IN)
-    assert follow(api, api.trigger(DAG, {"allow_shrink": True, "approve": "never"})).succeeded
-    return world
-
-
-def sample(seed: int) -> list[Case]:
-    """Of the tasks of locations: members take minutes, and what is killed with a server is killed above."""
-    tasks = [case for case in CASES if case.victim == _kills.TASK and not case.dag.startswith("members")]
-    return random.Random(seed).sample(tasks, 6)
-
-
-@pytest.mark.parametrize("case", sample(SEED), ids=lambda case: f"{case.name}, seed {SEED}")
-def test_what_is_killed_in_the_middle_ends_exactly(world: World, case: Case) -> None:
-    row = _kills.run(world, case, SEED)
-    assert row.good, row.cells()

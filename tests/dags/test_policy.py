@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from benchmarks._kills import TASKS
@@ -38,6 +40,16 @@ def test_every_dag_has_what_an_operator_needs(dags: dict[str, Any]) -> None:
             assert task.owner == "search", task
             assert (task.retries >= 1) != (dag.dag_id in FAILS_FAST), task
             assert not task.on_failure_callback, f"{task}: alerts come from the DAG, once"
+
+
+def test_a_failure_is_said_when_airflow_knows_none_of_its_tasks(slack: Callable[[], list[str]]) -> None:
+    """As after a deployment that took the task away: the context has no run and no task then."""
+    from search_ops.alerts import run_failed
+
+    run_failed({"dag": SimpleNamespace(dag_id="locations_sync"), "run_id": "a run", "reason": "task_failure"})
+    (said,) = slack()
+    for part in ("*locations_sync* failed", "a run", "task_failure", "docs/operations/locations_sync.md"):
+        assert part in said
 
 
 def test_every_parameter_says_what_it_does(dags: dict[str, Any]) -> None:

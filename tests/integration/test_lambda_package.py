@@ -29,8 +29,10 @@ AWS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_
 
 # What it prints is the function's; what is to be known about it goes to a file.
 INVOKE = """
-import sys
+import sys, time
+began = time.process_time()
 import handler
+seconds = time.process_time() - began
 import json
 
 class Context:
@@ -39,7 +41,7 @@ class Context:
 
 answer = handler.handler(json.load(sys.stdin), Context())
 with open(sys.argv[1], "w") as report:
-    json.dump({"answer": answer, "modules": sorted(sys.modules), "path": sys.path}, report)
+    json.dump({"answer": answer, "seconds": seconds, "modules": sorted(sys.modules), "path": sys.path}, report)
 """
 
 
@@ -137,9 +139,10 @@ def test_the_unpacked_function_writes_what_is_good_and_parks_what_is_not(
 
 
 def test_a_cold_start_imports_little(unpacked: Path) -> None:
-    """They are what a cold start takes: 0.14 s with bytecode for so many, 0.43 s without, on Python 3.11."""
-    report, _ = invoke(unpacked, {"Records": []}, SEARCHSYNC_OPENSEARCH_URL="http://127.0.0.1:1")
-    modules = {*report["modules"]}
+    """Half a second of a processor, with bytecode: the first run makes it. On Lambda compiling comes on top."""
+    reports = [invoke(unpacked, {"Records": []}, SEARCHSYNC_OPENSEARCH_URL="http://127.0.0.1:1")[0] for _ in range(3)]
+    assert min(report["seconds"] for report in reports) < 0.5
+    modules = {*reports[0]["modules"]}
     assert len(modules) < 600
     assert "opensearchpy" in modules
     assert not modules & {"boto3", "searchsync.sources.postgres", "psycopg", "yaml", "airflow", "grpc", "aiohttp"}

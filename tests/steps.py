@@ -4,6 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import opensearchpy
@@ -14,6 +15,7 @@ from searchsync import aliases, envelope, indexes, reindex
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection
 from searchsync.opensearch import request
+from searchsync.sources import Source
 from searchsync.sources.postgres import PostgresSource
 
 Connect = Callable[[reindex.Plan | None], PostgresSource]
@@ -109,6 +111,16 @@ def serve(
     name = make_index(client, entity, build, identity=identity)
     aliases.swap(client, entity, blue=blue, green=name)
     return name
+
+
+def rebuild(
+    client: opensearchpy.OpenSearch,
+    connect_source: Callable[[reindex.Plan | None], Source],
+    reports: Path,
+    **options: Any,
+) -> dict[str, Any]:
+    """One more reindex, without Airflow. Returns its report."""
+    return reindex.run(client, connect_source, build=f"test/{time.monotonic_ns()}", reports=reports, **options)
 
 
 def documents(client: opensearchpy.OpenSearch, index: str) -> dict[str, dict[str, Any]]:

@@ -18,9 +18,9 @@ from psycopg.conninfo import conninfo_to_dict
 from local import opensearch as local_opensearch
 from local import ports
 from local import postgres as local_postgres
-from searchsync import indexes
 from searchsync.entities import Entity
 from tests.members import World
+from tests.steps import connector, rebuild
 
 REPO = Path(__file__).parents[2]
 FOLDER = os.environ.get("SEARCHSYNC_TEST_DIR") or tempfile.mkdtemp(prefix="searchsync-airflow-")
@@ -111,18 +111,18 @@ def connected(
 
 
 @pytest.fixture
-def blue(
-    connected: Path,
-    dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
-    owner: psycopg.Connection,
-    rows: int,
-    locations: Entity,
-) -> str:
+def reindexed(
+    client: opensearchpy.OpenSearch, app: local_postgres.AppDatabase, locations: Entity, tmp_path: Path
+) -> Callable[[], str]:
+    """Makes the next live index of locations, without the DAG: a tenth of the time."""
+    return lambda: rebuild(client, connector(locations, app.reader_dsn), tmp_path / "rebuilt")["index"]
+
+
+@pytest.fixture
+def blue(connected: Path, owner: psycopg.Connection, rows: int, reindexed: Callable[[], str]) -> str:
     """The live index of rows that were changed long ago."""
     owner.execute("UPDATE locations SET updated_at = %s", [datetime.now(UTC) - timedelta(days=9)])
-    assert dags["locations_reindex"].test(logical_date=None).state == "success"
-    return str(indexes.live(client, locations))
+    return reindexed()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The rollback DAG runs for real; the wait for a person is in tests/e2e, where there is a scheduler."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import opensearchpy
@@ -11,6 +12,7 @@ from searchsync import indexes, reindex
 from searchsync.entities import Entity
 from searchsync.opensearch import request
 from tests.members import World
+from tests.steps import rebuild
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -28,10 +30,15 @@ def result(dag_run: Any) -> Any:
 
 
 def test_back_and_forward(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, slack: Slack, rows: int
+    blue: str,
+    dags: dict[str, Any],
+    reindexed: Callable[[], str],
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    slack: Slack,
+    rows: int,
 ) -> None:
-    assert dags["locations_reindex"].test(logical_date=None).state == "success"
-    green = str(indexes.live(client, locations))
+    green = reindexed()
     done = run(dags)
     assert done.state == "success"
     assert (result(done)["index"], result(done)["previous"]) == (blue, green)
@@ -45,12 +52,14 @@ def test_back_and_forward(
     assert indexes.live(client, locations) == green
 
 
-def test_a_rollback_tells_those_that_wait_for_the_entity(blue: str, dags: dict[str, Any], slack: Slack) -> None:
+def test_a_rollback_tells_those_that_wait_for_the_entity(
+    blue: str, dags: dict[str, Any], reindexed: Callable[[], str], slack: Slack
+) -> None:
     """The quality DAG of this entity is due, and not that of the other."""
     from airflow.models.asset import AssetEvent
     from airflow.utils.session import create_session
 
-    assert dags["locations_reindex"].test(logical_date=None).state == "success"
+    reindexed()
     done = run(dags)
     with create_session() as session:
         events = session.query(AssetEvent).filter(AssetEvent.source_run_id == done.run_id).all()
@@ -59,9 +68,14 @@ def test_a_rollback_tells_those_that_wait_for_the_entity(blue: str, dags: dict[s
 
 
 def test_a_candidate_that_missed_something_is_refused_and_forced_with_a_reason(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, slack: Slack
+    blue: str,
+    dags: dict[str, Any],
+    reindexed: Callable[[], str],
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    slack: Slack,
 ) -> None:
-    assert dags["locations_reindex"].test(logical_date=None).state == "success"
+    reindexed()
     request(client, "DELETE", f"/{blue}/_doc/1", params={"refresh": "true"})
     assert run(dags).state == "failed"
     assert indexes.live(client, locations) != blue
@@ -71,14 +85,12 @@ def test_a_candidate_that_missed_something_is_refused_and_forced_with_a_reason(
     assert "the present mapping loses names" in slack()[-1]
 
 
-def test_members_go_back_too(dags: dict[str, Any], members: World, slack: Slack) -> None:
+def test_members_go_back_too(dags: dict[str, Any], members: World, slack: Slack, tmp_path: Path) -> None:
     generate(members.aws["dynamodb"], 50)
-    for _ in range(2):
-        assert dags["members_reindex"].test(logical_date=None).state == "success"
+    blue, _ = [rebuild(members.client, members.connect, tmp_path)["index"] for _ in range(2)]
     members.apply()
-    live = indexes.live(members.client, members.entity)
     assert run(dags, "members").state == "success"
-    assert indexes.live(members.client, members.entity) != live
+    assert indexes.live(members.client, members.entity) == blue
 
 
 @pytest.mark.parametrize(("conf", "why"), [({"index": "locations-none"}, "rollback candidates"), ({"x": 1}, "unknown")])

@@ -29,15 +29,6 @@ def states(dag_run: Any) -> dict[str, str]:
     return {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
 
 
-@pytest.fixture
-def blue(connected: Path, dags: dict[str, Any], client: opensearchpy.OpenSearch, rows: int, locations: Entity) -> str:
-    """The live index of an earlier run."""
-    assert run(dags).state == "success"
-    name = indexes.live(client, locations)
-    assert name
-    return name
-
-
 def test_a_run_serves_every_row_and_keeps_the_previous_index_fed(
     blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, rows: int
 ) -> None:

@@ -14,11 +14,11 @@ import psycopg
 import pytest
 
 from local.members import generate
-from searchsync import history, indexes
+from searchsync import history
 from searchsync.entities import Entity
 from searchsync.opensearch import request
 from tests.members import World
-from tests.steps import living
+from tests.steps import living, rebuild
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -100,19 +100,22 @@ def test_rows_that_no_search_should_show_fail_it(
     assert "latitudes are valid" in {failed["name"] for failed in result(done)["failed"]}
 
 
-def test_a_rollback_candidate_can_be_proven(blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch) -> None:
-    assert dags["locations_reindex"].test(logical_date=None).state == "success"
+def test_a_rollback_candidate_can_be_proven(
+    blue: str, dags: dict[str, Any], reindexed: Callable[[], str], client: opensearchpy.OpenSearch
+) -> None:
+    reindexed()
     remove(client, blue, "5")
     assert result(run(dags))["kinds"] == {}
     assert result(run(dags, index=blue))["kinds"] == {"missing": 1}
 
 
-def test_members_are_proven_against_their_table(dags: dict[str, Any], members: World, slack: Slack) -> None:
+def test_members_are_proven_against_their_table(
+    dags: dict[str, Any], members: World, slack: Slack, tmp_path: Path
+) -> None:
     generate(members.aws["dynamodb"], 200)
-    assert dags["members_reindex"].test(logical_date=None).state == "success"
+    blue = rebuild(members.client, members.connect, tmp_path)["index"]
     members.apply()
     assert run(dags, "members_quality").state == "success"
-    blue = str(indexes.live(members.client, members.entity))
     remove(members.client, blue, "m-0000005")
     assert run(dags, "members_quality", level="light").state == "success", "one in 200: a light run cannot see that"
     failed = run(dags, "members_quality")
@@ -121,9 +124,9 @@ def test_members_are_proven_against_their_table(dags: dict[str, Any], members: W
 
 
 def test_a_stalled_stream_fails_as_such_and_nothing_is_compared(
-    dags: dict[str, Any], members: World, slack: Slack, monkeypatch: pytest.MonkeyPatch
+    dags: dict[str, Any], members: World, slack: Slack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert dags["members_reindex"].test(logical_date=None, run_conf={"allow_shrink": True}).state == "success"
+    rebuild(members.client, members.connect, tmp_path, allow_shrink=True)
     generate(members.aws["dynamodb"], 50)
     monkeypatch.setattr("searchsync.lag.time", SimpleNamespace(time=lambda: time.time() + 1_000))
     failed = run(dags, "members_quality")

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from benchmarks._kills_world import retry_at_once
-from local import runs
+from local import postgres, runs, sample_data
 from local.paths import ROOT, Home
 from local.stack import Stack
+
+ROWS = 40_000
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +22,8 @@ def stack(servers_dir: Path) -> Iterator[Stack]:
     stack = Stack(home, print)
     began = datetime.now(UTC)
     stack.up()
+    with psycopg.connect(stack.server("postgres").dsn(postgres.OWNER, "app"), autocommit=True) as owner:
+        sample_data.generate(owner, ROWS)  # enough for a load to have a middle
     try:
         api = stack.api()
         runs.await_dag(api, "locations_reindex", parsed_since=began)

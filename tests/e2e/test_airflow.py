@@ -1,7 +1,11 @@
-"""The whole of Airflow: processes are killed, a person is asked, a swap triggers its comparison. In order."""
+"""The whole of Airflow: processes are killed, a person is asked, a swap triggers its comparison. In order.
+
+The last tests are a sample of the kill matrix, chosen by a seed (`./dev bench kills` runs all).
+"""
 
 import json
 import os
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -14,6 +18,9 @@ import opensearchpy
 import psycopg
 import pytest
 
+from benchmarks import _kills
+from benchmarks._kills import CASES, Case
+from benchmarks._kills_world import World
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import runs
@@ -23,10 +30,12 @@ from local.stack import Stack
 from searchsync import aliases, indexes, rollback
 from searchsync.entities import entity
 from searchsync.opensearch import connect, request
+from tests.e2e.conftest import ROWS
 
 DAG = "locations_reindex"
-ROWS = 234_908
 LOCATIONS = entity("locations")
+SMALL_BULKS = {"bulk_bytes": 100_000}
+SEED = 20261131
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +86,7 @@ def green(search: opensearchpy.OpenSearch, run_id: str) -> str | None:
 def in_the_middle_of_a_load(api: AirflowApi, search: opensearchpy.OpenSearch, run_id: str) -> dict[str, Any]:
     name = until("the run's index exists", lambda: green(search, run_id))
     task = loading(api, run_id)
-    until("documents arrive", lambda: documents(search, name) > 10_000)
+    until("documents arrive", lambda: documents(search, name) > ROWS // 10)
     return task
 
 
@@ -88,14 +97,13 @@ def served(search: opensearchpy.OpenSearch) -> int:
 def test_a_load_that_is_killed_is_retried_and_nothing_is_doubled_or_lost(
     api: AirflowApi, search: opensearchpy.OpenSearch
 ) -> None:
-    run_id = api.trigger(DAG, {"partitions": 1})
+    run_id = api.trigger(DAG, {"partitions": 1, **SMALL_BULKS})
     os.kill(in_the_middle_of_a_load(api, search, run_id)["pid"], signal.SIGKILL)
+    assert documents(search, str(green(search, run_id))) < ROWS, "killed when it had written all: nothing is shown"
     outcome = follow(api, run_id)
     assert outcome.succeeded
     ledger = outcome.result["ledger"]
     assert ledger["read"] == ROWS == ledger["written"] + ledger["stale"]
-    # Rows that the killed attempt had written were written again, at a later position.
-    assert documents(search, outcome.result["index"]) > ROWS, "killed before it had written anything: nothing is shown"
     assert max(task["try_number"] for task in api.tasks(DAG, run_id)) == 2
     assert served(search) == ROWS == outcome.result["gate"]["source"]
     assert outcome.result["gate"]["settled"] == 0
@@ -104,7 +112,7 @@ def test_a_load_that_is_killed_is_retried_and_nothing_is_doubled_or_lost(
 def test_opensearch_killed_and_restarted_in_the_middle_of_a_load(
     stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
 ) -> None:
-    run_id = api.trigger(DAG, {"partitions": 2})
+    run_id = api.trigger(DAG, {"partitions": 2, **SMALL_BULKS})
     in_the_middle_of_a_load(api, search, run_id)
     folder, port = stack.home.part("opensearch"), stack.state.ports["opensearch"]
     local_opensearch.start(folder).kill()
@@ -121,7 +129,7 @@ def test_a_load_killed_at_every_attempt_leaves_blue_and_reaches_slack(
     stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
 ) -> None:
     blue = indexes.live(search, LOCATIONS)
-    run_id = api.trigger(DAG, {"partitions": 1})
+    run_id = api.trigger(DAG, {"partitions": 1, **SMALL_BULKS})
     for attempt in (1, 2, 3):
         os.kill(loading(api, run_id, attempt=attempt)["pid"], signal.SIGKILL)
     assert follow(api, run_id).state == "failed"
@@ -286,3 +294,20 @@ def test_back_to_the_index_before_after_a_yes(stack: Stack, api: AirflowApi, sea
     assert indexes.live(search, LOCATIONS) == outcome.result["index"] != live
     assert served(search) == ROWS
     assert heard(stack, "is served from", str(outcome.result["index"]))
+
+
+@pytest.fixture(scope="module")
+def world(stack: Stack) -> World:
+    return World(stack)
+
+
+def sample(seed: int) -> list[Case]:
+    """Of the tasks of locations: members take minutes, and what is killed with a server is killed above."""
+    tasks = [case for case in CASES if case.victim == _kills.TASK and not case.dag.startswith("members")]
+    return random.Random(seed).sample(tasks, 6)
+
+
+@pytest.mark.parametrize("case", sample(SEED), ids=lambda case: f"{case.name}, seed {SEED}")
+def test_what_is_killed_in_the_middle_ends_exactly(world: World, case: Case) -> None:
+    row = _kills.run(world, case, SEED)
+    assert row.good, row.cells()

@@ -213,25 +213,25 @@ def test_from_a_shell(
 def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp_path: Path, monkeypatch: Any) -> None:
     """Exactly these are confirmed, none that is only under way, and none is left after the repair.
 
-    4,000 members here, 100,000 in `./dev bench compare`. The seed decides who writes what.
+    1,500 members here, 100,000 in `./dev bench compare`. The seed decides who writes what.
     """
     print(f"seed {SEED}")
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
-    generate(world.aws["dynamodb"], 4_000)
+    generate(world.aws["dynamodb"], 1_500)
     blue = reindex.run(world.client, world.connect, build="blue", reports=tmp_path)["index"]
     world.records()
     client, index = world.client, str(blue)
     injected: dict[str, str] = {}
     for n in range(3):
-        delete(client, index, f"m-{3_001 + n:07d}")
-        injected[f"m-{3_001 + n:07d}"] = MISSING
-        copy(client, index, f"m-{3_101 + n:07d}", to=f"ghost-{n}")
+        delete(client, index, f"m-{1_001 + n:07d}")
+        injected[f"m-{1_001 + n:07d}"] = MISSING
+        copy(client, index, f"m-{1_101 + n:07d}", to=f"ghost-{n}")
         injected[f"ghost-{n}"] = GHOST
         older = {"hash_high": n, "hash_low": n}
-        behind_our_back(client, index, f"m-{3_201 + n:07d}", name="older", sync=older)
-        injected[f"m-{3_201 + n:07d}"] = STALE
-        behind_our_back(client, index, f"m-{3_301 + n:07d}", city="edited")
-        injected[f"m-{3_301 + n:07d}"] = CONTENT
+        behind_our_back(client, index, f"m-{1_201 + n:07d}", name="older", sync=older)
+        injected[f"m-{1_201 + n:07d}"] = STALE
+        behind_our_back(client, index, f"m-{1_301 + n:07d}", city="edited")
+        injected[f"m-{1_301 + n:07d}"] = CONTENT
     writers = Writers(world, SEED)
     with writers.at_work():
         time.sleep(1)

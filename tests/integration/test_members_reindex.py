@@ -24,7 +24,7 @@ from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import Stream
 from tests.faults import OpenSearchProxy
 from tests.members import World, record
-from tests.steps import documents, living, make_index, names, serve
+from tests.steps import documents, living, make_index, names, rebuild, serve
 
 SEED = 20261121
 
@@ -33,10 +33,6 @@ SEED = 20261121
 def no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests in which nothing is on its way when green joins."""
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
-
-
-def rebuild(world: World, tmp_path: Path, **options: Any) -> dict[str, Any]:
-    return reindex.run(world.client, world.connect, build=f"test/{time.monotonic()}", reports=tmp_path, **options)
 
 
 def expected(world: World) -> dict[str, dict[str, Any]]:
@@ -147,7 +143,7 @@ def test_another_table_is_not_read(world: World) -> None:
 
 def test_fingerprints_are_those_of_the_index(world: World, tmp_path: Path, no_fence: None) -> None:
     generate(world.aws["dynamodb"], 400)
-    report = rebuild(world, tmp_path)
+    report = rebuild(world.client, world.connect, tmp_path)
     source = world.source
     sums = source.fingerprints()
     assert sums == comparison.index_sums(world.client, world.entity, report["index"])
@@ -160,7 +156,7 @@ def test_fingerprints_are_those_of_the_index(world: World, tmp_path: Path, no_fe
 
 def test_a_first_reindex_is_the_backfill(world: World, tmp_path: Path, no_fence: None) -> None:
     generate(world.aws["dynamodb"], 1_000)
-    report = rebuild(world, tmp_path, partitions=3)
+    report = rebuild(world.client, world.connect, tmp_path, partitions=3)
     assert report["documents"] == 1_000
     assert report["ledger"] == {"read": 1_000, "written": 1_000, "stale": 0, "tombstoned": 0, "rejected": 0}
     assert living(world.client, report["index"]) == expected(world)
@@ -241,7 +237,7 @@ def test_tombstones_of_blue_keep_a_late_event_out_of_green(world: World, tmp_pat
     serve(world.client, world.entity, identity=world.identity)
     now = time.time()
     world.apply([record("m-1", now, 2)])
-    report = rebuild(world, tmp_path, allow_shrink=True)
+    report = rebuild(world.client, world.connect, tmp_path, allow_shrink=True)
     assert report["tombstones"] == 1
     assert world.apply([record("m-1", now, 1, name="late")]).stale == 2
     assert living(world.client, report["index"]) == {}
@@ -316,16 +312,16 @@ class Writers:
 def test_a_reindex_under_writes_equals_the_table_exactly(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """5,000 members here; `./dev bench stream` does it with 100,000. Seed printed: it decides who writes what."""
+    """2,000 members here; `./dev bench stream` does it with 100,000. Seed printed: it decides who writes what."""
     print(f"seed {SEED}")
-    generate(world.aws["dynamodb"], 5_000)
+    generate(world.aws["dynamodb"], 2_000)
     with monkeypatch.context() as patched:
         patched.setattr(reindex, "FENCE_SECONDS", 0)
-        blue = rebuild(world, tmp_path)["index"]
+        blue = rebuild(world.client, world.connect, tmp_path)["index"]
     world.records()  # the table was built by a scan
     writers = Writers(world, SEED)
     with writers.at_work():
-        report = rebuild(world, tmp_path, partitions=2)
+        report = rebuild(world.client, world.connect, tmp_path, partitions=2)
     green = report["index"]
     wanted = expected(world)
     assert all_living(world, green) == wanted, f"seed {SEED}"

@@ -15,7 +15,7 @@ from local import members, postgres
 from local.airflow_api import AirflowApi
 from local.paths import Home
 from local.stack import Stack
-from searchsync import differences, freshness, indexes, reindex, retire, sync
+from searchsync import differences, freshness, indexes, operations, retire, sync
 from searchsync.dead_letters import Letter
 from searchsync.differences import GRACE_SECONDS, LARGEST_SAMPLE, Report
 from searchsync.entities import CATALOG, Entity, entity
@@ -93,7 +93,7 @@ class World:
         while len(self._served(of)) < count:
             with tempfile.TemporaryDirectory() as folder:
                 build = f"kills/{datetime.now(UTC).isoformat()}"
-                reindex.run(self.search, partial(self._connect, of), build=build, reports=Path(folder))
+                operations.rebuild(self.search, partial(self._connect, of), build=build, reports=Path(folder))
         if len(self._served(of)) > count:
             self._expire(of)
             retire.retire(self.search, of, lambda _: None)

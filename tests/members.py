@@ -76,7 +76,7 @@ class World:
         return DynamoSource(self.entity, self.aws["dynamodb"])
 
     def connect(self, plan: reindex.Plan | None) -> DynamoSource:
-        """As ``reindex.run`` wants it."""
+        """As ``operations.rebuild`` wants it."""
         return DynamoSource(self.entity, self.aws["dynamodb"], identity=plan.identity if plan else None)
 
     @property

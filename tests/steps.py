@@ -11,7 +11,7 @@ import opensearchpy
 import psycopg
 from psycopg import conninfo
 
-from searchsync import aliases, envelope, indexes, reindex
+from searchsync import aliases, envelope, indexes, operations, reindex
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection
 from searchsync.opensearch import request
@@ -23,7 +23,7 @@ SOURCE = {"identity": "7000000000000000001.00000001", "epoch": 1}
 
 
 def connector(entity: Entity, dsn: str) -> Connect:
-    """Sources of one entity, as ``reindex.run`` wants them."""
+    """Sources of one entity, as ``operations.rebuild`` wants them."""
 
     def make(plan: reindex.Plan | None) -> PostgresSource:
         if plan is None:
@@ -120,7 +120,7 @@ def rebuild(
     **options: Any,
 ) -> dict[str, Any]:
     """One more reindex, without Airflow. Returns its report."""
-    return reindex.run(client, connect_source, build=f"test/{time.monotonic_ns()}", reports=reports, **options)
+    return operations.rebuild(client, connect_source, build=f"test/{time.monotonic_ns()}", reports=reports, **options)
 
 
 def documents(client: opensearchpy.OpenSearch, index: str) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import differences, environment, freshness, indexes, listing, reindex, retire, rollback, sick
+from searchsync import differences, environment, freshness, indexes, listing, operations, retire, sick
 from searchsync.entities import CATALOG, entity
 from searchsync.errors import BadParams, Different, SearchSyncError
 from searchsync.ledgers import Rejections
@@ -146,7 +146,7 @@ def _abandon(client: opensearchpy.OpenSearch, names: list[str]) -> None:
 
 
 def _reindex(arguments: argparse.Namespace) -> None:
-    report = reindex.run(
+    report = operations.rebuild(
         connect_from_environment(),
         lambda plan: environment.source(entity(arguments.entity), plan, read_units=arguments.read_units),
         build=f"cli/{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(4)}",
@@ -164,7 +164,7 @@ def _reindex(arguments: argparse.Namespace) -> None:
 def _swap(arguments: argparse.Namespace) -> None:
     wanted = entity(arguments.entity)
     with Rejections(arguments.reports / "cli" / f"rejected-{arguments.index}.ndjson") as rejections:
-        gated = reindex.serve(
+        gated = operations.serve(
             connect_from_environment(),
             wanted,
             lambda plan: environment.source(wanted, plan),
@@ -179,7 +179,7 @@ def _swap(arguments: argparse.Namespace) -> None:
 def _rollback(arguments: argparse.Namespace) -> None:
     client, wanted = connect_from_environment(), entity(arguments.entity)
     with Rejections(arguments.reports / "cli" / f"rejected-rollback-{wanted.name}.ndjson") as rejections:
-        done = rollback.run(
+        done = operations.roll_back(
             client,
             wanted,
             lambda served: environment.source(wanted, served),

@@ -1,16 +1,13 @@
 """A full, blue-green reindex from the source of truth, in steps that can each be repeated (docs/protocol.md, 6-11, 14).
 
-The steps are the tasks of the DAG and, in ``run``, of the command line; a step's result is the next one's argument.
+The steps are the tasks of the DAG, and of ``operations.rebuild``; a step's result is the next one's argument.
 """
 
 import json
 import logging
 import time
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 import opensearchpy
@@ -21,11 +18,9 @@ from searchsync.envelope import Line, Rejection, page_of
 from searchsync.errors import (
     AliasConflict,
     AlreadyRunning,
-    BadParams,
     GateFailed,
     GreenDiscarded,
     Permanent,
-    SearchSyncError,
     SourceChanged,
     Undone,
 )
@@ -368,104 +363,6 @@ def discard(client: opensearchpy.OpenSearch, entity: Entity, build: str, *, keep
                 aliases.delete(client, entity, index.name)
             discarded.append(index.name)
     return discarded
-
-
-def run(
-    client: opensearchpy.OpenSearch,
-    connect_source: Callable[[Plan | None], Source],
-    *,
-    build: str,
-    reports: Path,
-    partitions: int = 1,
-    force: bool = False,
-    new_epoch: bool = False,
-    allow_shrink: bool = False,
-    max_rejected: int | None = None,
-    bulk_bytes: int = BULK_BYTES,
-    swapping: bool = True,
-) -> dict[str, Any]:
-    """All steps in one process, one partition after the other: the command line's reindex.
-
-    :param swapping: off leaves the new index in the write set, fed, for ``serve``
-    :param connect_source: makes a source for a plan; for None, one that accepts any server
-    :returns: the report
-    """
-    began = time.monotonic()
-    with closing(connect_source(None)) as first:
-        entity = first.entity
-        plan = check(client, first, build=build, running=lambda _: None, force=force, new_epoch=new_epoch)
-    try:
-        with closing(connect_source(plan)) as source:
-            green = create_green(client, entity, plan)
-            ledger = Ledger(green)
-            with Rejections(reports / build / "rejected-load.ndjson") as rejections:
-                for partition in source.partitions(partitions):
-                    ledger += load(client, source, plan, green, partition, rejections=rejections, bulk_bytes=bulk_bytes)
-            tombstones = copy_tombstones(client, entity, plan, green)
-            indexes.make_searchable(client, entity, green)
-            with Rejections(reports / build / "rejected-gate.ndjson") as rejections:
-                gated = gate(
-                    client,
-                    source,
-                    plan,
-                    green,
-                    rejections=rejections,
-                    max_rejected=max_rejected,
-                    allow_shrink=allow_shrink,
-                )
-        if swapping:
-            swap(client, entity, plan, green)
-            verify(client, entity, plan, green)
-    except BaseException:
-        try:
-            discard(client, entity, build)
-        except SearchSyncError:  # the first error is the one to tell; a later run sweeps what is left
-            log.exception("the index of %s could not be discarded", build)
-        raise
-    return report(plan, green, [asdict(ledger)], asdict(tombstones), gated, time.monotonic() - began, swapped=swapping)
-
-
-def serve(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    connect_source: Callable[[Plan], Source],
-    name: str,
-    *,
-    rejections: Rejections,
-    max_rejected: int | None = None,
-    allow_shrink: bool = False,
-) -> dict[str, Any]:
-    """Gate and swap in an index that was built and not served yet.
-
-    :returns: what the gate found
-    :raises BadParams: when it was served before, or is not fed
-    """
-    index = indexes.get(client, entity, name)
-    if index.was_served or not index.writers:
-        why = (
-            "was served before: roll back to it" if index.was_served else "is not in the write set: it gets no changes"
-        )
-        raise BadParams(f"{name} {why}. Nothing was changed")
-    ours, blue = indexes.served(client, entity, name), indexes.live(client, entity)
-    theirs = indexes.served(client, entity, blue) if blue else ours
-    if ours.epoch < theirs.epoch:
-        raise SourceChanged(
-            f"{name} is of epoch {ours.epoch}, {blue} of {theirs.epoch}: run {entity.name}_reindex instead"
-        )
-    if ours.epoch == theirs.epoch and ours.identity != theirs.identity:
-        raise SourceChanged(
-            f"{name} was built from {ours.identity}, {blue} from {theirs.identity}, in one epoch: their positions "
-            f"cannot be compared. Nothing was changed; run {entity.name}_reindex instead"
-        )
-    fresh = ours.epoch > theirs.epoch
-    plan = Plan(index.build, blue, ours.epoch, ours.identity, fresh)
-    with closing(connect_source(plan)) as source:
-        gated = gate(
-            client, source, plan, name, rejections=rejections, max_rejected=max_rejected, allow_shrink=allow_shrink
-        )
-    swap(client, entity, plan, name)
-    verify(client, entity, plan, name)
-    return gated
 
 
 def check_as_approved(approved: dict[str, Any], found: dict[str, Any]) -> None:

@@ -3,10 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import opensearchpy
 
@@ -15,7 +13,7 @@ from searchsync.comparison import Settled
 from searchsync.differences import Report
 from searchsync.entities import Entity
 from searchsync.errors import BadParams, GateFailed, SourceChanged, StaleSwap
-from searchsync.indexes import Index, Served
+from searchsync.indexes import Index
 from searchsync.lag import Lag
 from searchsync.ledgers import Rejections
 from searchsync.policies import policy
@@ -155,31 +153,3 @@ def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> int:
     """
     aliases.verify_served(client, entity, plan.target)
     return reads.count(client, entity.name)
-
-
-def run(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    connect_source: Callable[[Served], Source],
-    *,
-    name: str | None,
-    rejections: Rejections,
-    behind: Callable[[str], Callable[[], Lag] | None],
-    force: str = "",
-) -> dict[str, Any]:
-    """All steps in one process: the command line's rollback.
-
-    :param connect_source: makes the source of what is live
-    :param behind: tells how to ask how far an index is behind its stream
-    :param force: why an index is served that is not proven fresh; the source is not asked then
-    """
-    chosen = plan(client, entity, name)
-    if force:
-        log.warning("%s is served unproven: %s", chosen.target, force)
-    else:
-        with closing(connect_source(indexes.served(client, entity, chosen.live))) as source:
-            check_fresh(prove(client, source, chosen, behind=behind(chosen.target)))
-            settle(client, source, chosen, rejections=rejections)
-    swap(client, entity, chosen)
-    documents = verify(client, entity, chosen)
-    return {"index": chosen.target, "previous": chosen.live, "documents": documents, "forced": force}

@@ -11,7 +11,7 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import differences, indexes, reindex, retire, rollback
+from searchsync import differences, indexes, operations, reindex, retire
 from searchsync.entities import Entity
 from searchsync.lag import Lag
 from searchsync.ledgers import Rejections
@@ -77,7 +77,7 @@ class Ground(ABC):
 
     def rollback(self, *, force: str = "") -> dict[str, Any]:
         with self.rejections() as rejections:
-            return rollback.run(
+            return operations.roll_back(
                 self.client,
                 self.entity,
                 self.source,

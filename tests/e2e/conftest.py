@@ -12,7 +12,7 @@ from local import postgres, runs, sample_data
 from local.paths import ROOT, Home
 from local.stack import Stack
 
-ROWS = 40_000
+ROWS = 20_000
 
 
 @pytest.fixture(scope="module")

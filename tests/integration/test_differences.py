@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from local.members import generate
-from searchsync import cli, differences, reindex
+from searchsync import cli, differences, operations, reindex
 from searchsync.differences import CONTENT, FOREIGN, FUTURE, GHOST, MISSING, STALE, TOMBSTONE, Report
 from searchsync.errors import BadParams, GateFailed
 from searchsync.opensearch import request
@@ -48,7 +48,7 @@ def copy(client: opensearchpy.OpenSearch, index: str, key: str, to: str) -> None
 
 @pytest.fixture
 def blue(client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, tmp_path: Path) -> str:
-    return str(reindex.run(client, connect_source, build="blue", reports=tmp_path)["index"])
+    return str(operations.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
 
 
 def compare(client: opensearchpy.OpenSearch, source: PostgresSource, index: str, **options: Any) -> Report:
@@ -112,7 +112,7 @@ def test_a_repaired_document_still_gives_way_to_the_next_change(
 def test_a_rollback_candidate_is_proven_too_and_repaired_with_the_live_one(
     client: opensearchpy.OpenSearch, source: PostgresSource, blue: str, connect_source: Connect, tmp_path: Path
 ) -> None:
-    green = str(reindex.run(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
     delete(client, blue, "1")
     assert compare(client, source, green).findings == []
     report = compare(client, source, blue)
@@ -218,7 +218,7 @@ def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp
     print(f"seed {SEED}")
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
     generate(world.aws["dynamodb"], 1_500)
-    blue = reindex.run(world.client, world.connect, build="blue", reports=tmp_path)["index"]
+    blue = operations.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"]
     world.records()
     client, index = world.client, str(blue)
     injected: dict[str, str] = {}

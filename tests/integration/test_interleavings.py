@@ -18,7 +18,7 @@ import pytest
 
 from local import opensearch as local_opensearch
 from local.members import generate
-from searchsync import aliases, differences, indexes, items, purge, reindex, rollback
+from searchsync import aliases, differences, indexes, items, operations, purge, reindex, rollback
 from searchsync.dead_letters import Letter
 from searchsync.differences import CONTENT, GHOST, MISSING
 from searchsync.errors import BadParams
@@ -178,7 +178,7 @@ def test_a_writer_that_resolved_before_the_join_and_writes_after_the_swap(
     records = world.records()
 
     def whole_reindex() -> None:
-        made = reindex.run(world.client, world.connect, build="meanwhile", reports=tmp_path)
+        made = operations.rebuild(world.client, world.connect, build="meanwhile", reports=tmp_path)
         assert made["swapped"]
 
     fault = proxy.before(r"POST /members-.*/_bulk", whole_reindex)
@@ -216,7 +216,7 @@ def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
     world.delete("m-1")
     world.put("m-2", name="new")
     world.apply()
-    reindex.run(world.client, world.connect, build="meanwhile", reports=tmp_path)
+    operations.rebuild(world.client, world.connect, build="meanwhile", reports=tmp_path)
     assert said == []
     go_on.set()
     zombie.join(60)
@@ -334,7 +334,9 @@ def test_the_repair_of_what_is_missing_loses_to_its_deletion(
 def both(world: World, tmp_path: Path) -> tuple[str, str]:
     """The index that was live before, and the live one."""
     generate(world.aws["dynamodb"], 30)
-    made = [str(reindex.run(world.client, world.connect, build=build, reports=tmp_path)["index"]) for build in "ab"]
+    made = [
+        str(operations.rebuild(world.client, world.connect, build=build, reports=tmp_path)["index"]) for build in "ab"
+    ]
     world.apply()
     return made[0], made[1]
 
@@ -375,7 +377,7 @@ def test_a_clone_is_never_served_by_mistake(world: World, both: tuple[str, str],
     with pytest.raises(BadParams, match="never served, or is not fed"):
         rollback.plan(world.client, world.entity, clone)
     with pytest.raises(BadParams, match="not in the write set"):
-        reindex.serve(world.client, world.entity, world.connect, clone, rejections=rejections)
+        operations.serve(world.client, world.entity, world.connect, clone, rejections=rejections)
     assert clone not in indexes.write_set(world.client, world.entity)
 
 
@@ -461,7 +463,7 @@ def test_opensearch_killed_right_after_the_swap(aws_url: str, tmp_path: Path, fl
     try:
         world = World(connect(server.url), entity("members"), clients(aws_url))
         generate(world.aws["dynamodb"], 300)
-        made = reindex.run(world.client, world.connect, build="test", reports=tmp_path)
+        made = operations.rebuild(world.client, world.connect, build="test", reports=tmp_path)
         world.put("m-0000001", name="after the swap")
         assert world.apply(seconds=60).failed == ""
         if flushed:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from searchsync import differences, reindex, writer
+from searchsync import differences, operations, reindex, writer
 from searchsync.differences import GHOST, MISSING
 from searchsync.errors import BadSource, StreamBehind
 from searchsync.lag import Lag
@@ -82,7 +82,7 @@ def test_what_a_read_has_covered_is_no_lag_and_proves_nothing(
         assert time.monotonic() < deadline, found
         time.sleep(0.2)
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
-    green = str(reindex.run(world.client, world.connect, build="green", reports=tmp_path)["index"])
+    green = str(operations.rebuild(world.client, world.connect, build="green", reports=tmp_path)["index"])
     assert behind(world, green) == Lag()
 
 

@@ -16,9 +16,9 @@ from searchsync import (
     differences,
     gaps,
     history,
+    operations,
     policies,
     quality,
-    reindex,
     replay,
     sync,
     writer,
@@ -47,7 +47,7 @@ def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_sou
         " SELECT n, 'x', 'DE', 52, 13, %s FROM generate_series(1, 40) AS n",
         [LONG_AGO],
     )
-    return str(reindex.run(client, connect_source, build="blue", reports=tmp_path)["index"])
+    return str(operations.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
 
 
 @pytest.fixture(autouse=True)
@@ -299,7 +299,7 @@ def test_a_sync_goes_on_without_a_candidate_that_left(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    green = str(reindex.run(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
     owner.execute("DELETE FROM locations WHERE location_id = 1")
     leave_before_the_write(monkeypatch, locations, blue)
     now, served = datetime.now(UTC), sync.check(client, locations)

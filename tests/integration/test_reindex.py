@@ -18,7 +18,7 @@ import pytest
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import sample_data
-from searchsync import aliases, comparison, indexes, opensearch, reads, reindex, writer
+from searchsync import aliases, comparison, indexes, opensearch, operations, reads, reindex, writer
 from searchsync.entities import Entity
 from searchsync.errors import (
     AliasConflict,
@@ -69,7 +69,7 @@ def small(owner: psycopg.Connection[Any]) -> int:
 
 @pytest.fixture
 def run(client: opensearchpy.OpenSearch, connect_source: Connect, reports: Path) -> Callable[..., dict[str, Any]]:
-    """``reindex.run`` with builds that count up."""
+    """``operations.rebuild`` with builds that count up."""
     count = 0
 
     def call(**options: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def run(client: opensearchpy.OpenSearch, connect_source: Connect, reports: Path)
         count += 1
         arguments: dict[str, Any] = {"build": f"run {count}", "reports": reports, "partitions": 2, **options}
         given = (arguments.pop("client", client), arguments.pop("connect_source", connect_source))
-        return reindex.run(*given, **arguments)
+        return operations.rebuild(*given, **arguments)
 
     return call
 
@@ -823,7 +823,7 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
     restarting = threading.Thread(target=restart)
     try:
         proxy.after("POST /.*/_bulk", restarting.start, skip=5)
-        report = reindex.run(
+        report = operations.rebuild(
             connect(proxy.url), connector(locations, app.reader_dsn), build="b", reports=reports, bulk_bytes=60_000
         )
         restarting.join()

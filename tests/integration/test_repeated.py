@@ -10,7 +10,7 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import aliases, cli, indexes, reindex, retire, rollback, sick
+from searchsync import aliases, cli, indexes, operations, reindex, retire, rollback, sick
 from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable, RequestRejected, SourceChanged, StaleSwap
 from searchsync.ledgers import Rejections
@@ -35,8 +35,8 @@ def test_a_run_that_began_an_epoch_does_not_begin_another_when_it_is_cleared_aft
     client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, tmp_path: Path
 ) -> None:
     """Its index would get positions above all that syncs write: every later change would be stale, silently."""
-    reindex.run(client, connect_source, build="first", reports=tmp_path)
-    swapped = reindex.run(client, connect_source, build="restored", reports=tmp_path, new_epoch=True)["index"]
+    operations.rebuild(client, connect_source, build="first", reports=tmp_path)
+    swapped = operations.rebuild(client, connect_source, build="restored", reports=tmp_path, new_epoch=True)["index"]
     with closing(connect_source(None)) as source:
         plan = reindex.check(client, source, build="restored", running=nobody, new_epoch=True)
         assert (plan.blue, plan.epoch, plan.fresh_epoch) == (swapped, 2, False)
@@ -62,7 +62,7 @@ def test_two_builds_of_one_epoch_and_different_servers_do_not_follow_each_other(
     other = indexes.find_or_create(client, locations, build="cli/other", source={"identity": "server C", "epoch": 1})
     aliases.join(client, locations, other.name)
     with Rejections(tmp_path / "rejected") as rejections, pytest.raises(SourceChanged, match="in one epoch"):
-        reindex.serve(client, locations, connect_source, other.name, rejections=rejections)
+        operations.serve(client, locations, connect_source, other.name, rejections=rejections)
     assert indexes.live(client, locations) == live
 
 
@@ -111,7 +111,8 @@ def test_a_rollback_that_is_cleared_after_its_swap_does_not_swap_back(
     client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, locations: Entity, tmp_path: Path
 ) -> None:
     good, bad = (
-        str(reindex.run(client, connect_source, build=build, reports=tmp_path)["index"]) for build in ("good", "bad")
+        str(operations.rebuild(client, connect_source, build=build, reports=tmp_path)["index"])
+        for build in ("good", "bad")
     )
     triggered = datetime.now(UTC)
     plan = rollback.plan(client, locations, since=triggered)

@@ -17,7 +17,7 @@ import yaml
 
 from local import opensearch as local_opensearch
 from local import sample_data
-from searchsync import aliases, cli, differences, indexes, purge, reindex, retire, rollback, snapshots
+from searchsync import aliases, cli, differences, indexes, operations, purge, reindex, retire, snapshots
 from searchsync.entities import Entity, entity
 from searchsync.envelope import Line, Page, page_of, tombstone
 from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SnapshotFailed, StaleSwap
@@ -176,7 +176,9 @@ def test_an_index_that_was_restored_with_its_aliases_is_not_served_before_it_has
     """What the runbook warns of makes it a candidate again, which does not know what happened while it was away."""
     sample_data.generate(owner, 200)
     owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=9)])
-    first, live = (str(reindex.run(client, connect_source, build=build, reports=tmp_path)["index"]) for build in "ab")
+    first, live = (
+        str(operations.rebuild(client, connect_source, build=build, reports=tmp_path)["index"]) for build in "ab"
+    )
     tune(include, keep_previous=0)
     indexes.stamp_left_read(client, first, NOW - timedelta(hours=25))
     retire.retire(client, locations, dead)
@@ -186,7 +188,7 @@ def test_an_index_that_was_restored_with_its_aliases_is_not_served_before_it_has
 
     def back() -> dict[str, Any]:
         with Rejections(tmp_path / "rejected") as rejections:
-            return rollback.run(
+            return operations.roll_back(
                 client,
                 locations,
                 lambda _: connect_source(None),

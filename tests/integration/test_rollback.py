@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from local.members import generate
-from searchsync import aliases, cli, indexes, items, reindex, retire, rollback
+from searchsync import aliases, cli, indexes, items, operations, reindex, retire, rollback
 from searchsync.entities import Entity
 from searchsync.errors import AliasConflict, BadParams, GateFailed, SourceChanged, SourceUnavailable, StaleSwap, Undone
 from searchsync.ledgers import Rejections
@@ -34,7 +34,8 @@ def both(
     """The index that was live before, and the live one."""
     owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=9)])
     return tuple(  # type: ignore[return-value]
-        str(reindex.run(client, connect_source, build=build, reports=tmp_path)["index"]) for build in ("blue", "green")
+        str(operations.rebuild(client, connect_source, build=build, reports=tmp_path)["index"])
+        for build in ("blue", "green")
     )
 
 
@@ -42,7 +43,7 @@ def roll(
     client: opensearchpy.OpenSearch, entity: Entity, dsn: str, folder: Path, name: str | None = None, force: str = ""
 ) -> dict[str, Any]:
     with Rejections(folder / "rejected") as rejections:
-        return rollback.run(
+        return operations.roll_back(
             client,
             entity,
             lambda served: PostgresSource(entity, dsn, epoch=served.epoch, identity=served.identity),
@@ -127,9 +128,9 @@ def test_a_candidate_whose_mapping_cannot_hold_what_came_is_refused(
         source.entity = fresh()
         return source
 
-    blue = reindex.run(client, connect, build="blue", reports=tmp_path)["index"]
+    blue = operations.rebuild(client, connect, build="blue", reports=tmp_path)["index"]
     file.write_text(present)
-    green = reindex.run(client, connect, build="green", reports=tmp_path)["index"]
+    green = operations.rebuild(client, connect, build="green", reports=tmp_path)["index"]
     owner.execute("UPDATE locations SET population = 8000000, updated_at = %s WHERE location_id = 3", [NOW])
     entity = Entity(name="locations", source="postgres", key=("location_id",), changed="updated_at")
     with pytest.raises(GateFailed, match=f"{blue} refuses 1 documents that {green} has"):
@@ -168,7 +169,7 @@ def test_a_stale_view_swaps_nothing(
     tmp_path: Path,
 ) -> None:
     plan = rollback.plan(client, locations)
-    third = str(reindex.run(client, connect_source, build="third", reports=tmp_path)["index"])
+    third = str(operations.rebuild(client, connect_source, build="third", reports=tmp_path)["index"])
     with pytest.raises(StaleSwap):
         rollback.swap(client, locations, plan)
     assert indexes.live(client, locations) == third
@@ -238,7 +239,7 @@ def test_after_the_window_there_is_no_way_back(
     tmp_path: Path,
 ) -> None:
     """Only what is fed may serve: the one that was retired is not, and the one before the live one still is."""
-    reindex.run(client, connect_source, build="third", reports=tmp_path)
+    operations.rebuild(client, connect_source, build="third", reports=tmp_path)
     indexes.stamp_left_read(client, both[0], datetime.now(UTC) - timedelta(hours=25))
     retire.retire(client, locations, lambda _: None)
     with pytest.raises(BadParams, match=f"not fed any more: rollback candidates of locations: {both[1]}"):
@@ -252,7 +253,7 @@ def test_members_go_back_while_they_change(
     """Before it is proven, and once more between the proof and the swap: nobody waits for a rollback."""
     generate(world.aws["dynamodb"], 60)
     names = [
-        str(reindex.run(world.client, world.connect, build=build, reports=tmp_path)["index"])
+        str(operations.rebuild(world.client, world.connect, build=build, reports=tmp_path)["index"])
         for build in ("blue", "green")
     ]
     world.apply()
@@ -265,7 +266,7 @@ def test_members_go_back_while_they_change(
     moments = (f"POST /{names[0]}/_refresh", "POST /_aliases")
     faults = [proxy.before(moment, partial(change, 10 * n)) for n, moment in enumerate(moments, 1)]
     with Rejections(tmp_path / "rejected") as rejections:
-        done = rollback.run(
+        done = operations.roll_back(
             faulty,
             world.entity,
             lambda _: world.source,
@@ -294,7 +295,7 @@ def test_a_swap_that_does_not_serve_is_undone(
 
     monkeypatch.setattr(aliases, "verify_served", wrong)
     with pytest.raises(Undone, match=f"{both[1]} serves again"):
-        reindex.run(client, connect_source, build="third", reports=tmp_path)
+        operations.rebuild(client, connect_source, build="third", reports=tmp_path)
     assert indexes.live(client, locations) == both[1]
     assert indexes.get(client, locations, both[1]).left_read_at is None
     assert {index.build for index in indexes.of_entity(client, locations)} == {"blue", "green"}, (

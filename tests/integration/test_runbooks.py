@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from local import opensearch as local_opensearch
-from searchsync import cli, indexes, reindex
+from searchsync import cli, indexes, operations
 from searchsync.entities import Entity
 from searchsync.opensearch import request
 from tests.steps import Connect
@@ -55,7 +55,7 @@ def run(shell: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def served(client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, tmp_path: Path) -> list[str]:
     """Three indexes that were served one after the other, the live one last."""
     return [
-        str(reindex.run(client, connect_source, build=build, reports=tmp_path)["index"])
+        str(operations.rebuild(client, connect_source, build=build, reports=tmp_path)["index"])
         for build in ("first", "second", "third")
     ]
 

@@ -12,7 +12,7 @@ import pytest
 
 from local import postgres as local_postgres
 from local import sample_data
-from searchsync import aliases, indexes, reindex, sync, writer
+from searchsync import aliases, indexes, operations, sync, writer
 from searchsync.entities import Entity
 from searchsync.errors import BadParams, EmptyWriteSet, IndexUnavailable, SourceChanged, SourceUnavailable
 from searchsync.ledgers import Rejections
@@ -30,7 +30,7 @@ def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_sou
     """The live index of 600 rows that were last changed long ago."""
     sample_data.generate(owner, ROWS)
     owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=30)])
-    return str(reindex.run(client, connect_source, build="blue", reports=tmp_path)["index"])
+    return str(operations.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_a_row_deleted_just_before_a_swap_goes_from_the_rollback_candidate_too(
 ) -> None:
     """The new index never had it, so nothing in it tells that the old one still has it."""
     owner.execute("DELETE FROM locations WHERE location_id = 2")
-    reindex.run(client, connect_source, build="green", reports=tmp_path)
+    operations.rebuild(client, connect_source, build="green", reports=tmp_path)
     assert "2" in living(client, blue)
     synced()
     assert "2" not in living(client, blue)
@@ -276,7 +276,7 @@ def test_a_sync_beside_a_reindex_and_overlapping_backfills_end_as_the_table(
     for thread in threads:
         thread.start()
     try:
-        report = reindex.run(client, connect_source, build="beside", reports=tmp_path)
+        report = operations.rebuild(client, connect_source, build="beside", reports=tmp_path)
     finally:
         stop.set()
         for thread in threads:
@@ -381,7 +381,7 @@ def test_a_source_that_is_restarted_in_the_middle(
         with psycopg.connect(app.owner_dsn, autocommit=True) as owner:
             sample_data.generate(owner, ROWS)
             owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=30)])
-            reindex.run(client, connector(locations, app.reader_dsn), build="blue", reports=tmp_path)
+            operations.rebuild(client, connector(locations, app.reader_dsn), build="blue", reports=tmp_path)
             owner.execute("UPDATE locations SET population = 7, updated_at = %s", [NOW])
         monkeypatch.setattr(sync, "BULK_BYTES", 20_000)
         written = writer.apply
@@ -428,7 +428,7 @@ def test_a_sync_stamps_up_to_when_every_served_index_is_true(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A paused DAG is noticed by the age of this stamp; a backfill of last year must not renew it, nor undo it."""
-    green = str(reindex.run(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
     made_at(client, monkeypatch, NOW - 2 * HOUR)
     synced(start=NOW - 50 * HOUR, end=NOW - 49 * HOUR)
     assert (synced_at(client, blue), synced_at(client, green)) == (None, None)
@@ -470,7 +470,7 @@ def test_a_live_index_that_is_retired_meanwhile_is_left_to_the_next_attempt(
 ) -> None:
     """Airflow tries again what is not permanent, and the next attempt sees the new live index."""
     served = sync.check(client, locations)
-    reindex.run(client, connect_source, build="green", reports=tmp_path)
+    operations.rebuild(client, connect_source, build="green", reports=tmp_path)
     aliases.delete(client, locations, blue)
     rename(owner, 1, "changed")
     source = PostgresSource(locations, app.reader_dsn, epoch=served.epoch, identity=served.identity)

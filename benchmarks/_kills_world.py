@@ -2,6 +2,7 @@
 
 import random
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from searchsync.entities import CATALOG, Entity, entity
 from searchsync.freshness import Feed
 from searchsync.ledgers import Rejections
 from searchsync.opensearch import connect, request
+from searchsync.position import MARGIN_SECONDS
 from searchsync.queue import Queue
 from searchsync.sources import Source
 from searchsync.sources.dynamodb import DynamoSource
@@ -156,6 +158,7 @@ class World:
             record = {"eventName": "MODIFY", "dynamodb": {"Keys": {_KEY: {"S": key}}, "NewImage": item}}
             letters.append(Letter(record, key, "", "lost on purpose", "").message())
         self._queue("DEAD_LETTER").send(letters)
+        time.sleep(2 * MARGIN_SECONDS + 1)  # a replay leaves younger ones to the next
 
     @contextmanager
     def short_loans(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ import pytest
 
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
-from local import sample_data
+from local import processes, sample_data, servers
 from searchsync import differences, reindex, replay
 from searchsync.entities import Entity, entity
 from searchsync.opensearch import connect, request
@@ -49,10 +49,30 @@ def opensearch_server(servers_dir: Path) -> Iterator[local_opensearch.Server]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def mortal_folder(servers_dir: Path) -> Iterator[Path]:
+    """Of the OpenSearch that tests kill."""
+    yield servers_dir / "mortal"
+    if (server := servers.running(servers_dir / "mortal")) is not None:
+        processes.stop(server.process)
+
+
+@pytest.fixture
+def mortal(mortal_folder: Path) -> local_opensearch.Server:
+    """An OpenSearch without any index that the test may kill, and start again in its folder."""
+    server = local_opensearch.start(mortal_folder, heap="512m")
+    _empty(server)
+    return server
+
+
 @pytest.fixture
 def client(opensearch_server: local_opensearch.Server) -> opensearchpy.OpenSearch:
     """A client of an OpenSearch without any index."""
-    client = connect(opensearch_server.url)
+    return _empty(opensearch_server)
+
+
+def _empty(server: local_opensearch.Server) -> opensearchpy.OpenSearch:
+    client = connect(server.url)
     for name in request(client, "GET", "/_all", params={"expand_wildcards": "all"}):
         request(client, "DELETE", f"/{name}")
     return client

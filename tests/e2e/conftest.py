@@ -12,7 +12,7 @@ from local import postgres, runs, sample_data
 from local.paths import ROOT, Home
 from local.stack import Stack
 
-ROWS = 20_000
+ROWS = 8_000
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def stack(servers_dir: Path) -> Iterator[Stack]:
     began = datetime.now(UTC)
     stack.up()
     with psycopg.connect(stack.server("postgres").dsn(postgres.OWNER, "app"), autocommit=True) as owner:
-        sample_data.generate(owner, ROWS)  # enough for a load to have a middle
+        sample_data.generate(owner, ROWS)
     try:
         api = stack.api()
         runs.await_dag(api, "locations_reindex", parsed_since=began)

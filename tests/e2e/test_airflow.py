@@ -34,7 +34,7 @@ from tests.e2e.conftest import ROWS
 
 DAG = "locations_reindex"
 LOCATIONS = entity("locations")
-SMALL_BULKS = {"bulk_bytes": 100_000}
+SMALL_BULKS = {"bulk_bytes": 10_000}  # a load has a middle
 SEED = 20261131
 
 

@@ -34,16 +34,8 @@ FUNCTION_SECONDS = 14  # of which the handler keeps 12: it gives up soon, as at 
 
 
 @pytest.fixture
-def opensearch(servers_dir: Path, tmp_path: Path) -> Iterator[local_opensearch.Server]:
-    """A server that the test may kill."""
-    server = local_opensearch.start(tmp_path / "opensearch")
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def world(opensearch: local_opensearch.Server, aws_url: str) -> World:
-    return World(connect(opensearch.url), entity("members"), clients(aws_url))
+def world(mortal: local_opensearch.Server, aws_url: str) -> World:
+    return World(connect(mortal.url), entity("members"), clients(aws_url))
 
 
 @pytest.fixture
@@ -51,19 +43,19 @@ def blue(world: World) -> str:
     return serve(world.client, world.entity, identity=world.identity)
 
 
-def environment(opensearch: local_opensearch.Server, aws_url: str) -> dict[str, str]:
+def environment(mortal: local_opensearch.Server, aws_url: str) -> dict[str, str]:
     from local.airflow import aws_environment
 
-    return {**aws_environment(aws_url), "SEARCHSYNC_OPENSEARCH_URL": opensearch.url}
+    return {**aws_environment(aws_url), "SEARCHSYNC_OPENSEARCH_URL": mortal.url}
 
 
 @contextmanager
 def delivering(
-    world: World, opensearch: local_opensearch.Server, aws_url: str, folder: Path, seconds: float = 60.0
+    world: World, mortal: local_opensearch.Server, aws_url: str, folder: Path, seconds: float = 60.0
 ) -> Iterator[Function]:
     """The mapping and the real function in a process of its own."""
     paths = {"PYTHONPATH": str(ROOT / "src"), "SEARCHSYNC_DEAD_LETTER_QUEUE": world.urls["dead"]}
-    function = Function(members.HANDLER, "handler", {**environment(opensearch, aws_url), **paths}, seconds)
+    function = Function(members.HANDLER, "handler", {**environment(mortal, aws_url), **paths}, seconds)
     source = EventSource(
         world.aws["dynamodbstreams"],
         world.aws["sqs"],
@@ -108,11 +100,11 @@ def until_true_to_the_table(world: World, index: str, seconds: float = 60.0) -> 
 
 
 def test_the_function_killed_again_and_again(
-    world: World, blue: str, opensearch: local_opensearch.Server, aws_url: str, tmp_path: Path
+    world: World, blue: str, mortal: local_opensearch.Server, aws_url: str, tmp_path: Path
 ) -> None:
     choose = random.Random(SEED)
     kills = 0
-    with delivering(world, opensearch, aws_url, tmp_path) as function:
+    with delivering(world, mortal, aws_url, tmp_path) as function:
         for _ in range(12):
             change(world, choose, 25)
             if function.pid:
@@ -124,12 +116,12 @@ def test_the_function_killed_again_and_again(
 
 
 def test_the_runner_killed_goes_on_from_its_checkpoint(
-    world: World, blue: str, opensearch: local_opensearch.Server, aws_url: str, tmp_path: Path
+    world: World, blue: str, mortal: local_opensearch.Server, aws_url: str, tmp_path: Path
 ) -> None:
     """A checkpoint written too early loses a batch, one never written delivers the whole day again."""
     choose = random.Random(SEED)
     command = [sys.executable, "-m", "local.event_source", "--folder", str(tmp_path / "stream")]
-    env = {**os.environ, **environment(opensearch, aws_url)}
+    env = {**os.environ, **environment(mortal, aws_url)}
     for _ in range(4):
         with subprocess.Popen(command, cwd=ROOT, env=env) as runner:
             before = living(world.client, blue)
@@ -145,29 +137,26 @@ def test_the_runner_killed_goes_on_from_its_checkpoint(
 def test_opensearch_killed_for_longer_than_the_mapping_tries(
     world: World,
     blue: str,
-    opensearch: local_opensearch.Server,
+    mortal: local_opensearch.Server,
     aws_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Batches end as pointers in the queue; the replay brings them, in whatever order, after the recovery."""
     choose = random.Random(SEED)
-    with delivering(world, opensearch, aws_url, tmp_path, FUNCTION_SECONDS):
+    with delivering(world, mortal, aws_url, tmp_path, FUNCTION_SECONDS):
         change(world, choose, 40)
         until_true_to_the_table(world, blue)
-        opensearch.kill()
+        mortal.kill()
         change(world, choose, 150)
         until(world.waits, "the mapping gave a batch up", 60)
         monkeypatch.setattr(replay, "PATIENCE_SECONDS", 1.0)
         with pytest.raises(Exception, match="OpenSearch does not answer"):
             world.replay()
         assert world.waits(), "the queue is whole"
-        again = local_opensearch.start(opensearch.folder, port=opensearch.port)
-        try:
-            change(world, choose, 20)
-            until(lambda: _drained(world, blue), "delivered and replayed", 90)
-        finally:
-            again.stop()
+        local_opensearch.start(mortal.folder, port=mortal.port, heap="512m")
+        change(world, choose, 20)
+        until(lambda: _drained(world, blue), "delivered and replayed", 90)
 
 
 def _differs(world: World, index: str, before: dict[str, Any]) -> bool:

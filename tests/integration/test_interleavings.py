@@ -21,6 +21,7 @@ from local.members import generate
 from searchsync import aliases, differences, indexes, items, operations, purge, reindex, rollback
 from searchsync.dead_letters import Letter
 from searchsync.differences import CONTENT, GHOST, MISSING
+from searchsync.entities import entity
 from searchsync.errors import BadParams
 from searchsync.ledgers import Rejections
 from searchsync.opensearch import connect, request
@@ -455,28 +456,24 @@ def test_an_update_by_query_is_found(world: World, both: tuple[str, str]) -> Non
 
 
 @pytest.mark.parametrize("flushed", [False, True])
-def test_opensearch_killed_right_after_the_swap(aws_url: str, tmp_path: Path, flushed: bool) -> None:
+def test_opensearch_killed_right_after_the_swap(
+    mortal: local_opensearch.Server, aws_url: str, tmp_path: Path, flushed: bool
+) -> None:
     """What was acknowledged is there again, the alias and every document."""
-    from searchsync.entities import entity
-
-    server = local_opensearch.start(tmp_path / "opensearch")
-    try:
-        world = World(connect(server.url), entity("members"), clients(aws_url))
-        generate(world.aws["dynamodb"], 300)
-        made = operations.rebuild(world.client, world.connect, build="test", reports=tmp_path)
-        world.put("m-0000001", name="after the swap")
-        assert world.apply(seconds=60).failed == ""
-        if flushed:
-            request(world.client, "POST", f"/{made['index']}/_flush")
-        server.kill()
-        server = local_opensearch.start(tmp_path / "opensearch", port=server.port)
-        assert indexes.live(world.client, world.entity) == made["index"]
-        assert_true_everywhere(world)
-        world.delete("m-0000002")
-        assert world.apply(seconds=60).failed == ""
-        assert_true_everywhere(world)
-    finally:
-        server.stop()
+    world = World(connect(mortal.url), entity("members"), clients(aws_url))
+    generate(world.aws["dynamodb"], 300)
+    made = operations.rebuild(world.client, world.connect, build="test", reports=tmp_path)
+    world.put("m-0000001", name="after the swap")
+    assert world.apply(seconds=60).failed == ""
+    if flushed:
+        request(world.client, "POST", f"/{made['index']}/_flush")
+    mortal.kill()
+    local_opensearch.start(mortal.folder, port=mortal.port, heap="512m")
+    assert indexes.live(world.client, world.entity) == made["index"]
+    assert_true_everywhere(world)
+    world.delete("m-0000002")
+    assert world.apply(seconds=60).failed == ""
+    assert_true_everywhere(world)
 
 
 def test_an_index_deleted_under_the_writers_is_made_by_nobody(

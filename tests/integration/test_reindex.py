@@ -800,7 +800,7 @@ def test_index_of_unknown_source_is_refused(
 
 
 def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succeeds(
-    servers_dir: Path,
+    mortal: local_opensearch.Server,
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
     locations: Entity,
@@ -808,17 +808,14 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
     reports: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = servers_dir / "killed"
-    shutil.rmtree(folder, ignore_errors=True)
-    server = local_opensearch.start(folder, heap="512m")
-    proxy = OpenSearchProxy(server.url)
+    proxy = OpenSearchProxy(mortal.url)
     for module in (opensearch, writer):
         monkeypatch.setattr(module, "Backoff", lambda patience: Backoff(patience, longest=0.5))
     restarted: list[local_opensearch.Server] = []
 
     def restart() -> None:
-        server.kill()
-        restarted.append(local_opensearch.start(folder, port=server.port, heap="512m"))
+        mortal.kill()
+        restarted.append(local_opensearch.start(mortal.folder, port=mortal.port, heap="512m"))
 
     restarting = threading.Thread(target=restart)
     try:
@@ -830,11 +827,9 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
         assert restarted
         assert report["documents"] == rows
         assert report["ledger"]["read"] == rows
-        assert_serves(connect(server.url), locations, owner, app.reader_dsn)
+        assert_serves(connect(mortal.url), locations, owner, app.reader_dsn)
     finally:
         proxy.close()
-        for one in (server, *restarted):
-            one.stop()
 
 
 def test_postgres_cut_in_the_middle_of_a_load_fails_and_a_second_run_is_exact(

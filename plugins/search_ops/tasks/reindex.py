@@ -23,7 +23,7 @@ PARAMS = {
         description="Ranges of keys, or segments of a scan: tasks of their own, as many at once as the pool has slots.",
     ),
     "bulk_bytes": Param(
-        5_000_000, type="integer", minimum=100_000, maximum=10_000_000, title="Bytes per bulk",
+        5_000_000, type="integer", minimum=10_000, maximum=10_000_000, title="Bytes per bulk",
         description="Largest body of one bulk request. Small managed nodes refuse more than 10 MiB.",
     ),
     "swap": Param(

@@ -22,9 +22,9 @@ def stack(servers_dir: Path) -> Iterator[Stack]:
     stack = Stack(home, print)
     began = datetime.now(UTC)
     stack.up()
-    with psycopg.connect(stack.server("postgres").dsn(postgres.OWNER, "app"), autocommit=True) as owner:
-        sample_data.generate(owner, ROWS)
     try:
+        with psycopg.connect(stack.server("postgres").dsn(postgres.OWNER, "app"), autocommit=True) as owner:
+            sample_data.generate(owner, ROWS)
         api = stack.api()
         runs.await_dag(api, "locations_reindex", parsed_since=began)
         yield stack

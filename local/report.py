@@ -41,4 +41,4 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name} {_text(item)}" for name, item in sorted(value.items())) or "-"
     if isinstance(value, list):
         return ", ".join(_text(item) for item in value) or "-"
-    return str(value)
+    return str(value) or "-"

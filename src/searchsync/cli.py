@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command; 0 on success, 1 with one line on stderr otherwise, 2 for a wrong command line."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where each of its settings comes from
     try:
         arguments.command(arguments)
     except SearchSyncError as error:

@@ -29,7 +29,7 @@ TASKS = {
     "index_rollback": "choose compare approve settle swap verify announce",
 }
 REPLAY = "members_dlq_replay"
-ATTEMPTS = 3
+ATTEMPTS = 5
 """At a kill: a task may have ended before its moment came."""
 
 PATIENCE_SECONDS = 420.0

@@ -21,7 +21,7 @@ from local.state import exclusively
 _ABANDONED_SECONDS = 3600.0
 _ALL = ("--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 _SHORT_LIVED = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
-"""Java compiles quickly rather than well: a server of the tests starts in half the time, and lives for minutes."""
+"""Java compiles quickly rather than well: a server of the tests starts almost twice as fast, and lives for minutes."""
 _OF_MEMBERS = ("stream", "compare")
 _OF_LOCATIONS = ("reindex", "compare", "consistency")
 _OF_A_STACK = ("kills",)

@@ -20,6 +20,7 @@ from searchsync.entities import Entity, entity
 from searchsync.opensearch import connect, request
 from searchsync.sources.postgres import PostgresSource
 from tests.members import World, clients
+from tests.steps import start_mortal
 
 REPO = Path(__file__).parents[1]
 
@@ -60,7 +61,7 @@ def mortal_folder(servers_dir: Path) -> Iterator[Path]:
 @pytest.fixture
 def mortal(mortal_folder: Path) -> local_opensearch.Server:
     """An OpenSearch without any index that the test may kill, and start again in its folder."""
-    server = local_opensearch.start(mortal_folder, heap="512m")
+    server = start_mortal(mortal_folder)
     _empty(server)
     return server
 

@@ -11,6 +11,7 @@ import opensearchpy
 import psycopg
 from psycopg import conninfo
 
+from local import opensearch as local_opensearch
 from searchsync import aliases, envelope, indexes, operations, reindex
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection
@@ -81,6 +82,11 @@ def tombstones(at: int, *keys: str) -> Page:
 def never(rejection: Rejection) -> None:
     """For writes in which nothing may be rejected."""
     raise AssertionError(rejection)
+
+
+def start_mortal(folder: Path) -> local_opensearch.Server:
+    """The OpenSearch that tests kill, for the first time or again: on its data and its port."""
+    return local_opensearch.start(folder, heap="512m")
 
 
 def make_index(

@@ -114,7 +114,7 @@ def connected(
 def reindexed(
     client: opensearchpy.OpenSearch, app: local_postgres.AppDatabase, locations: Entity, tmp_path: Path
 ) -> Callable[[], str]:
-    """Makes the next live index of locations, without the DAG: a tenth of the time."""
+    """Makes the next live index of locations, without the DAG: that is quicker."""
     return lambda: rebuild(client, connector(locations, app.reader_dsn), tmp_path / "rebuilt")["index"]
 
 

@@ -105,6 +105,8 @@ def test_a_load_that_is_killed_is_retried_and_nothing_is_doubled_or_lost(
     assert outcome.succeeded
     ledger = outcome.result["ledger"]
     assert ledger["read"] == ROWS == ledger["written"] + ledger["stale"]
+    # Rows that the killed attempt had written were written again, at a later position.
+    assert documents(search, outcome.result["index"]) > ROWS, "killed before it had written anything: nothing is shown"
     assert max(task["try_number"] for task in api.tasks(DAG, run_id)) == 2
     assert served(search) == ROWS == outcome.result["gate"]["source"]
     assert outcome.result["gate"]["settled"] == 0

@@ -27,7 +27,7 @@ from searchsync import items, replay
 from searchsync.entities import entity
 from searchsync.opensearch import connect
 from tests.members import World, clients
-from tests.steps import living, serve, until
+from tests.steps import living, serve, start_mortal, until
 
 SEED = 20261121
 FUNCTION_SECONDS = 14  # of which the handler keeps 12: it gives up soon, as at the end of a long invocation
@@ -154,7 +154,7 @@ def test_opensearch_killed_for_longer_than_the_mapping_tries(
         with pytest.raises(Exception, match="OpenSearch does not answer"):
             world.replay()
         assert world.waits(), "the queue is whole"
-        local_opensearch.start(mortal.folder, port=mortal.port, heap="512m")
+        start_mortal(mortal.folder)
         change(world, choose, 20)
         until(lambda: _drained(world, blue), "delivered and replayed", 90)
 

@@ -32,7 +32,7 @@ from searchsync.stream import Outcome, Stream, identify
 from tests.faults import OpenSearchProxy
 from tests.integration.test_differences import copy, delete
 from tests.members import World, clients
-from tests.steps import documents, living, make_index, serve, until
+from tests.steps import documents, living, make_index, serve, start_mortal, until
 
 REPO = Path(__file__).parents[2]
 
@@ -468,7 +468,7 @@ def test_opensearch_killed_right_after_the_swap(
     if flushed:
         request(world.client, "POST", f"/{made['index']}/_flush")
     mortal.kill()
-    local_opensearch.start(mortal.folder, port=mortal.port, heap="512m")
+    start_mortal(mortal.folder)
     assert indexes.live(world.client, world.entity) == made["index"]
     assert_true_everywhere(world)
     world.delete("m-0000002")

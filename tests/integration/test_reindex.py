@@ -52,6 +52,7 @@ from tests.steps import (
     never,
     position,
     serve,
+    start_mortal,
     tombstones,
     with_dsn,
 )
@@ -815,7 +816,7 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
 
     def restart() -> None:
         mortal.kill()
-        restarted.append(local_opensearch.start(mortal.folder, port=mortal.port, heap="512m"))
+        restarted.append(start_mortal(mortal.folder))
 
     restarting = threading.Thread(target=restart)
     try:

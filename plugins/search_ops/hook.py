@@ -54,12 +54,13 @@ def opensearch() -> "OpenSearch":
 
 def _sigv4(extra: dict[str, Any]) -> Any:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-    from opensearchpy import Urllib3AWSV4SignerAuth
+
+    from searchsync.opensearch import signer
 
     # The session's credentials refresh themselves; a frozen copy would expire in the middle of a long load.
     hook: Any = AwsBaseHook(aws_conn_id=extra["aws_conn_id"], client_type="es")
     session = hook.get_session(region_name=extra.get("region"))
-    return Urllib3AWSV4SignerAuth(session.get_credentials(), session.region_name, extra.get("service", "es"))
+    return signer(session.get_credentials(), session.region_name, extra.get("service", "es"))
 
 
 def source(entity: "Entity", plan: "Plan | Served | None" = None, *, read_units: float | None = None) -> "Source":
@@ -122,5 +123,9 @@ def streams() -> Any:
 def _aws(service: str) -> Any:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
+    from searchsync.aws import errors
+    from searchsync.errors import SearchSyncError
+
     hook: Any = AwsBaseHook(aws_conn_id=AWS, client_type=service)
-    return hook.get_conn()
+    with errors(f"the connection {AWS} to {service}", SearchSyncError):
+        return hook.get_conn()

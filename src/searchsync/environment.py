@@ -7,7 +7,9 @@ import botocore.session
 import opensearchpy
 
 from searchsync import indexes
+from searchsync.aws import errors
 from searchsync.entities import Entity
+from searchsync.errors import SearchSyncError
 from searchsync.freshness import Feed
 from searchsync.indexes import Served
 from searchsync.lag import Lag
@@ -54,5 +56,9 @@ def queues() -> tuple[Queue, Queue]:
 
 
 def aws(service: str) -> Any:
-    """A client as AWS' own variables and files describe it."""
-    return botocore.session.get_session().create_client(service)
+    """A client as AWS' own variables and files describe it.
+
+    :raises BadConnection: when they do not say a region, or credentials by half
+    """
+    with errors(service, SearchSyncError):
+        return botocore.session.get_session().create_client(service)

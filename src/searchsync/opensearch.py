@@ -15,6 +15,7 @@ import opensearchpy
 import urllib3
 from opensearchpy import exceptions as os_errors
 
+from searchsync import aws
 from searchsync.errors import BadConnection, BadParams, IndexUnavailable, RequestRejected, SearchSyncError
 
 log = logging.getLogger(__name__)
@@ -78,17 +79,30 @@ def connect_from_environment(*, timeout: Any = REQUEST_SECONDS) -> opensearchpy.
     when ``SEARCHSYNC_OPENSEARCH_AWS_SERVICE`` is set (``es``); ``SEARCHSYNC_OPENSEARCH_CA_CERTS`` as ``ca_certs``.
 
     :raises BadParams: when there is no URL
+    :raises BadConnection: when AWS gives no credentials, or no region
     """
     user, service = os.environ.get("SEARCHSYNC_OPENSEARCH_USER"), os.environ.get("SEARCHSYNC_OPENSEARCH_AWS_SERVICE")
     auth: Any = None
     if service:
-        session = botocore.session.get_session()
-        region = session.get_config_variable("region")
-        auth = opensearchpy.Urllib3AWSV4SignerAuth(session.get_credentials(), region, service)
+        with aws.errors("OpenSearch's signature", SearchSyncError):
+            session = botocore.session.get_session()
+            auth = signer(session.get_credentials(), session.get_config_variable("region"), service)
     elif user:
         auth = (user, os.environ.get("SEARCHSYNC_OPENSEARCH_PASSWORD", ""))
     ca_certs = os.environ.get("SEARCHSYNC_OPENSEARCH_CA_CERTS")
     return connect(setting("SEARCHSYNC_OPENSEARCH_URL"), auth=auth, ca_certs=ca_certs, timeout=timeout)
+
+
+def signer(credentials: Any, region: str | None, service: str) -> Any:
+    """What signs requests to a domain of AWS.
+
+    :param credentials: botocore's, which refresh themselves; None when AWS gives this process none
+    :raises BadConnection: without credentials, or without a region
+    """
+    for there, name in ((credentials, "credentials"), (region, "region")):
+        if not there:
+            raise BadConnection(f"OpenSearch's requests cannot be signed: AWS has no {name} here. {aws.HOW_TO_SET_UP}")
+    return opensearchpy.Urllib3AWSV4SignerAuth(credentials, region, service)
 
 
 def setting(name: str) -> str:
@@ -226,6 +240,8 @@ def _perform(client: opensearchpy.OpenSearch, method: str, path: str, **options:
             "the host"
         ) from None
     except os_errors.ConnectionError as error:  # includes time-outs and connections cut in the middle of an answer
+        if isinstance(error.info, aws.NOT_SET_UP):
+            raise BadConnection(f"OpenSearch's requests cannot be signed: {error.info}. {aws.HOW_TO_SET_UP}") from error
         raise IndexUnavailable(f"OpenSearch does not answer: {_cause(error)}") from error
     except os_errors.SerializationError as error:
         if isinstance(error.args[-1], ValueError):  # said to be JSON, and is not: broken off on its way

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from botocore import exceptions as aws
-
-from searchsync.errors import BadConnection, SearchSyncError
+from searchsync import aws
+from searchsync.errors import SearchSyncError
 
 BATCH, BATCH_BYTES = 10, 1_000_000
 """Messages, and bytes, of one request at most."""
@@ -132,17 +131,8 @@ class Queue:
             raise QueueUnavailable(f"{self._url}: {operation} failed for {len(failed)} messages: {failed[0]}")
         return answer
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except aws.ClientError as error:
-            said = f"{self._url}: {error.response['Error']['Code']}: {error.response['Error'].get('Message', '')}"
-            if error.response["ResponseMetadata"].get("HTTPStatusCode", 500) < 500:
-                raise BadConnection(f"{said}. Check the queue's address and the role's permissions") from error
-            raise QueueUnavailable(said) from error
-        except aws.BotoCoreError as error:
-            raise QueueUnavailable(f"{self._url} does not answer: {error}") from error
+    def _errors(self) -> AbstractContextManager[None]:
+        return aws.errors(self._url, QueueUnavailable)
 
 
 def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from botocore import exceptions as aws
+from botocore.exceptions import ClientError
 
+from searchsync import aws
 from searchsync.errors import BadParams, SearchSyncError, SourceUnavailable
 
 EMPTY_ANSWERS = 5
@@ -79,13 +80,14 @@ def _with_seconds(record: Record) -> Record:
 @contextmanager
 def _errors() -> Iterator[None]:
     try:
-        yield
-    except aws.ClientError as error:
-        code = error.response["Error"]["Code"]
+        with aws.errors("the stream", SourceUnavailable):
+            yield
+    except SearchSyncError as error:
+        code = aws.code_of(error.__cause__) if isinstance(error.__cause__, ClientError) else ""
         if code == "ValidationException":
             raise BadParams(f"the stream refuses the request: {error}") from None
         if code in ("TrimmedDataAccessException", "ResourceNotFoundException"):
             raise Forgotten(f"the stream has no such records any more: {error}") from None
-        raise SourceUnavailable(f"the stream does not answer: {error}; run the task again") from error
-    except aws.BotoCoreError as error:
-        raise SourceUnavailable(f"the stream does not answer: {error}; run the task again") from error
+        if code == "ExpiredIteratorException":
+            raise SourceUnavailable(f"{error}. A shard was read too slowly; run the task again") from error
+        raise

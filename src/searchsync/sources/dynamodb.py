@@ -14,6 +14,7 @@ from typing import IO, Any, NamedTuple
 from botocore import exceptions as aws
 
 from searchsync import items
+from searchsync.aws import HOW_TO_SET_UP, NOT_SET_UP
 from searchsync.entities import TTL_DAYS, Entity
 from searchsync.envelope import Line, Page, Rejection, page_of, written_now
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
@@ -298,8 +299,8 @@ class DynamoSource:
             if code == "ValidationException":
                 raise BadSource(said) from None
             raise SourceUnavailable(f"{said}. Run the task again when it is available") from error
-        except aws.NoCredentialsError as error:
-            raise BadConnection(f"table {self._table}: {error}; set them in the AWS connection") from None
+        except NOT_SET_UP as error:
+            raise BadConnection(f"table {self._table}: {error}. {HOW_TO_SET_UP}") from None
         except aws.BotoCoreError as error:
             raise SourceUnavailable(f"table {self._table}: DynamoDB does not answer: {error}") from error
 

@@ -1,0 +1,60 @@
+"""What AWS' errors mean: who is to blame is said by the error's code, never by the status (SQS throttles with 400)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore import exceptions
+
+from searchsync.errors import BadConnection, SearchSyncError
+
+_BUSY = {"OverLimit", "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceeded", "TooManyRequests", "SlowDown"}
+_BUSY |= {"PriorRequestNotComplete", "RequestTimeout", "ProvisionedThroughputExceeded", "TransactionInProgress"}
+NOT_SET_UP = (
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.NoRegionError,
+    exceptions.InvalidRegionError,
+    exceptions.ProfileNotFound,
+    exceptions.ConfigNotFound,
+    exceptions.ConfigParseError,
+)
+HOW_TO_SET_UP = (
+    "Set the credentials (a role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY) and AWS_DEFAULT_REGION; "
+    "in Airflow, the AWS connection"
+)
+
+
+@contextmanager
+def errors(what: str, away: type[SearchSyncError]) -> Iterator[None]:
+    """Raise the errors of boto3 in this block as ours.
+
+    :param what: that is asked, for the message
+    :param away: raised when it does not answer, fails or throttles: trying again later may help
+    :raises BadConnection: when the address, the credentials, the region or a permission has to be changed first
+    """
+    try:
+        yield
+    except exceptions.ClientError as error:
+        code = code_of(error)
+        said = f"{what}: {code}: {error.response['Error'].get('Message', '')}"
+        if is_busy(code) or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500) >= 500:
+            raise away(f"{said}. Run it again later") from error
+        raise BadConnection(f"{said}. Check the address and the role's permissions") from error
+    except NOT_SET_UP as error:
+        raise BadConnection(f"{what}: {error}. {HOW_TO_SET_UP}") from error
+    except exceptions.BotoCoreError as error:
+        raise away(f"{what} does not answer: {error}") from error
+
+
+def code_of(error: exceptions.ClientError) -> str:
+    """The error's code, without the name of the service that older protocols put before it."""
+    return str(error.response["Error"]["Code"]).rsplit(".", 1)[-1]
+
+
+def is_busy(code: str) -> bool:
+    """Whether a code says that there were too many requests, or too much on its way: the same request may pass later.
+
+    The names are those of botocore's own list, of SQS (``OverLimit``: too many messages on loan) and of SQS about KMS
+    (``KmsThrottled``).
+    """
+    return "Throttl" in code or code.removesuffix("Exception") in _BUSY

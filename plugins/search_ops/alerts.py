@@ -1,33 +1,42 @@
-"""Slack messages. One failure callback, at DAG level: it also fires when a task's process was killed."""
+"""What Slack is told. One failure callback, at DAG level: it also fires when a task's process was killed."""
 
 import logging
+import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 log = logging.getLogger(__name__)
 
-MAX_TEXT = 2_900
-"""Slack refuses a section of more than 3,000 characters."""
+LOOK_SECONDS = 3.0
+"""Seconds that an alert waits for what OpenSearch says: when it is away, the alert is wanted most, and goes without."""
+
+
+class _Unknown(Exception):
+    """OpenSearch did not say it in time."""
 
 
 def run_failed(context: Any) -> None:
-    """DAG-level ``on_failure_callback``: what failed, which index is staged, the log, the safe next step, the undo."""
+    """DAG-level ``on_failure_callback``: what failed, which index is staged, the log, the safe next step, the undo.
+
+    Airflow kills it after 50 s and does not repeat it, so it waits for nothing longer than seconds.
+    """
+    from search_ops import slack
+
     # Without a task that Airflow still knows there is no more in the context than this.
     dag_run = context.get("dag_run") or SimpleNamespace(
         dag_id=context["dag"].dag_id, run_id=context["run_id"], conf=None
     )
     failed = _failed_tasks(dag_run, context)
-    if dag_run.dag_id.endswith("_quality") and failed == "announce" and (found := _found_bad(dag_run)):
-        _quality_failed(dag_run, found)
-        return
-    _send(
+    lines = _quality_failed(dag_run, failed) or [
         f":red_circle: *{dag_run.dag_id}* failed",
         f"*Run* {dag_run.run_id}",
         f"*Tasks* {failed or context.get('reason') or 'unknown'}",
         *_state_of_indexes(dag_run),
         f"*Log* {_link(dag_run)}",
         f"*Runbook* docs/operations/{dag_run.dag_id}.md",
-    )
+    ]
+    slack.send(*lines, seconds=slack.seconds_of_callback())
 
 
 def abandoned(dag_run: Any, indexes: dict[str, str]) -> None:
@@ -56,8 +65,10 @@ def replay_needs_a_person(dag_run: Any, report: dict[str, Any]) -> None:
     )
 
 
-def _quality_failed(dag_run: Any, result: dict[str, Any]) -> None:
-    """What does not hold, critical expectations first, and where the evidence is."""
+def _quality_failed(dag_run: Any, failed: str) -> list[str]:
+    """What does not hold, critical expectations first, and where the evidence is; nothing when the run failed else."""
+    if not dag_run.dag_id.endswith("_quality") or failed != "announce" or not (result := _found_bad(dag_run)):
+        return []
     lines = [f"• {problem}"[:300] for problem in [*result["failed"], *result["problems"]]]
     if result.get("kinds"):
         what = f"{result['index']} is not what its source is"
@@ -66,7 +77,7 @@ def _quality_failed(dag_run: Any, result: dict[str, Any]) -> None:
         what = f"{result['index']}: critical expectations do not hold"
         then = "remove the cause that the expectation names; the runbook has the steps"
     confirmed = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in result.get("kinds", {}).items())
-    _send(
+    return [
         f":red_circle: *{dag_run.dag_id}*: {what}",
         *lines,
         f"*Confirmed* {confirmed or ('nothing' if 'kinds' in result else 'nothing was compared')}",
@@ -74,7 +85,7 @@ def _quality_failed(dag_run: Any, result: dict[str, Any]) -> None:
         f"*Next* {then}",
         f"*Log* {_link(dag_run)}",
         f"*Runbook* docs/operations/{dag_run.dag_id}.md",
-    )
+    ]
 
 
 def approval_wanted(dag_run: Any, subject: str, because: str) -> None:
@@ -103,15 +114,42 @@ def quality_recovered(dag_run: Any, result: dict[str, Any]) -> None:
     )
 
 
+def _look(ask: Callable[[Any], Any]) -> Any:
+    """What ``ask`` returns for a client of OpenSearch.
+
+    In a thread, because not all that may hang has a time-out: the name of the host, AWS' credentials.
+
+    :raises _Unknown: when that takes longer than ``LOOK_SECONDS``, or fails
+    """
+    found: list[Any] = []
+    errors: list[str] = []
+
+    def look() -> None:
+        from search_ops import hook
+        from searchsync.opensearch import within
+
+        try:
+            with within(LOOK_SECONDS):
+                found.append(ask(hook.opensearch(timeout=LOOK_SECONDS)))
+        except Exception as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(LOOK_SECONDS)
+    if not found:
+        raise _Unknown(*errors or [f"OpenSearch did not answer within {LOOK_SECONDS:.0f} s"])
+    return found[0]
+
+
 def _found_bad(dag_run: Any) -> dict[str, Any] | None:
     """What a quality run found, if that is what it failed for; it is kept where a killed task cannot take it along."""
-    from search_ops import hook
     from search_ops.runs import build_of
     from searchsync import history
 
     try:
-        result = history.of_run(hook.opensearch(), build_of(dag_run))
-    except Exception as error:  # then the run's failure is said as that of any other
+        result = _look(lambda client: history.of_run(client, build_of(dag_run)))
+    except _Unknown as error:  # then the run's failure is said as that of any other
         log.warning("cannot read what the run found: %s", error)
         return None
     return result if result and result["verdict"] == history.BAD else None
@@ -129,7 +167,6 @@ def _failed_tasks(dag_run: Any, context: Any) -> str:
 
 
 def _state_of_indexes(dag_run: Any) -> list[str]:
-    from search_ops import hook
     from searchsync import indexes
     from searchsync.entities import CATALOG
 
@@ -139,8 +176,8 @@ def _state_of_indexes(dag_run: Any) -> list[str]:
     if entity is None:
         return ["*Next* read the log, remove the cause, then clear the failed task"]
     try:
-        found = indexes.of_entity(hook.opensearch(), entity)
-    except Exception as error:
+        found = _look(lambda client: indexes.of_entity(client, entity))
+    except _Unknown as error:
         return [
             f"*Indexes* cannot be read: {error}",
             "*Next* restore OpenSearch, look at `searchsync indexes`, then clear the failed task with downstream",
@@ -191,13 +228,6 @@ def _base() -> str:
 
 
 def _send(*lines: str) -> None:
-    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+    from search_ops import slack
 
-    from search_ops.hook import SLACK
-
-    text = "\n".join(lines)
-    try:
-        section = {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_TEXT]}}
-        SlackWebhookHook(slack_webhook_conn_id=SLACK).send(text=text[:200], blocks=[section])
-    except Exception:
-        log.exception("the alert could not be sent to Slack:\n%s", text)
+    slack.send(*lines)

@@ -32,13 +32,23 @@ DEAD_LETTERS, PARKED = "SEARCHSYNC_DEAD_LETTER_QUEUE", "SEARCHSYNC_PARKED_QUEUE"
 _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "target_session_attrs")
 
 
-def opensearch() -> "OpenSearch":
-    """A client of the cluster."""
-    from searchsync.opensearch import connect
+def opensearch(*, timeout: float | None = None) -> "OpenSearch":
+    """A client of the cluster.
+
+    :param timeout: seconds that one answer may take; None for the client's own
+    :raises BadParams: when the connection means nothing
+    """
+    from searchsync.errors import BadParams
+    from searchsync.opensearch import REQUEST_SECONDS, connect
 
     connection = BaseHook.get_connection(OPENSEARCH)
     extra: dict[str, Any] = connection.extra_dejson
-    scheme = "https" if extra.get("use_ssl", True) else "http"
+    if not connection.host or "/" in connection.host:
+        raise BadParams(
+            f"the connection {OPENSEARCH} has the host {connection.host!r}: it has to be a name or address alone. "
+            "Correct it, with the port in its own field and use_ssl in the extra"
+        )
+    scheme = "https" if _flag(extra, "use_ssl") else "http"
     auth: Any = None
     if extra.get("aws_conn_id"):
         auth = _sigv4(extra)
@@ -47,9 +57,25 @@ def opensearch() -> "OpenSearch":
     return connect(
         f"{scheme}://{connection.host}:{connection.port or (443 if scheme == 'https' else 9200)}",
         auth=auth,
-        ca_certs=extra.get("ca_certs"),
-        verify_certs=extra.get("verify_certs", True),
+        ca_certs=extra.get("ca_certs") or None,
+        verify_certs=_flag(extra, "verify_certs"),
+        timeout=REQUEST_SECONDS if timeout is None else timeout,
     )
+
+
+def _flag(extra: dict[str, Any], name: str) -> bool:
+    """A yes or no of the connection's extra, yes by default; in a connection's URI it is a text.
+
+    :raises BadParams: when it is neither
+    """
+    from searchsync.errors import BadParams
+
+    text = str(extra.get(name, True)).strip().lower()
+    if text in ("true", "1", "yes", "on"):
+        return True
+    if text in ("false", "0", "no", "off"):
+        return False
+    raise BadParams(f"the connection {OPENSEARCH} has {name}={extra[name]!r} in its extra: it is true or false")
 
 
 def _sigv4(extra: dict[str, Any]) -> Any:

@@ -4,7 +4,7 @@
 any interval by hand: *Trigger* with `from` and `to`. Runs may overlap each other and a reindex.
 
 **What it may change** Documents whose rows changed in the interval, or in the hour before it, or are deleted; never
-over something newer.
+over something newer. A deletion of more than a share of the documents needs a person's word (`allow_deletes`).
 
 **When it fails** the log names the cause. Clear the run: it does no harm to read an interval again. Rows that
 OpenSearch refuses are listed in the log; all others were written.

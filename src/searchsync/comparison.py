@@ -1,24 +1,28 @@
 """Source against index: sums per bucket, then keys of unequal buckets, then both sides read again (rule 9)."""
 
-import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import opensearchpy
 
 from searchsync import indexes, reads, writer
+from searchsync.absence import Guard, believed
 from searchsync.entities import BUCKETS, Entity
 from searchsync.envelope import Page, Rejection, sync_of
 from searchsync.errors import GateFailed, IndexUnavailable
 from searchsync.sources import READ_KEYS, Source
-from searchsync.writer import OnRejected
+from searchsync.sources.postgres import PostgresSource
+from searchsync.writer import Detour, Ledger, OnRejected
 
 log = logging.getLogger(__name__)
 
 Sums = dict[int, tuple[int, int, int]]
+Write = Callable[[Page, OnRejected], Ledger | None]
+"""Writes a page of settled keys; returns the ledger of the index that is settled, None when it left the write set."""
+
 SAME_SECOND = 1.1
 KEYS_AT_ONCE = 200_000
 
@@ -91,10 +95,37 @@ def index_hashes(
     return {key: (sync.get("hash_high"), sync.get("hash_low")) for key, sync in found}
 
 
+def index_counts(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> dict[int, int]:
+    """Visible documents per bucket."""
+    buckets = {"terms": {"field": "sync.bucket", "size": BUCKETS}}
+    answer = reads.search(client, name, {"size": 0, "query": entity.visible, "aggs": {"buckets": buckets}})
+    return {bucket["key"]: bucket["doc_count"] for bucket in answer["aggregations"]["buckets"]["buckets"]}
+
+
+def index_keys(client: opensearchpy.OpenSearch, entity: Entity, name: str, buckets: Sequence[int]) -> set[str]:
+    """Ids of the visible documents in some buckets."""
+    query = {"bool": {"filter": [{"terms": {"sync.bucket": list(buckets)}}, entity.visible]}}
+    return {hit["_id"] for hit in reads.scroll(client, name, query, source=False)}
+
+
 def sync_in(document: dict[str, Any]) -> dict[str, Any]:
     """What a document carries of ours; nothing where somebody else wrote something of another form."""
     sync = document.get("sync")
     return sync if isinstance(sync, dict) else {}
+
+
+def to_one(client: opensearchpy.OpenSearch, name: str) -> Write:
+    """Write settled keys to one index alone (a new epoch: protocol.md, Position)."""
+    return lambda page, on_rejected: writer.compare_and_set(client, name, page, on_rejected=on_rejected)
+
+
+def to_all(client: opensearchpy.OpenSearch, entity: Entity, name: str, detour: Detour | None = None) -> Write:
+    """Write settled keys to the whole write set; nothing comes back for an index that left it."""
+
+    def write(page: Page, on_rejected: OnRejected) -> Ledger | None:
+        return writer.apply(client, entity, [page], on_rejected=on_rejected, detour=detour).get(name)
+
+    return write
 
 
 def settle(
@@ -102,29 +133,32 @@ def settle(
     source: Source,
     name: str,
     *,
-    only: bool,
+    write: Write,
     max_settled: int,
+    confirm: str,
+    deletes: int | None = None,
     on_rejected: OnRejected,
 ) -> Settled:
     """Make an index equal to its source, and prove it.
 
-    Unequal keys are read again from the source and written by compare-and-set into the whole write set. Afterwards each
-    must either have the source's hash or a later position than the read: rows may change all the while. But that later
-    position must not be later than the next read: nobody can have written what the source has not yet been.
+    Unequal keys are read again from the source and written by compare-and-set. Afterwards each must either have the
+    source's hash or a later position than the read: rows may change all the while. But that later position must not be
+    later than the next read: nobody can have written what the source has not yet been.
 
-    :param only: write to this index alone (a new epoch: protocol.md, Position)
+    :param write: where to, and how: ``to_one`` or ``to_all``
     :param max_settled: more unequal keys than this are no drift but a broken load
+    :param deletes: documents that may be taken for deleted; None for what is believed unasked
+    :param confirm: what a person does when there are more and they are gone for good
     :raises GateFailed: when keys stay different, or too many are
     :raises IndexUnavailable: when the index left the write set meanwhile
     """
-    report = Settled()
-    settling = _Settling(client, source, name, only, on_rejected, report)
+    report, settling = Settled(), None
     while True:
         wanted, found = source.fingerprints(), index_sums(client, source.entity, name)
         report.source, report.index = (sum(count for count, _, _ in sums.values()) for sums in (wanted, found))
         report.rounds += 1
-        keys = unequal_keys(client, source, name, wanted, found, limit=max_settled + len(report.rejected))
-        keys = [key for key in keys if key not in report.rejected]
+        unequal = unequal_keys(client, source, name, wanted, found, limit=max_settled + len(report.rejected))
+        keys = [key for key in unequal.keys if key not in report.rejected]
         log.info(
             "%s: round %d: source %d, index %d, unequal keys %d",
             name,
@@ -135,17 +169,58 @@ def settle(
         )
         if not keys:
             return report
-        report.unequal += len(keys)
-        for at in range(0, len(keys), READ_KEYS):
-            settling.settle(keys[at : at + READ_KEYS])
-        indexes.refresh(client, name)
+        if settling is None:
+            guard = Guard(name, report.index, believed(report.index) if deletes is None else deletes, confirm)
+            settling = _Settling(client, source, name, write, guard, on_rejected, report)
+        settling.guard.check(settling.guard.gone + unequal.gone)
+        settling.all(keys)
         if report.rounds == source.rounds:  # the rows go on changing; every key that differed was proven
+            report.index = reads.count(client, name, source.entity.visible)
             return report
+
+
+def settle_presence(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    name: str,
+    *,
+    write: Write,
+    guard: Guard,
+    on_rejected: OnRejected,
+) -> Settled:
+    """Bring an index the keys that it lacks, and take away those that the source lacks, whatever their content.
+
+    :raises TooManyGone: when the source lacks more than may be believed: nothing was written then
+    :raises GateFailed: when a key stays different
+    :raises IndexUnavailable: when the index left the write set meanwhile
+    """
+    report = Settled(rounds=1)
+    wanted, found = source.counts(), index_counts(client, source.entity, name)
+    unequal = [b for b in sorted(wanted.keys() | found.keys()) if wanted.get(b, 0) != found.get(b, 0)]
+    keys: list[str] = []
+    gone = 0
+    for batch in _batches(unequal, found):
+        theirs = index_keys(client, source.entity, name, batch)  # the index first, as below
+        ours = source.keys(batch)
+        gone += len(theirs - ours)
+        keys += sorted(theirs ^ ours)
+    guard.check(gone)
+    log.info("%s: %d keys without a row, %d rows without a document", name, gone, len(keys) - gone)
+    if keys:
+        _Settling(client, source, name, write, guard, on_rejected, report).all(keys)
+    return report
+
+
+class Unequal(NamedTuple):
+    """Keys whose hashes differ, and how many of them the source has not at all."""
+
+    keys: list[str]
+    gone: int
 
 
 def unequal_keys(
     client: opensearchpy.OpenSearch, source: Source, name: str, wanted: Sums, found: Sums, *, limit: int
-) -> list[str]:
+) -> Unequal:
     """Keys whose hashes differ, in buckets whose sums do.
 
     :param limit: keys at most
@@ -157,18 +232,29 @@ def unequal_keys(
     if missing > limit:
         raise _too_many(name, missing, limit)
     keys: list[str] = []
-    while unequal:
-        batch, documents = [], 0
-        while unequal and documents < KEYS_AT_ONCE:
-            batch.append(unequal.pop())
-            documents += wanted.get(batch[-1], empty)[0]
+    gone = 0
+    for batch in _batches(unequal, {bucket: count for bucket, (count, _, _) in wanted.items()}):
         # The index first, then the source: a row deleted in between is then settled, not missed.
         theirs = index_hashes(client, source.entity, name, batch)
         ours = source.hashes(batch)
         keys += sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+        gone += len(theirs.keys() - ours.keys())
         if len(keys) > limit:
             raise _too_many(name, len(keys), limit)
-    return keys
+    return Unequal(keys, gone)
+
+
+def _batches(buckets: list[int], counts: dict[int, int]) -> Iterator[list[int]]:
+    """The buckets in batches of about ``KEYS_AT_ONCE`` keys."""
+    batch, keys = [], 0
+    for bucket in buckets:
+        batch.append(bucket)
+        keys += counts.get(bucket, 0)
+        if keys >= KEYS_AT_ONCE:
+            yield batch
+            batch, keys = [], 0
+    if batch:
+        yield batch
 
 
 def _too_many(name: str, count: int, limit: int) -> TooMany:
@@ -191,39 +277,50 @@ class _Settling:
     client: opensearchpy.OpenSearch
     source: Source
     name: str
-    only: bool
+    write: Write
+    guard: Guard
     on_rejected: OnRejected
     report: Settled
     overtaken: dict[str, str] = field(default_factory=dict)
 
-    def settle(self, keys: list[str], *, again: bool = True) -> None:
-        pages = self.source.read(keys)
-        for key in keys:
-            claimed = self.overtaken.get(key, "")
-            if claimed > pages[0].position:
-                why = f"it claims {claimed}, but the source is at {pages[0].position} only"
-                raise _around(self.name, key, why)
-        self._write(pages)
-        proof = _prove(self.client, self.name, pages, self.report.rejected)
-        self.overtaken |= proof.overtaken
-        if not proof.same:
+    def all(self, keys: list[str]) -> None:
+        """Settle the keys, some at a time, and make it visible."""
+        self.report.unequal += len(keys)
+        for at in range(0, len(keys), READ_KEYS):
+            self._settle(keys[at : at + READ_KEYS])
+        indexes.refresh(self.client, self.name)
+
+    def _settle(self, keys: list[str], *, again: bool = True) -> None:
+        same: list[str] = []
+        position = ""
+        for page in self.source.read(keys):
+            position = page.position
+            self._check_claims(page)
+            self.guard.take(page)
+            self._write(page)
+            proof = _prove(self.client, self.name, page, self.report.rejected)
+            self.overtaken |= proof.overtaken
+            same += proof.same
+        if not same:
             return
         if not again:
-            why = f"just written at {pages[0].position}, it has another content"
-            raise _around(self.name, proof.same[0], why)
+            raise _around(self.name, same[0], f"just written at {position}, it has another content")
         time.sleep(SAME_SECOND)  # two reads within one second have one position, and the first to write wins
-        self.settle(proof.same, again=False)
+        self._settle(same, again=False)
 
-    def _write(self, pages: list[Page]) -> None:
-        if self.only:
-            ledgers = [writer.compare_and_set(self.client, self.name, page, on_rejected=self._refuse) for page in pages]
-        else:
-            found = writer.apply(self.client, self.source.entity, pages, on_rejected=self._refuse)
-            if self.name not in found:
-                raise IndexUnavailable(f"{self.name} left the write set meanwhile; run it again")
-            ledgers = [found[self.name]]
-        self.report.written += sum(ledger.written for ledger in ledgers)
-        self.report.tombstoned += sum(ledger.tombstoned for ledger in ledgers)
+    def _check_claims(self, page: Page) -> None:
+        for line in page.lines() if self.overtaken else ():
+            claimed = self.overtaken.get(line.key, "")
+            if claimed > page.position:
+                why = f"it claims {claimed}, but the source is at {page.position} only"
+                raise _around(self.name, line.key, why)
+
+    def _write(self, page: Page) -> None:
+        ledger = self.write(page, self._refuse)
+        if ledger is None:
+            raise IndexUnavailable(f"{self.name} left the write set meanwhile; run it again")
+        self.report.written += ledger.written
+        self.report.tombstoned += ledger.tombstoned
 
     def _refuse(self, rejection: Rejection) -> None:
         # An older mapping of another member may refuse what this index takes: that is not this index' gate.
@@ -239,11 +336,9 @@ class _Proof(NamedTuple):
     same: list[str]
 
 
-def _prove(client: opensearchpy.OpenSearch, name: str, pages: list[Page], rejected: set[str]) -> _Proof:
+def _prove(client: opensearchpy.OpenSearch, name: str, page: Page, rejected: set[str]) -> _Proof:
     """What is in the index after a write: as the source is, or later, or else."""
-    expected: dict[str, dict[str, Any]] = {
-        json.loads(line.id): sync_of(line) for page in pages for line in page.lines()
-    }
+    expected: dict[str, dict[str, Any]] = {line.key: sync_of(line) for line in page.lines()}
     ids = sorted(expected.keys() - rejected)
     proof = _Proof({}, [])
     for doc in reads.documents(client, name, ids, source="sync"):

@@ -185,7 +185,7 @@ def _suspects(client: opensearchpy.OpenSearch, source: Source, report: Report, l
     report.unequal_buckets = sum(wanted.get(b) != found.get(b) for b in wanted.keys() | found.keys())
     if count <= limit:
         try:
-            suspects.update(comparison.unequal_keys(client, source, name, wanted, found, limit=limit))
+            suspects.update(comparison.unequal_keys(client, source, name, wanted, found, limit=limit).keys)
             count = len(suspects)
         except comparison.TooMany as error:
             count = error.count

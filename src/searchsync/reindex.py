@@ -265,12 +265,16 @@ def gate(
     known_gaps = gaps.of_index(client, green)
     indexes.refresh(client, green)
     began = datetime.now(UTC)
+    most = max(int(thresholds["settled"]), allowed)
     settled = comparison.settle(
         client,
         source,
         green,
-        only=plan.fresh_epoch,
-        max_settled=max(int(thresholds["settled"]), allowed),
+        # Of a new epoch, positions are above all that the others have: they are not written.
+        write=comparison.to_one(client, green) if plan.fresh_epoch else comparison.to_all(client, entity, green),
+        max_settled=most,
+        deletes=most if allow_shrink else None,
+        confirm='run the reindex with {{"allow_shrink": true}}',
         on_rejected=rejections.add,
     )
     unusable = source.unusable()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import opensearchpy
 
 from searchsync import aliases, comparison, differences, indexes, reads
+from searchsync.absence import believed
 from searchsync.comparison import Settled
 from searchsync.differences import Report
 from searchsync.entities import Entity
@@ -118,8 +119,10 @@ def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejec
         client,
         source,
         plan.target,
-        only=False,
+        write=comparison.to_all(client, source.entity, plan.target),
         max_settled=int(thresholds["settled"]),
+        deletes=_deletes(client, source.entity, plan),
+        confirm="bring the live index to it first, by a sync or a repair, and roll back then",
         on_rejected=rejections.add,
     )
     if len(settled.rejected) > int(thresholds["rejected"]):
@@ -129,6 +132,12 @@ def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejec
         )
     indexes.stamp_synced(client, indexes.get(client, source.entity, plan.target), began)
     return settled
+
+
+def _deletes(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> int:
+    """What the live index has not either is gone; of the rest, what is believed unasked."""
+    live, target = (reads.count(client, name, entity.visible) for name in (plan.live, plan.target))
+    return believed(min(live, target)) + max(0, target - live)
 
 
 def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, *, forget: bool = False) -> None:

@@ -6,17 +6,26 @@ than the overlap, or changes without touching the column that says so, is found 
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import opensearchpy
 
 from searchsync import comparison, indexes, reads, writer
+from searchsync.absence import Guard, believed
 from searchsync.comparison import Settled
 from searchsync.entities import Entity
 from searchsync.envelope import Page
-from searchsync.errors import BadParams, IndexUnavailable, RequestRejected, SourceChanged
+from searchsync.errors import (
+    BadParams,
+    GateFailed,
+    IndexUnavailable,
+    RequestRejected,
+    SearchSyncError,
+    SourceChanged,
+)
 from searchsync.indexes import Index, Served
 from searchsync.ledgers import Progress, Rejections
 from searchsync.policies import policy
@@ -48,16 +57,22 @@ def run(
     end: datetime,
     *,
     rejections: Rejections,
+    allow_deletes: int | None = None,
 ) -> dict[str, Any]:
-    """Write what changed in ``[start - overlap, end)`` to the whole write set, then what is deleted.
+    """Write what changed in ``[start - overlap, end)`` and what is deleted to the whole write set, the live one first.
 
-    It begins earlier when an index was last synced before: after a pause the first run brings all that was missed.
+    It begins earlier when an index was last synced before: after a pause the first run brings all that was missed. An
+    index that is not live and takes no writes holds up nothing: it gets no stamp, so the next run brings it the rest.
 
     :param source: made for ``served``: it refuses any other server
     :param start: with a time zone, as ``end``
-    :returns: the result: keys changed, deleted, written, stale, rejected
+    :param allow_deletes: documents that may be taken for deleted, as a person confirmed; None for what is believed
+        unasked (``absence.believed``)
+    :returns: the result: keys changed, deleted, written, stale, rejected; and ``behind``, the indexes that are not as
+        the source is, with the reasons
     :raises BadParams: when the interval is none
     :raises SourceChanged: when the source is another, or lost commits
+    :raises TooManyGone: when the live index has too many documents without a row: none was deleted, nothing is stamped
     """
     began, entity, now = time.monotonic(), source.entity, datetime.now(UTC)
     start, end = start.astimezone(UTC), end.astimezone(UTC)  # sums in a zone with summer time are of the wall clock
@@ -68,22 +83,22 @@ def run(
     fed = _fed(client, source, served)
     start = min([start, *(index.synced for index in fed if index.synced < end)])
     overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
-    changed = _write_changed(client, source, served, (start - overlap, end), rejections)
+    bypass = _Bypass()
+    pages = changed_pages(source, start - overlap, end)
+    changed = _write_changed(client, source, served, pages, rejections, bypass)
     result = {"changed": changed.read, "deleted": 0, "late": 0, "rejected": changed.rejected}
     result |= {"written": changed.written, "stale": changed.stale}
+    deletions = _Deletions(client, source, served, rejections, bypass, allow_deletes)
     for index in fed:
-        try:
-            found = _settle_deleted(client, source, index.name, rejections)
-        except (RequestRejected, IndexUnavailable):
-            if index.name == served.index or index.name in indexes.write_set(client, entity):
-                raise
-            log.info("%s was retired meanwhile", index.name)
-            continue
-        result["deleted"] += found.tombstoned
-        result["late"] += found.written
-        result["rejected"] += len(found.rejected)
-        indexes.stamp_synced(client, index, min(end, now))
+        found = deletions.settle(index)
+        if found is not None:
+            result["deleted"] += found.tombstoned
+            result["late"] += found.written
+            result["rejected"] += len(found.rejected)
+            indexes.stamp_synced(client, index, min(end, now))
+    members = indexes.write_set(client, entity)
     return result | {
+        "behind": {name: str(error) for name, error in bypass.failures.items() if name in members},
         "from": start.isoformat(),
         "to": end.isoformat(),
         "index": served.index,
@@ -92,7 +107,7 @@ def run(
 
 
 def _fed(client: opensearchpy.OpenSearch, source: PostgresSource, served: Served) -> list[Index]:
-    """The indexes that a sync keeps true: a rollback candidate has to be as fresh as the live one.
+    """The indexes that a sync keeps true, the live one first: a rollback candidate has to be as fresh as it is.
 
     :raises SourceChanged: when the source lost commits that the live one has
     """
@@ -106,52 +121,117 @@ def _fed(client: opensearchpy.OpenSearch, source: PostgresSource, served: Served
             f"{entity.name}: {reason}. Nothing was written; if this is the right database, run {entity.name}_reindex "
             'with {"new_epoch": true}'
         )
-    return fed
+    return sorted(fed, key=lambda index: index.name != served.index)
 
 
-def _settle_deleted(
-    client: opensearchpy.OpenSearch, source: PostgresSource, name: str, rejections: Rejections
-) -> Settled:
-    """What an index has and the source has not, when their counts differ."""
-    indexes.refresh(client, name)
-    visible = reads.count(client, name, source.entity.visible)
-    counted = source.count()
-    if counted == visible:
-        return Settled()
-    log.info("source %d, %s %d: looking for what was deleted", counted, name, visible)
-    everything = max(counted, visible)
-    return comparison.settle(client, source, name, only=False, max_settled=everything, on_rejected=rejections.add)
+@dataclass
+class _Bypass:
+    """Lets the live index go on when another member takes no writes. What that one lacks, the next sync brings it.
+
+    :ivar failures: members that are not as the source is, with the reasons
+    """
+
+    failures: dict[str, SearchSyncError] = field(default_factory=dict)
+
+    def known(self, index: str) -> SearchSyncError | None:
+        return self.failures.get(index)
+
+    def take(self, index: str, _: Page, error: SearchSyncError) -> None:
+        if index not in self.failures:
+            log.error("%s takes no writes: %s; the others go on", index, error)
+            self.failures[index] = error
+
+
+@dataclass
+class _Deletions:
+    """What indexes have and the source has not, where their counts differ."""
+
+    client: opensearchpy.OpenSearch
+    source: PostgresSource
+    served: Served
+    rejections: Rejections
+    bypass: _Bypass
+    allow_deletes: int | None
+    live_documents: int = 0
+
+    def settle(self, index: Index) -> Settled | None:
+        """Settle one index; None when it is not as the source is, because it left or takes no writes.
+
+        :raises SearchSyncError: when it is the live one
+        """
+        if index.name == self.served.index:
+            found = self._settle(index.name)
+            self.live_documents = reads.count(self.client, index.name, self.source.entity.visible)
+            return found
+        if index.name in self.bypass.failures:
+            return None
+        try:
+            return self._settle(index.name)
+        except (RequestRejected, IndexUnavailable, GateFailed) as error:
+            if index.name not in indexes.write_set(self.client, self.source.entity):
+                log.info("%s was retired meanwhile", index.name)
+            else:
+                log.error("%s is behind: %s; the others go on", index.name, error)
+                self.bypass.failures[index.name] = error
+            return None
+
+    def _settle(self, name: str) -> Settled:
+        entity = self.source.entity
+        indexes.refresh(self.client, name)
+        visible, counted = reads.count(self.client, name, entity.visible), self.source.count()
+        if counted == visible:
+            return Settled()
+        log.info("source %d, %s %d: looking for what was deleted", counted, name, visible)
+        return comparison.settle_presence(
+            self.client,
+            self.source,
+            name,
+            write=comparison.to_all(self.client, entity, name, self.bypass),
+            guard=Guard(name, visible, self._allowed(name, visible), _CONFIRM),
+            on_rejected=self.rejections.add,
+        )
+
+    def _allowed(self, name: str, visible: int) -> int:
+        if self.allow_deletes is not None:
+            return self.allow_deletes
+        if name == self.served.index:
+            return believed(visible)
+        # What the live index has not either is gone: somebody let it be served so.
+        return believed(min(visible, self.live_documents)) + max(0, visible - self.live_documents)
+
+
+_CONFIRM = 'run the sync with {{"allow_deletes": {gone}}}'
+
+
+def changed_pages(source: PostgresSource, start: datetime, end: datetime | None = None) -> Iterator[Page]:
+    """The rows whose column says that they changed in ``[start, end)``, in its order."""
+    entity = source.entity
+    lower, upper = ((moment.isoformat(),) if moment else None for moment in (start, end))
+    by_change = source.of(replace(entity, key=(str(entity.changed), *entity.key)))
+    try:
+        yield from by_change.pages(Partition(lower, upper), page_bytes=BULK_BYTES)
+    finally:
+        by_change.close()
 
 
 def _write_changed(
     client: opensearchpy.OpenSearch,
     source: PostgresSource,
     served: Served,
-    interval: tuple[datetime, datetime],
+    pages: Iterator[Page],
     rejections: Rejections,
+    bypass: _Bypass,
 ) -> Ledger:
-    """Rows by the column that says when they changed, in its order. The ledger is that of the live index."""
-    entity = source.entity
-    total, progress = Ledger(served.index), Progress(f"{entity.name} changed", 0)
-    lower, upper = ((moment.isoformat(),) for moment in interval)
-    by_change = source.of(replace(entity, key=(str(entity.changed), *entity.key)))
-    try:
-        for page in by_change.pages(Partition(lower, upper), page_bytes=BULK_BYTES):
-            total += _write(client, entity, served, page, rejections)
-            progress(total)
-    finally:
-        by_change.close()
+    """Write pages to the whole write set. The ledger is that of the live index."""
+    total, progress = Ledger(served.index), Progress(f"{source.entity.name} changed", 0)
+    for page in pages:
+        ledgers = writer.apply(client, source.entity, [page], on_rejected=rejections.add, detour=bypass)
+        if served.index not in ledgers:
+            raise _retired(served)
+        total += ledgers[served.index]
+        progress(total)
     progress(total, last=True)
     return total.balanced()
-
-
-def _write(
-    client: opensearchpy.OpenSearch, entity: Entity, served: Served, page: Page, rejections: Rejections
-) -> Ledger:
-    ledgers = writer.apply(client, entity, [page], on_rejected=rejections.add)
-    if served.index not in ledgers:
-        raise _retired(served)
-    return ledgers[served.index]
 
 
 def _retired(served: Served) -> IndexUnavailable:

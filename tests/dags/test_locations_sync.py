@@ -9,7 +9,10 @@ import opensearchpy
 import psycopg
 import pytest
 
-from tests.steps import living
+from searchsync import indexes
+from searchsync.entities import Entity
+from searchsync.opensearch import request
+from tests.steps import living, make_index
 
 NOW = datetime.now(UTC)
 
@@ -67,3 +70,36 @@ def test_a_moment_without_a_time_zone_is_refused_before_the_run(dags: dict[str, 
     conf = {"from": "2026-01-01T00:00:00", "to": "2026-01-02T00:00:00"}
     with pytest.raises(Exception, match="date-time"):
         dags["locations_sync"].test(logical_date=None, run_conf=conf)
+
+
+def test_a_table_that_is_empty_stops_the_run_and_alerts_until_a_person_confirms_it(
+    blue: str,
+    dags: dict[str, Any],
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    slack: Callable[[], list[str]],
+) -> None:
+    before = living(client, blue)
+    owner.execute("TRUNCATE locations")
+    conf: dict[str, Any] = {"from": (NOW - timedelta(days=2)).isoformat(), "to": NOW.isoformat()}
+    assert dags["locations_sync"].test(logical_date=None, run_conf=conf).state == "failed"
+    assert "locations_sync" in slack()[-1]
+    assert living(client, blue) == before
+    conf["allow_deletes"] = len(before)
+    assert dags["locations_sync"].test(logical_date=None, run_conf=conf).state == "success"
+    assert living(client, blue) == {}
+
+
+def test_a_candidate_that_takes_no_writes_ends_the_run_red_after_the_live_one_is_done(
+    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, owner: psycopg.Connection, locations: Entity
+) -> None:
+    candidate = make_index(
+        client, locations, "candidate", identity=indexes.get(client, locations, blue).meta["source"]["identity"]
+    )
+    request(client, "PUT", f"/{candidate}/_block/write")
+    owner.execute("UPDATE locations SET name = 'new', updated_at = %s WHERE location_id = 1", [NOW - timedelta(days=3)])
+    conf = {"from": (NOW - timedelta(days=4)).isoformat(), "to": (NOW - timedelta(days=2)).isoformat()}
+    done = dags["locations_sync"].test(logical_date=None, run_conf=conf)
+    assert done.state == "failed"
+    assert list(result(done, "sync")["behind"]) == [candidate]
+    assert living(client, blue)["1"]["name"] == "new"

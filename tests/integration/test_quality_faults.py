@@ -280,8 +280,11 @@ def test_an_index_that_left_is_not_said_to_be_changed_around_the_writer(
     candidate = make_index(client, locations, "candidate")
     report = differences.find(client, source, candidate, limit=40)
     leave_before_the_write(monkeypatch, locations, candidate)
+    write = comparison.to_all(client, locations, candidate)
     with pytest.raises(IndexUnavailable, match="left the write set"):
-        comparison.settle(client, source, candidate, only=False, max_settled=100, on_rejected=lambda _: None)
+        comparison.settle(
+            client, source, candidate, write=write, max_settled=100, confirm="", on_rejected=lambda _: None
+        )
     monkeypatch.undo()
     aliases.join(client, locations, candidate)
     leave_before_the_write(monkeypatch, locations, candidate)

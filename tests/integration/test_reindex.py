@@ -19,6 +19,7 @@ from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import sample_data
 from searchsync import aliases, comparison, indexes, opensearch, operations, reads, reindex, writer
+from searchsync.comparison import Settled
 from searchsync.entities import Entity
 from searchsync.errors import (
     AliasConflict,
@@ -586,6 +587,11 @@ def test_gate_settles_drift_and_refuses_what_is_none(
         reindex.gate(client, source, plan, green, rejections=rejections)
 
 
+def settle(client: opensearchpy.OpenSearch, source: PostgresSource, green: str) -> Settled:
+    write = comparison.to_one(client, green)
+    return comparison.settle(client, source, green, write=write, max_settled=10, confirm="", on_rejected=never)
+
+
 def test_document_changed_around_the_protocol_is_settled_or_named(
     client: opensearchpy.OpenSearch,
     source: PostgresSource,
@@ -601,15 +607,15 @@ def test_document_changed_around_the_protocol_is_settled_or_named(
     request(client, "PUT", f"/{green}/_doc/5", body={"name": "x", "sync": {**sync, "hash_low": 0}})
     indexes.refresh(client, green)
     with pytest.raises(GateFailed, match="'5' is not the source's row"):  # nothing happened since: no later position
-        comparison.settle(client, source, green, only=True, max_settled=10, on_rejected=never)
+        settle(client, source, green)
     owner.execute("SELECT pg_current_xact_id()")
-    settled = comparison.settle(client, source, green, only=True, max_settled=10, on_rejected=never)
+    settled = settle(client, source, green)
     assert (settled.unequal, settled.rounds) == (1, 2)
     future = {**sync, "hash_low": 0, "position": position(10**15)}
     request(client, "PUT", f"/{green}/_doc/5", body={"name": "x", "sync": future})
     indexes.refresh(client, green)
     with pytest.raises(GateFailed, match="but the source is at"):
-        comparison.settle(client, source, green, only=True, max_settled=10, on_rejected=never)
+        settle(client, source, green)
 
 
 # -- two runs

@@ -13,12 +13,14 @@ import pytest
 from local import postgres as local_postgres
 from local import sample_data
 from searchsync import aliases, indexes, operations, sync, writer
+from searchsync.absence import TooManyGone
 from searchsync.entities import Entity
 from searchsync.errors import BadParams, EmptyWriteSet, IndexUnavailable, SourceChanged, SourceUnavailable
 from searchsync.ledgers import Rejections
+from searchsync.opensearch import request
 from searchsync.sources.postgres import PostgresSource
 from tests.faults import PostgresProxy
-from tests.steps import Connect, connector, documents, insert, living, make_index, serve, with_dsn
+from tests.steps import Connect, connector, documents, insert, living, make_index, make_red_index, serve, with_dsn
 
 ROWS = 600
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -47,11 +49,12 @@ def run(
     start: datetime = NOW - HOUR,
     end: datetime = NOW + HOUR,
     dsn: str = "",
+    allow_deletes: int | None = None,
 ) -> dict[str, Any]:
     served = sync.check(client, entity)
     source = PostgresSource(entity, dsn or app.reader_dsn, epoch=served.epoch, identity=served.identity)
     try:
-        return sync.run(client, source, served, start, end, rejections=rejections)
+        return sync.run(client, source, served, start, end, rejections=rejections, allow_deletes=allow_deletes)
     finally:
         source.close()
 
@@ -113,17 +116,129 @@ def test_a_commit_after_its_interval_is_found_by_the_overlap(
     assert living(client, blue)["2"]["name"] != "too late", "that is for the comparison to find"
 
 
-def test_what_a_count_betrays_is_settled_whole(
+def test_what_a_count_betrays_is_found_by_keys_alone(
     client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
 ) -> None:
-    """Beside the deletion also what changed without touching the column: the buckets are compared anyway."""
-    owner.execute("UPDATE locations SET name = 'silent' WHERE location_id = 7")
+    """By hashes, a column more would make every document differ, and one deletion would rewrite the whole index."""
+    owner.execute("UPDATE locations SET name = 'silent'")
     owner.execute("DELETE FROM locations WHERE location_id = 8")
+    insert(owner, 9_000, "late", updated_at=NOW - 9 * HOUR)
+    owner.execute("DELETE FROM locations WHERE location_id = 9")
+    assert counts(synced()) == (0, 2, 1, 0)
+    found = living(client, blue)
+    assert "8" not in found
+    assert found["9000"]["name"] == "late"
+    assert [key for key, doc in found.items() if doc["name"] == "silent"] == []
+
+
+# -- a deletion that is concluded from absence
+
+
+@pytest.mark.parametrize("left", [0, 60, 400])
+def test_a_table_that_is_being_filled_again_is_not_taken_for_deleted(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    blue: str,
+    synced: Any,
+    left: int,
+    connect_source: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TRUNCATE and the load behind it are two transactions, and the sync comes between: nothing is written."""
+    green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    made_at(client, monkeypatch, NOW - 2 * HOUR)
+    before = {name: documents(client, name) for name in (blue, green)}
+    owner.execute("DELETE FROM locations WHERE location_id > %s", [left])
+    with pytest.raises(TooManyGone, match=rf'{ROWS - left} of its {ROWS} documents.*"allow_deletes": {ROWS - left}'):
+        synced()
+    assert {name: documents(client, name) for name in (blue, green)} == before
+    assert (synced_at(client, blue), synced_at(client, green)) == (None, None)
+    with pytest.raises(TooManyGone):
+        synced(allow_deletes=ROWS - left - 1)
+    assert synced(allow_deletes=ROWS - left)["deleted"] == ROWS - left
+    assert len(living(client, blue)) == len(living(client, green)) == left
+
+
+def test_a_table_that_is_emptied_while_its_keys_are_read_again_is_not_taken_for_deleted(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys were looked at before, when three rows were gone; the state that is written is read later."""
+    read = PostgresSource.read
+
+    def late(self: PostgresSource, keys: Any) -> Any:
+        owner.execute("TRUNCATE locations")
+        return read(self, keys)
+
+    for number in range(300):
+        insert(owner, 9_000 + number, updated_at=NOW - 9 * HOUR)
+    monkeypatch.setattr(PostgresSource, "read", late)
+    with pytest.raises(TooManyGone, match="300 of its 600"):
+        synced()
+    assert len(living(client, blue)) == len(documents(client, blue)) == ROWS
+
+
+def test_what_a_person_let_go_of_goes_from_the_candidate_too(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    blue: str,
+    synced: Any,
+    connect_source: Connect,
+    tmp_path: Path,
+) -> None:
+    """A reindex that was told so has served the smaller table: nobody has to be asked a second time, each hour."""
+    owner.execute("DELETE FROM locations WHERE location_id > 100")
+    operations.rebuild(client, connect_source, build="green", reports=tmp_path, allow_shrink=True)
+    assert synced()["deleted"] == ROWS - 100
+    assert len(living(client, blue)) == 100
+
+
+# -- an index that takes no writes holds up no other
+
+
+def make_faulty(client: opensearchpy.OpenSearch, name: str, fault: str) -> None:
+    if fault == "blocked":
+        request(client, "PUT", f"/{name}/_block/write")
+    elif fault == "closed":
+        request(client, "POST", f"/{name}/_close")
+
+
+@pytest.mark.parametrize("fault", ["blocked", "closed", "red"])
+def test_a_candidate_that_takes_no_writes_does_not_stop_the_live_one(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    blue: str,
+    synced: Any,
+    fault: str,
+    locations: Entity,
+    connect_source: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was handled first, and without a way around it: the hourly sync of the live index failed with it."""
+    monkeypatch.setattr(writer, "SICK_PATIENCE_SECONDS", 0.5)
+    green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    if fault == "red":
+        sick = make_red_index(client, locations)
+        request(client, "POST", "/_aliases", body={"actions": [{"add": {"index": sick, "alias": locations.served}}]})
+    else:
+        sick = blue
+        make_faulty(client, sick, fault)
+    made_at(client, monkeypatch, NOW - 2 * HOUR)
+    rename(owner, 1, "changed", NOW - 3 * HOUR / 2)
+    owner.execute("DELETE FROM locations WHERE location_id = 2")
     result = synced()
-    assert (result["deleted"], result["changed"]) == (1, 0)
-    if result["late"]:  # in a bucket that differed
-        assert living(client, blue)["7"]["name"] == "silent"
-    assert "8" not in living(client, blue)
+    assert list(result["behind"]) == [sick]
+    assert living(client, green)["1"]["name"] == "changed"
+    assert "2" not in living(client, green)
+    assert synced_at(client, green) is not None
+    if fault != "blocked":
+        return
+    request(client, "PUT", f"/{blue}/_settings", body={"index.blocks.write": None})
+    result = synced(start=NOW)
+    assert result["behind"] == {}
+    assert living(client, blue)["1"]["name"] == "changed", "the next run begins where this index stands"
+    assert "2" not in living(client, blue)
 
 
 def test_delete_and_insert_of_the_same_key(
@@ -206,7 +321,7 @@ def test_update_of_every_row_and_delete_of_a_third(
     monkeypatch.setattr(sync, "BULK_BYTES", 20_000)
     owner.execute("UPDATE locations SET population = 7, updated_at = %s", [NOW])
     owner.execute("DELETE FROM locations WHERE location_id %% 3 = 0", [])
-    result = synced()
+    result = synced(allow_deletes=ROWS // 3)
     assert (result["changed"], result["deleted"]) == (ROWS - ROWS // 3, ROWS // 3)
     found = living(client, blue)
     assert len(found) == ROWS - ROWS // 3

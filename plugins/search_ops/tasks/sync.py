@@ -23,6 +23,10 @@ PARAMS = {
         None, type=["null", "string"], format="date-time", title="To",
         description="Rows changed before then. Empty: the run's data interval.",
     ),
+    "allow_deletes": Param(
+        None, type=["null", "integer"], minimum=0, title="Documents that may be deleted",
+        description="Confirms that so many rows are gone for good. Empty: as thresholds.yaml has it.",
+    ),
 }  # fmt: skip
 
 
@@ -66,15 +70,23 @@ def sync(
     served: Served = library.check(client, lookup(entity))
     source = hook.postgres(lookup(entity), served)
     with Rejections(reports_dir(build_of(dag_run)) / "rejected.ndjson") as rejections:
-        return library.run(client, source, served, start, end, rejections=rejections)
+        return library.run(
+            client, source, served, start, end, rejections=rejections, allow_deletes=params["allow_deletes"]
+        )
 
 
 @task
 def announce(result: dict[str, Any]) -> dict[str, Any]:
-    """The run's result."""
-    from searchsync.errors import GateFailed
+    """The run's result; red when a row or an index was left behind."""
+    from searchsync.errors import GateFailed, IndexUnavailable
 
     log.info("%s", result)
+    if result["behind"]:
+        raise IndexUnavailable(
+            f"{result['index']} is live and up to date; these are not, and the next sync brings them what they lack: "
+            + "; ".join(f"{name}: {why}" for name, why in sorted(result["behind"].items()))
+            + ". index_retire gives up one that goes on refusing writes"
+        )
     if result["rejected"]:
         raise GateFailed(
             f"{result['rejected']} rows were rejected: see the log of sync. They stay as they were in the index; "

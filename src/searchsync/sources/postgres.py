@@ -254,6 +254,22 @@ class PostgresSource:
             ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
             return {bucket: (count, high, low) for bucket, count, high, low in connection.execute(query, [])}
 
+    def counts(self) -> dict[int, int]:
+        """Per bucket, at one snapshot: documents. Without their hashes, so at a fraction of ``fingerprints``' cost."""
+        with self._read() as (connection, _):
+            query = sql.SQL(
+                "SELECT {bucket}, count(*) FROM (SELECT _id FROM ({rows}) AS r) AS r WHERE {ok} GROUP BY 1"
+            ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
+            return dict(connection.execute(query, []).fetchall())
+
+    def keys(self, buckets: Sequence[int]) -> set[str]:
+        """Ids in some buckets, at one snapshot."""
+        with self._read() as (connection, _):
+            query = sql.SQL(
+                "SELECT _id FROM (SELECT _id FROM ({rows}) AS r) AS r WHERE {ok} AND {bucket} = ANY(%s)"
+            ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
+            return {row[0] for row in connection.execute(query, [list(buckets)])}
+
     def unusable(self) -> tuple[Rejection, ...]:
         """Rows whose ``_id`` no document can have, at one snapshot, 10,000 at most: they are in no fingerprint."""
         with self._read() as (connection, _):

@@ -1,11 +1,14 @@
 """How fast and how small a full reindex is: our path beside the engine's ceiling and the helpers of opensearch-py.
 
     ./dev bench reindex [--rows N] [--runs N] [--quick]
+    ./dev bench reindex --rendering [--rows N] [--runs N]
 
 The same rows go into a fresh index by (a) bodies rendered beforehand: what the engine can take at best, with nobody
 else using the machine; (b) our path, in one process and, as the DAG does, in two; (c) ``streaming_bulk`` and
 ``parallel_bulk`` from a server-side cursor. Runs alternate; the ratios are medians over runs that followed each other.
-After each run all documents are there, or the benchmark fails. Prints a table, then one line of JSON.
+After each run all documents are there, or the benchmark fails. With --rendering nothing is written: it tells what the
+server takes to render and to compare with the hash of the document, and with that of the row, which was there before.
+Prints a table, then one line of JSON.
 """
 
 import argparse
@@ -27,6 +30,7 @@ import opensearchpy
 import psutil
 import psycopg
 
+from benchmarks import _rendering
 from benchmarks._bars import Bar, kept, say
 from benchmarks._loads import DSN, ENTITY, URL
 from benchmarks._runs import Run, Servers, Table, Way, prepare, run
@@ -56,14 +60,18 @@ class Benchmark:
     def table(self, rows: int) -> Table:
         """Make the rows and their bodies, in place of those there were."""
         began = time.monotonic()
-        with psycopg.connect(os.environ[OWNER_DSN]) as connection:
-            sample_data.generate(connection, rows)
-            connection.autocommit = True
-            connection.execute("VACUUM (FREEZE, ANALYZE) locations")  # else autovacuum does it in the middle of a run
+        self.fill(rows)
         shutil.rmtree(self.folder, ignore_errors=True)
         table = prepare(rows, self.folder)
         say(f"\n{rows:,} rows and their bodies made in {time.monotonic() - began:.0f} s")
         return table
+
+    def fill(self, rows: int) -> None:
+        """Make the rows, in place of those there were."""
+        with psycopg.connect(os.environ[OWNER_DSN]) as connection:
+            sample_data.generate(connection, rows)
+            connection.autocommit = True
+            connection.execute("VACUUM (FREEZE, ANALYZE) locations")  # else autovacuum does it in the middle of a run
 
     def measure(self, table: Table, ways: Sequence[Way], *, count: bool = True) -> None:
         """Run each way once.
@@ -105,6 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     surroundings = environment(client)
     say("\n".join(f"{name:14} {value}" for name, value in surroundings.items()))
     benchmark = Benchmark(client, Path(os.environ[FOLDER]))
+    if options.rendering:
+        return render(benchmark, options.rows, options.runs, surroundings)
     try:
         parallel = measure(benchmark, options.rows, options.runs)
     finally:
@@ -116,10 +126,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if met else 1
 
 
+def render(benchmark: Benchmark, rows: int, runs: int, surroundings: dict[str, Any]) -> int:
+    benchmark.fill(rows)
+    found, medians = _rendering.run(benchmark.servers, rows, runs)
+    met = kept(found)
+    say("\n".join(map(str, found)))
+    told = {"benchmark": "rendering", "rows": rows, "medians": medians, "bars": [bar.as_dict() for bar in found]}
+    print(json.dumps(told | {"environment": surroundings, "ok": met}))
+    return 0 if met else 1
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench reindex", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rows", type=int, default=1_000_000, help="also a fifth and a tenth (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=5, help="of each way; fewer of the helpers (default: %(default)s)")
+    parser.add_argument("--rendering", action="store_true", help="only what rendering and comparing cost the server")
     parser.add_argument("--quick", action="store_true", help="20,000 rows, one run, no bars: only whether it works")
     options = parser.parse_args(arguments)
     if options.quick:

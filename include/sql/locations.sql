@@ -1,10 +1,7 @@
 -- One row of PostgreSQL -> one document of the index `locations`.
--- _id is the document's id, _hash a hash of the row as read; every other column is a field, under its name.
--- hash_record_extended (PostgreSQL 14+) costs a quarter of hashing l::text; use
--- hashtextextended(l::text, 0) for a table that has columns without a hash function (json, xml).
+-- _id is the document's id; every other column is a field, under its name.
 SELECT
     l.location_id::text                                          AS _id,
-    hash_record_extended(l, 0)                                   AS _hash,
     l.location_id,
     l.name,
     l.alternate_names,

@@ -70,7 +70,7 @@ def test_every_row_is_in_exactly_one_range_and_page(
     n = data.draw(st.integers(1, 40), label="n")
     page_bytes = data.draw(st.sampled_from([1, 700, 5_000_000]), label="page_bytes")
     columns = [f"k{at}" for at in range(types.count(",") + 1)]
-    text: LiteralString = "SELECT n::text AS _id, n AS _hash, n, {keys} FROM keyed"
+    text: LiteralString = "SELECT n::text AS _id, n, {keys} FROM keyed"
     keys = sql.SQL(", ").join(map(sql.Identifier, columns))
     with psycopg.connect(app.owner_dsn, autocommit=True) as owner:
         definition = ", ".join(
@@ -167,7 +167,7 @@ def test_ids_that_no_document_can_have_are_rejected_and_counted(
         insert(owner, n, name)
     entity = other_sql(
         include,
-        "SELECT nullif(name, 'NULL please') AS _id, hash_record_extended(l, 0) AS _hash, location_id FROM locations l",
+        "SELECT nullif(name, 'NULL please') AS _id, location_id FROM locations l",
     )
     source = PostgresSource(entity, app.reader_dsn)
     for page_bytes in (1, 10**6):
@@ -188,7 +188,7 @@ def test_json_with_line_breaks_stays_one_line(
     insert(owner, 2, '{\n  "a": "b\\nc",\r\n\t"d": [1,\n2]\n}')
     entity = other_sql(
         include,
-        "SELECT location_id::text AS _id, 1::bigint AS _hash, location_id,"
+        "SELECT location_id::text AS _id, location_id,"
         " CASE WHEN name LIKE '{%' THEN name::json END AS extra FROM locations",
     )
     source = PostgresSource(entity, app.reader_dsn)
@@ -333,19 +333,18 @@ def test_every_change_of_a_row_changes_its_hash(owner: psycopg.Connection[Any], 
 
 
 BAD_SQL = [
-    ("SELECT 1::bigint AS _hash, 1 AS location_id", "column '_id'"),
-    ("SELECT '1' AS _id, 1 AS location_id", "column '_hash'"),
-    ("SELECT '1'::text AS _id, 1::bigint AS _hash", "column 'location_id'"),
-    ("SELECT 1 AS _id, 1::bigint AS _hash, 1 AS location_id", "_id is integer, not text; cast it"),
-    ("SELECT '1'::text AS _id, 1::int AS _hash, 1 AS location_id", "_hash is integer, not bigint"),
-    ("SELECT '1'::text AS _id, 1::bigint AS _hash, 1 AS location_id, 2 AS location_id", "two columns of one name"),
-    ("SELECT '1'::text AS _id, 1::bigint AS _hash, 1 AS location_id, 1 AS sync", "'sync'"),
-    ("SELECT '1'::text AS _id, 1::bigint AS _hash, NULL::int AS location_id", "has NULLs"),
+    ("SELECT 1 AS location_id", "column '_id'"),
+    ("SELECT '1'::text AS _id, 1::bigint AS _hash, 1 AS location_id", "'_hash': the hash is taken of the document"),
+    ("SELECT '1'::text AS _id", "column 'location_id'"),
+    ("SELECT 1 AS _id, 1 AS location_id", "_id is integer, not text; cast it"),
+    ("SELECT '1'::text AS _id, 1 AS location_id, 2 AS location_id", "two columns of one name"),
+    ("SELECT '1'::text AS _id, 1 AS location_id, 1 AS sync", "'sync'"),
+    ("SELECT '1'::text AS _id, NULL::int AS location_id", "has NULLs"),
     ("SELECT l.nothing FROM locations l", "cannot be run: column l.nothing does not exist"),
     ("SELECT * FROM no_such_table", 'relation "no_such_table" does not exist'),
     ("SELEKT", "syntax error"),
     ("", "locations.sql"),
-    ("SELECT '1'::text AS _id, 1::bigint AS _hash, 1 AS location_id; DROP TABLE locations", "syntax error"),
+    ("SELECT '1'::text AS _id, 1 AS location_id; DROP TABLE locations", "syntax error"),
 ]
 
 
@@ -366,7 +365,7 @@ def test_sql_file_may_use_percent_and_end_in_a_comment(
     for n in range(10):
         insert(owner, n, f"{n}%")
     text = (
-        "SELECT location_id::text AS _id, location_id % 3 AS _hash, location_id, location_id % 2 AS half\n"
+        "SELECT location_id::text AS _id, location_id, location_id % 2 AS half\n"
         "FROM locations WHERE name LIKE '%\\%' -- 100 % of them; really"
     )
     source = PostgresSource(other_sql(include, text), app.reader_dsn)
@@ -385,7 +384,7 @@ def test_id_that_occurs_twice_is_named(
 ) -> None:
     for n in (1, 2, 3):
         insert(owner, n, "same" if n < 3 else "other")
-    text = "SELECT name AS _id, location_id AS _hash, location_id FROM locations"
+    text = "SELECT name AS _id, location_id FROM locations"
     source = PostgresSource(other_sql(include, text), app.reader_dsn)
     for call in (lambda: source.hashes(range(1024)), lambda: source.read(["same", "other"])):
         with pytest.raises(BadSource, match=r"more than one row for the _id same:"):

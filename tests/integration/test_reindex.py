@@ -454,7 +454,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], type[SearchSyncError], str]] = [
     ("refused", break_mapping(lambda body: body["settings"].update(number_of_shards=0)), BadMapping, "refuses"),
     ("smoke is no list", write("mappings/locations.smoke.json", "{}"), BadMapping, "must be a list"),
     ("no _id", break_sql("AS _id", "AS id"), BadSource, "column '_id'"),
-    ("no _hash", break_sql("AS _hash", "AS hash"), BadSource, "column '_hash'"),
+    ("_hash", break_sql("AS _id,", "AS _id, 1::bigint AS _hash,"), BadSource, "column '_hash'"),
     ("no table", break_sql("FROM locations", "FROM no_such_table"), BadSource, "no_such_table"),
     ("_id twice", break_sql("l.location_id::text ", "(l.location_id / 2)::text "), BadSource, "more than one row"),
     ("field not mapped", break_sql("l.timezone,", "l.timezone, 1 AS extra,"), GateFailed, "300 documents were"),

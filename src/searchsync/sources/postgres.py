@@ -1,7 +1,7 @@
 """PostgreSQL as a source: rows rendered to NDJSON by the server, passed on as bytes.
 
-The SQL file of an entity is one SELECT. A column ``_id`` (text) is the document id, ``_hash`` (bigint) a hash of the
-row as read; every other column is a field of the document, under its name. The entity's key columns must be among them.
+The SQL file of an entity is one SELECT. A column ``_id`` (text) is the document id; every other column is a field of
+the document, under its name. The entity's key columns must be among them. The hash is that of the rendered document.
 """
 
 import re
@@ -87,9 +87,6 @@ class PostgresSource:
         self._dsn = dsn
         self._connection: psycopg.Connection[Any] | None = None
         self._columns: Columns | None = None
-        # A json column keeps the line breaks it was written with, and those end an NDJSON line. Taking them out costs
-        # each row something, so it begins when the first one is seen (inside of strings JSON has none).
-        self._flatten = False
 
     def __repr__(self) -> str:
         return f"PostgresSource({self.entity.name!r})"
@@ -204,9 +201,6 @@ class PostgresSource:
             total = count + len(bad or ())
             if not total:
                 return
-            if body and body.count(b"\n") != 2 * count:
-                self._flatten = True
-                continue
             after = last
             yield Page(body or b"", count, read.position, rejected=_rejections(bad), resume=last)
             del body  # whoever took the page decides how long it lives
@@ -220,18 +214,17 @@ class PostgresSource:
         """
         with self._read() as (connection, read):
             columns = self._describe(connection)
-            query = sql.SQL(
-                "SELECT r._id, convert_to({line}, 'UTF8'), {bucket} FROM {rows} JOIN unnest(%s::text[]) AS k ON k = "
-                "r._id"
-            ).format(line=self._line(read), bucket=_BUCKET, rows=self._documents(self._rows(), columns))
+            wanted = sql.SQL("SELECT r.* FROM ({rows}) AS r JOIN unnest(%s::text[]) AS k ON k = r._id")
+            query = sql.SQL("SELECT r._id, convert_to({line}, 'UTF8'), {bucket} FROM {documents}").format(
+                line=self._line(read),
+                bucket=_BUCKET,
+                documents=self._documents(wanted.format(rows=self._rows()), columns),
+            )
             found = connection.execute(query, [list(keys)], binary=True).fetchall()
             missing = sorted(set(keys) - {row[0] for row in found})
             gone = connection.execute(
                 sql.SQL("SELECT r._id, {bucket} FROM unnest(%s::text[]) AS r(_id)").format(bucket=_BUCKET), [missing]
             ).fetchall()
-        if any(row[1].count(b"\n") != 2 for row in found):
-            self._flatten = True
-            return self.read(keys)
         if len({row[0] for row in found}) < len(found):
             raise self._duplicate([row[0] for row in found])
         pages = [
@@ -246,13 +239,10 @@ class PostgresSource:
         return pages
 
     def fingerprints(self) -> dict[int, tuple[int, int, int]]:
-        """Per bucket, at one snapshot: documents, and the sums of both halves of their hashes."""
+        """Per bucket, at one snapshot: documents, and the sums of both halves of their hashes. It renders every row."""
         with self._read() as (connection, _):
-            query = sql.SQL(
-                "SELECT {bucket}, count(*), sum((r._hash >> 32) & 4294967295)::bigint, sum(r._hash & "
-                "4294967295)::bigint FROM (SELECT _id, _hash FROM ({rows}) AS r) AS r WHERE {ok} GROUP BY 1"
-            ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
-            return {bucket: (count, high, low) for bucket, count, high, low in connection.execute(query, [])}
+            rows = connection.execute(self._sums_query(connection), [])
+            return {bucket: (count, high, low) for bucket, count, high, low in rows}
 
     def counts(self) -> dict[int, int]:
         """Per bucket, at one snapshot: documents. Without their hashes, so at a fraction of ``fingerprints``' cost."""
@@ -284,10 +274,12 @@ class PostgresSource:
         :raises BadSource: when an id occurs twice
         """
         with self._read() as (connection, _):
-            query = sql.SQL(
-                "SELECT r._id, (r._hash >> 32) & 4294967295, r._hash & 4294967295"
-                " FROM (SELECT _id, _hash FROM ({rows}) AS r) AS r WHERE {ok} AND {bucket} = ANY(%s)"
-            ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
+            some = sql.SQL("SELECT * FROM ({rows}) AS r WHERE {ok} AND {bucket} = ANY(%s)").format(
+                rows=self._rows(), ok=_ID_OK, bucket=_BUCKET
+            )
+            query = sql.SQL("SELECT r._id, {high}, {low} FROM {documents}").format(
+                high=_HIGH, low=_LOW, documents=self._documents(some, self._describe(connection))
+            )
             rows = connection.execute(query, [list(buckets)]).fetchall()
         hashes = {key: (high, low) for key, high, low in rows}
         if len(hashes) < len(rows):
@@ -398,8 +390,12 @@ class PostgresSource:
                 raise BadSource(f"{self._file} returns two columns of one name")
             if "sync" in types:
                 raise BadSource(f"{self._file} returns a column 'sync': that name is taken by the document's own state")
-            required = {"_id": "text", "_hash": "bigint"}
-            for name in (*required, *self.entity.key):
+            if "_hash" in types:
+                raise BadSource(
+                    f"{self._file} returns a column '_hash': the hash is taken of the document's text now, so that it "
+                    "changes exactly when the document does; take the column out of the file"
+                )
+            for name in ("_id", *self.entity.key):
                 if name not in types:
                     raise BadSource(f"{self._file} does not return the column {name!r}")
             # -1, because without it char(n) is called character, and a cast to that keeps one letter.
@@ -408,10 +404,9 @@ class PostgresSource:
                     "SELECT oid::bigint, format_type(oid, -1) FROM pg_type WHERE oid = ANY(%s)", [list(types.values())]
                 ).fetchall()
             )
-            for name, wanted in required.items():
-                if names[types[name]] != wanted:
-                    raise BadSource(f"{self._file}: {name} is {names[types[name]]}, not {wanted}; cast it")
-            fields = tuple(name for name in types if name not in required)
+            if names[types["_id"]] != "text":
+                raise BadSource(f"{self._file}: _id is {names[types['_id']]}, not text; cast it")
+            fields = tuple(name for name in types if name != "_id")
             self._columns = Columns(fields, tuple(names[types[column]] for column in self.entity.key))
         return self._columns
 
@@ -422,19 +417,26 @@ class PostgresSource:
         return sql.SQL("({}) {} ({})").format(keys, sql.SQL(operator), casts)
 
     def _documents(self, rows: sql.Composable, columns: Columns) -> sql.Composed:
+        """Rows as ``r`` with their id, their key, their document as text and its hash, each computed once a row.
+
+        Each OFFSET fences its SELECT: without it, an expression that is used twice is computed twice. As a constant of
+        type bigint it does not keep the planner from parallel workers, which a plain 0 would.
+        """
         fields = sql.SQL(", ").join(sql.Identifier("r", field) for field in columns.fields)
-        return sql.SQL("({}) AS r CROSS JOIN LATERAL (SELECT {}) AS d").format(rows, fields)
+        return sql.SQL(
+            '(SELECT *, hashtextextended(_document COLLATE "C", 0) AS _hash'
+            " FROM (SELECT _id, {own}, {flat} AS _document"
+            " FROM (SELECT r._id, {keys}, row_to_json(d)::text AS _document"
+            " FROM ({rows}) AS r CROSS JOIN LATERAL (SELECT {fields}) AS d {fence}) AS r {fence}) AS r {fence}) AS r"
+        ).format(own=self._keys(), keys=self._keys(), flat=_FLAT, rows=rows, fields=fields, fence=_FENCE)
 
     def _line(self, read: Read) -> sql.Composed:
         """Both NDJSON lines of a document as text. A negative ``right`` cuts the ``{`` off, counting no characters."""
         constant = f'}}}}\n{{"sync":{{"position":"{read.position}","deleted":false,"written_at":"{read.at}","bucket":'
         return sql.SQL(
             """concat('{{"create":{{"_id":', to_json(r._id), {constant}, {bucket},"""
-            """ ',"hash_high":', (r._hash >> 32) & 4294967295, ',"hash_low":', r._hash & 4294967295, '}},',"""
-            """ right({document}, -1), chr(10))"""
-        ).format(
-            document=sql.SQL(_FLAT if self._flatten else _AS_IT_IS), constant=sql.Literal(constant), bucket=_BUCKET
-        )
+            """ ',"hash_high":', {high}, ',"hash_low":', {low}, '}},', right(r._document, -1), chr(10))"""
+        ).format(constant=sql.Literal(constant), bucket=_BUCKET, high=_HIGH, low=_LOW)
 
     def _page_query(
         self,
@@ -457,32 +459,39 @@ class PostgresSource:
         page = sql.SQL("SELECT * FROM ({}) AS r WHERE {} ORDER BY {} LIMIT {}").format(
             self._rows(), sql.SQL(" AND ").join(conditions), self._keys(), sql.Literal(rows)
         )
-        # So does OFFSET 0 for the lines, which would else be rendered twice: for their length and for the page.
+        # So does OFFSET for the lines, which would else be made twice: for their length and for the page.
         # All orders below are that of the key, in which the index delivers the rows: nothing is sorted.
         query = sql.SQL(
-            "SELECT convert_to(string_agg(line, '' ORDER BY {keys}) FILTER (WHERE ok), 'UTF8'), count(*) FILTER "
-            "(WHERE ok),"
-            " sum(octet_length(line)), array_agg(left(coalesce(_id, 'NULL'), 1000)) FILTER (WHERE NOT ok), {last}"
-            " FROM (SELECT *, sum(octet_length(line)) OVER (ORDER BY {keys} ROWS UNBOUNDED PRECEDING) AS total"
-            " FROM (SELECT r._id, {ok} AS ok, {keys}, {line} AS line FROM {page} OFFSET 0) AS r) AS r"
-            " WHERE total <= {page_bytes} OR total = octet_length(line)"
+            "SELECT convert_to(string_agg(_line, '' ORDER BY {keys}) FILTER (WHERE _ok), 'UTF8'), count(*) FILTER "
+            "(WHERE _ok),"
+            " sum(octet_length(_line)), array_agg(left(coalesce(_id, 'NULL'), 1000)) FILTER (WHERE NOT _ok), {last}"
+            " FROM (SELECT *, sum(octet_length(_line)) OVER (ORDER BY {keys} ROWS UNBOUNDED PRECEDING) AS _total"
+            " FROM (SELECT r._id, {ok} AS _ok, {keys}, {line} AS _line FROM {documents} {fence}) AS r) AS r"
+            " WHERE _total <= {page_bytes} OR _total = octet_length(_line)"
         )
         last = sql.SQL(", ").join(
             sql.SQL("(array_agg({}::text ORDER BY {}))[count(*)]").format(sql.Identifier("r", column), self._keys())
             for column in self.entity.key
         )
-        page_of_rows = self._documents(page, columns)
         return (
             query.format(
                 ok=_ID_OK,
                 keys=self._keys(),
                 last=last,
                 line=self._line(read),
-                page=page_of_rows,
+                documents=self._documents(page, columns),
+                fence=_FENCE,
                 page_bytes=sql.Literal(page_bytes),
             ),
             values,
         )
+
+    def _sums_query(self, connection: psycopg.Connection[Any]) -> sql.Composed:
+        query = sql.SQL(
+            "SELECT {bucket}, count(*), sum({high})::bigint, sum({low})::bigint FROM {documents} WHERE {ok} GROUP BY 1"
+        )
+        documents = self._documents(self._rows(), self._describe(connection))
+        return query.format(bucket=_BUCKET, high=_HIGH, low=_LOW, documents=documents, ok=_ID_OK)
 
     def _duplicate(self, keys: list[str]) -> BadSource:
         twice = sorted(key for key, rows in Counter(keys).items() if rows > 1)[:5]
@@ -492,8 +501,11 @@ class PostgresSource:
         )
 
 
-_AS_IT_IS: LiteralString = "row_to_json(d)::text"
-_FLAT: LiteralString = "translate(row_to_json(d)::text, chr(10), ' ')"
+_FENCE = sql.SQL("OFFSET bigint '0'")
+# A json column keeps the line breaks it was written with, and those end an NDJSON line. In strings JSON has none.
+_FLAT = sql.SQL("CASE WHEN strpos(_document, chr(10)) > 0 THEN translate(_document, chr(10), ' ') ELSE _document END")
+_HIGH = sql.SQL("((r._hash >> 32) & 4294967295)")
+_LOW = sql.SQL("(r._hash & 4294967295)")
 _BUCKET = sql.SQL(f'(hashtextextended(r._id COLLATE "C", 0) & {BUCKETS - 1})')
 _ID_OK = sql.SQL(f"coalesce(octet_length(r._id) BETWEEN 1 AND {MAX_ID_BYTES}, false)")
 _REFUSED = re.compile(

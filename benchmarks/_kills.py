@@ -19,7 +19,7 @@ TASK, WORKER, SCHEDULER, OPENSEARCH, POSTGRES = "task", "worker", "scheduler", "
 TASKS = {
     "locations_reindex": (
         "check create_green partitions load copy_tombstones make_searchable gate approve settle swap verify announce "
-        "discard_green"
+        "discard_green completed"
     ),
     "members_reindex": "load copy_tombstones gate",
     "locations_sync": "sync announce",

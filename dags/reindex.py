@@ -43,15 +43,16 @@ for entity, described in CATALOG.items():
         green = reindex.create_green(entity, plan)
         ranges = reindex.partitions(entity, plan, green)
         loaded = reindex.load.partial(entity=entity, plan=plan).expand(partition=ranges)
-        tombstones = reindex.copy_tombstones(entity, plan, green)
+        tombstones = reindex.copy_tombstones(entity, plan, green, ranges, loaded)
         searchable = reindex.make_searchable(entity, green)
         passed = reindex.gate(entity, plan, green)
         approved = reindex.approve()
         settled = reindex.settle(entity, plan, green, passed)
         swapped = reindex.swap(entity, plan, green)
         verified = reindex.verify.override(outlets=[reindex.served(entity)])(entity, plan, green)
-        report = reindex.announce(plan, green, loaded, tombstones, passed, settled, swapped)
+        report = reindex.announce(plan, green, ranges, loaded, tombstones, passed, settled)
         discarded = reindex.discard_green(entity).as_teardown()
+        completed = reindex.completed().as_teardown(on_failure_fail_dagrun=True)
         (
             loaded
             >> tombstones
@@ -63,4 +64,5 @@ for entity, described in CATALOG.items():
             >> verified
             >> report
             >> discarded
+            >> completed
         )

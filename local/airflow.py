@@ -115,6 +115,7 @@ def settings(home: Home, *, port: int, metadata_dsn: str) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         "AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS": "True",
         "GX_ANALYTICS_ENABLED": "false",
+        "SEARCHSYNC_LOAD_POOL": POOL,
         **MALLOC,
         "SPT_NOENV": "1",  # Airflow renames its processes; else the new name overwrites the mark that `down` looks for
     }

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -92,6 +93,22 @@ def approval_wanted(dag_run: Any, subject: str, because: str) -> None:
     """A run waits for a person."""
     answer = f"{_link(dag_run)}/tasks/approve/required_actions"
     _send(f":raised_hand: *{dag_run.dag_id}* waits for you: {subject}", f"*Because* {because}", f"*Answer* {answer}")
+
+
+def not_approved(dag_run: Any, subject: str, by: str | None, *, waited: timedelta) -> None:
+    """Nothing was served, because a person said no, or nobody said anything.
+
+    :param by: who said no; None when nobody answered
+    """
+    hours = waited.total_seconds() / 3600
+    why = f"*Because* {by} said no" if by else f"*Because* nobody answered within {hours:g} hours, which counts as a no"
+    _send(
+        f":no_entry: *{dag_run.dag_id}* served nothing: {subject}",
+        why,
+        "*Live* what was live goes on serving; an index that the run built is deleted",
+        "*Next* trigger a new run when it is wanted after all",
+        f"*Log* {_link(dag_run)}",
+    )
 
 
 def rolled_back(dag_run: Any, entity: str, result: dict[str, Any]) -> None:

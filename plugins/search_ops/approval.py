@@ -31,3 +31,10 @@ class Approval(ApprovalOperator):
             return None
         alerts.approval_wanted(context["dag_run"], self.subject, self.because)
         return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """Go on after the answer; a no, and above all none, is said: the run stays green, and serves nothing."""
+        if self.REJECT in event.get("chosen_options", []):
+            user = event.get("responded_by_user") or {}
+            alerts.not_approved(context["dag_run"], self.subject, user.get("name"), waited=WAIT)
+        return super().execute_complete(context, event)

@@ -3,14 +3,17 @@
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from search_ops.alerts import run_failed
 
-LOAD_POOL = "searchsync_load"
-"""Limits the load tasks that run at once, over all runs: bulk requests are what a cluster can be overloaded with."""
+LOAD_POOL = os.environ.get("SEARCHSYNC_LOAD_POOL") or "default_pool"
+"""Limits the load tasks that run at once, over all runs: bulk requests are what a cluster can be overloaded with.
+
+``default_pool`` is in every Airflow. Tasks of a pool that does not exist stay scheduled for ever, without a word.
+"""
 
 POLICY: dict[str, Any] = {
     "catchup": False,
@@ -47,6 +50,28 @@ def running(build: str) -> bool | None:
     if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=["queued", "running"]):
         return True
     return False if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id]) else None
+
+
+def states_of(dag_run: Any, *task_ids: str) -> dict[str, str | None]:
+    """What became of some tasks of a run that are not mapped, by name."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    found = RuntimeTaskInstance.get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id], task_ids=[*task_ids])
+    states = found.get(dag_run.run_id, {})
+    return {name: states.get(name) for name in task_ids}
+
+
+@overload
+def whole(value: float) -> int: ...
+
+
+@overload
+def whole(value: None) -> None: ...
+
+
+def whole(value: float | None) -> int | None:
+    """A parameter of the type integer, as one: Airflow takes 4.0 for it, too, and hands on a float."""
+    return None if value is None else int(value)
 
 
 def reports_root() -> Path:

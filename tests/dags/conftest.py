@@ -36,6 +36,7 @@ os.environ |= {
     "AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL": "error",
     "AIRFLOW__API__BASE_URL": "http://airflow.test:8080",
     "AIRFLOW__API_AUTH__JWT_SECRET": "only for tests " * 5,
+    "SEARCHSYNC_LOAD_POOL": "searchsync_load",
 }
 
 

@@ -1,7 +1,9 @@
 """The rollback DAG runs for real; the wait for a person is in tests/e2e, where there is a scheduler."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import opensearchpy
@@ -107,3 +109,24 @@ def test_a_reindex_asks_only_when_there_is_a_reason() -> None:
     assert reindex.why_ask(more, "auto") == "1250 documents instead of 1000: more than 20% of a change"
     assert reindex.why_ask(more, "never") == ""
     assert reindex.why_ask({"served": 0, "documents": 1_000}, "auto") == "", "the first one"
+
+
+@pytest.mark.parametrize(
+    ("by", "why"),
+    [(None, "nobody answered within 4 hours"), ({"id": "1", "name": "Ada"}, "Ada said no")],
+)
+@pytest.mark.parametrize("dag_id", ["index_rollback", "locations_reindex"])
+def test_a_no_is_said_and_no_answer_above_all(
+    dags: dict[str, Any], slack: Slack, dag_id: str, by: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow's scheduler answers for a person after four hours; the run is green, and serves nothing."""
+    approve = dags[dag_id].get_task("approve")
+    monkeypatch.setattr(type(approve), "skip", lambda *_, **__: None)
+    answered = {"params_input": {}, "responded_at": datetime.now(UTC), "responded_by_user": by, "timedout": by is None}
+    context = {"dag_run": SimpleNamespace(dag_id=dag_id, run_id="a run"), "task": approve, "ti": None}
+    approve.execute_complete(context, {**answered, "chosen_options": ["Approve"]})
+    assert slack() == []
+    approve.execute_complete(context, {**answered, "chosen_options": ["Reject"]})
+    (said,) = slack()
+    assert f"*{dag_id}* served nothing" in said
+    assert why in said

@@ -10,7 +10,7 @@ import opensearchpy
 import psycopg
 import pytest
 
-from searchsync import aliases, indexes
+from searchsync import aliases, indexes, reindex
 from searchsync.entities import Entity
 from searchsync.opensearch import request
 
@@ -44,6 +44,76 @@ def test_a_run_serves_every_row_and_keeps_the_previous_index_fed(
     assert {i.name: i.role for i in indexes.of_entity(client, locations)} == {blue: "rollback candidate", live: "live"}
     event = asset_events()[-1]
     assert event == {"index": live, "documents": rows, "previous": blue}
+
+
+def test_results_of_an_earlier_attempt_are_not_counted(
+    blue: str,
+    dags: dict[str, Any],
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    rows: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a clear Airflow keeps what a map index returned that is gone, and a task that is skipped now."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    original = reindex.copy_tombstones
+
+    def after_a_clear(*args: Any, **options: Any) -> Any:
+        """As if partitions, run again, had found two parts instead of three."""
+        with create_session() as session:
+            (run_id,) = session.query(DagRun.run_id).filter_by(dag_id="locations_reindex", state="running").one()
+            keys = {"key": "return_value", "dag_id": "locations_reindex", "run_id": run_id, "session": session}
+            made = session.query(XComModel).filter_by(run_id=run_id, task_id="partitions").one()
+            XComModel.set(**keys, task_id="partitions", value=made.value[:2], serialize=False)
+            XComModel.set(**keys, task_id="swap", value=True, serialize=False)
+        return original(*args, **options)
+
+    monkeypatch.setattr(reindex, "copy_tombstones", after_a_clear)
+    dag_run = run(dags, partitions=3, swap=False)
+    assert dag_run.state == "success"
+    parts = [each["ledger"]["read"] for each in result(dag_run, "load", map_index=0)]
+    assert sum(parts) == rows
+    assert result(dag_run)["ledger"]["read"] == parts[0] + parts[1]
+    assert result(dag_run)["swapped"] is False
+
+
+def test_a_load_that_a_person_marks_done_is_not_taken_for_done(
+    blue: str,
+    dags: dict[str, Any],
+    client: opensearchpy.OpenSearch,
+    locations: Entity,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Any,
+) -> None:
+    from search_ops.tasks import reindex as tasks
+
+    original = tasks._ledgers
+    monkeypatch.setattr(tasks, "_ledgers", lambda ranges, results: original(ranges, [*results][:-1]))
+    dag_run = run(dags, partitions=2)
+    assert dag_run.state == "failed"
+    assert states(dag_run)["copy_tombstones"] == "failed"
+    assert "not loaded in this attempt" in "".join(capfd.readouterr())
+    assert [index.name for index in indexes.of_entity(client, locations)] == [blue]
+
+
+def test_whole_numbers_may_come_as_4_point_0(blue: str, dags: dict[str, Any], rows: int) -> None:
+    """For JSON it is an integer, and so it is for the form; no part of the product has to know."""
+    dag_run = run(dags, partitions=2.0, bulk_bytes=100_000.0, max_rejected=0.0)
+    assert dag_run.state == "success"
+    assert result(dag_run)["ledger"]["read"] == rows
+
+
+@pytest.mark.parametrize("length", [1, 250, 2_000])
+def test_a_partitions_name_is_short_and_its_own(length: int) -> None:
+    """Airflow's database keeps 250 characters, and fails a task with more of them after its work."""
+    from search_ops.tasks.reindex import _name
+
+    names = [_name(f"[{'ß' * length}{end}..{'x' * length}]") for end in ("a", "b")]
+    assert names[0] != names[1]
+    assert all(len(name) <= 250 for name in names)
 
 
 def asset_events() -> list[dict[str, Any]]:

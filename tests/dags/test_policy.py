@@ -1,5 +1,6 @@
 """What every DAG must have, and what must never be possible in any."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -72,6 +73,14 @@ def test_load_tasks_share_one_pool(dags: dict[str, Any]) -> None:
     assert dags["locations_reindex"].get_task("load").pool == "searchsync_load"
 
 
+def test_loads_are_in_a_pool_that_every_airflow_has_unless_another_is_named() -> None:
+    """Airflow never runs the tasks of a pool that is not there, and only its scheduler's log says so."""
+    code = "import sys; sys.path.insert(0, 'plugins'); from search_ops.runs import LOAD_POOL; print(LOAD_POOL)"
+    env = {name: value for name, value in os.environ.items() if name != "SEARCHSYNC_LOAD_POOL"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "default_pool"
+
+
 def test_no_path_leads_to_the_swap_around_the_gate(dags: dict[str, Any]) -> None:
     dag = dags["locations_reindex"]
     swap = dag.get_task("swap")
@@ -88,12 +97,23 @@ def test_no_path_leads_to_the_swap_around_the_gate(dags: dict[str, Any]) -> None
     assert "swap" in dag.get_task("verify").upstream_task_ids
 
 
-def test_the_teardown_keeps_a_failed_run_red(dags: dict[str, Any]) -> None:
-    teardown = dags["locations_reindex"].get_task("discard_green")
-    assert teardown.is_teardown
-    assert not teardown.on_failure_fail_dagrun
-    assert {leaf.task_id for leaf in dags["locations_reindex"].leaves} == {"discard_green"}
-    assert "announce" in teardown.upstream_task_ids
+def test_the_teardowns_keep_a_failed_run_red(dags: dict[str, Any]) -> None:
+    for dag_id in ("locations_reindex", "members_reindex"):
+        discard, completed = (dags[dag_id].get_task(name) for name in ("discard_green", "completed"))
+        assert discard.is_teardown
+        assert completed.is_teardown
+        assert not discard.on_failure_fail_dagrun
+        assert completed.on_failure_fail_dagrun
+        assert {leaf.task_id for leaf in dags[dag_id].leaves} == {"completed"}
+        # Of its own it decides, too: it may have none after it but what does not.
+        assert dags[dag_id].get_task("announce").downstream_task_ids == {"discard_green"}
+
+
+def test_only_a_dag_that_judges_its_end_has_a_teardown(dags: dict[str, Any]) -> None:
+    """Else a run that is marked failed would be a success."""
+    for dag in dags.values():
+        teardowns = [task for task in dag.tasks if task.is_teardown]
+        assert not teardowns or any(task.on_failure_fail_dagrun for task in teardowns), dag.dag_id
 
 
 def test_dags_survive_serialization(dags: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from airflow.sdk import Param, task
 
 from search_ops import alerts, hook
 from search_ops.evidence import task_with_evidence
-from search_ops.runs import build_of, check_conf, reports_dir, timezone
+from search_ops.runs import build_of, check_conf, reports_dir, timezone, whole
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,8 @@ def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, A
     served = indexes.served(client, described, name)
     folder = reports_dir(build_of(dag_run))
     due = level(params["level"], described.source, dag_run)
-    wanted = quality.Wanted(build_of(dag_run), due, params["sample"], params["repair"], params["cap"])
+    sample, cap = whole(params["sample"]), whole(params["cap"])
+    wanted = quality.Wanted(build_of(dag_run), due, sample, params["repair"], cap)
     feed = hook.feed(described, served)
     result = quality.run(client, hook.source(described, served), name, feed, folder, wanted)
     log.info("the evidence is in %s", folder)

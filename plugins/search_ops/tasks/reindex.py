@@ -3,13 +3,14 @@
 import logging
 from copy import deepcopy
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, Param, task
 
 from search_ops import hook
 from search_ops.approval import Approval
-from search_ops.runs import LOAD_POOL, build_of, check_conf, reports_dir, running
+from search_ops.runs import LOAD_POOL, build_of, check_conf, reports_dir, running, states_of, whole
 
 if TYPE_CHECKING:
     from searchsync.entities import Entity
@@ -56,6 +57,9 @@ PARAMS = {
     ),
 }  # fmt: skip
 
+
+NAME_LENGTH = 200
+"""Characters of a partition's name; Airflow's database keeps 250."""
 
 READ_UNITS = {
     "read_units": Param(
@@ -113,9 +117,17 @@ def partitions(entity: str, plan: dict[str, Any], green: str, *, params: dict[st
     from searchsync.entities import entity as lookup
 
     source = hook.source(lookup(entity), _plan(plan))
-    ranges = source.partitions(params["partitions"])
+    ranges = source.partitions(whole(params["partitions"]))
     expected = source.count() // len(ranges)
-    return [{"name": str(r), "green": green, "range": asdict(r), "expected": expected} for r in ranges]
+    return [{"name": _name(str(r)), "green": green, "range": asdict(r), "expected": expected} for r in ranges]
+
+
+def _name(partition: str) -> str:
+    """What Airflow shows a partition as. A name longer than it keeps would fail the task after its work was done."""
+    if len(partition) <= NAME_LENGTH:
+        return partition
+    digest = sha256(partition.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{partition[: NAME_LENGTH - 10]}… {digest}"
 
 
 @task(pool=LOAD_POOL, map_index_template="{{ task.op_kwargs['partition']['name'] }}")
@@ -147,21 +159,44 @@ def load(
             partition["green"],
             source.partition(partition["range"]),
             rejections=rejections,
-            bulk_bytes=params["bulk_bytes"],
+            bulk_bytes=whole(params["bulk_bytes"]),
             expected=partition["expected"],
             checkpoint=_Checkpoint(task_state_store),
         )
-    return asdict(ledger)
+    return {"partition": partition["name"], "map_index": ti.map_index, "ledger": asdict(ledger)}
+
+
+def _ledgers(ranges: list[dict[str, Any]], results: Any) -> list[dict[str, Any]]:
+    """The ledgers of what this attempt of the run loaded.
+
+    Airflow keeps results of map indexes that a cleared run has not any more, and hands them on with the others.
+
+    :raises GateFailed: naming the partitions that were not loaded into the index that they are for
+    """
+    from searchsync.errors import GateFailed
+
+    found = {(result["map_index"], result["partition"], result["ledger"]["index"]): result for result in results}
+    wanted = [(at, partition["name"], partition["green"]) for at, partition in enumerate(ranges)]
+    missing = [f"{name} (map index {at})" for at, name, green in wanted if (at, name, green) not in found]
+    if missing:
+        raise GateFailed(
+            f"{ranges[0]['green']}: not loaded in this attempt: {', '.join(missing)}. Was the task marked success by "
+            "hand? The live index goes on serving; clear load with downstream"
+        )
+    return [found[each]["ledger"] for each in wanted]
 
 
 @task
-def copy_tombstones(entity: str, plan: dict[str, Any], green: str) -> dict[str, Any]:
-    """What was deleted stays deleted."""
+def copy_tombstones(
+    entity: str, plan: dict[str, Any], green: str, ranges: list[dict[str, Any]], loaded: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What was deleted stays deleted. Refuses to go on when a part of the source was not loaded."""
     from dataclasses import asdict
 
     from searchsync import reindex
     from searchsync.entities import entity as lookup
 
+    _ledgers(ranges, loaded)
     return asdict(reindex.copy_tombstones(hook.opensearch(), lookup(entity), _plan(plan), green))
 
 
@@ -189,7 +224,7 @@ def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
             the_plan,
             green,
             rejections=rejections,
-            max_rejected=params["max_rejected"],
+            max_rejected=whole(params["max_rejected"]),
             allow_shrink=params["allow_shrink"],
         )
     return found | {"ask": reindex.why_ask(found, params["approve"]) if params["swap"] else ""}
@@ -250,11 +285,11 @@ def verify(entity: str, plan: dict[str, Any], green: str, *, outlet_events: Any)
 def announce(
     plan: dict[str, Any],
     green: str,
-    ledgers: list[dict[str, Any]],
+    ranges: list[dict[str, Any]],
+    loaded: list[dict[str, Any]],
     tombstones: dict[str, Any],
     gated: dict[str, Any],
     settled: dict[str, Any] | None,
-    swapped: bool | None,
     *,
     dag_run: Any,
 ) -> dict[str, Any]:
@@ -262,9 +297,11 @@ def announce(
     from searchsync import reindex
 
     seconds = (datetime.now(UTC) - dag_run.start_date).total_seconds()
-    report = reindex.report(
-        _plan(plan), green, list(ledgers), tombstones, settled or gated, seconds, swapped=bool(swapped)
-    )
+    # A task that is skipped after a clear keeps its earlier result: what it did now, its state says.
+    done = states_of(dag_run, "settle", "swap")
+    found = settled if settled and done["settle"] == "success" else gated
+    swapped = done["swap"] == "success"
+    report = reindex.report(_plan(plan), green, _ledgers(ranges, loaded), tombstones, found, seconds, swapped=swapped)
     log.info("%s", report)
     return report
 
@@ -277,6 +314,24 @@ def discard_green(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[
 
     keep = params["keep_green"] and params["swap"]
     return reindex.discard(hook.opensearch(), lookup(entity), build_of(dag_run), keep=keep)
+
+
+@task
+def completed(*, dag_run: Any) -> None:
+    """Teardown that decides the run: red when a person ended it. Skipped when a task failed, which is red already.
+
+    Airflow skips what is left of a run that is marked failed, and calls it a success once its teardowns are through.
+    """
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+    state = states_of(dag_run, "announce")["announce"]
+    if state == "skipped":
+        raise AirflowFailException(
+            "this run was ended by hand before it was complete. Unless swap is green, it changed nothing that is "
+            "served, and what it built is deleted. Trigger a new run"
+        )
+    if state != "success":
+        raise AirflowSkipException("a task before has failed: see its log")
 
 
 class _Checkpoint:

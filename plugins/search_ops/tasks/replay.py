@@ -6,7 +6,7 @@ from typing import Any
 from airflow.sdk import Param, task
 
 from search_ops import alerts, hook
-from search_ops.runs import check_conf
+from search_ops.runs import check_conf, whole
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
         None if params["parked"] else parked,
         hook.streams(),
         dry_run=params["dry_run"],
-        choice=Choice(params["cap"], params["kind"], params["reason"], params["min_age_minutes"] * 60),
+        choice=Choice(whole(params["cap"]), params["kind"], params["reason"], params["min_age_minutes"] * 60),
     )
     return run.run().as_dict()
 

@@ -25,15 +25,15 @@ from searchsync.entities import CATALOG
 
 # The more a source can tell between two reindexes, the rarer they need to be: a stream tells all, a sync does not.
 SCHEDULES = {
-    "postgres": ("0 2 * * *", timedelta(days=1), "every night at 02:00"),
-    "dynamodb": ("0 3 * * 0", timedelta(days=7), "every Sunday at 03:00"),
+    "postgres": ("0 2 * * *", "every night at 02:00"),
+    "dynamodb": ("0 3 * * 0", "every Sunday at 03:00"),
 }
 
 for entity, described in CATALOG.items():
-    cron, interval, when = SCHEDULES[described.source]
+    cron, when = SCHEDULES[described.source]
     with DAG(
         dag_id=f"{entity}_reindex",
-        schedule=CronTriggerTimetable(cron, timezone=timezone(), interval=interval, run_immediately=timedelta(0)),
+        schedule=CronTriggerTimetable(cron, timezone=timezone(), run_immediately=timedelta(0)),
         params=reindex.parameters(described),
         doc_md=(__doc__ or "").replace("ENTITY", entity).replace("WHEN", when),
         tags=["reindex", entity],

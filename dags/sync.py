@@ -1,7 +1,8 @@
 """Write what was changed and deleted in `ENTITY` since the last hour to every index that is served or may be again.
 
-**When** every hour at five past (`SEARCHSYNC_TIMEZONE`, default UTC), for the hour before. Past hours by a *backfill*;
-any interval by hand: *Trigger* with `from` and `to`. Runs may overlap each other and a reindex.
+**When** every hour (`SEARCHSYNC_TIMEZONE`, default UTC), for the hour before. Past hours by a *backfill*: from the 28th
+00:00 to the 29th 00:00 is the whole 28th, because both ends are times at which a run begins, and it reads the hour
+before. Any interval by hand: *Trigger* with `from` and `to`. Runs may overlap each other and a reindex.
 
 **What it may change** Documents whose rows changed in the interval, or in the hour before it, or are deleted; never
 over something newer. A deletion of more than a share of the documents needs a person's word (`allow_deletes`).
@@ -26,7 +27,7 @@ for entity, described in CATALOG.items():
     with DAG(
         dag_id=f"{entity}_sync",
         schedule=CronTriggerTimetable(
-            "5 * * * *", timezone=timezone(), interval=timedelta(hours=1), run_immediately=timedelta(0)
+            "0 * * * *", timezone=timezone(), interval=timedelta(hours=1), run_immediately=timedelta(0)
         ),
         params=sync.PARAMS,
         doc_md=(__doc__ or "").replace("ENTITY", entity),

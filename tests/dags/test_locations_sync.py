@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import opensearchpy
 import psycopg
@@ -39,14 +41,14 @@ def test_a_scheduled_run_or_backfill_syncs_its_hour(
     blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, owner: psycopg.Connection
 ) -> None:
     hour = (NOW - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
-    changed = {1: hour - timedelta(minutes=30), 2: hour + timedelta(minutes=59), 3: hour + timedelta(minutes=61)}
+    changed = {1: hour - timedelta(minutes=30), 2: hour + timedelta(minutes=59), 3: hour}
     for location_id, when in changed.items():
         query = "UPDATE locations SET name = 'new', updated_at = %s WHERE location_id = %s"
         owner.execute(query, [when, location_id])
-    done = dags["locations_sync"].test(logical_date=hour + timedelta(minutes=65))
+    done = dags["locations_sync"].test(logical_date=hour + timedelta(minutes=60))
     assert done.state == "success"
     start, end = (datetime.fromisoformat(result(done)[name]) for name in ("from", "to"))
-    assert (start, end) == (hour + timedelta(minutes=5), hour + timedelta(minutes=65))
+    assert (start, end) == (hour, hour + timedelta(minutes=60))
     assert {key for key, doc in living(client, blue).items() if doc["name"] == "new"} == {"1", "2", "3"}
 
 
@@ -103,3 +105,26 @@ def test_a_candidate_that_takes_no_writes_ends_the_run_red_after_the_live_one_is
     assert done.state == "failed"
     assert list(result(done, "sync")["behind"]) == [candidate]
     assert living(client, blue)["1"]["name"] == "new"
+
+
+@pytest.mark.parametrize("day", ["2026-10-25", "2026-03-29", "2026-07-01"])  # of 25, 23 and 24 hours
+def test_a_backfill_from_a_day_to_the_next_is_the_whole_day(
+    day: str, dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backfill takes the runs that begin between two moments, and each reads the hour before it."""
+    from airflow.models.backfill import _get_info_list
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    monkeypatch.setenv("SEARCHSYNC_TIMEZONE", "Europe/Berlin")
+    zone = ZoneInfo("Europe/Berlin")
+    first = datetime.fromisoformat(day).replace(tzinfo=zone)
+    after = (datetime.fromisoformat(day) + timedelta(days=1)).replace(tzinfo=zone)
+    with monkeypatch.context() as later:
+        later.setattr("airflow.models.backfill.timezone.utcnow", lambda: datetime(2027, 1, 1, tzinfo=UTC))
+        dag = dags["locations_sync"]
+        stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        found = _get_info_list(from_date=first, to_date=after, reverse=False, dag=stored)
+    intervals = sorted((info.data_interval.start, info.data_interval.end) for info in found)
+    assert intervals[0][0] <= first
+    assert intervals[-1][1] == after
+    assert all(before[1] == then[0] for before, then in pairwise(intervals)), "an hour is in none"

@@ -298,7 +298,8 @@ def test_every_airflow_service_has_the_same_settings_and_volumes() -> None:
 def test_the_pool_of_the_load_tasks_is_made() -> None:
     """Tasks of a pool that does not exist stay scheduled for ever."""
     assert f"pools set {local_airflow.POOL} " in " ".join(AIRFLOW["airflow-init"]["command"])
-    assert f'"{local_airflow.POOL}"' in source("plugins", "dags")
+    for service in AIRFLOW.values():
+        assert service["environment"]["SEARCHSYNC_LOAD_POOL"] == local_airflow.POOL
 
 
 def test_versions_are_the_tested_ones() -> None:

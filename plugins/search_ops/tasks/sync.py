@@ -17,11 +17,12 @@ log = logging.getLogger(__name__)
 PARAMS = {
     "from": Param(
         None, type=["null", "string"], format="date-time", title="From",
-        description="Rows changed since then, and for the overlap before. Empty: the run's data interval.",
+        description="Rows changed since then, and for the overlap before. Empty: the run's data interval. A day is from "
+        "00:00 to 00:00 of the next day.",
     ),
     "to": Param(
         None, type=["null", "string"], format="date-time", title="To",
-        description="Rows changed before then. Empty: the run's data interval.",
+        description="Rows changed before then; the moment itself is not in it. Empty: the run's data interval.",
     ),
     "allow_deletes": Param(
         None, type=["null", "integer"], minimum=0, title="Documents that may be deleted",

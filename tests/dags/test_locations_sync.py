@@ -107,24 +107,30 @@ def test_a_candidate_that_takes_no_writes_ends_the_run_red_after_the_live_one_is
     assert living(client, blue)["1"]["name"] == "new"
 
 
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> ZoneInfo:
+    """The zone of all schedules of DAGs that are parsed after it."""
+    monkeypatch.setenv("SEARCHSYNC_TIMEZONE", "Europe/Berlin")
+    return ZoneInfo("Europe/Berlin")
+
+
 @pytest.mark.parametrize("day", ["2026-10-25", "2026-03-29", "2026-07-01"])  # of 25, 23 and 24 hours
 def test_a_backfill_from_a_day_to_the_next_is_the_whole_day(
-    day: str, dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    day: str, berlin: ZoneInfo, dags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backfill takes the runs that begin between two moments, and each reads the hour before it."""
     from airflow.models.backfill import _get_info_list
     from airflow.serialization.serialized_objects import DagSerialization
 
-    monkeypatch.setenv("SEARCHSYNC_TIMEZONE", "Europe/Berlin")
-    zone = ZoneInfo("Europe/Berlin")
-    first = datetime.fromisoformat(day).replace(tzinfo=zone)
-    after = (datetime.fromisoformat(day) + timedelta(days=1)).replace(tzinfo=zone)
+    first = datetime.fromisoformat(day).replace(tzinfo=berlin)
+    after = (datetime.fromisoformat(day) + timedelta(days=1)).replace(tzinfo=berlin)
     with monkeypatch.context() as later:
         later.setattr("airflow.models.backfill.timezone.utcnow", lambda: datetime(2027, 1, 1, tzinfo=UTC))
-        dag = dags["locations_sync"]
-        stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        stored = DagSerialization.from_dict(DagSerialization.to_dict(dags["locations_sync"]))
         found = _get_info_list(from_date=first, to_date=after, reverse=False, dag=stored)
-    intervals = sorted((info.data_interval.start, info.data_interval.end) for info in found)
+    intervals = sorted((each.start, each.end) for info in found if (each := info.data_interval))
+    hours = (after.astimezone(UTC) - first.astimezone(UTC)) / timedelta(hours=1)
+    assert len(intervals) == hours + 1
     assert intervals[0][0] <= first
     assert intervals[-1][1] == after
     assert all(before[1] == then[0] for before, then in pairwise(intervals)), "an hour is in none"

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 PARAMS = {
     "from": Param(
         None, type=["null", "string"], format="date-time", title="From",
-        description="Rows changed since then, and for the overlap before. Empty: the run's data interval. A day is from "
-        "00:00 to 00:00 of the next day.",
+        description="Rows changed since then, and for the overlap before. Empty: the run's data interval. "
+        "A day is from 00:00 to 00:00 of the next day.",
     ),
     "to": Param(
         None, type=["null", "string"], format="date-time", title="To",

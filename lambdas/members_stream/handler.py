@@ -73,6 +73,7 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
         "Written": outcome.written,
         "Stale": outcome.stale,
         "Parked": outcome.parked.total(),
+        "Missed": len(outcome.missed),
         "Unacknowledged": outcome.records if outcome.failed else 0,
     }
     metrics = [{"Name": name, "Unit": "Count"} for name in counts] + [{"Name": "Lag", "Unit": "Seconds"}]
@@ -84,5 +85,6 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
         **counts,
         "Lag": max(int(now) - outcome.newest, 0) if outcome.newest else 0,
         "reasons": dict(outcome.parked),
+        "missed": outcome.missed,
         "failed": outcome.failed,
     }

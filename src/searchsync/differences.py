@@ -163,7 +163,7 @@ def find(
             _wait(name, looked, grace, behind)
             _confirm(report, first, _look(client, source, name, sorted(first), compared), since)
     if report.good:
-        gaps.close(client, name, known_gaps)
+        gaps.close(client, entity, name, known_gaps)
     report.seconds = round(time.monotonic() - began, 1)
     besides = (report.unsettled, report.not_looked_at)
     log.info("%s: %s, %d unsettled, %d not looked at", name, report.kinds or "no difference", *besides)

@@ -93,7 +93,7 @@ def figures(
     hours = ((now or datetime.now(UTC)) - index.synced).total_seconds() / 3600
     allowed = float(limits[entity.name])
     why = sick.refuses_writes(client, index.name)
-    known = gaps.of_index(client, index.name)
+    known = [noted.gap["from"] for noted in gaps.of_index(client, index.name)]
     found = [
         Figure(
             SYNCED,
@@ -107,7 +107,7 @@ def figures(
             GAPS,
             len(known),
             0,
-            f"{index.name} may lack changes since {known[0]['from'] if known else ''}: run {entity.name}_quality with "
+            f"{index.name} may lack changes since {known[0] if known else ''}: run {entity.name}_quality with "
             f"repair, then once more: a comparison without findings closes it, or {entity.name}_reindex",
         ),
     ]

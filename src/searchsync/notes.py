@@ -37,12 +37,16 @@ def find(client: opensearchpy.OpenSearch, index: str, body: dict[str, Any]) -> l
     return hits
 
 
-def remove(client: opensearchpy.OpenSearch, index: str, key: str) -> None:
-    """Delete a document, if it is there."""
+def remove(client: opensearchpy.OpenSearch, index: str, key: str, *, version: tuple[int, int]) -> None:
+    """Delete a document, if it is still the one that was found.
+
+    :param version: its ``_seq_no`` and ``_primary_term``
+    """
+    params = {"refresh": "true", "if_seq_no": version[0], "if_primary_term": version[1]}
     try:
-        request(client, "DELETE", f"/{index}/_doc/{quote(key, safe='')}", params={"refresh": "true"})
+        request(client, "DELETE", f"/{index}/_doc/{quote(key, safe='')}", params=params)
     except RequestRejected as error:
-        if error.status != 404:
+        if error.status not in (404, 409):
             raise
 
 

@@ -3,7 +3,6 @@
 The steps are the tasks of the DAG, and of ``operations.rebuild``; a step's result is the next one's argument.
 """
 
-import json
 import logging
 import time
 from dataclasses import asdict, dataclass
@@ -12,9 +11,8 @@ from typing import Any, Protocol
 
 import opensearchpy
 
-from searchsync import aliases, comparison, gaps, indexes, mappings, reads, rollback, smoke, writer
+from searchsync import aliases, comparison, gaps, indexes, mappings, reads, rollback, smoke, tombstones, writer
 from searchsync.entities import Entity
-from searchsync.envelope import Line, Rejection, page_of
 from searchsync.errors import (
     AliasConflict,
     AlreadyRunning,
@@ -37,7 +35,6 @@ log = logging.getLogger(__name__)
 BULK_BYTES = 5_000_000
 """Default size of a bulk. Managed domains refuse bodies over 10 MiB on small nodes."""
 
-TOMBSTONES_AT_ONCE = 2_000
 CHECKPOINT_SECONDS = 10.0
 
 
@@ -214,30 +211,9 @@ def load(
 def copy_tombstones(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> Ledger:
     """Write blue's tombstones to green by compare-and-set (rule 8): what was deleted stays deleted."""
     indexes.check_own(client, entity, green, build=plan.build)
-    ledger = Ledger(green)
     if plan.blue is None or plan.blue == green:
-        return ledger
-    indexes.refresh(client, plan.blue)
-    lines: list[Line] = []
-
-    def write() -> None:
-        nonlocal ledger
-        page = page_of(lines, position="")
-        ledger += writer.compare_and_set(client, green, page, on_rejected=_never_rejected)
-        lines.clear()
-
-    for hit in reads.scroll(client, plan.blue, {"term": {"sync.deleted": True}}, source=["sync"]):
-        lines.append(Line(json.dumps(hit["_id"]).encode(), json.dumps(hit["_source"], separators=(",", ":")).encode()))
-        if len(lines) >= TOMBSTONES_AT_ONCE:
-            write()
-    if lines:
-        write()
-    log.info("%s: %d tombstones of %s", green, ledger.read, plan.blue)
-    return ledger.balanced()
-
-
-def _never_rejected(rejection: Rejection) -> None:
-    raise GateFailed(f"a tombstone was refused: {rejection}; a deleted document could come back")
+        return Ledger(green)
+    return tombstones.copy(client, plan.blue, green)
 
 
 def gate(
@@ -289,7 +265,7 @@ def gate(
     served = reads.count(client, entity.name) if plan.blue else 0
     _check_shrink(plan.blue, served, green, settled.index, allow_shrink, float(thresholds["shrink"]))
     found = smoke.run(client, entity, green)
-    gaps.close(client, green, known_gaps)
+    gaps.close(client, entity, green, known_gaps)
     indexes.stamp_synced(client, indexes.get(client, entity, green), began)
     return {
         "source": settled.source,
@@ -311,7 +287,12 @@ def _check_shrink(blue: str | None, served: int, green: str, documents: int, all
 
 
 def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> None:
-    """Serve green (rule 10), then note when blue stopped being served: its rollback window counts from there."""
+    """Serve green (rule 10), then note when blue stopped being served: its rollback window counts from there.
+
+    :raises GateFailed: when green missed changes since its gate
+    """
+    if indexes.live(client, entity) != green:
+        gaps.refuse(client, green)
     aliases.swap(client, entity, blue=plan.blue, green=green)
     indexes.stamp_left_read(client, green, None)
     if plan.blue is not None and plan.blue != green:
@@ -326,6 +307,7 @@ def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: s
     """
     try:
         aliases.verify_served(client, entity, green)
+        gaps.refuse(client, green)  # noted between the look before the swap and the swap itself
         return reads.count(client, entity.name)
     except Permanent as error:
         if plan.blue is None or plan.fresh_epoch or indexes.live(client, entity) != green:

@@ -83,9 +83,14 @@ class Counts:
 
 @dataclass
 class Report:
-    """What a run did. ``skipped`` messages did not match its choice."""
+    """What a run did.
+
+    :ivar skipped: messages that did not match its choice
+    :ivar missed: members that are not live and took no writes, and why: a gap is noted for each
+    """
 
     dry_run: bool
+    missed: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
     gaps: list[dict[str, Any]] = field(default_factory=list)
     why_parked: dict[str, str] = field(default_factory=dict)
@@ -99,6 +104,7 @@ class Report:
             "dry_run": self.dry_run,
             "reasons": {reason: asdict(counts) for reason, counts in sorted(self.reasons.items())},
             "gaps": self.gaps,
+            "missed": self.missed,
             "why_parked": self.why_parked,
             "skipped": self.skipped,
             "messages": messages,
@@ -147,7 +153,8 @@ class Replay:
         self._parked = parked
         self._streams = streams
         self._choice = choice or Choice()
-        self._report = Report(dry_run)
+        self._bypass = gaps.Bypass(client)
+        self._report = Report(dry_run, missed=self._bypass.missed)
         self._held: list[Message] = []
 
     def run(self) -> Report:
@@ -333,7 +340,7 @@ class Replay:
 
         page = page_of(lines, position=min(sync_of(line)["position"] for line in lines))
         with within(PATIENCE_SECONDS):
-            ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject)
+            ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject, detour=self._bypass)
             served = indexes.live(self._client, self._entity)
         ledger = ledgers.get(served or "") or next(iter(ledgers.values()))
         counts.written += ledger.written + ledger.tombstoned

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import opensearchpy
 
-from searchsync import aliases, comparison, differences, indexes, reads
+from searchsync import aliases, comparison, differences, gaps, indexes, reads
 from searchsync.absence import believed
 from searchsync.comparison import Settled
 from searchsync.differences import Report
@@ -112,9 +112,11 @@ def check_fresh(report: Report) -> None:
 def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejections: Rejections) -> Settled:
     """Bring the candidate what came since it was compared, and prove it equal (rule 9).
 
-    :raises GateFailed: when it cannot hold what the source has now: then its mapping is too old to serve
+    :raises GateFailed: when it cannot hold what the source has now: then its mapping is too old to serve; or when it
+        took no writes meanwhile
     """
     thresholds, began = policy("thresholds"), datetime.now(UTC)
+    known_gaps = gaps.of_index(client, plan.target)
     settled = comparison.settle(
         client,
         source,
@@ -130,6 +132,8 @@ def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejec
             f"{plan.target} refuses {len(settled.rejected)} documents that {plan.live} has: see {rejections.path}. Its "
             "mapping is too old; nothing was changed"
         )
+    gaps.close(client, source.entity, plan.target, known_gaps)
+    gaps.refuse(client, plan.target)
     indexes.stamp_synced(client, indexes.get(client, source.entity, plan.target), began)
     return settled
 

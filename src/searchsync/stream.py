@@ -13,19 +13,15 @@ from typing import Any, NamedTuple
 
 import opensearchpy
 
-from searchsync import items, writer
+from searchsync import gaps, items, writer
 from searchsync.dead_letters import Letter
 from searchsync.entities import Entity
-from searchsync.envelope import Line, Page, Rejection, page_of, written_now
-from searchsync.errors import SearchSyncError
+from searchsync.envelope import Line, Rejection, page_of, written_now
 from searchsync.items import BadItem
 from searchsync.opensearch import within
 from searchsync.position import FUTURE_SECONDS, of_event, second_of
 
 log = logging.getLogger(__name__)
-
-SICK_SECONDS = 30.0
-"""How long a member that is not live and took no write is left alone before it is tried again."""
 
 Park = Callable[[Sequence[str]], None]
 """Keeps messages durably, or raises."""
@@ -45,7 +41,8 @@ class Outcome:
     """What became of a batch; counts of records, over all indexes for ``written`` and ``stale``.
 
     :ivar superseded: records of a key that has a later one in the batch
-    :ivar parked: records parked, by reason: poison, or kept for a member that is not live and takes no writes
+    :ivar parked: poison, by reason
+    :ivar missed: members that are not live and took no writes, and why: a gap is noted for each
     :ivar failed: why the batch is not acknowledged; empty when it is
     :ivar newest: second of the latest event, since the epoch; 0 when there is none
     """
@@ -55,6 +52,7 @@ class Outcome:
     written: int = 0
     stale: int = 0
     parked: Counter[str] = field(default_factory=Counter)
+    missed: dict[str, str] = field(default_factory=dict)
     failed: str = ""
     newest: int = 0
 
@@ -106,7 +104,7 @@ class Stream:
         self._client = client
         self._entity = entity
         self._park = park
-        self._sick: dict[str, tuple[float, SearchSyncError]] = {}
+        self._bypass = gaps.Bypass(client)
 
     def apply(self, records: Sequence[Any], *, seconds: float) -> Outcome:
         """Write a batch. All of it may be acknowledged unless ``failed`` says why not.
@@ -150,44 +148,17 @@ class Stream:
         """One pass through the writer; what an index did not take, by key."""
         letters: dict[str, Letter] = {}
 
-        def park(key: str, reason: str, detail: str) -> None:
-            change = latest[key]
-            letters[key] = Letter(change.record, key, change.position, reason, detail)
-
         def reject(rejection: Rejection) -> None:
-            park(rejection.id, rejection.type, f"{rejection.index}: {rejection.reason}")
+            change, detail = latest[rejection.id], f"{rejection.index}: {rejection.reason}"
+            letters[rejection.id] = Letter(change.record, rejection.id, change.position, rejection.type, detail)
 
-        def avoid(index: str, error: SearchSyncError) -> None:
-            for key in latest.keys() - letters.keys():
-                park(key, "index_unavailable", f"{index}: {error}")
-
+        self._bypass.forget()
         if latest:
             first = min(change.position for change in latest.values())
             page = page_of([change.line for change in latest.values()], position=first)
-            ledgers = writer.apply(
-                self._client, self._entity, [page], on_rejected=reject, detour=_Detour(self._sick, avoid)
-            )
+            ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject, detour=self._bypass)
             for ledger in ledgers.values():
                 outcome.written += ledger.written + ledger.tombstoned
                 outcome.stale += ledger.stale
+            outcome.missed = self._bypass.missed
         return list(letters.values())
-
-
-class _Detour:
-    """Around a member that is not live and takes no writes (``writer.Detour``)."""
-
-    def __init__(
-        self, sick: dict[str, tuple[float, SearchSyncError]], avoid: Callable[[str, SearchSyncError], None]
-    ) -> None:
-        self._sick = sick
-        self._avoid = avoid
-
-    def known(self, index: str) -> SearchSyncError | None:
-        since, error = self._sick.get(index, (float("-inf"), None))
-        return error if time.monotonic() - since < SICK_SECONDS else None
-
-    def take(self, index: str, _: Page, error: SearchSyncError) -> None:
-        if self.known(index) is None:
-            log.error("%s is not live and takes no writes; its documents are parked: %s", index, error)
-            self._sick[index] = (time.monotonic(), error)
-        self._avoid(index, error)

@@ -15,7 +15,7 @@ from searchsync import indexes
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection, create_body
 from searchsync.errors import IndexUnavailable, LedgerMismatch, RequestRejected, SearchSyncError
-from searchsync.opensearch import PATIENCE_SECONDS, Backoff, TooLarge, bulk, flood_stage
+from searchsync.opensearch import PATIENCE_SECONDS, Backoff, TooLarge, bulk, flood_stage, within
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,8 @@ IN_FLIGHT = 3
 """Bulk requests on their way at once; each holds one page in memory."""
 
 SICK_PATIENCE_SECONDS = 5.0
-"""How long one write may wait for an index that is not live, where there is a detour around it."""
+"""How long one write may take, first attempt included, into an index that is not live, where there is a detour around
+it."""
 
 OnRejected = Callable[[Rejection], None]
 
@@ -32,13 +33,13 @@ OnProgress = Callable[["Ledger", Any], None]
 
 
 class Detour(Protocol):
-    """Where pages go that a member of the write set does not take while the live index does."""
+    """Around a member of the write set that takes no writes while the live index does."""
 
     def known(self, index: str) -> SearchSyncError | None:
         """Why this member is not even tried for the moment; None to try it."""
 
     def take(self, index: str, page: Page, error: SearchSyncError) -> None:
-        """Keep a page durably until it is replayed into this member, or the member is abandoned (rule 4)."""
+        """Keep it known that this member missed a page: it is not served before that is healed (rule 4)."""
 
 
 class IndexGone(RequestRejected):
@@ -161,18 +162,21 @@ def apply(
     members: list[str] = []
     for page in pages:
         handled: set[str] = set()
+        avoided: set[str] = set()
         while True:
             members = indexes.write_set_or_raise(client, entity)
-            todo = [index for index in members if index not in handled]
+            serving = indexes.live(client, entity) if detour is not None else None
+            # One that was avoided and became live meanwhile is written after all: nobody looks for its gaps any more.
+            todo = [index for index in members if index not in handled and (index not in avoided or index == serving)]
             if not todo:
                 break
-            serving = indexes.live(client, entity) if detour is not None else None
             for index in todo:
-                if detour is not None and serving is not None and index != serving:
-                    ledger = _write_or_detour(client, entity, index, page, on_rejected, patience, detour)
+                if detour is not None and serving not in (None, index):
+                    ledger = _write_or_detour(client, entity, index, page, on_rejected, patience, detour, avoided)
                 else:
                     ledger = _write_member(client, entity, index, page, on_rejected, patience)
-                handled.add(index)
+                if index not in avoided or index == serving:
+                    handled.add(index)
                 if ledger is not None:
                     ledgers[index] = ledgers.get(index, Ledger(index)) + ledger
     return {index: ledgers[index].balanced() for index in members if index in ledgers}
@@ -186,14 +190,19 @@ def _write_or_detour(
     on_rejected: OnRejected,
     patience: float,
     detour: Detour,
+    avoided: set[str],
 ) -> Ledger | None:
+    """One page into a member that is not live; it is added to ``avoided`` when it took none of it, or not all."""
     error = detour.known(index)
     if error is None:
+        seconds = min(patience, SICK_PATIENCE_SECONDS)
         try:
-            return _write_member(client, entity, index, page, on_rejected, min(patience, SICK_PATIENCE_SECONDS))
+            with within(seconds):
+                return _write_member(client, entity, index, page, on_rejected, seconds)
         except (IndexUnavailable, RequestRejected) as refused:
             error = refused
     detour.take(index, page, error)
+    avoided.add(index)
     return None
 
 

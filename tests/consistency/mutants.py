@@ -12,6 +12,7 @@ from searchsync import (
     aliases,
     comparison,
     differences,
+    gaps,
     indexes,
     opensearch,
     position,
@@ -19,6 +20,7 @@ from searchsync import (
     reindex,
     replay,
     stream,
+    tombstones,
     writer,
 )
 from searchsync.comparison import Settled
@@ -98,6 +100,7 @@ def resolved_before_the_read() -> Iterator[None]:
         members = indexes.write_set(self._client, self._entity)
 
         def apply(client: Any, _: Any, pages: list[Page], **options: Any) -> dict[str, Ledger]:
+            del options["detour"]
             return {index: writer.compare_and_set(client, index, pages[0], **options) for index in members}
 
         with _patch(replay, "writer", SimpleNamespace(apply=apply)):
@@ -132,6 +135,10 @@ def parked_after_the_acknowledgement() -> AbstractContextManager[Any]:
         return Stream(client or self.client, self.entity, park)
 
     return _patch(Stage, "function", function)
+
+
+def not_noted() -> AbstractContextManager[Any]:
+    return _patch(gaps.Bypass, "take", lambda *_: None)
 
 
 # -- rule 5, and positions
@@ -227,8 +234,8 @@ def tombstones_by_create() -> Iterator[None]:
         finally:
             here.reset(token)
 
-    wiring = SimpleNamespace(load=writer.load, compare_and_set=create)
-    with _conflicts_ignored(here), _patch(reindex, "writer", wiring):
+    wiring = SimpleNamespace(compare_and_set=create)
+    with _conflicts_ignored(here), _patch(tombstones, "writer", wiring):
         yield
 
 

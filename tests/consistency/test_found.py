@@ -43,4 +43,4 @@ def test_a_gap_that_is_noted_while_a_swap_is_stamped(client: opensearchpy.OpenSe
             return forward()
 
         indexes.stamp_left_read(Wire(client, act).client, live, datetime.now(UTC))
-        assert gaps.of_index(client, live) == [gap]
+        assert [noted.gap for noted in gaps.of_index(client, live)] == [gap]

@@ -133,7 +133,7 @@ def test_more_than_can_be_looked_at_ends_with_evidence(
     assert first_names(result) == ["no more differs than can be looked at"]
     assert result["repair"] is None
     assert evidence_in(tmp_path)["comparison"]["not_looked_at"] == 20
-    assert gaps.of_index(client, blue) == [GAP], "nothing was seen, so nothing is closed"
+    assert [noted.gap for noted in gaps.of_index(client, blue)] == [GAP], "nothing was seen, so nothing is closed"
     assert "with repair, then once more" in result["problems"][0]
     (kept,) = history.latest(client, locations)
     assert (kept["not_looked_at"], kept["unusable"]) == (20, 0)

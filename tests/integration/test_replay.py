@@ -8,7 +8,7 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import aliases, gaps, position, replay
+from searchsync import gaps, position, replay
 from searchsync.errors import EmptyWriteSet, IndexUnavailable
 from searchsync.opensearch import request
 from searchsync.queue import Queue
@@ -17,7 +17,7 @@ from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream import Stream, identify
 from tests.faults import OpenSearchProxy
 from tests.members import World, record
-from tests.steps import documents, living, make_index, serve, until
+from tests.steps import documents, living, serve, until
 
 BULK = "POST /.*/_bulk"
 
@@ -305,20 +305,6 @@ def test_opensearch_going_down_in_the_middle_deletes_nothing_that_is_not_written
     world.client = direct
     world.replay()
     assert living(world.client, blue)["m-1"]["name"] == "x"
-    assert world.letters() == []
-
-
-def test_a_member_that_does_not_take_the_key_keeps_the_message(world: World, blue: str, impatient: None) -> None:
-    """Deleted after the live index alone was written, the rollback candidate would lack the change for ever."""
-    green = make_index(world.client, world.entity, "green")
-    park(world, "m-1", name="x")
-    world.put("m-1", name="x")
-    request(world.client, "PUT", f"/{green}/_block/write")
-    with pytest.raises(IndexUnavailable):
-        world.replay()
-    assert len(world.letters()) == 1
-    aliases.delete(world.client, world.entity, green)
-    world.replay()
     assert world.letters() == []
 
 

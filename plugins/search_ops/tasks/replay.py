@@ -39,7 +39,7 @@ PARAMS = {
 
 @task
 def abandon_sick(entity: str, *, dag_run: Any) -> dict[str, str]:
-    """Give up members that are not live and refuse writes for five minutes: they fill this queue."""
+    """Give up members that are not live and refuse writes for five minutes: all that time they miss changes."""
     from searchsync import sick
     from searchsync.entities import entity as lookup
 

@@ -209,11 +209,18 @@ def load(
 
 
 def copy_tombstones(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> Ledger:
-    """Write blue's tombstones to green by compare-and-set (rule 8): what was deleted stays deleted."""
+    """Write blue's tombstones to green by compare-and-set (rule 8): what was deleted stays deleted.
+
+    One that was forced to be live may have missed some: then those of all members.
+    """
     indexes.check_own(client, entity, green, build=plan.build)
-    if plan.blue is None or plan.blue == green:
-        return Ledger(green)
-    return tombstones.copy(client, plan.blue, green)
+    copied = Ledger(green)
+    if plan.blue is not None and plan.blue != green:
+        others = indexes.write_set(client, entity) if gaps.of_index(client, plan.blue) else []
+        for name in dict.fromkeys([plan.blue, *others]):
+            if name != green:
+                copied += tombstones.copy(client, name, green)
+    return copied
 
 
 def gate(

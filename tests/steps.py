@@ -66,9 +66,14 @@ def line(key: str, at: int, **fields: Any) -> Line:
     return Line(json.dumps(key).encode(), json.dumps({"sync": sync, **fields}).encode())
 
 
+def page_of_lines(at: int, lines: list[Line]) -> Page:
+    """A page of some documents at the n-th position."""
+    return envelope.page_of(lines, position=position(at))
+
+
 def page(at: int, *keys: str, **fields: Any) -> Page:
     """A page of documents at the n-th position."""
-    return envelope.page_of([line(key, at, **fields) for key in keys], position=position(at))
+    return page_of_lines(at, [line(key, at, **fields) for key in keys])
 
 
 def tombstones(at: int, *keys: str) -> Page:

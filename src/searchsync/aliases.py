@@ -4,6 +4,7 @@ Each is one atomic call that asserts what it replaces, and is safe to repeat.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import opensearchpy
@@ -55,12 +56,14 @@ def swap(
     green: str,
     served: bool = False,
     forget: bool = False,
+    leaving: Sequence[str] = (),
 ) -> None:
     """Serve ``green`` instead of ``blue``, in one step (rule 10). Safe to repeat: what is live already stays as it is.
 
     :param blue: the index the run believes to be live; None for the first
     :param served: assert that green was served before: a rollback
     :param forget: blue goes as one that never was served: nobody shall go back to it
+    :param leaving: indexes that leave the write set in the same step: those of another epoch
     :raises StaleSwap: when something else is live, or green is no longer in the write set
     """
     earlier = [
@@ -81,6 +84,7 @@ def swap(
         # served ones, which nobody writes through, the first to be swapped in keeps a second first one out.
         actions[-1]["add"]["is_write_index"] = True
         actions += [*earlier, _read(entity, green)]
+    actions += [_remove(entity.writers, name, must_exist=False) for name in leaving]
     cause: Exception | None = None
     try:
         _aliases(client, actions, patience=0)
@@ -205,8 +209,8 @@ def _add(alias: str, name: str) -> dict[str, dict[str, Any]]:
     return {"add": {"index": name, "alias": alias, "is_write_index": False}}
 
 
-def _remove(alias: str, name: str) -> dict[str, dict[str, Any]]:
-    return {"remove": {"index": name, "alias": alias, "must_exist": True}}
+def _remove(alias: str, name: str, *, must_exist: bool = True) -> dict[str, dict[str, Any]]:
+    return {"remove": {"index": name, "alias": alias, "must_exist": must_exist}}
 
 
 def _aliases(client: opensearchpy.OpenSearch, actions: Actions, **options: Any) -> None:

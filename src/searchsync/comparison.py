@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,9 +11,10 @@ import opensearchpy
 
 from searchsync import indexes, reads, writer
 from searchsync.absence import Guard, believed
-from searchsync.entities import BUCKETS, Entity
-from searchsync.envelope import Page, Rejection, sync_of
+from searchsync.entities import BUCKETS, SYNC_FIELDS, Entity
+from searchsync.envelope import Page, Rejection, is_ours, sync_in, sync_of
 from searchsync.errors import GateFailed, IndexUnavailable
+from searchsync.position import FORM, known
 from searchsync.sources import READ_KEYS, Source
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writer import Detour, Ledger, OnRejected
@@ -25,6 +27,8 @@ Write = Callable[[Page, OnRejected], Ledger | None]
 
 SAME_SECOND = 1.1
 KEYS_AT_ONCE = 200_000
+LISTED = 20
+"""Keys that a message names."""
 
 
 class TooMany(GateFailed):
@@ -48,6 +52,7 @@ class Settled:
     :ivar written: of these, written to the index
     :ivar tombstoned: of these, written as deleted
     :ivar rejected: keys that stay out of the index because it refuses them
+    :ivar around: keys that stay different because they were changed around the writer, with the reasons
     """
 
     source: int = 0
@@ -57,31 +62,18 @@ class Settled:
     written: int = 0
     tombstoned: int = 0
     rejected: set[str] = field(default_factory=set)
+    around: dict[str, str] = field(default_factory=dict)
 
 
-def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str, *, tolerant: bool = False) -> Sums:
-    """Per bucket: visible documents, and the sums of both halves of their hashes.
+def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Sums:
+    """Per bucket: visible documents, and the sums of both halves of their hashes. Foreign ones may have no bucket.
 
-    :param tolerant: leave documents out that have no bucket (foreign: no writer of ours made them)
-    :raises GateFailed: when there is such a document
     :raises IndexUnavailable: when the answer is of a part of the index
     """
     sums = {"high": {"sum": {"field": "sync.hash_high"}}, "low": {"sum": {"field": "sync.hash_low"}}}
-    body = {
-        "size": 0,
-        "track_total_hits": True,
-        "query": entity.visible,
-        "aggs": {"buckets": {"terms": {"field": "sync.bucket", "size": BUCKETS}, "aggs": sums}},
-    }
-    answer = reads.search(client, name, body)
+    buckets = {"terms": {"field": "sync.bucket", "size": BUCKETS}, "aggs": sums}
+    answer = reads.search(client, name, {"size": 0, "query": entity.visible, "aggs": {"buckets": buckets}})
     found = answer["aggregations"]["buckets"]["buckets"]
-    total = answer["hits"]["total"]["value"]
-    with_bucket = sum(bucket["doc_count"] for bucket in found)
-    if with_bucket != total and not tolerant:
-        raise GateFailed(
-            f"{name}: {total - with_bucket} documents have no sync.bucket: something other than this system wrote "
-            "them. Find the writer and stop it; then run the reindex again"
-        )
     return {b["key"]: (b["doc_count"], int(b["high"]["value"]), int(b["low"]["value"])) for b in found}
 
 
@@ -108,10 +100,44 @@ def index_keys(client: opensearchpy.OpenSearch, entity: Entity, name: str, bucke
     return {hit["_id"] for hit in reads.scroll(client, name, query, source=False)}
 
 
-def sync_in(document: dict[str, Any]) -> dict[str, Any]:
-    """What a document carries of ours; nothing where somebody else wrote something of another form."""
-    sync = document.get("sync")
-    return sync if isinstance(sync, dict) else {}
+_OURS: dict[str, Any] = {
+    "bool": {
+        "filter": [
+            {"regexp": {"sync.position": FORM}},
+            *({"exists": {"field": f"sync.{name}"}} for name in sorted(SYNC_FIELDS)),
+        ]
+    }
+}
+_FOREIGN = {"bool": {"must_not": [_OURS]}}
+
+
+def foreign_keys(client: opensearchpy.OpenSearch, name: str, *, limit: int) -> set[str]:
+    """Ids of documents that something other than the writer wrote, tombstones included.
+
+    A list of one value is indexed as the value: no query tells the two apart, and none has to.
+
+    :param limit: documents at most
+    :raises TooMany: when there are more
+    """
+    count = reads.count(client, name, _FOREIGN)
+    if count > limit:
+        raise _too_many(name, count, limit)
+    keys = {hit["_id"] for hit in reads.scroll(client, name, _FOREIGN, source=False)} if count else set()
+    if _has_lists(client, name):
+        found = reads.scroll(client, name, {"match_all": {}}, source=["sync"])
+        keys |= {hit["_id"] for hit in found if not is_ours(sync_in(hit["_source"]))}
+    if len(keys) > limit:
+        raise _too_many(name, len(keys), limit)
+    return keys
+
+
+def _has_lists(client: opensearchpy.OpenSearch, name: str) -> bool:
+    """Whether some document has two values where the writer puts one."""
+    single = ("position", "deleted", "bucket")
+    counts = {part: {"value_count": {"field": f"sync.{part}"}} for part in single}
+    answer = reads.search(client, name, {"size": 0, "query": _OURS, "track_total_hits": True, "aggs": counts})
+    total = answer["hits"]["total"]["value"]
+    return any(answer["aggregations"][part]["value"] != total for part in single)
 
 
 def to_one(client: opensearchpy.OpenSearch, name: str) -> Write:
@@ -157,8 +183,10 @@ def settle(
         wanted, found = source.fingerprints(), index_sums(client, source.entity, name)
         report.source, report.index = (sum(count for count, _, _ in sums.values()) for sums in (wanted, found))
         report.rounds += 1
-        unequal = unequal_keys(client, source, name, wanted, found, limit=max_settled + len(report.rejected))
-        keys = [key for key in unequal.keys if key not in report.rejected]
+        limit = max_settled + len(report.rejected)
+        unequal = unequal_keys(client, source, name, wanted, found, limit=limit)
+        suspects = {*unequal.keys, *foreign_keys(client, name, limit=limit)}
+        keys = sorted(suspects - report.rejected - report.around.keys())
         log.info(
             "%s: round %d: source %d, index %d, unequal keys %d",
             name,
@@ -168,7 +196,7 @@ def settle(
             len(keys),
         )
         if not keys:
-            return report
+            return _proven(name, report)
         if settling is None:
             guard = Guard(name, report.index, believed(report.index) if deletes is None else deletes, confirm)
             settling = _Settling(client, source, name, write, guard, on_rejected, report)
@@ -176,7 +204,7 @@ def settle(
         settling.all(keys)
         if report.rounds == source.rounds:  # the rows go on changing; every key that differed was proven
             report.index = reads.count(client, name, source.entity.visible)
-            return report
+            return _proven(name, report)
 
 
 def settle_presence(
@@ -208,6 +236,20 @@ def settle_presence(
     log.info("%s: %d keys without a row, %d rows without a document", name, gone, len(keys) - gone)
     if keys:
         _Settling(client, source, name, write, guard, on_rejected, report).all(keys)
+    return _proven(name, report)
+
+
+def _proven(name: str, report: Settled) -> Settled:
+    """The report, unless a key could not be settled: all others are by then.
+
+    :raises GateFailed: naming these keys
+    """
+    if report.around:
+        shown = "; ".join(f"{key!r}: {why}" for key, why in sorted(report.around.items())[:LISTED])
+        raise GateFailed(
+            f"{name}: {len(report.around)} documents are not the source's rows although all others are settled "
+            f"({shown}). They were changed around the write protocol; stop that writer and run the reindex again"
+        )
     return report
 
 
@@ -292,28 +334,38 @@ class _Settling:
 
     def _settle(self, keys: list[str], *, again: bool = True) -> None:
         same: list[str] = []
-        position = ""
-        for page in self.source.read(keys):
-            position = page.position
-            self._check_claims(page)
-            self.guard.take(page)
-            self._write(page)
-            proof = _prove(self.client, self.name, page, self.report.rejected)
-            self.overtaken |= proof.overtaken
-            same += proof.same
-        if not same:
-            return
-        if not again:
-            raise _around(self.name, same[0], f"just written at {position}, it has another content")
-        time.sleep(SAME_SECOND)  # two reads within one second have one position, and the first to write wins
-        self._settle(same, again=False)
+        with closing(self.source.states(keys)) as pages:
+            for page in pages:
+                self._check_claims(page)
+                self.guard.take(page)
+                self._write(page)
+                same += self._prove(page, again)
+        if same:
+            time.sleep(SAME_SECOND)  # two reads within one second have one position, and the first to write wins
+            self._settle(same, again=False)
 
     def _check_claims(self, page: Page) -> None:
         for line in page.lines() if self.overtaken else ():
             claimed = self.overtaken.get(line.key, "")
             if claimed > page.position:
-                why = f"it claims {claimed}, but the source is at {page.position} only"
-                raise _around(self.name, line.key, why)
+                self.report.around[line.key] = f"it claims {claimed}, but the source is at {page.position} only"
+
+    def _prove(self, page: Page, again: bool) -> list[str]:
+        """Note what is neither as it was written nor later; keys of another content at the same position come back."""
+        expected = {line.key: sync_of(line) for line in page.lines()}
+        ids = sorted(expected.keys() - self.report.rejected - self.report.around.keys())
+        same = []
+        for doc in reads.documents(self.client, self.name, ids, source="sync"):
+            key, want, have = doc["_id"], expected[doc["_id"]], sync_in(doc.get("_source", {}))
+            position = have["position"] if known(have.get("position")) else ""
+            if position > want["position"]:
+                self.overtaken[key] = position
+            elif any(have.get(part) != want[part] for part in ("deleted", "hash_high", "hash_low")):
+                if position == want["position"] and again:
+                    same.append(key)
+                else:
+                    self.report.around[key] = f"just written at {want['position']}, it has {have or 'nothing'}"
+        return same
 
     def _write(self, page: Page) -> None:
         ledger = self.write(page, self._refuse)
@@ -327,33 +379,3 @@ class _Settling:
         if rejection.index in ("", self.name) and rejection.id not in self.report.rejected:
             self.report.rejected.add(rejection.id)
             self.on_rejected(rejection)
-
-
-class _Proof(NamedTuple):
-    """Keys that others have written since the read, with their positions; keys that differ at the read's position."""
-
-    overtaken: dict[str, str]
-    same: list[str]
-
-
-def _prove(client: opensearchpy.OpenSearch, name: str, page: Page, rejected: set[str]) -> _Proof:
-    """What is in the index after a write: as the source is, or later, or else."""
-    expected: dict[str, dict[str, Any]] = {line.key: sync_of(line) for line in page.lines()}
-    ids = sorted(expected.keys() - rejected)
-    proof = _Proof({}, [])
-    for doc in reads.documents(client, name, ids, source="sync"):
-        want, have = expected[doc["_id"]], sync_in(doc.get("_source", {}))
-        if have.get("position", "") > want["position"]:
-            proof.overtaken[doc["_id"]] = have["position"]
-        elif any(have.get(part) != want[part] for part in ("deleted", "hash_high", "hash_low")):
-            if have.get("position") != want["position"]:
-                raise _around(name, doc["_id"], f"just written at {want['position']}, it has {have}")
-            proof.same.append(doc["_id"])
-    return proof
-
-
-def _around(name: str, key: str, why: str) -> GateFailed:
-    return GateFailed(
-        f"{name}: document {key!r} is not the source's row ({why}). It was changed around the write protocol; stop "
-        "that writer and run the reindex again"
-    )

@@ -6,23 +6,27 @@ only a pair that differs twice in the same way is confirmed; what keeps moving i
 by field: it finds documents that were changed around the writer with their hash intact.
 """
 
+import hashlib
 import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import opensearchpy
 
-from searchsync import comparison, gaps, indexes, reads, writer
+from searchsync import comparison, gaps, indexes, reads
+from searchsync.absence import Guard, believed
 from searchsync.entities import Entity
-from searchsync.envelope import Page, Rejection, page_of, with_position
+from searchsync.envelope import Page, Rejection, is_ours, page_of, sync_in, with_position
 from searchsync.errors import GateFailed, IndexUnavailable, StreamBehind
 from searchsync.lag import Lag
 from searchsync.policies import policy
+from searchsync.position import known
 from searchsync.sources import READ_KEYS, Source
 
 log = logging.getLogger(__name__)
@@ -39,6 +43,9 @@ LISTED = 1_000
 MOST_SUSPECTS = 100_000
 """Keys that are looked at: more are no drift."""
 
+WHOLE_AT_ONCE = 100
+"""Whole documents that are in memory at once."""
+
 NO_HASH = "no hash"
 """Of a document whose ``sync`` is not of our form."""
 
@@ -49,14 +56,16 @@ TOMBSTONE, FUTURE, FOREIGN = "tombstone wrong", "position in the future", "forei
 class State(NamedTuple):
     """One side of a key; ``hash`` is empty where there is no document, ``NO_HASH`` where none of ours is.
 
-    :ivar fields: the document without ``sync``; None for a tombstone and for nothing
+    :ivar fields: digest of each field of the document, without ``sync``; None for a tombstone and for nothing
+    :ivar changed: when the row says it was changed; empty where it does not
     """
 
     hash: str
     position: str
     deleted: bool
-    fields: dict[str, Any] | None
+    fields: dict[str, bytes] | None
     written_at: str = ""
+    changed: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,14 +182,17 @@ def find(
 def _suspects(client: opensearchpy.OpenSearch, source: Source, report: Report, limit: int) -> set[str]:
     """Keys to be looked at, unless there are more than the limit, which the report says then."""
     entity, name = source.entity, report.index
-    ours = [{"exists": {"field": f"sync.{part}"}} for part in ("position", "bucket")]
-    foreign = {"bool": {"must_not": [{"bool": {"filter": ours}}]}}
     late = {"range": {"sync.position": {"gt": source.latest()}}}
-    count = sum(reads.count(client, name, query) for query in (foreign, late))
-    suspects = {key for query in (foreign, late) for key in _ids(client, name, query)} if count <= limit else set()
+    count, suspects = reads.count(client, name, late), set[str]()
+    try:
+        if count <= limit:
+            suspects |= comparison.foreign_keys(client, name, limit=limit)
+            suspects.update(_ids(client, name, late))
+    except comparison.TooMany as error:
+        count = error.count
     wanted = source.fingerprints()
     report.unusable = len(source.unusable())
-    found = comparison.index_sums(client, entity, name, tolerant=True)
+    found = comparison.index_sums(client, entity, name)
     report.source_count, report.index_count = (sum(n for n, _, _ in sums.values()) for sums in (wanted, found))
     report.unequal_buckets = sum(wanted.get(b) != found.get(b) for b in wanted.keys() | found.keys())
     if count <= limit:
@@ -269,18 +281,17 @@ def _look(
     for at in range(0, len(keys), READ_KEYS):
         some = list(keys[at : at + READ_KEYS])
         have = _index_states(client, name, some)
+        have |= _whole_states(client, name, [key for key in some if key in compared or have[key].deleted])
         latest = source.latest()
-        want = _source_states(source.read(some))
-        for key in some:
-            kind = _kind(want[key], have[key], latest)
-            details = _fields(want[key], have[key]) if key in compared and not kind else ""
+        for key, want in _source_states(source, some):
+            kind = _kind(want, have[key], latest)
+            details = _fields(want, have[key]) if key in compared and not kind else ""
             if kind or details:
-                shown = want[key].hash or "absent"
+                shown = want.hash or "absent"
                 there = f"{have[key].position} {have[key].hash}".strip() or "absent"
-                changed = str((want[key].fields or {}).get(source.entity.changed or "") or "")
-                since = changed if kind in (MISSING, STALE) and changed else have[key].written_at
+                since = want.changed if kind in (MISSING, STALE) and want.changed else have[key].written_at
                 finding = Finding(key, kind or CONTENT, details or shown, there, since)
-                different[key] = _Difference((finding.kind, shown, there), finding, changed)
+                different[key] = _Difference((finding.kind, shown, there), finding, want.changed)
     return different
 
 
@@ -288,8 +299,8 @@ def _kind(want: State, have: State, latest: str) -> str:
     """What is wrong with a key, if anything."""
     visible = have.hash != "" and not have.deleted
     wrong = {
-        FOREIGN: have.hash == NO_HASH or (have.hash != "" and not have.position),
         FUTURE: have.position > latest,
+        FOREIGN: have.hash == NO_HASH,
         TOMBSTONE: have.deleted and bool(have.fields),
         MISSING: want.hash != "" and not visible,
         GHOST: want.hash == "" and visible,
@@ -305,31 +316,43 @@ def _fields(want: State, have: State) -> str:
 
 
 def _index_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
-    found = reads.documents(client, name, keys, source="*")
+    """What documents carry of ours, whatever else is in them."""
+    found = reads.documents(client, name, keys, source="sync")
     return {doc["_id"]: _state(doc.get("_source")) for doc in found}
 
 
-def _source_states(pages: Iterable[Page]) -> dict[str, State]:
-    states = {}
-    for page in pages:
-        for line in page.lines():
-            state = _state(json.loads(line.source))
-            states[line.key] = State("", state.position, True, None) if line.deleted else state
-        for rejection in page.rejected:
-            states[rejection.id] = State(rejection.type, "", False, None)
+def _whole_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
+    """The same of whole documents, which may be large: some at a time, of which only digests are kept."""
+    states: dict[str, State] = {}
+    for at in range(0, len(keys), WHOLE_AT_ONCE):
+        found = reads.documents(client, name, keys[at : at + WHOLE_AT_ONCE], source="*")
+        states |= {doc["_id"]: _state(doc.get("_source")) for doc in found}
     return states
 
 
-def _state(document: dict[str, Any] | None) -> State:
+def _source_states(source: Source, keys: list[str]) -> Iterator[tuple[str, State]]:
+    for page in source.states(keys):
+        for line in page.lines():
+            state = _state(json.loads(line.source), source.entity.changed)
+            yield line.key, State("", state.position, True, None) if line.deleted else state
+        for rejection in page.rejected:
+            yield rejection.id, State(rejection.type, "", False, None)
+
+
+def _state(document: dict[str, Any] | None, changed: str | None = None) -> State:
     if document is None:
         return State("", "", False, None)
-    sync = comparison.sync_in(document)
-    halves = [half for half in (sync.get("hash_high"), sync.get("hash_low")) if isinstance(half, int)]
-    fields = {name: value for name, value in document.items() if name != "sync"}
-    deleted = bool(sync.get("deleted"))
-    ours = len(halves) == 2 and isinstance(sync.get("bucket"), int)
-    shown = "".join(f"{half:08x}" for half in halves) if ours else NO_HASH
-    return State(shown, str(sync.get("position") or ""), deleted, fields, str(sync.get("written_at") or ""))
+    sync = sync_in(document)
+    ours = is_ours(sync)
+    shown = f"{sync['hash_high']:08x}{sync['hash_low']:08x}" if ours else NO_HASH
+    position = sync["position"] if known(sync.get("position")) else ""
+    fields = {name: _digest(value) for name, value in document.items() if name != "sync"}
+    written_at, moment = str(sync.get("written_at") or ""), str(document.get(changed or "") or "")
+    return State(shown, position, sync.get("deleted") is True, fields, written_at, moment)
+
+
+def _digest(value: Any) -> bytes:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=8).digest()
 
 
 def _sample(client: opensearchpy.OpenSearch, entity: Entity, name: str, count: int) -> list[str]:
@@ -341,7 +364,7 @@ def _sample(client: opensearchpy.OpenSearch, entity: Entity, name: str, count: i
 
 
 def _ids(client: opensearchpy.OpenSearch, name: str, query: dict[str, Any]) -> list[str]:
-    return [hit["_id"] for hit in reads.scroll(client, name, query, source=[])]
+    return [hit["_id"] for hit in reads.scroll(client, name, query, source=False)]
 
 
 # -- repair
@@ -372,8 +395,10 @@ def repair(
     just above it. That is sound, because the source is read after the index was. A document from the future stays: to
     go above it would hide the changes to come. A reindex takes care of it.
 
-    :param cap: keys at most; None for one in a hundred of the source's documents, at least 100
+    :param cap: keys at most, as a person confirmed, deletions included; None for one in a hundred of the source's
+        documents, at least 100
     :raises GateFailed: when there are more: that is no drift but a fault of the mapping or the stream
+    :raises TooManyGone: when the source lacks more of them than may be believed
     :raises IndexUnavailable: when a member of the write set takes no writes, or the index left the write set
     """
     keys = [finding.key for finding in report.findings if finding.kind != FUTURE]
@@ -385,21 +410,29 @@ def repair(
             f"{report.index}: {len(keys)} differences are more than the {allowed} that a repair may write: this smells "
             "of a fault of the mapping or the stream. Find it, then run the reindex; or repair with a higher cap"
         )
+    ghosts = report.kinds.get(GHOST, 0)
+    guard = Guard(report.index, report.index_count, max(believed(report.index_count), ghosts if cap else 0), _CONFIRM)
+    guard.check(ghosts)
     if dry_run or not keys:
         return done
 
+    write = comparison.to_all(client, source.entity, report.index)
     for at in range(0, len(keys), READ_KEYS):
         some = keys[at : at + READ_KEYS]
         have = _index_states(client, report.index, some)  # the index first, then the source
-        pages = [_above(page, have) for page in source.read(some)]
-        ledgers = writer.apply(client, source.entity, pages, on_rejected=_log_refused)
-        if report.index not in ledgers:
-            raise IndexUnavailable(f"{report.index} left the write set meanwhile; run it again")
-        ledger = ledgers[report.index]
-        done.written += ledger.written + ledger.tombstoned
-        done.stale += ledger.stale
-        done.rejected += ledger.rejected
+        with closing(source.states(some)) as pages:
+            for page in pages:
+                guard.take(page)
+                ledger = write(_above(page, have), _log_refused)
+                if ledger is None:
+                    raise IndexUnavailable(f"{report.index} left the write set meanwhile; run it again")
+                done.written += ledger.written + ledger.tombstoned
+                done.stale += ledger.stale
+                done.rejected += ledger.rejected
     return done
+
+
+_CONFIRM = 'repair with {{"cap": {gone}}} or more'
 
 
 def _log_refused(refused: Rejection) -> None:

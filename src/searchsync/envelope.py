@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from searchsync.position import known
+
 MAX_ID_BYTES = 512
 """A longer ``_id`` makes OpenSearch refuse the whole bulk request."""
 
@@ -111,3 +113,20 @@ def sync_of(line: Line) -> dict[str, Any]:
     """The ``sync`` object of a document."""
     sync: dict[str, Any] = json.loads(line.source)["sync"]
     return sync
+
+
+def sync_in(document: dict[str, Any]) -> dict[str, Any]:
+    """What a stored document carries of ours; nothing where somebody else wrote something of another form."""
+    sync = document.get("sync")
+    return sync if isinstance(sync, dict) else {}
+
+
+def is_ours(sync: dict[str, Any]) -> bool:
+    """Whether all that a document carries has the form that the writer gives it; else the document is foreign."""
+    numbers = [sync.get(name) for name in ("bucket", "hash_high", "hash_low")]
+    return (
+        known(sync.get("position"))
+        and isinstance(sync.get("deleted"), bool)
+        and isinstance(sync.get("written_at"), str)
+        and all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    )

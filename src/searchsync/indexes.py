@@ -26,11 +26,14 @@ from searchsync.errors import (
     SourceChanged,
 )
 from searchsync.opensearch import request
+from searchsync.position import known
 
 log = logging.getLogger(__name__)
 
 COPIES_SECONDS = 600.0
 ABANDONED_AFTER = timedelta(days=1)
+FOREIGN_AT_ONCE = 10
+"""Documents with the highest positions that are looked at together: usually the first one is ours."""
 
 _NAME = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]{8}$")
 
@@ -257,20 +260,21 @@ def health(client: opensearchpy.OpenSearch, name: str) -> str:
 
 
 def highest_position(client: opensearchpy.OpenSearch, name: str, *, fresh: bool = True) -> str:
-    """The highest position of any document, tombstones included; empty when there is none.
+    """The highest position of any document, tombstones included; empty when there is none. Foreign ones do not count.
 
     :param fresh: refresh first; else of what searches see
     """
     if fresh:
         refresh(client, name)
-    body = {
-        "size": 1,
-        "query": {"exists": {"field": "sync.position"}},
-        "sort": [{"sync.position": {"order": "desc", "unmapped_type": "keyword"}}],
-        "_source": ["sync.position"],
-    }
-    hits = reads.search(client, name, body)["hits"]["hits"]
-    return str(hits[0]["_source"]["sync"]["position"]) if hits else ""
+    digits = {"range": {"sync.position": {"gte": "0", "lt": ":"}}}
+    sort = [{"sync.position": {"order": "desc", "unmapped_type": "keyword"}}]
+    body: dict[str, Any] = {"size": FOREIGN_AT_ONCE, "query": digits, "sort": sort, "_source": False}
+    while hits := reads.search(client, name, body)["hits"]["hits"]:
+        for hit in hits:  # what is foreign may sort above
+            if known(hit["sort"][0]):
+                return str(hit["sort"][0])
+        body["search_after"] = hits[-1]["sort"]
+    return ""
 
 
 def stamp_left_read(client: opensearchpy.OpenSearch, name: str, when: datetime | None) -> None:

@@ -15,9 +15,10 @@ import opensearchpy
 
 from searchsync import reads, records
 from searchsync.entities import Entity
+from searchsync.envelope import sync_in
 from searchsync.errors import BadParams, SourceUnavailable
 from searchsync.items import BadItem
-from searchsync.position import of_event
+from searchsync.position import known, of_event
 from searchsync.records import Forgotten, Record
 from searchsync.stream import identify
 
@@ -25,6 +26,7 @@ STREAM_SECONDS = 86_400
 MOST_PARKED = 10
 """Records at the end of the stream that waiting messages account for: poison must not hide a mapping that stands."""
 
+_OF_AN_EVENT = {"regexp": {"sync.position": r"[0-9]{10}\.[0-9]{40}\+*"}}
 _NOT_OF_A_READ = {"bool": {"must_not": [{"regexp": {"sync.position": r"[0-9]{10}\.0{40}\+*"}}]}}
 
 
@@ -79,12 +81,12 @@ def _newest_event(client: opensearchpy.OpenSearch, index: str, now: float) -> st
     lately = {"range": {"sync.position": {"gte": of_event(int(now) - STREAM_SECONDS, "0")}}}
     body = {
         "size": 1,
-        "query": {"bool": {"filter": [lately, _NOT_OF_A_READ]}},
+        "query": {"bool": {"filter": [lately, _OF_AN_EVENT, _NOT_OF_A_READ]}},
         "sort": [{"sync.position": "desc"}],
-        "_source": ["sync.position"],
+        "_source": False,
     }
     hits = reads.search(client, index, body)["hits"]["hits"]
-    return _sequence(hits[0]["_source"]["sync"]["position"]) if hits else ""
+    return _sequence(hits[0]["sort"][0]) if hits and known(hits[0]["sort"][0]) else ""
 
 
 def _sequence(position: str) -> str:
@@ -156,4 +158,5 @@ def _changes(entity: Entity, page: list[Record]) -> list[tuple[str, str, float, 
 
 def _positions(client: opensearchpy.OpenSearch, index: str, keys: list[str]) -> dict[str, str]:
     found = reads.documents(client, index, keys, source="sync.position")
-    return {doc["_id"]: str(doc["_source"].get("sync", {}).get("position", "")) for doc in found if "_source" in doc}
+    there = ((doc["_id"], sync_in(doc["_source"]).get("position")) for doc in found if "_source" in doc)
+    return {key: str(position) for key, position in there if known(position)}

@@ -1,6 +1,11 @@
 """Positions: strings whose lexicographic order is the order of source states (docs/protocol.md, Position)."""
 
+import re
 from dataclasses import dataclass
+from typing import Any
+
+FORM = r"([0-9]{4}(\.c[0-9]{20})?(\.[0-9]{20}){2}\.[0-9]{8}|[0-9]{10}\.[0-9]{40})\+*"
+"""Regular expression, for Python and OpenSearch, of every position that this system writes; a repair adds a ``+``."""
 
 FIRST_EPOCH = 1
 
@@ -32,6 +37,11 @@ class Snapshot:
     def position(self, epoch: int) -> str:
         """The snapshots of one primary are totally ordered, and this value grows with that order."""
         return f"{epoch:04d}.{self.xmin:020d}.{self.xmax:020d}.{10**7 - self.in_progress:08d}"
+
+
+def known(value: Any) -> bool:
+    """Whether a stored value is a position of ours; any other is foreign, whatever its type, and is replaced."""
+    return isinstance(value, str) and re.fullmatch(FORM, value) is not None
 
 
 def xmax_of(position: str) -> int:

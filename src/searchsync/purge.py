@@ -5,8 +5,8 @@ written. A stream keeps its records for 24 hours, a queue its messages for 14 da
 again), a task ends within hours: after ``LEAST_DAYS`` nothing is left to keep out. So neither a reindex nor a rollback
 has to be waited for:
 
-- Blue's tombstone is purged before it is copied (rule 8): green never needed it. Copied and then purged from blue: it
-  is as old in green, and goes with the next run.
+- Blue's tombstone that is due is not copied (rule 8): green never needed it. One that comes due after the copy is as
+  old in green, and goes with the next run.
 - A load (rule 7) reads the source now: an absent key is not created, a re-created one has a later position, so a copied
   tombstone does not replace it (rule 1).
 - A key that is re-created between search and delete has another sequence number: it stays.
@@ -23,7 +23,7 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import indexes, reads
+from searchsync import indexes, reads, tombstones
 from searchsync.entities import Entity
 from searchsync.errors import BadParams, IndexUnavailable, RequestRejected
 from searchsync.opensearch import PATIENCE_SECONDS, Backoff, bulk
@@ -53,7 +53,7 @@ def cutoff(now: datetime) -> datetime:
 
 def count(client: opensearchpy.OpenSearch, name: str, before: datetime) -> int:
     """Tombstones that a purge would delete."""
-    return reads.count(client, name, _old(client, name, before))
+    return reads.count(client, name, tombstones.old(client, name, before))
 
 
 def purge(
@@ -70,7 +70,7 @@ def purge(
     """
     purged = 0
     try:
-        hits = reads.scroll(client, name, _old(client, name, before), source=False, versions=True)
+        hits = reads.scroll(client, name, tombstones.old(client, name, before), source=False, versions=True)
         while lines := [_line(hit) for hit in islice(hits, AT_ONCE)]:
             purged += _delete(client, name, lines, patience)
             log.info("%s: %d tombstones older than %s purged", name, purged, before.isoformat(timespec="seconds"))
@@ -79,12 +79,6 @@ def purge(
             raise
         log.info("%s left the write set meanwhile", name)
     return purged
-
-
-def _old(client: opensearchpy.OpenSearch, name: str, before: datetime) -> dict[str, Any]:
-    old = [{"term": {"sync.deleted": True}}, {"range": {"sync.written_at": {"lt": before.isoformat()}}}]
-    highest = indexes.highest_position(client, name, fresh=False)
-    return {"bool": {"filter": old, "must_not": [{"term": {"sync.position": highest}}]}}
 
 
 def _line(hit: dict[str, Any]) -> bytes:

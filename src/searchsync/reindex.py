@@ -11,7 +11,20 @@ from typing import Any, Protocol
 
 import opensearchpy
 
-from searchsync import aliases, comparison, gaps, indexes, mappings, reads, rollback, smoke, tombstones, writer
+from searchsync import (
+    aliases,
+    comparison,
+    gaps,
+    indexes,
+    mappings,
+    purge,
+    reads,
+    rollback,
+    smoke,
+    sync,
+    tombstones,
+    writer,
+)
 from searchsync.entities import Entity
 from searchsync.errors import (
     AliasConflict,
@@ -28,6 +41,7 @@ from searchsync.opensearch import request
 from searchsync.policies import policy
 from searchsync.position import FENCE_SECONDS, FIRST_EPOCH
 from searchsync.sources import Source
+from searchsync.sources.postgres import PostgresSource
 from searchsync.writer import IndexGone, Ledger
 
 log = logging.getLogger(__name__)
@@ -84,6 +98,7 @@ def check(
     """
     entity = source.entity
     _ = entity.index_body, entity.rendering, entity.smoke_queries, policy("thresholds")  # now, not after the load
+    purge.cutoff(datetime.now(UTC))
     blue = indexes.live(client, entity)
     _check_auto_create(client)
     found = indexes.of_entity(client, entity)
@@ -211,15 +226,16 @@ def load(
 def copy_tombstones(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> Ledger:
     """Write blue's tombstones to green by compare-and-set (rule 8): what was deleted stays deleted.
 
-    One that was forced to be live may have missed some: then those of all members.
+    One that was forced to be live may have missed some: then those of all members. Those that a purge would delete have
+    nothing left to keep out and are not copied (rule 12).
     """
     indexes.check_own(client, entity, green, build=plan.build)
-    copied = Ledger(green)
+    copied, before = Ledger(green), purge.cutoff(datetime.now(UTC))
     if plan.blue is not None and plan.blue != green:
         others = indexes.write_set(client, entity) if gaps.of_index(client, plan.blue) else []
         for name in dict.fromkeys([plan.blue, *others]):
             if name != green:
-                copied += tombstones.copy(client, name, green)
+                copied += tombstones.copy(client, name, green, before=before)
     return copied
 
 
@@ -248,6 +264,7 @@ def gate(
     known_gaps = gaps.of_index(client, green)
     indexes.refresh(client, green)
     began = datetime.now(UTC)
+    caught_up = _catch_up(client, source, green)
     most = max(int(thresholds["settled"]), allowed)
     settled = comparison.settle(
         client,
@@ -278,11 +295,28 @@ def gate(
         "source": settled.source,
         "documents": settled.index,
         "served": served,
+        "caught_up": caught_up,
         "settled": settled.unequal,
         "rounds": settled.rounds,
         "rejected": rejected,
         "smoke": found,
     }
+
+
+def _catch_up(client: opensearchpy.OpenSearch, source: Source, green: str) -> int:
+    """Bring green the rows that changed since it was made, where a column says so: they are no fault of the load.
+
+    :returns: the number of these rows
+    """
+    if source.entity.changed is None or not isinstance(source, PostgresSource):
+        return 0
+    ledger = Ledger(green)
+    for page in sync.changed_pages(source, indexes.get(client, source.entity, green).created):
+        # What is refused here differs afterwards, and is refused and named then.
+        ledger += writer.compare_and_set(client, green, page, on_rejected=lambda _: None)
+    indexes.refresh(client, green)
+    log.info("%s: %d rows changed since it was made, %d of them were newer", green, ledger.read, ledger.written)
+    return ledger.read
 
 
 def _check_shrink(blue: str | None, served: int, green: str, documents: int, allow: bool, ratio: float) -> None:
@@ -296,14 +330,24 @@ def _check_shrink(blue: str | None, served: int, green: str, documents: int, all
 def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> None:
     """Serve green (rule 10), then note when blue stopped being served: its rollback window counts from there.
 
+    Where green begins an epoch, the served indexes of the one before leave the write set in the same step: they are of
+    another source, nobody may go back to them, and what is written to them would be neither's state.
+
     :raises GateFailed: when green missed changes since its gate
     """
     if indexes.live(client, entity) != green:
         gaps.refuse(client, green)
-    aliases.swap(client, entity, blue=plan.blue, green=green)
+    aliases.swap(client, entity, blue=plan.blue, green=green, leaving=_of_other_epochs(client, entity, plan, green))
     indexes.stamp_left_read(client, green, None)
     if plan.blue is not None and plan.blue != green:
         indexes.stamp_left_read(client, plan.blue, datetime.now(UTC))
+
+
+def _of_other_epochs(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> list[str]:
+    if not plan.fresh_epoch:
+        return []
+    found = indexes.of_entity(client, entity)
+    return [index.name for index in found if index.name != green and index.was_served and index.writers]
 
 
 def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> int:

@@ -246,7 +246,7 @@ def gate_without_settling() -> AbstractContextManager[Any]:
 @contextmanager
 def source_read_before_the_index() -> Iterator[None]:
     """In a repair."""
-    look, read, repair = differences._index_states, DynamoSource.read, differences.repair
+    look, states, repair = differences._index_states, DynamoSource.states, differences.repair
     repairing: ContextVar[DynamoSource | None] = ContextVar("repairing", default=None)
     early: ContextVar[list[Page]] = ContextVar("early")
 
@@ -259,17 +259,17 @@ def source_read_before_the_index() -> Iterator[None]:
 
     def look_late(client: Any, name: str, keys: list[str]) -> Any:
         if source := repairing.get():
-            early.set(read(source, keys))
+            early.set(list(states(source, keys)))
         return look(client, name, keys)
 
-    def as_it_was(source: DynamoSource, keys: list[str]) -> list[Page]:
-        return early.get() if repairing.get() else read(source, keys)
+    def as_it_was(source: DynamoSource, keys: list[str]) -> Iterator[Page]:
+        yield from early.get() if repairing.get() else states(source, keys)
 
     with ExitStack() as stack:
         for place, name, changed in (
             (differences, "repair", reversed_repair),
             (differences, "_index_states", look_late),
-            (DynamoSource, "read", as_it_was),
+            (DynamoSource, "states", as_it_was),
         ):
             stack.enter_context(_patch(place, name, changed))
         yield
@@ -279,7 +279,7 @@ def source_read_before_the_index() -> Iterator[None]:
 
 
 def swapped_blindly() -> AbstractContextManager[Any]:
-    def swap(client: Any, entity: Any, *, blue: str | None, green: str, served: bool = False) -> None:
+    def swap(client: Any, entity: Any, *, blue: str | None, green: str, **_: Any) -> None:
         leave = {"remove": {"index": blue, "alias": entity.name, "must_exist": False}}
         serve = [aliases._add(entity.writers, green), aliases._add(entity.served, green), aliases._read(entity, green)]
         request(client, "POST", "/_aliases", body={"actions": [leave, *serve] if blue else serve})

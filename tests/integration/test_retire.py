@@ -475,7 +475,7 @@ def test_every_member_is_purged_also_one_that_is_being_built(
 def test_a_purge_while_tombstones_are_copied_loses_nothing(
     client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
 ) -> None:
-    """Green gets what blue has lost meanwhile; a key that is back in green stays, and the next run ends the rest."""
+    """What is due is purged from blue and not copied; a key that is back in green stays."""
     blue, green = serve(client, locations), make_index(client, locations, "green")
     write(client, blue, buried(40, "a", "back"), buried(1, "young"), page(2, "x"))
     write(client, green, page(3, "back", "x"))
@@ -483,7 +483,7 @@ def test_a_purge_while_tombstones_are_copied_loses_nothing(
     plan = reindex.Plan("green", blue, SOURCE["epoch"], SOURCE["identity"])  # type: ignore[arg-type]
     reindex.copy_tombstones(faulty, locations, plan, green)
     assert set(documents(client, blue)) == {"young", "x"}
-    assert set(documents(client, green)) == {"a", "young", "back", "x"}
+    assert set(documents(client, green)) == {"young", "back", "x"}
     retire.retire(client, locations, lambda _: True, now=NOW)
     assert set(documents(client, green)) == {"young", "back", "x"}
     assert set(living(client, green)) == {"back", "x"}

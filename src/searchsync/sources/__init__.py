@@ -1,13 +1,13 @@
 """What a reindex, a sync, a replay and a comparison need of a source database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Protocol
 
 from searchsync.entities import Entity
 from searchsync.envelope import Page, Rejection
 
 READ_KEYS = 10_000
-"""Keys of one ``read`` at most. PostgreSQL passes over the table once for each."""
+"""Keys of one ``states`` or ``read`` at most. PostgreSQL passes over the table once for each."""
 
 
 class Source(Protocol):
@@ -58,11 +58,16 @@ class Source(Protocol):
         :param after: ``resume`` of the last page that was written
         """
 
-    def read(self, keys: Sequence[str]) -> list[Page]:
-        """The state of some documents, consistently: a tombstone for each that is not there.
+    def states(self, keys: Sequence[str]) -> Generator[Page, None, None]:
+        """The state of some documents, consistently: a tombstone for each that is not there. Memory for one page.
+
+        Whoever does not take all pages closes it, before the source is read again.
 
         :param keys: document ids, without repetition, at most ``READ_KEYS``
         """
+
+    def read(self, keys: Sequence[str]) -> list[Page]:
+        """The same at once, of keys that are few."""
 
     def fingerprints(self) -> dict[int, tuple[int, int, int]]:
         """Per bucket: visible documents, and the sums of both halves of their hashes."""

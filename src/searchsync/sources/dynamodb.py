@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -144,10 +144,15 @@ class DynamoSource:
             lines, rejected = self._render(found, read)
             yield page_of(lines, position=read.position, rejected=tuple(rejected), resume=last)
 
-    def read(self, keys: Sequence[str]) -> list[Page]:
-        """The state of some items, each read consistently: a tombstone for each that is not there."""
+    def states(self, keys: Sequence[str]) -> Generator[Page, None, None]:
+        """The state of some items, each read consistently, a page for each request: a tombstone for each not there."""
         self._prove_identity()
-        return [self._read(keys[at : at + READ_AT_ONCE]) for at in range(0, len(keys), READ_AT_ONCE)]
+        for at in range(0, len(keys), READ_AT_ONCE):
+            yield self._read(keys[at : at + READ_AT_ONCE])
+
+    def read(self, keys: Sequence[str]) -> list[Page]:
+        """The same at once, of keys that are few."""
+        return list(self.states(keys))
 
     def fingerprints(self) -> dict[int, tuple[int, int, int]]:
         """Per bucket: items that are not expired, and the sums of both halves of their hashes, by one whole scan.

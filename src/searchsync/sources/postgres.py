@@ -6,7 +6,7 @@ the document, under its name. The entity's key columns must be among them. The h
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +28,8 @@ MAX_PARTITIONS = 256
 MAX_PAGE_ROWS = 50_000
 FIRST_PAGE_ROWS = 500
 READ_PAGE_ROWS = 1_000
+READ_BYTES = 2_000_000
+"""Of a page of ``states``: it is written by compare-and-set."""
 
 _BEGIN: LiteralString = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -206,8 +208,11 @@ class PostgresSource:
             del body  # whoever took the page decides how long it lives
             rows = max(1, min(MAX_PAGE_ROWS, int(total * page_bytes / max(size, 1) * 0.98)))
 
-    def read(self, keys: Sequence[str]) -> list[Page]:
-        """The state of some documents at one snapshot: a page of those that exist, a page of tombstones for the rest.
+    def states(self, keys: Sequence[str]) -> Generator[Page, None, None]:
+        """The state of some documents at one snapshot: pages of those that exist, then of tombstones for the rest.
+
+        The rows come one by one and a page ends at ``READ_BYTES``, so memory does not grow with them. The snapshot is
+        open until the last page was taken; whoever takes no more has to close it.
 
         :param keys: document ids, without repetition, at most ``sources.READ_KEYS``
         :raises BadSource: when an id occurs twice
@@ -215,28 +220,38 @@ class PostgresSource:
         with self._read() as (connection, read):
             columns = self._describe(connection)
             wanted = sql.SQL("SELECT r.* FROM ({rows}) AS r JOIN unnest(%s::text[]) AS k ON k = r._id")
-            query = sql.SQL("SELECT r._id, convert_to({line}, 'UTF8'), {bucket} FROM {documents}").format(
-                line=self._line(read),
-                bucket=_BUCKET,
-                documents=self._documents(wanted.format(rows=self._rows()), columns),
+            query = sql.SQL("SELECT r._id, convert_to({line}, 'UTF8') FROM {documents}").format(
+                line=self._line(read), documents=self._documents(wanted.format(rows=self._rows()), columns)
             )
-            found = connection.execute(query, [list(keys)], binary=True).fetchall()
-            missing = sorted(set(keys) - {row[0] for row in found})
+            seen: set[str] = set()
+            lines: list[bytes] = []
+            size = 0
+            with connection.cursor(binary=True) as cursor:
+                for key, line in cursor.stream(query, [list(keys)], binary=True):
+                    if key in seen:
+                        raise self._duplicate([key, key])
+                    seen.add(key)
+                    if lines and size + len(line) > READ_BYTES:
+                        yield Page(b"".join(lines), len(lines), read.position)
+                        lines, size = [], 0
+                    lines.append(line)
+                    size += len(line)
+            if lines:
+                yield Page(b"".join(lines), len(lines), read.position)
             gone = connection.execute(
-                sql.SQL("SELECT r._id, {bucket} FROM unnest(%s::text[]) AS r(_id)").format(bucket=_BUCKET), [missing]
+                sql.SQL("SELECT r._id, {bucket} FROM unnest(%s::text[]) AS r(_id)").format(bucket=_BUCKET),
+                [sorted(set(keys) - seen)],
             ).fetchall()
-        if len({row[0] for row in found}) < len(found):
-            raise self._duplicate([row[0] for row in found])
-        pages = [
-            Page(b"".join(row[1] for row in some), len(some), read.position) for some in _some(found, READ_PAGE_ROWS)
-        ]
         for some in _some(gone, READ_PAGE_ROWS):
-            lines = [
+            tombstones = [
                 envelope.tombstone(key, position=read.position, bucket=bucket, written_at=read.at)
                 for key, bucket in some
             ]
-            pages.append(envelope.page_of(lines, position=read.position))
-        return pages
+            yield envelope.page_of(tombstones, position=read.position)
+
+    def read(self, keys: Sequence[str]) -> list[Page]:
+        """The same at once, of keys that are few."""
+        return list(self.states(keys))
 
     def fingerprints(self) -> dict[int, tuple[int, int, int]]:
         """Per bucket, at one snapshot: documents, and the sums of both halves of their hashes. It renders every row."""

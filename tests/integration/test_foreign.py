@@ -1,0 +1,149 @@
+"""Documents that something other than the writer wrote, whatever they carry: named as such and cured, in any member."""
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import psycopg
+import pytest
+
+from searchsync import differences, indexes, operations, reindex
+from searchsync.absence import TooManyGone
+from searchsync.differences import CONTENT, GHOST, STALE
+from searchsync.entities import Entity
+from searchsync.errors import GateFailed
+from searchsync.ledgers import Rejections
+from searchsync.opensearch import request
+from searchsync.sources.postgres import PostgresSource
+from tests.integration.test_differences import behind_our_back, found
+from tests.members import World
+from tests.steps import Connect, documents, insert, living, position, serve
+
+OURS = {
+    "position": position(1),
+    "deleted": False,
+    "written_at": "2026-01-01T00:00:00.000Z",
+    "bucket": 1,
+    "hash_high": 1,
+    "hash_low": 1,
+}
+OTHER = {**OURS, "position": position(2), "bucket": 2}
+SHAPES: list[Any] = [
+    "none at all",
+    None,
+    [],
+    {},
+    [OURS, OTHER],
+    {**OURS, "position": None},
+    {**OURS, "position": ""},
+    {**OURS, "position": 5},
+    {**OURS, "position": "zzz"},
+    {**OURS, "position": [position(1), "zzz"]},
+    {**OURS, "position": [position(1), position(2)]},
+    {**OURS, "deleted": None},
+    {**OURS, "deleted": [True, False]},
+    {**OURS, "bucket": None},
+    {**OURS, "bucket": [1, 2]},
+    {**OURS, "hash_high": None},
+    {**OURS, "written_at": None},
+    {"deleted": True},
+    {"deleted": True, "position": 5},
+    {"deleted": True, "position": ["zzz"]},
+    {"position": position(1)},
+]
+
+
+def put_foreign(client: opensearchpy.OpenSearch, index: str) -> set[str]:
+    """Each shape twice: in the place of a row, and where there is none."""
+    keys = [str(n) for n in range(1, len(SHAPES) + 1)] + [f"no-row-{n}" for n in range(len(SHAPES))]
+    for key, sync in zip(keys, SHAPES * 2, strict=True):
+        body = {"name": "foreign"} if sync == "none at all" else {"name": "foreign", "sync": sync}
+        request(client, "PUT", f"/{index}/_doc/{key}", body=body)
+    indexes.refresh(client, index)
+    return set(keys)
+
+
+@pytest.fixture
+def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_source: Connect, tmp_path: Path) -> str:
+    """The live index of 200 rows."""
+    for n in range(1, 201):
+        insert(owner, n)
+    return str(operations.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
+
+
+@pytest.mark.parametrize("sync", SHAPES[1:], ids=str)
+def test_a_foreign_document_does_not_end_the_look_at_a_stream(world: World, sync: Any) -> None:
+    index = serve(world.client, world.entity, identity=world.identity)
+    world.put("m-1", name="Ann")
+    world.apply()
+    for key in ("m-1", "m-2"):
+        request(world.client, "PUT", f"/{index}/_doc/{key}", body={"sync": sync}, params={"refresh": "true"})
+    assert world.feed.behind(world.client, index).records == 1, "what is there proves nothing"
+
+
+def test_the_highest_position_is_one_of_ours(client: opensearchpy.OpenSearch, locations: Entity, blue: str) -> None:
+    before = indexes.highest_position(client, blue)
+    for n in range(2 * indexes.FOREIGN_AT_ONCE):
+        request(client, "PUT", f"/{blue}/_doc/foreign-{n}", body={"sync": {"position": f"9{n}"}})
+    request(client, "PUT", f"/{blue}/_doc/foreign", body={"sync": {"position": "zzz"}})
+    assert indexes.highest_position(client, blue) == before
+
+
+# -- what one key may not do to others
+
+
+def test_a_document_of_the_future_is_named_after_all_others_were_settled(
+    client: opensearchpy.OpenSearch, source: PostgresSource, owner: psycopg.Connection, blue: str, tmp_path: Path
+) -> None:
+    plan = reindex.Plan("blue", None, 1, source.origin())
+    behind_our_back(client, blue, "1", name="x", sync={"position": position(10**15), "hash_low": 0})
+    owner.execute("UPDATE locations SET name = 'later' WHERE location_id > 100")
+    with (
+        Rejections(tmp_path / "rejected") as rejections,
+        pytest.raises(GateFailed, match=r"1 documents are not the source's rows.*'1': it claims"),
+    ):
+        reindex.gate(client, source, plan, blue, rejections=rejections)
+    assert [key for key, doc in living(client, blue).items() if doc["name"] == "later"] != []
+    assert sum(doc["name"] == "later" for doc in living(client, blue).values()) == 100
+
+
+def test_a_repair_takes_no_more_for_deleted_than_is_believed_or_confirmed(
+    client: opensearchpy.OpenSearch, source: PostgresSource, owner: psycopg.Connection, blue: str
+) -> None:
+    owner.execute("UPDATE locations SET name = 'later' WHERE location_id > 50")
+    report = differences.find(client, source, blue, grace=0.0)
+    assert report.kinds == {STALE: 150}
+    before = documents(client, blue)
+    owner.execute("DELETE FROM locations WHERE location_id > 50")
+    with pytest.raises(TooManyGone, match=r'at least 150 of its 200 documents.*"cap": 150'):
+        differences.repair(client, source, report, dry_run=False, cap=200)
+    assert documents(client, blue) == before
+    report = differences.find(client, source, blue, grace=0.0)
+    assert report.kinds == {GHOST: 150}
+    with pytest.raises(GateFailed, match="150 differences are more than the 100"):
+        differences.repair(client, source, report, dry_run=False)
+    assert differences.repair(client, source, report, dry_run=False, cap=150).written == 150
+
+
+# -- memory
+
+
+def test_large_rows_are_compared_and_repaired_in_memory_for_some_of_them(
+    client: opensearchpy.OpenSearch, source: PostgresSource, owner: psycopg.Connection, blue: str
+) -> None:
+    """120 rows of 200 kB are 24 MB; all of them at once, on both sides and decoded, were five times that."""
+    large = "x" * 200_000
+    owner.execute("UPDATE locations SET alternate_names = ARRAY[%s] WHERE location_id <= 120", [large])
+    tracemalloc.start()
+    try:
+        report = differences.find(client, source, blue, grace=0.0, sample=0)
+        assert report.kinds == {STALE: 120}
+        done = differences.repair(client, source, report, dry_run=False, cap=200)
+        assert done.written == 120
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16_000_000
+    behind_our_back(client, blue, "7", name="edited")
+    assert found(differences.find(client, source, blue, grace=0.0, sample=10_001)) == {"7": CONTENT}

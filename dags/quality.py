@@ -24,7 +24,10 @@ from searchsync.entities import CATALOG
 
 WHEN = {
     "postgres": "every hour at twenty past",
-    "dynamodb": "every hour at twenty past (stream, queues, gaps, counts), at 04:20 with a scan of the table",
+    "dynamodb": (
+        "every hour at twenty past (stream, queues, gaps, counts), once a day with a scan of the table: at 04:20, "
+        "or by the first run after it"
+    ),
 }
 
 for entity, described in CATALOG.items():

@@ -4,12 +4,12 @@ Outside, because Airflow may be what has stopped.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import opensearchpy
 
-from searchsync import gaps, indexes, lag, reads, sick
+from searchsync import gaps, history, indexes, lag, reads, sick
 from searchsync.entities import Entity
 from searchsync.errors import EmptyWriteSet
 from searchsync.indexes import Index
@@ -18,12 +18,13 @@ from searchsync.policies import policy
 from searchsync.queue import Queue
 from searchsync.sources.dynamodb import DynamoSource
 
-LAG, WAITING, OLDEST, PARKED, SYNCED, BLOCKED, GAPS = (
+LAG, WAITING, OLDEST, PARKED, SYNCED, COMPARED, BLOCKED, GAPS = (
     "stream_lag_seconds",
     "waiting_messages",
     "oldest_message_seconds",
     "parked_messages",
     "hours_since_sync",
+    "hours_since_comparison",
     "blocked",
     "gaps",
 )
@@ -90,8 +91,11 @@ def figures(
     :param feed: None where syncs bring the changes
     """
     limits = policy("freshness")
-    hours = ((now or datetime.now(UTC)) - index.synced).total_seconds() / 3600
-    allowed = float(limits[entity.name])
+    present = now or datetime.now(UTC)
+    hours, allowed = (present - index.synced) / timedelta(hours=1), float(limits[entity.name])
+    # The gate of a reindex compares everything, too.
+    compared = max(index.created, history.last_full(client, index.name) or index.created)
+    unseen = (present - compared) / timedelta(hours=1)
     why = sick.refuses_writes(client, index.name)
     known = [noted.gap["from"] for noted in gaps.of_index(client, index.name)]
     found = [
@@ -101,6 +105,13 @@ def figures(
             allowed,
             f"{index.name} has all changes up to {hours:.1f} h ago, {allowed:g} h are allowed: is Airflow's scheduler "
             f"running, is a DAG of {entity.name} paused?",
+        ),
+        Figure(
+            COMPARED,
+            round(unseen, 2),
+            float(limits["comparison"]),
+            f"{index.name} was last compared in full {unseen:.1f} h ago, {limits['comparison']} h are allowed: is "
+            f"{entity.name}_quality paused, did it fail? Trigger it with level = full",
         ),
         Figure(BLOCKED, bool(why), 0, f"{index.name} takes no writes: {why}"),
         Figure(

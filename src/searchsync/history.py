@@ -3,6 +3,7 @@
 A result is some 500 bytes, so that a year of hourly runs is a few megabytes.
 """
 
+from datetime import datetime
 from typing import Any
 
 import opensearchpy
@@ -55,6 +56,13 @@ def of_run(client: opensearchpy.OpenSearch, run: str) -> Result | None:
     """What a run found; None when it found nothing out."""
     body = {"size": 1, "query": {"bool": {"filter": [{"term": {"run": run}}]}}, "sort": [{"at": "desc"}]}
     return next((hit["_source"] for hit in notes.find(client, INDEX, body)), None)
+
+
+def last_full(client: opensearchpy.OpenSearch, index: str) -> datetime | None:
+    """When an index was last compared in full, whatever was found; None when it never was."""
+    query = {"bool": {"filter": [{"term": {"index": index}}, {"term": {"level": FULL}}]}}
+    body = {"size": 1, "query": query, "sort": [{"at": "desc"}], "_source": ["at"]}
+    return next((datetime.fromisoformat(hit["_source"]["at"]) for hit in notes.find(client, INDEX, body)), None)
 
 
 def recovered(result: Result, before: list[Result]) -> bool:

@@ -5,13 +5,16 @@ from datetime import UTC, datetime
 
 import opensearchpy
 
-from searchsync import gaps, indexes, reads, sick
+from searchsync import gaps, history, indexes, reads, sick
 from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable, RequestRejected
 from searchsync.indexes import Index
 from searchsync.opensearch import request, within
 
-HEAD = ("INDEX", "ROLE", "DOCUMENTS", "DELETED", "SIZE", "AGE", "NEWEST WRITE", "LEFT READ", "GAPS", "TAKES WRITES")
+HEAD = (
+    *("INDEX", "ROLE", "DOCUMENTS", "DELETED", "SIZE", "AGE", "NEWEST WRITE"),
+    *("COMPARED", "LEFT READ", "GAPS", "TAKES WRITES"),
+)
 ANSWER_SECONDS = 5.0
 
 
@@ -35,10 +38,16 @@ def _line(client: opensearchpy.OpenSearch, index: Index) -> tuple[str, ...]:
             documents, deleted, size, newest = _figures(client, index.name)
     except (IndexUnavailable, RequestRejected):  # red or closed
         documents, deleted, size, newest = "?", "?", "?", "?"
+    try:
+        with within(ANSWER_SECONDS):
+            compared = history.last_full(client, index.name)
+            last = f"{_age(compared)} ago" if compared else "-"
+    except IndexUnavailable:
+        last = "?"
     left = f"{_age(index.left_read_at)} ago" if index.left_read_at else "-"
     known_gaps = str(len(gaps.of_index(client, index.name)))
     return (
-        index.name, index.role, documents, deleted, size, _age(index.created), newest, left, known_gaps,
+        index.name, index.role, documents, deleted, size, _age(index.created), newest, last, left, known_gaps,
         f"no: {why}" if why else "yes",
     )  # fmt: skip
 

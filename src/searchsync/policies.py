@@ -17,7 +17,7 @@ _NUMBERS = {
         "overlap_minutes",
         "repair_share",
     ),
-    "freshness": (*CATALOG, "stream_lag", "dead_letters", "oldest_message", "parked"),
+    "freshness": (*CATALOG, "comparison", "stream_lag", "dead_letters", "oldest_message", "parked"),
     "retention": ("rollback_hours", "keep_previous", "tombstone_days"),
 }
 

@@ -6,7 +6,7 @@ index is behind the stream: then that is what is wrong, and not each document th
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from searchsync import differences, expectations, freshness, history, indexes, s
 from searchsync.differences import Report
 from searchsync.errors import SearchSyncError, StreamBehind
 from searchsync.expectations import Evaluation
-from searchsync.freshness import LAG, Feed
+from searchsync.freshness import COMPARED, LAG, Feed
 from searchsync.history import BAD, FULL, GOOD, LIGHT, WARNING, Result
 from searchsync.sources import Source
 
@@ -61,6 +61,8 @@ def run(
             report = _compare(client, source, index, feed, wanted)
         except StreamBehind as error:
             figures, problems = freshness.figures(client, entity, index, feed), [str(error)]
+    if report is not None:  # it has just been compared
+        figures = [replace(figure, value=0.0) if figure.name == COMPARED else figure for figure in figures]
     problems += [figure.problem for figure in figures if not figure.good]
     operations = {figure.name: float(figure.value) for figure in figures}
     if feed is not None:

@@ -50,7 +50,8 @@ def test_an_index_as_its_table_passes_with_evidence(
     names = {expectation["name"]: expectation["holds"] for expectation in evidence["expectations"]["results"]}
     assert names["PostgreSQL and OpenSearch counts are equal"] is True
     assert names["the key is unique"] is True
-    assert len(names) == 17
+    assert names["the last full comparison is recent"] is True
+    assert len(names) == 18
     page = (folder / "data_docs" / "index.html").read_text()
     assert "comparison" in page
     summary = (folder / "summary.html").read_text()
@@ -158,26 +159,39 @@ def test_results_are_kept_to_be_searched_and_a_repeated_run_replaces_its_own(
 
 
 @pytest.mark.parametrize(
-    ("asked", "source", "run_type", "hour", "due"),
+    ("asked", "source", "run_type", "at", "compared", "due"),
     [
-        ("auto", "dynamodb", "scheduled", 3, "light"),
-        ("auto", "dynamodb", "scheduled", 4, "full"),
-        ("auto", "dynamodb", "asset_triggered", 3, "full"),
-        ("auto", "dynamodb", "manual", 3, "full"),
-        ("auto", "postgres", "scheduled", 3, "full"),
-        ("light", "postgres", "manual", 4, "light"),
-        ("full", "dynamodb", "scheduled", 3, "full"),
+        ("auto", "dynamodb", "scheduled", "07-02 03:20", "07-01 04:21", "light"),
+        ("auto", "dynamodb", "scheduled", "07-02 04:20", "07-01 04:21", "full"),
+        ("auto", "dynamodb", "scheduled", "07-02 05:20", "07-02 04:21", "light"),
+        ("auto", "dynamodb", "scheduled", "07-02 09:20", "07-01 04:21", "full"),  # the scheduler was away at night
+        ("auto", "dynamodb", "scheduled", "07-02 03:20", "06-30 04:21", "full"),
+        ("auto", "dynamodb", "scheduled", "07-02 09:20", None, "full"),  # swapped in while the DAG was paused
+        ("auto", "dynamodb", "asset_triggered", "07-02 09:20", "07-02 09:00", "full"),
+        ("auto", "dynamodb", "manual", "07-02 09:20", "07-02 09:00", "full"),
+        ("auto", "postgres", "scheduled", "07-02 09:20", "07-02 08:20", "full"),
+        ("light", "postgres", "manual", "07-02 04:20", None, "light"),
+        ("full", "dynamodb", "scheduled", "07-02 09:20", "07-02 04:21", "full"),
     ],
 )
-def test_a_scan_is_made_once_a_night_after_a_swap_and_by_hand(
-    asked: str, source: str, run_type: str, hour: int, due: str, monkeypatch: pytest.MonkeyPatch
+def test_a_scan_is_made_once_a_day_after_a_swap_and_by_hand(
+    asked: str,
+    source: str,
+    run_type: str,
+    at: str,
+    compared: str | None,
+    due: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is billed by what it reads."""
     from search_ops.tasks import quality
 
+    def moment(text: str) -> datetime:
+        return datetime.fromisoformat(f"2026-{text}").replace(tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC)
+
     monkeypatch.setenv("SEARCHSYNC_TIMEZONE", "Europe/Berlin")
-    run_after = datetime(2026, 7, 1, hour, 20, tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC)
-    assert quality.level(asked, source, SimpleNamespace(run_type=run_type, run_after=run_after)) == due
+    run = SimpleNamespace(run_type=run_type, run_after=moment(at))
+    assert quality.level(asked, source, run, moment(compared) if compared else None) == due
 
 
 def test_each_swap_is_followed_by_a_comparison(dags: dict[str, Any]) -> None:

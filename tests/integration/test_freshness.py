@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from searchsync import cli, freshness, gaps, indexes
+from searchsync import cli, freshness, gaps, history, indexes
 from searchsync.opensearch import request
 from searchsync.queue import Queue
 from tests.members import World
@@ -24,16 +24,42 @@ def test_nothing_live_is_a_problem(world: World) -> None:
 def test_all_is_well_after_a_swap_and_old_without_another(world: World) -> None:
     serve(world.client, world.entity)
     assert freshness.check(world.client, world.entity, world.feed) == []
-    (problem,) = freshness.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200))
+    problem, unseen = freshness.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200))
     assert "h ago, 192 h are allowed" in problem
     assert "paused" in problem
+    assert "was last compared in full" in unseen
+
+
+def test_the_age_of_the_last_full_comparison_is_known_shown_and_checked(
+    world: World, opensearch_server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scheduler was away at the hour of the nightly one: nothing ran, so nothing failed."""
+    blue = serve(world.client, world.entity)
+    later = NOW + timedelta(hours=40)
+    (problem,) = freshness.check(world.client, world.entity, world.feed, now=later)
+    assert "last compared in full 40" in problem
+    assert "30 h are allowed" in problem
+    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
+    assert cli.main(["indexes", "members"]) == 0
+    head, line = capsys.readouterr().out.splitlines()
+    at = head.index("COMPARED")
+    assert line[at:].startswith("- ")
+    for level, hours in (("full", 2), ("light", 1)):
+        result = {"run": f"a {level} run", "index": blue, "entity": "members", "level": level, "verdict": "good"}
+        history.keep(world.client, result | {"at": (NOW - timedelta(hours=hours)).isoformat(timespec="seconds")})
+    assert freshness.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=27)) == []
+    (problem,) = freshness.check(world.client, world.entity, world.feed, now=later)
+    assert "last compared in full 40" in problem, "the gate of its reindex was later"
+    assert cli.main(["indexes", "members"]) == 0
+    assert capsys.readouterr().out.splitlines()[1][at:].startswith("2h")
 
 
 def test_a_sync_renews_it(world: World) -> None:
     blue = serve(world.client, world.entity)
     later = NOW + timedelta(hours=199)
     indexes.put_meta(world.client, blue, {**indexes.meta_of(world.client, blue), "synced_at": later.isoformat()})
-    assert freshness.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200)) == []
+    (unseen,) = freshness.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200))
+    assert "was last compared in full" in unseen
 
 
 def test_gaps_blocks_and_a_full_queue_are_problems(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

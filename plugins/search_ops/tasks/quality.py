@@ -1,6 +1,7 @@
 """Tasks of ``<entity>_quality``: compare, expect, repair, and only then say whether it is good."""
 
 import logging
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from search_ops.runs import build_of, check_conf, reports_dir, timezone, whole
 log = logging.getLogger(__name__)
 
 NIGHT_HOUR = 4
-"""Of the scheduled run that compares DynamoDB whole: a scan is billed by what it reads, whatever is asked of it."""
+"""From then on a scheduled run compares DynamoDB whole, once a day: a scan is billed by what it reads."""
 
 PARAMS = {
     "level": Param(
@@ -39,18 +40,28 @@ PARAMS = {
 }  # fmt: skip
 
 
-def level(asked: str, source: str, dag_run: Any) -> str:
-    """What a run is due: everything, but on DynamoDB by schedule only once a night."""
+def level(asked: str, source: str, dag_run: Any, compared: datetime | None) -> str:
+    """What a run is due: everything, but on DynamoDB by schedule only what no run has compared since ``NIGHT_HOUR``.
+
+    So a night in which the scheduler was away is made up for by the next run, and an index that was swapped in while
+    this DAG was paused, of which Airflow does not tell it, is compared at once.
+
+    :param compared: when the index was last compared in full
+    """
     if asked != "auto":
         return asked
-    nightly = dag_run.run_after.astimezone(ZoneInfo(timezone())).hour == NIGHT_HOUR
-    return "light" if source == "dynamodb" and dag_run.run_type == "scheduled" and not nightly else "full"
+    if source != "dynamodb" or dag_run.run_type != "scheduled" or compared is None:
+        return "full"
+    due = dag_run.run_after.astimezone(ZoneInfo(timezone()))
+    night = due.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
+    night = night if night <= due else night - timedelta(days=1)
+    return "full" if compared < night else "light"
 
 
 @task_with_evidence
 def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     """Look at the index, write the evidence, repair if asked to."""
-    from searchsync import indexes, quality
+    from searchsync import history, indexes, quality
     from searchsync.entities import entity as lookup
 
     check_conf(dag_run.conf, PARAMS)
@@ -58,7 +69,7 @@ def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, A
     name = params["index"] or indexes.live_or_raise(client, described)
     served = indexes.served(client, described, name)
     folder = reports_dir(build_of(dag_run))
-    due = level(params["level"], described.source, dag_run)
+    due = level(params["level"], described.source, dag_run, history.last_full(client, name))
     sample, cap = whole(params["sample"]), whole(params["cap"])
     wanted = quality.Wanted(build_of(dag_run), due, sample, params["repair"], cap)
     feed = hook.feed(described, served)

@@ -8,6 +8,7 @@ and ``SEARCHSYNC_POSTGRES_DSN``; DynamoDB and SQS from AWS' own variables and fi
 import argparse
 import json
 import logging
+import re
 import secrets
 import sys
 from contextlib import closing
@@ -34,9 +35,28 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments.command(arguments)
     except SearchSyncError as error:
-        print(f"searchsync: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"searchsync: {type(error).__name__}: {as_options(str(error))}", file=sys.stderr)
         return 1
     return 0
+
+
+def as_options(message: str) -> str:
+    """The message with parameters, which it names as a DAG takes them, as options of this command line."""
+
+    def options(found: re.Match[str]) -> str:
+        pairs = (pair.split(": ", 1) for pair in found[1].split(", "))
+        return " ".join(_option(name.strip('"'), value.strip('"')) for name, value in pairs)
+
+    return _PARAMETERS.sub(options, message)
+
+
+_PARAMETER = r'"[a-z_]+": (?:"[^",]*"|\w+)'
+_PARAMETERS = re.compile(rf"\{{({_PARAMETER}(?:, {_PARAMETER})*)\}}")
+
+
+def _option(name: str, value: str) -> str:
+    option = f"--{name.replace('_', '-')}"
+    return option if value in ("true", "on") else f"{option} {value}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -366,7 +366,7 @@ def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: s
         rollback.swap(client, entity, rollback.Plan(live=green, target=plan.blue), forget=True)
         raise Undone(
             f"{entity.name}: {green} was swapped in and does not serve ({error}); {plan.blue} serves again. Find the "
-            'cause, then run the reindex again; {"keep_green": true} keeps an index that failed'
+            "cause, then run the reindex again"
         ) from error
 
 

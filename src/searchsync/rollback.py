@@ -103,9 +103,9 @@ def check_fresh(report: Report) -> None:
     if report.findings:
         repair = f'{{"index": "{report.index}", "repair": "on"}}'
         raise GateFailed(
-            f"{report.index} is not what its source is: {report.kinds}. Nothing was changed. Repair it by the quality "
-            f"DAG ({repair}) and roll back then; or say as force why it is served all the same (a row that no index "
-            "takes is missing here, too)"
+            f"{report.index} is not what its source is: {report.kinds}. Nothing was changed. Repair it by a "
+            f"comparison ({repair}) and roll back then; or say as force why it is served all the same (a row that no "
+            "index takes is missing here, too)"
         )
 
 

@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +197,20 @@ def test_a_load_that_was_killed_goes_on_where_it_was(
     limited.scans = 0
     assert attempt(DynamoSource(world.entity, limited)).read == 300
     assert limited.scans >= 6, "a checkpoint of another index is none"
+
+
+def test_the_gate_counts_documents_after_it_settled(world: World, tmp_path: Path, no_fence: None) -> None:
+    """A person approves this number, and a shrink is decided by it: what was deleted since the scan is not in it."""
+    generate(world.aws["dynamodb"], 60)
+    plan = reindex.check(world.client, world.source, build="b", running=lambda _: None)
+    green = reindex.create_green(world.client, world.entity, plan)
+    with closing(world.connect(plan)) as source, Rejections(tmp_path / "rejected") as rejections:
+        reindex.load(world.client, source, plan, green, source.partitions(1)[0], rejections=rejections)
+        indexes.make_searchable(world.client, world.entity, green)
+        for key in sorted(world.table())[:20]:
+            world.delete(key)
+        gated = reindex.gate(world.client, source, plan, green, rejections=rejections)
+    assert (gated["source"], gated["documents"], gated["settled"]) == (40, 40, 20)
 
 
 def test_what_changes_around_the_join_ends_as_the_table_has_it(world: World, tmp_path: Path, no_fence: None) -> None:

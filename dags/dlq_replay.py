@@ -4,7 +4,7 @@
 
 **What it may change** It reads the keys of each message again from the table and writes them to every index of the
 write set, never over something newer. A message is deleted only when its keys are written everywhere. A record that is
-refused again comes back after ten minutes, and after five receives moves to the queue of parked messages, with an
+refused again comes back after ten minutes, and after five attempts moves to the queue of parked messages, with an
 alert. Changes that the stream has forgotten are reported as a gap. A member of the write set that is not live and
 refuses writes for five minutes is deleted, with an alert.
 

@@ -16,9 +16,10 @@ from local import event_source, members
 from local.errors import LocalError
 from local.stack import Say, Stack
 from searchsync import indexes
+from searchsync.deadline import within
 from searchsync.entities import entity
 from searchsync.errors import SearchSyncError
-from searchsync.opensearch import connect, request, within
+from searchsync.opensearch import connect, request
 
 _PATIENCE_SECONDS = 15.0
 _POLL_SECONDS = 0.02

@@ -84,9 +84,11 @@ def create(endpoint: str) -> Members:
         dynamodb.update_time_to_live(TableName=table["name"], TimeToLiveSpecification=wanted)
     settings, sqs = SETTINGS["queues"], client("sqs", endpoint)
     for name in (settings["dead_letters"], settings["parked"]):
-        sqs.create_queue(
-            QueueName=name,
+        queue = sqs.create_queue(QueueName=name)["QueueUrl"]  # one that is there may have other attributes
+        sqs.set_queue_attributes(
+            QueueUrl=queue,
             Attributes={
+                "MaximumMessageSize": str(settings["maximum_message_size_bytes"]),
                 "MessageRetentionPeriod": str(settings["message_retention_seconds"]),
                 "VisibilityTimeout": str(settings["visibility_timeout_seconds"]),
             },

@@ -12,17 +12,20 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import urllib3
-
+from searchsync import aws
 from searchsync.entities import entity
+from searchsync.errors import SearchSyncError
 from searchsync.opensearch import connect_from_environment, setting
 from searchsync.queue import Queue
 from searchsync.stream import Outcome, Stream
 
 ENTITY = entity("members")
 
-RESERVE_SECONDS = 12.0
-"""Kept of the time left for a last answer of OpenSearch (10 s at most) and for parking."""
+RESERVE_SECONDS = 2.0
+"""Kept of the time left for what is not bounded: decoding, and the answer to the mapping."""
+
+CONNECT_SECONDS, ANSWER_SECONDS = 1, 3
+"""Of one call to the queue, which is not tried again here: the mapping delivers the batch again."""
 
 
 def park(messages: Sequence[str]) -> None:
@@ -35,11 +38,13 @@ def _queue() -> Queue:
     import boto3  # noqa: PLC0415 - most invocations park nothing, and each cold start would wait for it
     from botocore.config import Config  # noqa: PLC0415
 
-    config = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 2})
-    return Queue(boto3.client("sqs", config=config), setting("SEARCHSYNC_DEAD_LETTER_QUEUE"))
+    config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, retries={"total_max_attempts": 1})
+    with aws.errors("the dead-letter queue", SearchSyncError):
+        client = boto3.client("sqs", config=config)
+    return Queue(client, setting("SEARCHSYNC_DEAD_LETTER_QUEUE"), call_seconds=CONNECT_SECONDS + ANSWER_SECONDS)
 
 
-STREAM = Stream(connect_from_environment(timeout=urllib3.Timeout(connect=1.0, read=10.0)), ENTITY, park)
+STREAM = Stream(connect_from_environment(), ENTITY, park)
 
 
 def handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:

@@ -143,7 +143,7 @@ def _look(ask: Callable[[Any], Any]) -> Any:
 
     def look() -> None:
         from search_ops import hook
-        from searchsync.opensearch import within
+        from searchsync.deadline import within
 
         try:
             with within(LOOK_SECONDS):

@@ -24,7 +24,7 @@ from searchsync.entities import CATALOG, entity
 from searchsync.errors import BadParams, Different, SearchSyncError
 from searchsync.ledgers import Rejections
 from searchsync.opensearch import connect_from_environment
-from searchsync.replay import Choice, Replay
+from searchsync.replay import Choice, Replay, check_all
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -273,6 +273,7 @@ def _replay(arguments: argparse.Namespace) -> None:
         choice=Choice(cap=arguments.cap),
     ).run()
     print(json.dumps(report.as_dict(), indent=2))
+    check_all(report.as_dict())
 
 
 if __name__ == "__main__":

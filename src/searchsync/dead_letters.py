@@ -7,6 +7,7 @@ keys, no images, and worthless once the stream has forgotten them, after 24 hour
 
 import base64
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -17,11 +18,8 @@ from typing import Any
 from searchsync.envelope import MAX_ID_BYTES
 from searchsync.errors import SearchSyncError
 
-ROOM_BYTES = 900_000
-"""Of a message, which may have 1 MiB; above it the images are left out, the old one first
-(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)."""
-
 REASON_CHARACTERS = 1_000
+IMAGES = ["OldImage", "NewImage"]
 SEQUENCE, POSITION = re.compile(r"[0-9]{1,40}"), re.compile(r"([0-9]{10}\.[0-9]{40})?")
 
 
@@ -33,12 +31,14 @@ class Parked:
     :ivar position: of the event; empty when a write must not carry it (no key, a clock in the future)
     :ivar reason: type of the error
     :ivar parked_at: seconds since the epoch
+    :ivar attempts: replays that found it poison again. SQS' own count rises with each look, a dry run's included
     """
 
     key: str
     position: str
     reason: str
     parked_at: float
+    attempts: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,10 @@ class Unreadable(SearchSyncError):
     """A message of neither kind: a person has to look at it."""
 
 
+class TooLong(SearchSyncError):
+    """A message that no queue of this limit takes, whatever is left out of it."""
+
+
 @dataclass(frozen=True)
 class Letter:
     """A record to be parked.
@@ -72,7 +76,8 @@ class Letter:
     :ivar key: document id; empty when the record has none that a document can have
     :ivar position: of the event; empty when a write must not carry it
     :ivar reason: type of the error, for counting
-    :ivar detail: its text
+    :ivar detail: its text: which field, and why
+    :ivar left_out: parts that were left out of the record already
     """
 
     record: Any
@@ -80,9 +85,10 @@ class Letter:
     position: str
     reason: str
     detail: str
+    left_out: tuple[str, ...] = ()
 
     def message(self) -> str:
-        """The body: ASCII, because SQS refuses control characters, and never too large."""
+        """The body: ASCII, because SQS refuses control characters. Whether a queue takes it as it is, ``fit`` says."""
         body = {
             "kind": "record",
             "key": self.key,
@@ -90,12 +96,40 @@ class Letter:
             "reason": self.reason,
             "detail": self.detail[:REASON_CHARACTERS],
             "parked_at": time.time(),
+            "attempts": 0,
+            "left_out": list(self.left_out),
+            "record": self.record,
         }
-        for left_out in ([], ["OldImage"], ["OldImage", "NewImage"]):
-            text = json.dumps(body | {"left_out": left_out, "record": _without(self.record, left_out)}, default=_plain)
-            if len(text) <= ROOM_BYTES:
+        return json.dumps(body, default=_plain)
+
+
+def fit(body: str, limit: int) -> str:
+    """The message so that a queue takes it: without the old image, without both, at last without the record.
+
+    Key and position are enough for a replay, which reads the table.
+
+    :param limit: bytes of one message at most
+    :raises TooLong: when nothing of it can be left out
+    """
+    if len(body.encode()) <= limit:
+        return body
+    try:
+        content = json.loads(body)
+        record = content.pop("record")
+        for left_out in (IMAGES[:1], IMAGES):
+            shorter = {**content, "left_out": left_out, "record": without(record, left_out)}
+            if len(text := json.dumps(shorter)) <= limit:
                 return text
-        return json.dumps(body | {"left_out": ["record"]})
+        if len(text := json.dumps({**content, "left_out": ["record"]})) <= limit:
+            return text
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        pass  # not one of ours: nothing is known to be dispensable
+    raise TooLong(f"a message of {len(body.encode())} bytes does not fit into a queue of {limit}: {body[:200]}")
+
+
+def tried_again(body: str, attempts: int) -> str:
+    """The message of a record that was poison again."""
+    return json.dumps({**json.loads(body), "attempts": attempts})
 
 
 def _plain(value: Any) -> Any:
@@ -105,9 +139,10 @@ def _plain(value: Any) -> Any:
     return value.timestamp() if isinstance(value, datetime) else str(value)
 
 
-def _without(record: Any, images: list[str]) -> Any:
+def without(record: Any, images: list[str]) -> Any:
+    """A record without some of its images."""
     change = record.get("dynamodb") if isinstance(record, Mapping) else None
-    if not images or not isinstance(change, Mapping):
+    if not isinstance(change, Mapping):
         return record
     return {**record, "dynamodb": {name: value for name, value in change.items() if name not in images}}
 
@@ -136,9 +171,10 @@ def read(body: str) -> Parked | Pointer:
                 key=_id(found["key"]),
                 position=_matching(POSITION, found["position"]),
                 reason=str(found["reason"]),
-                parked_at=float(found["parked_at"]),
+                parked_at=_finite(found["parked_at"]),
+                attempts=int(found.get("attempts", 0)),
             )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise Unreadable(f"neither a record of ours nor a pointer of the mapping ({error!r}): {body[:200]}") from None
     raise Unreadable(f"a message of the unknown kind {found['kind']!r}: {body[:200]}")
 
@@ -148,6 +184,12 @@ def _matching(pattern: re.Pattern[str], value: Any) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ValueError(f"{str(value)[:100]!r} has not the form {pattern.pattern}")
     return value
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(seconds := float(value)):
+        raise ValueError(f"{seconds} are no seconds")
+    return seconds
 
 
 def _id(value: Any) -> str:

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import opensearchpy
 
 from searchsync import gaps, history, indexes, reads, sick
+from searchsync.deadline import within
 from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable, RequestRejected
 from searchsync.indexes import Index
-from searchsync.opensearch import request, within
+from searchsync.opensearch import request
 
 HEAD = (
     *("INDEX", "ROLE", "DOCUMENTS", "DELETED", "SIZE", "AGE", "NEWEST WRITE"),

@@ -5,9 +5,6 @@ import logging
 import os
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, Final, cast
 
 import botocore.session
@@ -16,6 +13,7 @@ import urllib3
 from opensearchpy import exceptions as os_errors
 
 from searchsync import aws
+from searchsync.deadline import remaining
 from searchsync.errors import BadConnection, BadParams, IndexUnavailable, RequestRejected, SearchSyncError
 
 log = logging.getLogger(__name__)
@@ -26,6 +24,10 @@ PATIENCE_SECONDS: Final = 300.0
 """How long a write or request is tried again before it fails: longer than a node's restart."""
 
 REQUEST_SECONDS: Final = 60.0
+CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 10.0
+"""How long one attempt may connect, and wait for its answer, where there is a deadline: one that hangs must leave time
+for another."""
+
 MAX_CONNECTIONS: Final = 8
 _NOT_OPENSEARCH = "the answer is not OpenSearch's JSON ({}). Does the URL lead to a proxy or a login page?"
 _NDJSON = {"content-type": "application/x-ndjson"}
@@ -44,7 +46,7 @@ def connect(
     auth: Any = None,
     ca_certs: str | None = None,
     verify_certs: bool = True,
-    timeout: Any = REQUEST_SECONDS,
+    timeout: float = REQUEST_SECONDS,
 ) -> opensearchpy.OpenSearch:
     """A client for one cluster. Nothing is sent yet.
 
@@ -52,7 +54,7 @@ def connect(
     :param auth: ``(user, password)``, a SigV4 signer such as ``Urllib3AWSV4SignerAuth``, or None
     :param ca_certs: file of the certificates to trust; None for the system's
     :param verify_certs: off only for development
-    :param timeout: seconds that one answer may take, or an ``urllib3.Timeout``
+    :param timeout: seconds that one answer may take where there is no deadline
     """
     parts = urllib3.util.parse_url(url)
     if parts.scheme not in ("http", "https") or not parts.host:
@@ -72,7 +74,7 @@ def connect(
     )
 
 
-def connect_from_environment(*, timeout: Any = REQUEST_SECONDS) -> opensearchpy.OpenSearch:
+def connect_from_environment() -> opensearchpy.OpenSearch:
     """A client of ``SEARCHSYNC_OPENSEARCH_URL``.
 
     With ``SEARCHSYNC_OPENSEARCH_USER`` and ``_PASSWORD``; or signed with the credentials that AWS gives this process,
@@ -90,7 +92,7 @@ def connect_from_environment(*, timeout: Any = REQUEST_SECONDS) -> opensearchpy.
     elif user:
         auth = (user, os.environ.get("SEARCHSYNC_OPENSEARCH_PASSWORD", ""))
     ca_certs = os.environ.get("SEARCHSYNC_OPENSEARCH_CA_CERTS")
-    return connect(setting("SEARCHSYNC_OPENSEARCH_URL"), auth=auth, ca_certs=ca_certs, timeout=timeout)
+    return connect(setting("SEARCHSYNC_OPENSEARCH_URL"), auth=auth, ca_certs=ca_certs)
 
 
 def signer(credentials: Any, region: str | None, service: str) -> Any:
@@ -137,22 +139,6 @@ class TooLarge(SearchSyncError):
     """The body was refused for its size (413): a smaller one may pass."""
 
 
-_end: ContextVar[float] = ContextVar("end", default=float("inf"))
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Let no attempt in this context begin later than that, whatever its own patience: for a function with a time-out.
-
-    Threads that are started inside do not inherit it.
-    """
-    token = _end.set(min(_end.get(), time.monotonic() + seconds))
-    try:
-        yield
-    finally:
-        _end.reset(token)
-
-
 class Backoff:
     """Exponential back-off with full jitter and a total deadline.
 
@@ -161,7 +147,6 @@ class Backoff:
 
     def __init__(self, patience: float = PATIENCE_SECONDS, *, first: float = 0.2, longest: float = 10.0) -> None:
         self._patience = patience
-        self._end = _end.get()
         self._began = time.monotonic()
         self._deadline = self._began + patience
         self._ceiling = first
@@ -173,7 +158,7 @@ class Backoff:
         :raises IndexUnavailable: when patience has run out; ``cause`` says of what
         """
         pause = random.uniform(self._ceiling / 2, self._ceiling)
-        if time.monotonic() + pause > min(self._deadline, self._end):
+        if pause > min(self._deadline - time.monotonic(), remaining()):
             raise IndexUnavailable(
                 f"gave up after {time.monotonic() - self._began:.0f} s of trying again; last answer: {cause}. Nothing "
                 "was acknowledged; run the task again when OpenSearch is healthy"
@@ -231,7 +216,12 @@ def bulk(client: opensearchpy.OpenSearch, index: str, body: bytes, count: int) -
 
 
 def _perform(client: opensearchpy.OpenSearch, method: str, path: str, **options: Any) -> Any:
-    """One attempt; every failure as one of our errors."""
+    """One attempt, no longer than the deadline allows (``deadline.within``); every failure as one of our errors."""
+    left = remaining()
+    if left <= 0:
+        raise IndexUnavailable("no time was left to ask OpenSearch. Nothing was acknowledged; run the task again")
+    if left < float("inf"):
+        options["timeout"] = urllib3.Timeout(connect=min(left, CONNECT_SECONDS), read=min(left, ANSWER_SECONDS))
     try:
         answer = client.transport.perform_request(method, path, **options)
     except os_errors.SSLError as error:

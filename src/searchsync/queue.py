@@ -1,5 +1,6 @@
 """SQS, as much of it as a dead-letter queue needs. Every entry's outcome is read."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
@@ -8,10 +9,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from searchsync import aws
-from searchsync.errors import SearchSyncError
+from searchsync.dead_letters import fit
+from searchsync.deadline import remaining
+from searchsync.errors import BadConnection, SearchSyncError
 
-BATCH, BATCH_BYTES = 10, 1_000_000
-"""Messages, and bytes, of one request at most."""
+log = logging.getLogger(__name__)
+
+BATCH = 10
+"""Messages of one request at most."""
+
+ASSUMED_BYTES = 262_144
+"""Of a message, and of all messages of a request, where the role may not ask for the queue's limit: the default of
+queues that were made before the limit was raised to 1 MiB, and of Terraform
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)."""
 
 MAX_DELAY_SECONDS = 43_200
 """Longest time that a message can be out of sight."""
@@ -42,20 +52,49 @@ class Queue:
     """One queue.
 
     :param client: boto3's SQS client
+    :param call_seconds: that one call of this client may take; none is begun when less is left (``deadline.within``)
     """
 
-    def __init__(self, client: Any, url: str) -> None:
+    def __init__(self, client: Any, url: str, *, call_seconds: float = 0.0) -> None:
         self._client = client
         self._url = url
+        self._call_seconds = call_seconds
+        self._limit: int | None = None
 
-    def send(self, bodies: Sequence[str]) -> None:
-        """Returns when the queue has all of them.
+    def limit(self) -> int:
+        """Bytes that a message may have here, and all messages of a request. Asked for once.
 
+        :raises QueueUnavailable: when the queue does not answer
+        """
+        if self._limit is None:
+            try:
+                found = self._call("get_queue_attributes", AttributeNames=["MaximumMessageSize"])
+                self._limit = int(found["Attributes"]["MaximumMessageSize"])
+            except BadConnection as error:
+                log.warning("%s: its limit is not told, so %d bytes are assumed: %s", self._url, ASSUMED_BYTES, error)
+                self._limit = ASSUMED_BYTES
+        return self._limit
+
+    def send(self, bodies: Sequence[str], *, delay: float = 0) -> None:
+        """Returns when the queue has all of them, each as much of it as the queue takes (``dead_letters.fit``).
+
+        :param delay: seconds that they are out of sight, 900 at most
+        :raises TooLong: when one does not fit; none was sent
         :raises QueueUnavailable: otherwise; some may have been sent
         """
-        for batch in _batches(bodies):
-            entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
-            self._call("send_message_batch", Entries=entries)
+        if not bodies:
+            return
+        limit = self.limit()
+        for batch in _batches([fit(body, limit) for body in bodies], limit):
+            entries = [
+                {"Id": str(number), "MessageBody": body, "DelaySeconds": int(delay)}
+                for number, body in enumerate(batch)
+            ]
+            try:
+                self._call("send_message_batch", Entries=entries)
+            except SearchSyncError:
+                self._limit = None  # it may have been lowered
+                raise
 
     def receive(self, most: int = BATCH, *, wait: int = 0) -> list[Message]:
         """Up to ``most`` messages, ten at most; none when none was found.
@@ -125,6 +164,8 @@ class Queue:
             self._call("change_message_visibility_batch", Entries=entries, harmless=_NOT_ON_LOAN)
 
     def _call(self, operation: str, *, harmless: AbstractSet[str] = frozenset(), **arguments: Any) -> Any:
+        if remaining() < self._call_seconds:
+            raise QueueUnavailable(f"{self._url}: no time was left for {operation}")
         with self._errors():
             answer = getattr(self._client, operation)(QueueUrl=self._url, **arguments)
         if failed := [one for one in answer.get("Failed", []) if one["Code"] not in harmless]:
@@ -135,12 +176,15 @@ class Queue:
         return aws.errors(self._url, QueueUnavailable)
 
 
-def _batches(bodies: Sequence[str]) -> Iterator[list[str]]:
+def _batches(bodies: Sequence[str], most_bytes: int) -> Iterator[list[str]]:
     batch: list[str] = []
+    size = 0
     for body in bodies:
-        if batch and (len(batch) == BATCH or sum(map(len, batch)) + len(body) > BATCH_BYTES):
+        more = len(body.encode())
+        if batch and (len(batch) == BATCH or size + more > most_bytes):
             yield batch
-            batch = []
+            batch, size = [], 0
         batch.append(body)
+        size += more
     if batch:
         yield batch

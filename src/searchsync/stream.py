@@ -15,13 +15,16 @@ import opensearchpy
 
 from searchsync import gaps, items, writer
 from searchsync.dead_letters import Letter
+from searchsync.deadline import within
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Rejection, page_of, written_now
 from searchsync.items import BadItem
-from searchsync.opensearch import within
 from searchsync.position import FUTURE_SECONDS, of_event, second_of
 
 log = logging.getLogger(__name__)
+
+PARK_SECONDS = 15.0
+"""Kept for parking: a handful of requests to the queue, or to find out that it does not answer."""
 
 Park = Callable[[Sequence[str]], None]
 """Keeps messages durably, or raises."""
@@ -109,16 +112,18 @@ class Stream:
     def apply(self, records: Sequence[Any], *, seconds: float) -> Outcome:
         """Write a batch. All of it may be acknowledged unless ``failed`` says why not.
 
-        :param seconds: that it may take, waiting for OpenSearch included
+        :param seconds: that all of it may take: the looks at the aliases, the writes, noting what a member misses, and
+            parking, for which up to ``PARK_SECONDS`` are kept
         """
         outcome = Outcome(records=len(records))
         try:
-            latest, letters = self._decode(records, outcome)
             with within(seconds):
-                letters += self._write(latest, outcome)
-            outcome.parked = Counter(letter.reason for letter in letters)
-            if letters:
-                self._park([letter.message() for letter in letters])  # rule 4
+                latest, letters = self._decode(records, outcome)
+                with within(max(seconds - PARK_SECONDS, seconds / 2)):
+                    letters += self._write(latest, outcome)
+                outcome.parked = Counter(letter.reason for letter in letters)
+                if letters:
+                    self._park([letter.message() for letter in letters])  # rule 4
         except Exception as error:  # an outage, or a fault of ours: nothing of this batch is acknowledged
             log.exception("the batch is not acknowledged")
             outcome.failed = f"{type(error).__name__}: {error}"

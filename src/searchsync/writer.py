@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import opensearchpy
 
 from searchsync import indexes
+from searchsync.deadline import within
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection, create_body
 from searchsync.errors import IndexUnavailable, LedgerMismatch, RequestRejected, SearchSyncError
-from searchsync.opensearch import PATIENCE_SECONDS, Backoff, TooLarge, bulk, flood_stage, within
+from searchsync.opensearch import PATIENCE_SECONDS, Backoff, TooLarge, bulk, flood_stage
 
 log = logging.getLogger(__name__)
 

@@ -57,7 +57,7 @@ class Sqs:
             raise ClientError(answer, "SendMessageBatch")
         now = self._clock.time()
         with self._lock:
-            self._messages += [_Held(entry["MessageBody"], now, now) for entry in Entries]
+            self._messages += [_Held(entry["MessageBody"], now, now + entry["DelaySeconds"]) for entry in Entries]
         return {}
 
     def receive_message(self, MaxNumberOfMessages: int, **_: Any) -> Any:  # noqa: N803
@@ -87,7 +87,7 @@ class Sqs:
         return {}
 
     def get_queue_attributes(self, AttributeNames: list[str], **_: Any) -> Any:  # noqa: N803
-        counts = dict.fromkeys(AttributeNames, "0")
+        counts = dict.fromkeys(AttributeNames, "0") | {"MaximumMessageSize": "1048576"}
         return {"Attributes": {**counts, "ApproximateNumberOfMessages": str(len(self))}}
 
 

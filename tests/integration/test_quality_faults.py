@@ -23,11 +23,12 @@ from searchsync import (
     sync,
     writer,
 )
+from searchsync.deadline import within
 from searchsync.differences import FOREIGN, GHOST, MISSING, STALE, Report
 from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable, SourceUnavailable, StreamBehind
 from searchsync.ledgers import Rejections
-from searchsync.opensearch import request, within
+from searchsync.opensearch import request
 from searchsync.quality import Wanted
 from searchsync.replay import Replay
 from searchsync.sources.postgres import PostgresSource

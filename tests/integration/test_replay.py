@@ -8,14 +8,15 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import gaps, position, replay
-from searchsync.errors import EmptyWriteSet, IndexUnavailable
+from searchsync import dead_letters, gaps, pointers, position, records, replay
+from searchsync.dead_letters import Letter
+from searchsync.errors import BadConnection, EmptyWriteSet, IndexUnavailable
 from searchsync.opensearch import request
 from searchsync.queue import Queue
-from searchsync.replay import Replay
+from searchsync.replay import NotAllReplayed, Replay
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream import Stream, identify
-from tests.faults import OpenSearchProxy
+from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.members import World, record
 from tests.steps import documents, living, serve, until
 
@@ -109,13 +110,13 @@ def test_a_record_without_a_position_waits_until_a_read_is_later_than_its_parkin
     assert documents(world.client, blue)["m-1"]["sync"]["position"] < f"{time.time() + 3_600:.0f}"
 
 
-def test_poison_again_comes_back_later_and_after_five_receives_waits_for_a_person(
+def test_poison_again_comes_back_later_and_after_five_attempts_waits_for_a_person(
     world: World, blue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "DELAY_SECONDS", 1)
     world.put("m-1", name="x", no_such_field="x")
     world.apply()
-    for receives in range(1, replay.MAX_RECEIVES):
+    for receives in range(1, replay.MAX_ATTEMPTS):
         (counts,) = world.replay().as_dict()["reasons"].values()
         assert (counts["back"], counts["parked"]) == (1, 0), receives
         assert not world.waits(), "out of sight for a while"
@@ -132,6 +133,29 @@ def test_poison_again_comes_back_later_and_after_five_receives_waits_for_a_perso
     world.replay(parked=True)
     assert living(world.client, blue)["m-1"]["no_such_field"] == "x"
     assert world.letters("parked") == []
+
+
+@pytest.mark.parametrize("look", ["dry run", "outage", "choice"])
+def test_only_what_was_tried_counts_as_an_attempt(
+    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, look: str, impatient: None
+) -> None:
+    """SQS counts every receive: a few looks at the queue, and the next verdict would have parked it for a person."""
+    world.put("m-1", name="x", no_such_field="x")
+    world.apply()
+    direct = world.client
+    for _ in range(replay.MAX_ATTEMPTS + 1):
+        if look == "dry run":
+            assert world.replay(dry_run=True).as_dict()["messages"] == 1
+        elif look == "choice":
+            assert world.replay(kind="pointer").skipped == 1
+        else:
+            world.client = faulty
+            proxy.answer(BULK, 503, {"error": {"type": "unavailable", "reason": "down"}}, times=None)
+            with pytest.raises(IndexUnavailable):
+                world.replay()
+    world.client = direct
+    (counts,) = world.replay().as_dict()["reasons"].values()
+    assert (counts["back"], counts["parked"]) == (1, 0)
 
 
 def test_what_nobody_can_replay_waits_for_a_person_at_once(world: World, blue: str) -> None:
@@ -206,7 +230,7 @@ def test_a_pointer_to_a_record_from_the_future_keeps_its_key(
     """It cannot be written yet, and the pointer goes with the good records: without a message of its own it is lost."""
     world.put("m-1", name="good")
     world.put("m-2", name="ahead")
-    monkeypatch.setattr(replay, "identify", lambda entity, found: _untrusted(identify(entity, found), "m-2"))
+    monkeypatch.setattr(pointers, "identify", lambda entity, found: _untrusted(identify(entity, found), "m-2"))
     world.send_pointer(world.records())
     world.replay()
     assert sorted(living(world.client, blue)) == ["m-1"]
@@ -230,6 +254,151 @@ def test_a_pointer_that_leads_nowhere_stops_no_other_message(world: World, blue:
     world.replay()
     assert sorted(living(world.client, blue)) == ["m-1"]
     assert len(world.letters("parked")) == 1
+
+
+def test_a_shard_that_does_not_answer_stops_no_other_message(
+    world: World, blue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run would end at this message, until the records of all others are forgotten."""
+    monkeypatch.setattr(records, "PATIENCE_SECONDS", 0.5)
+    world.put("m-1", name="good")
+    found = world.records()
+    world.send_pointer(found, endSequenceNumber="9" * 40)
+    world.send_pointer(found)
+    report = world.replay().as_dict()
+    assert sorted(living(world.client, blue)) == ["m-1"]
+    assert len(report["failed"]) == 1
+    with pytest.raises(NotAllReplayed, match="answers with nothing"):
+        replay.check_all(report)
+    assert len(world.letters()) == 1, "it stays"
+
+
+def test_a_stream_that_this_role_may_not_read_stops_no_other_message(
+    world: World, blue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put("m-1", name="good")
+    found = world.records()
+    world.send_pointer(found, streamArn=world.stream_arn + "-of-somebody-else")
+    world.send_pointer(found)
+    real = records.pages
+
+    def pages(streams: Any, stream: str, *arguments: Any, **options: Any) -> Any:
+        if stream.endswith("else"):
+            raise BadConnection("the stream: AccessDeniedException")
+        return real(streams, stream, *arguments, **options)
+
+    monkeypatch.setattr(records, "pages", pages)
+    report = world.replay().as_dict()
+    assert sorted(living(world.client, blue)) == ["m-1"]
+    assert "AccessDeniedException" in report["failed"][0]
+    assert len(world.letters()) == 1
+
+
+def test_a_pointers_records_are_held_without_their_images(world: World, blue: str) -> None:
+    """Hundreds of pointers of hundreds of records of 400 kB are resolved before the first key is written."""
+    for n in range(3):
+        world.put(f"m-{n}", name="x" * 100_000, no_such_field="x")
+    world.send_pointer(world.records())
+    (message,) = world.dead.receive()
+    content = dead_letters.read(message.body)
+    assert isinstance(content, dead_letters.Pointer)
+    resolved = pointers.resolve(world.aws["dynamodbstreams"], world.entity, content)
+    assert sorted(resolved.keys) == ["m-0", "m-1", "m-2"]
+    assert len(json.dumps(list(resolved.records.values()), default=str)) < 3_000
+
+
+# -- sizes
+
+
+def sized(world: World, queue: str, limit: int) -> None:
+    """A limit that the emulator holds messages against, as SQS does."""
+    attributes = {"MaximumMessageSize": str(limit)}
+    world.aws["sqs"].set_queue_attributes(QueueUrl=world.urls[queue], Attributes=attributes)
+
+
+@pytest.mark.parametrize("limit", [65_536, 262_144])
+def test_a_record_larger_than_the_queue_takes_is_parked_and_replayed(world: World, blue: str, limit: int) -> None:
+    """Parking would fail for ever, and with it the whole batch: every change of the shard would wait behind it."""
+    sized(world, "dead", limit)
+    world.put("m-1", name="x", unknown="x" * 300_000)
+    world.put("m-2", name="good")
+    outcome = world.apply()
+    assert (outcome.failed, outcome.parked.total()) == ("", 1)
+    (letter,) = world.letters()
+    assert (letter["key"], letter["left_out"]) == ("m-1", ["OldImage", "NewImage"])
+    world.put("m-1", name="corrected")
+    world.replay()
+    assert living(world.client, blue)["m-1"]["name"] == "corrected"
+    assert world.letters() == []
+
+
+def test_nothing_is_parked_that_the_second_queue_cannot_take(
+    world: World, blue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue of parked messages is the smaller one: every replay failed at the first large message."""
+    sized(world, "parked", 65_536)
+    monkeypatch.setattr(replay, "MAX_ATTEMPTS", 1)
+    world.put("m-1", name="x", unknown="x" * 200_000)
+    world.apply()
+    (letter,) = world.letters()
+    assert letter["left_out"] == []
+    foreign = json.dumps({"kind": "of somebody else", "text": "x" * 100_000})
+    world.dead.send([foreign, "[]"])
+    world.put("m-2", name="good")
+    park(world, "m-2", name="good")
+    report = world.replay().as_dict()
+    assert sorted(living(world.client, blue)) == ["m-2"]
+    parked = world.letters("parked")
+    assert [letter.get("key") for letter in parked if isinstance(letter, dict)] == ["m-1"]
+    assert len(parked) == 2
+    with pytest.raises(NotAllReplayed, match="does not fit"):
+        replay.check_all(report)
+    assert world.letters() == [json.loads(foreign)], "it stays, whole"
+
+
+def test_documents_are_read_and_written_a_few_at_a_time(
+    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand keys of up to 400 kB were read, and sent, as one page."""
+    monkeypatch.setattr(replay, "READ_AT_ONCE", 10)
+    bodies: list[int] = []
+
+    def act(request: Request, forward: Forward) -> Answer:
+        bodies.append(len(request.body))
+        return forward()
+
+    proxy.add(BULK, act, times=None)
+    letters = []
+    for n in range(50):
+        world.put(f"m-{n:02d}", name="x" * 300_000)
+        letters.append({"kind": "record", "key": f"m-{n:02d}", "position": "", "reason": "r", "parked_at": 0.0})
+    world.dead.send([json.dumps(letter) for letter in letters])
+    world.client = faulty
+    assert world.replay().as_dict()["reasons"]["r"]["written"] == 50
+    assert max(bodies) < replay.WRITE_BYTES + 500_000
+    assert len(bodies) >= 3
+
+
+def test_messages_are_held_without_their_bodies(world: World, blue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run, or a choice, holds all of them until it ends."""
+    monkeypatch.setattr(replay, "MESSAGE_BYTES_AT_ONCE", 100_000)
+    letters = [Letter({"dynamodb": "x" * 50_000}, f"m-{n}", "", "r", "").message() for n in range(25)]
+    world.dead.send(letters)
+    run = Replay(world.client, world.source, world.dead, world.parked, world.aws["dynamodbstreams"], dry_run=True)
+    at_once: list[int] = []
+    monkeypatch.setattr(Replay, "_replay", lambda _, messages: at_once.append(sum(len(one.body) for one in messages)))
+    held: list[int] = []
+    received = Queue.receive
+
+    def receive(self: Queue, *arguments: Any, **options: Any) -> Any:
+        held.append(sum(len(message.body) for message in run._held.values()))
+        return received(self, *arguments, **options)
+
+    monkeypatch.setattr(Queue, "receive", receive)
+    run.run()
+    assert sum(at_once) == sum(map(len, letters))
+    assert max(at_once) < 100_000 + 10 * 60_000
+    assert max(held) == 0
 
 
 # -- choices

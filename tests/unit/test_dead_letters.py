@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from searchsync import dead_letters
-from searchsync.dead_letters import Letter, Parked, Pointer, Unreadable
+from searchsync.dead_letters import Letter, Parked, Pointer, TooLong, Unreadable
 
 POSITION = f"1700000000.{7:040d}"
 
@@ -21,27 +21,86 @@ def test_what_was_parked_is_read_again() -> None:
     assert (found.key, found.position, found.reason) == ("m-1", POSITION, "r")
 
 
+LIMITS = [1_048_576, 262_144, 10_000]
+"""Of the queue here; of queues that were made long ago, or by Terraform; of one that somebody set."""
+
+
+@pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize(
     ("old", "new", "left_out"),
-    [(10, 10, []), (900_000, 10, ["OldImage"]), (900_000, 900_000, ["OldImage", "NewImage"])],
+    [(10, 10, []), (1.1, 10, ["OldImage"]), (0.6, 0.6, ["OldImage"]), (1.1, 1.1, ["OldImage", "NewImage"])],
 )
-def test_a_large_record_loses_its_images_and_never_its_key(old: int, new: int, left_out: list[str]) -> None:
-    change = {"Keys": {"member_id": {"S": "m-1"}}, "OldImage": "x" * old, "NewImage": "x" * new}
+def test_a_large_record_loses_its_images_and_never_its_key(
+    limit: int, old: float, new: float, left_out: list[str]
+) -> None:
+    """Images are characters, or shares of the limit."""
+    images = [int(part * limit) if isinstance(part, float) else part for part in (old, new)]
+    change = {"Keys": {"member_id": {"S": "m-1"}}, "OldImage": "x" * images[0], "NewImage": "x" * images[1]}
     record = {"dynamodb": change}
-    body = letter(record).message()
-    assert len(body.encode()) <= dead_letters.ROOM_BYTES
+    body = dead_letters.fit(letter(record).message(), limit)
+    assert len(body.encode()) <= limit
     assert json.loads(body)["left_out"] == left_out
     assert json.loads(body)["record"]["dynamodb"]["Keys"] == record["dynamodb"]["Keys"]
+    found = dead_letters.read(body)
+    assert isinstance(found, Parked)
+    assert (found.key, found.position) == ("m-1", POSITION)
 
 
+@pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("record", ["x" * 2_000_000, {"other": "x" * 2_000_000}, ["x" * 2_000_000]])
-def test_a_large_record_of_any_shape_fits(record: Any) -> None:
-    found = dead_letters.read(letter(record, detail="y" * 2_000_000).message())
+def test_a_large_record_of_any_shape_fits(record: Any, limit: int) -> None:
+    body = dead_letters.fit(letter(record, detail="y" * 2_000_000).message(), limit)
+    assert len(body) <= limit
+    found = dead_letters.read(body)
     assert isinstance(found, Parked)
     assert found.key == "m-1"
 
 
-@pytest.mark.parametrize("wrong", [{"position": "9"}, {"position": None}, {"key": "x" * 513}, {"key": 5}])
+@pytest.mark.parametrize(
+    "body", ["x" * 2_000, json.dumps(["x" * 2_000]), json.dumps({"kind": "else", "a": "x" * 2_000})]
+)
+def test_what_is_not_ours_loses_nothing(body: str) -> None:
+    """Cut, it could not be read by the person it waits for."""
+    assert dead_letters.fit(body, 4_000) == body
+    with pytest.raises(TooLong):
+        dead_letters.fit(body, 1_024)
+
+
+def test_characters_are_counted_as_bytes() -> None:
+    with pytest.raises(TooLong):
+        dead_letters.fit("ü" * 600, 1_024)
+
+
+def test_attempts_are_counted_in_the_message() -> None:
+    body = letter({"dynamodb": {"Keys": {}}}).message()
+    for attempts in (1, 2):
+        body = dead_letters.tried_again(body, attempts)
+        found = dead_letters.read(body)
+        assert isinstance(found, Parked)
+        assert (found.attempts, found.key, found.position) == (attempts, "m-1", POSITION)
+
+
+def test_a_message_of_before_there_were_attempts_is_read() -> None:
+    body = json.loads(letter().message())
+    del body["attempts"]
+    found = dead_letters.read(json.dumps(body))
+    assert isinstance(found, Parked)
+    assert found.attempts == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"position": "9"},
+        {"position": None},
+        {"key": "x" * 513},
+        {"key": 5},
+        {"parked_at": float("inf")},
+        {"parked_at": float("nan")},
+        {"attempts": "many"},
+        {"attempts": float("inf")},
+    ],
+)
 def test_a_position_or_key_that_cannot_be_is_not_believed(wrong: dict[str, Any]) -> None:
     """Written, such a position would win over every change to come; such a key stops every replay."""
     body = json.loads(letter().message()) | wrong
@@ -75,7 +134,23 @@ def test_pointer_is_understood() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["", "no JSON", "[]", "null", "7", "{}", '{"kind": "other"}', '{"kind": "record"}', '{"DDBStreamBatchInfo": {}}'],
+    [
+        *[
+            "",
+            "no JSON",
+            "[]",
+            "null",
+            "7",
+            "{}",
+            '{"kind": "other"}',
+            '{"kind": "record"}',
+            '{"DDBStreamBatchInfo": {}}',
+        ],
+        '{"DDBStreamBatchInfo": 7}',
+        '"DDBStreamBatchInfo"',
+        "[" * 100_000,
+    ],
+    ids=range(12),
 )
 def test_what_is_not_understood_is_said_and_not_dropped(body: str) -> None:
     with pytest.raises(Unreadable):

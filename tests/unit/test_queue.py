@@ -1,10 +1,14 @@
 """What SQS answers that the emulator never does: nothing although there is something, and receipts that are over."""
 
+import logging
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from searchsync.queue import Message, Queue, QueueUnavailable
+from searchsync.deadline import within
+from searchsync.errors import BadConnection
+from searchsync.queue import ASSUMED_BYTES, Message, Queue, QueueUnavailable
 from searchsync.replay import Choice, Replay
 
 MESSAGE = {"Body": "{}", "ReceiptHandle": "r", "Attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"}}
@@ -51,3 +55,58 @@ def test_other_failures_are_raised() -> None:
         Queue(Sqs(code="InternalError"), "q").give_back(GIVEN)
     with pytest.raises(QueueUnavailable, match="ReceiptHandleIsInvalid"):
         Queue(Sqs(code="ReceiptHandleIsInvalid"), "q").delete(GIVEN)
+
+
+class Sized:
+    """A queue with a limit, which the role may not ask for when it is None."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.asked = 0
+        self.batches: list[list[str]] = []
+
+    def get_queue_attributes(self, **_: Any) -> Any:
+        self.asked += 1
+        if self.limit is None:
+            answer: Any = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+            raise ClientError(answer, "GetQueueAttributes")
+        return {"Attributes": {"MaximumMessageSize": str(self.limit)}}
+
+    def send_message_batch(self, Entries: Any, **_: Any) -> Any:  # noqa: N803
+        bodies = [entry["MessageBody"] for entry in Entries]
+        if sum(len(body.encode()) for body in bodies) > (self.limit or ASSUMED_BYTES):
+            answer: Any = {"Error": {"Code": "BatchRequestTooLong"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            raise ClientError(answer, "SendMessageBatch")
+        self.batches.append(bodies)
+        return {}
+
+
+@pytest.mark.parametrize("limit", [None, 262_144, 1_048_576])
+def test_messages_go_in_requests_that_the_queue_takes(limit: int | None, caplog: pytest.LogCaptureFixture) -> None:
+    sqs = Sized(limit)
+    queue = Queue(sqs, "q")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            queue.send(["\u00fc" * 50_000 for _ in range(12)])
+    assert sum(map(len, sqs.batches)) == 24
+    assert sqs.asked == 1, "the queue is asked once"
+    assert (f"{ASSUMED_BYTES} bytes are assumed" in caplog.text) == (limit is None)
+
+
+def test_a_limit_that_was_lowered_is_asked_for_again() -> None:
+    """Remembered for the life of a container, nothing could be parked for hours."""
+    sqs = Sized(1_048_576)
+    queue = Queue(sqs, "q")
+    bodies = ["x" * 90_000 for _ in range(10)]
+    queue.send(bodies)
+    sqs.limit = 262_144
+    with pytest.raises(BadConnection, match="BatchRequestTooLong"):
+        queue.send(bodies)
+    queue.send(bodies)
+
+
+def test_nothing_is_begun_that_cannot_end_in_time() -> None:
+    sqs = Sized(262_144)
+    with within(1.0), pytest.raises(QueueUnavailable, match="no time was left"):
+        Queue(sqs, "q", call_seconds=2.0).send(["{}"])
+    assert sqs.asked == 0

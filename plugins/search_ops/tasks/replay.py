@@ -71,9 +71,12 @@ def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
 
 @task
 def announce(report: dict[str, Any], *, dag_run: Any) -> dict[str, Any]:
-    """The run's result; a message to Slack when a person has to do something."""
+    """The run's result; to Slack when a person has to do something; red when messages could not be replayed."""
+    from searchsync.replay import check_all
+
     for reason, counts in report["reasons"].items():
         log.info("%-40s %s", reason, ", ".join(f"{name} {count}" for name, count in counts.items()))
     if not report["dry_run"] and (report["why_parked"] or report["gaps"]):
         alerts.replay_needs_a_person(dag_run, report)
+    check_all(report)
     return report

@@ -1,5 +1,7 @@
 -- One row of PostgreSQL -> one document of the index `locations`.
 -- _id is the document's id; every other column is a field, under its name.
+-- Raise this version when the documents change; `searchsync reindex` refuses a change that does not.
+-- transform: 1
 SELECT
     l.location_id::text                                          AS _id,
     l.location_id,

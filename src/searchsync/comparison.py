@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import opensearchpy
 
-from searchsync import indexes, reads, writer
+from searchsync import indexes, reads, transforms, writer
 from searchsync.absence import Guard, believed
 from searchsync.entities import BUCKETS, SYNC_FIELDS, Entity
 from searchsync.envelope import Page, Rejection, is_ours, sync_in, sync_of
@@ -154,6 +154,68 @@ def to_all(client: opensearchpy.OpenSearch, entity: Entity, name: str, detour: D
     return write
 
 
+@contextmanager
+def renderings(source: Source, meta: Mapping[str, Any]) -> Iterator[Sequence[Source]]:
+    """``Source.renderings`` for an index; what they open is closed at the end.
+
+    :param meta: ``_meta`` of the index
+    """
+    found = source.renderings(transforms.of_index(meta))
+    try:
+        yield found
+    finally:
+        for one in found:
+            if one is not source:
+                one.close()
+
+
+class Yardstick:
+    """What the documents of one index are compared with (protocol.md, Transform).
+
+    :param source: the documents as they are made now
+    :param renderings: sources whose document is a right one; None for ``source`` alone. When there is none, keys alone
+        are compared
+    """
+
+    def __init__(self, source: Source, renderings: Sequence[Source] | None = None) -> None:
+        self._source = source
+        self.renderings: Sequence[Source] = [source] if renderings is None else renderings
+
+    def sums(self) -> Sums:
+        """As most documents of the index should be."""
+        return (*self.renderings, self._source)[0].fingerprints()
+
+    def unequal(self, wanted: Sums, found: Sums) -> list[int]:
+        """Buckets in which a key may differ."""
+        empty = (0, 0, 0)
+        every = sorted(wanted.keys() | found.keys())
+        return [b for b in every if not self.renderings or wanted.get(b, empty) != found.get(b, empty)]
+
+    def keys(self, batches: Sequence[Sequence[int]]) -> Iterator["Keys"]:
+        """What the source has in each batch of buckets; each of its renderings is read once."""
+        for each in zip(*(source.hashes(batches) for source in self.renderings or [self._source]), strict=True):
+            yield Keys(each, by_content=bool(self.renderings))
+
+
+class Keys:
+    """The source's documents of some buckets."""
+
+    def __init__(self, renderings: Sequence[Mapping[str, tuple[int, int]]], *, by_content: bool) -> None:
+        self._renderings = renderings
+        self._by_content = by_content
+
+    def lacks(self, key: str) -> bool:
+        """Whether a key is in no rendering."""
+        return not any(key in rendering for rendering in self._renderings)
+
+    def unequal(self, theirs: Mapping[str, tuple[Any, Any]]) -> list[str]:
+        """Keys of which an index has neither of the right documents."""
+        keys = sorted(theirs.keys() | {key for rendering in self._renderings for key in rendering})
+        if not self._by_content:
+            return [key for key in keys if (key in theirs) == self.lacks(key)]
+        return [key for key in keys if theirs.get(key) not in [rendering.get(key) for rendering in self._renderings]]
+
+
 def settle(
     client: opensearchpy.OpenSearch,
     source: Source,
@@ -162,6 +224,7 @@ def settle(
     write: Write,
     max_settled: int,
     confirm: str,
+    renderings: Sequence[Source] | None = None,
     deletes: int | None = None,
     on_rejected: OnRejected,
 ) -> Settled:
@@ -172,19 +235,20 @@ def settle(
     later than the next read: nobody can have written what the source has not yet been.
 
     :param write: where to, and how: ``to_one`` or ``to_all``
+    :param renderings: as ``Yardstick`` has them
     :param max_settled: more unequal keys than this are no drift but a broken load
     :param deletes: documents that may be taken for deleted; None for what is believed unasked
     :param confirm: what a person does when there are more and they are gone for good
     :raises GateFailed: when keys stay different, or too many are
     :raises IndexUnavailable: when the index left the write set meanwhile
     """
-    report, settling = Settled(), None
+    report, settling, yardstick = Settled(), None, Yardstick(source, renderings)
     while True:
-        wanted, found = source.fingerprints(), index_sums(client, source.entity, name)
+        wanted, found = yardstick.sums(), index_sums(client, source.entity, name)
         report.source, report.index = (sum(count for count, _, _ in sums.values()) for sums in (wanted, found))
         report.rounds += 1
         limit = max_settled + len(report.rejected)
-        unequal = unequal_keys(client, source, name, wanted, found, limit=limit)
+        unequal = unequal_keys(client, source.entity, name, yardstick, wanted, found, limit=limit)
         suspects = {*unequal.keys, *foreign_keys(client, name, limit=limit)}
         keys = sorted(suspects - report.rejected - report.around.keys())
         log.info(
@@ -227,9 +291,9 @@ def settle_presence(
     unequal = [b for b in sorted(wanted.keys() | found.keys()) if wanted.get(b, 0) != found.get(b, 0)]
     keys: list[str] = []
     gone = 0
-    for batch in _batches(unequal, found):
-        theirs = index_keys(client, source.entity, name, batch)  # the index first, as below
-        ours = source.keys(batch)
+    batches = list(_batches(unequal, found))
+    for batch, ours in zip(batches, source.keys(batches), strict=True):
+        theirs = index_keys(client, source.entity, name, batch)
         gone += len(theirs - ours)
         keys += sorted(theirs ^ ours)
     guard.check(gone)
@@ -261,26 +325,35 @@ class Unequal(NamedTuple):
 
 
 def unequal_keys(
-    client: opensearchpy.OpenSearch, source: Source, name: str, wanted: Sums, found: Sums, *, limit: int
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    name: str,
+    yardstick: Yardstick,
+    wanted: Sums,
+    found: Sums,
+    *,
+    limit: int,
 ) -> Unequal:
     """Keys whose hashes differ, in buckets whose sums do.
 
+    The source is read first, as a whole: what changes before the index is read differs then, and is looked at again.
+
+    :param wanted: the yardstick's sums
     :param limit: keys at most
     :raises TooMany: when there are more
     """
     empty = (0, 0, 0)
-    unequal = [b for b in sorted(wanted.keys() | found.keys()) if wanted.get(b, empty) != found.get(b, empty)]
+    unequal = yardstick.unequal(wanted, found)
     missing = sum(abs(wanted.get(b, empty)[0] - found.get(b, empty)[0]) for b in unequal)
     if missing > limit:
         raise _too_many(name, missing, limit)
     keys: list[str] = []
     gone = 0
-    for batch in _batches(unequal, {bucket: count for bucket, (count, _, _) in wanted.items()}):
-        # The index first, then the source: a row deleted in between is then settled, not missed.
-        theirs = index_hashes(client, source.entity, name, batch)
-        ours = source.hashes(batch)
-        keys += sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
-        gone += len(theirs.keys() - ours.keys())
+    batches = list(_batches(unequal, {bucket: count for bucket, (count, _, _) in wanted.items()}))
+    for batch, ours in zip(batches, yardstick.keys(batches), strict=True):
+        theirs = index_hashes(client, entity, name, batch)
+        keys += ours.unequal(theirs)
+        gone += sum(ours.lacks(key) for key in theirs)
         if len(keys) > limit:
             raise _too_many(name, len(keys), limit)
     return Unequal(keys, gone)

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 import opensearchpy
 
-from searchsync import comparison, gaps, indexes, reads
+from searchsync import comparison, gaps, indexes, mappings, reads, transforms
 from searchsync.absence import Guard, believed
 from searchsync.entities import Entity
 from searchsync.envelope import Page, Rejection, is_ours, page_of, sync_in, with_position
 from searchsync.errors import GateFailed, IndexUnavailable, StreamBehind
+from searchsync.indexes import Index
 from searchsync.lag import Lag
 from searchsync.policies import policy
 from searchsync.position import known
@@ -94,7 +95,8 @@ class Report:
     :ivar unusable: rows or items of which no document can be made, 10,000 at most
     :ivar pending: keys that the next sync has to bring
     :ivar unsettled: keys that changed between the two looks
-    :ivar reindex_due: the mapping or the rendering is newer than the index
+    :ivar reindex_due: the index is of another mapping or transform than the present one
+    :ivar keys_alone: its transform is one that the source cannot make any more: contents were not compared
     :ivar sampled: documents compared field by field
     """
 
@@ -109,6 +111,7 @@ class Report:
     unsettled: int = 0
     sampled: int = 0
     reindex_due: bool = False
+    keys_alone: bool = False
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -159,18 +162,22 @@ def find(
         raise _behind(name, lag.seconds)
     known_gaps = gaps.of_index(client, name)
     index = indexes.get(client, entity, name)
-    report = Report(name, reindex_due=index.meta.get("rendering") != entity.rendering)
+    report = Report(name, reindex_due=_reindex_due(client, entity, index))
     indexes.refresh(client, name)
-    suspects = _suspects(client, source, report, limit)
-    if not report.not_looked_at:
-        sampled = _sample(client, entity, name, sample)
-        report.sampled = len(sampled)
-        compared = set() if report.reindex_due else {*sampled}
-        looked = time.monotonic()
-        first = _look(client, source, name, sorted(suspects.union(sampled)), compared)
-        if first:
-            _wait(name, looked, grace, behind)
-            _confirm(report, first, _look(client, source, name, sorted(first), compared), since)
+    with comparison.renderings(source, index.meta) as renderings:
+        report.keys_alone = not renderings
+        if report.keys_alone:
+            log.warning("%s is of a transform that cannot be made any more: only its keys are compared", name)
+        suspects = _suspects(client, source, comparison.Yardstick(source, renderings), report, limit)
+        if not report.not_looked_at:
+            sampled = _sample(client, entity, name, sample)
+            report.sampled = len(sampled)
+            look = _Look(client, source, renderings, name, {*sampled})
+            looked = time.monotonic()
+            first = look.at(sorted(suspects.union(sampled)))
+            if first:
+                _wait(name, looked, grace, behind)
+                _confirm(report, first, look.at(sorted(first)), since)
     if report.good:
         gaps.close(client, entity, name, known_gaps)
     report.seconds = round(time.monotonic() - began, 1)
@@ -179,7 +186,14 @@ def find(
     return report
 
 
-def _suspects(client: opensearchpy.OpenSearch, source: Source, report: Report, limit: int) -> set[str]:
+def _reindex_due(client: opensearchpy.OpenSearch, entity: Entity, index: Index) -> bool:
+    other = transforms.of_index(index.meta) != transforms.present(entity)
+    return other or bool(mappings.differences(client, entity, index.name))
+
+
+def _suspects(
+    client: opensearchpy.OpenSearch, source: Source, yardstick: comparison.Yardstick, report: Report, limit: int
+) -> set[str]:
     """Keys to be looked at, unless there are more than the limit, which the report says then."""
     entity, name = source.entity, report.index
     late = {"range": {"sync.position": {"gt": source.latest()}}}
@@ -190,14 +204,14 @@ def _suspects(client: opensearchpy.OpenSearch, source: Source, report: Report, l
             suspects.update(_ids(client, name, late))
     except comparison.TooMany as error:
         count = error.count
-    wanted = source.fingerprints()
+    wanted = yardstick.sums()
     report.unusable = len(source.unusable())
     found = comparison.index_sums(client, entity, name)
     report.source_count, report.index_count = (sum(n for n, _, _ in sums.values()) for sums in (wanted, found))
     report.unequal_buckets = sum(wanted.get(b) != found.get(b) for b in wanted.keys() | found.keys())
     if count <= limit:
         try:
-            suspects.update(comparison.unequal_keys(client, source, name, wanted, found, limit=limit).keys)
+            suspects.update(comparison.unequal_keys(client, entity, name, yardstick, wanted, found, limit=limit).keys)
             count = len(suspects)
         except comparison.TooMany as error:
             count = error.count
@@ -273,26 +287,48 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _look(
-    client: opensearchpy.OpenSearch, source: Source, name: str, keys: Sequence[str], compared: set[str]
-) -> dict[str, _Difference]:
-    """Keys that differ now. The index is read first: what is written meanwhile makes the source the later one."""
-    different: dict[str, _Difference] = {}
-    for at in range(0, len(keys), READ_KEYS):
-        some = list(keys[at : at + READ_KEYS])
-        have = _index_states(client, name, some)
-        have |= _whole_states(client, name, [key for key in some if key in compared or have[key].deleted])
-        latest = source.latest()
-        for key, want in _source_states(source, some):
-            kind = _kind(want, have[key], latest)
-            details = _fields(want, have[key]) if key in compared and not kind else ""
-            if kind or details:
-                shown = want.hash or "absent"
-                there = f"{have[key].position} {have[key].hash}".strip() or "absent"
-                since = want.changed if kind in (MISSING, STALE) and want.changed else have[key].written_at
-                finding = Finding(key, kind or CONTENT, details or shown, there, since)
-                different[key] = _Difference((finding.kind, shown, there), finding, want.changed)
-    return different
+@dataclass
+class _Look:
+    """Looks at keys on both sides.
+
+    :ivar renderings: sources whose document is a right one; without any, contents are not compared
+    :ivar compared: keys whose documents are compared field by field
+    """
+
+    client: opensearchpy.OpenSearch
+    source: Source
+    renderings: Sequence[Source]
+    name: str
+    compared: set[str]
+
+    def at(self, keys: Sequence[str]) -> dict[str, _Difference]:
+        """Keys that differ now. The index is read first: what is written meanwhile makes the source the later one."""
+        different: dict[str, _Difference] = {}
+        for at in range(0, len(keys), READ_KEYS):
+            some = list(keys[at : at + READ_KEYS])
+            have = _index_states(self.client, self.name, some)
+            whole = [key for key in some if key in self.compared or have[key].deleted]
+            have |= _whole_states(self.client, self.name, whole)
+            latest = self.source.latest()
+            states = [dict(_source_states(source, some)) for source in self.renderings or [self.source]]
+            for key in some:
+                found = self._difference(key, [want[key] for want in states], have[key], latest)
+                if found is not None:
+                    different[key] = found
+        return different
+
+    def _difference(self, key: str, wants: list[State], have: State, latest: str) -> _Difference | None:
+        kinds = [_kind(want, have, latest) for want in wants]
+        kind = "" if "" in kinds or (kinds[-1] == STALE and not self.renderings) else kinds[-1]
+        want = wants[kinds.index("")] if "" in kinds else wants[-1]
+        details = _fields(want, have) if key in self.compared and self.renderings and not kind else ""
+        if not kind and not details:
+            return None
+        shown = want.hash or "absent"
+        there = f"{have.position} {have.hash}".strip() or "absent"
+        since = want.changed if kind in (MISSING, STALE) and want.changed else have.written_at
+        finding = Finding(key, kind or CONTENT, details or shown, there, since)
+        return _Difference((finding.kind, shown, there), finding, want.changed)
 
 
 def _kind(want: State, have: State, latest: str) -> str:

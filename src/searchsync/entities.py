@@ -1,6 +1,5 @@
 """The catalog: what is indexed, from where, and in which files its mapping and SQL live."""
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -103,13 +102,6 @@ class Entity:
             return path.read_text(encoding="utf-8").strip().rstrip(";")
         except OSError as error:
             raise BadSource(f"cannot read {path}: {error.strerror}; restore it from version control") from error
-
-    @property
-    def rendering(self) -> str:
-        """Digest of everything that decides how a row becomes a document (protocol.md, Names)."""
-        mapping = json.dumps(self.index_body, sort_keys=True)
-        how = self.sql if self.source == "postgres" else Path(__file__).with_name("items.py").read_text("utf-8")
-        return hashlib.sha256(f"{mapping}\n{how}".encode()).hexdigest()[:16]
 
 
 CATALOG = {

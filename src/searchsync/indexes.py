@@ -13,7 +13,7 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import reads
+from searchsync import reads, transforms
 from searchsync.entities import Entity
 from searchsync.errors import (
     AliasConflict,
@@ -45,7 +45,7 @@ Running = Callable[[str], bool | None]
 class Index:
     """A physical index as the cluster shows it.
 
-    :ivar meta: ``mappings._meta``: entity, build, created, source, rendering, left_read_at
+    :ivar meta: ``mappings._meta``: entity, build, created, source, transform, sql, left_read_at
     """
 
     name: str
@@ -184,7 +184,7 @@ def find_or_create(client: opensearchpy.OpenSearch, entity: Entity, *, build: st
         "build": build,
         "created": now.isoformat(timespec="seconds"),
         "source": source,
-        "rendering": entity.rendering,
+        **transforms.present(entity).as_meta(),
     }
     body = {
         "settings": {**entity.index_body["settings"], **_LOADING},

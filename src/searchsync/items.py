@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
@@ -17,6 +18,9 @@ from typing import Any
 from searchsync.entities import BUCKETS, Entity
 from searchsync.envelope import MAX_ID_BYTES, Line, tombstone
 from searchsync.errors import SearchSyncError
+
+TRANSFORM = 1
+"""Version of the documents that this module makes (``searchsync.transforms``). Whoever changes them raises it."""
 
 Item = dict[str, Any]
 
@@ -43,8 +47,8 @@ def document(item: Item) -> Item:
 def decode(item: Any) -> Item:
     """The attributes of an item as plain values.
 
-    Numbers become int below 2^63, float where that is exact, else text; sets become sorted lists; binary values base64
-    text.
+    Numbers become int, or float, or ``Number``, whichever is written as the table writes it; sets become sorted lists;
+    binary values base64 text.
 
     :raises BadItem: when this is not DynamoDB's JSON
     """
@@ -73,16 +77,31 @@ def bucket_of(key: str) -> int:
     return zlib.crc32(_utf8(key)) % BUCKETS
 
 
+def render(fields: Item) -> str:
+    """The document's text, the same on every path: in the order of the names, each number as the table writes it."""
+    try:
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    except TypeError:  # a Number: seldom, so this may be slower
+        return _text(fields)
+
+
 def hash_of(item: Item) -> tuple[int, int]:
-    """Both 32-bit halves of a hash over all attributes of a decoded item, whatever the document takes of them."""
-    text = json.dumps(item, sort_keys=True, separators=(",", ":"))
+    """Both 32-bit halves of a hash over the document of a decoded item, as it is stored."""
+    return _hash(render(document(item)))
+
+
+def _hash(text: str) -> tuple[int, int]:
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest[:4]), int.from_bytes(digest[4:])
 
 
 def live(key: str, item: Item, *, position: str, written_at: str) -> Line:
     """The document of a decoded item."""
-    high, low = hash_of(item)
+    fields = document(item)
+    if "sync" in fields:
+        raise BadItem("invalid_attribute", "the attribute name 'sync' is taken by the document's own state")
+    text = render(fields)
+    high, low = _hash(text)
     sync = {
         "position": position,
         "deleted": False,
@@ -91,10 +110,8 @@ def live(key: str, item: Item, *, position: str, written_at: str) -> Line:
         "hash_high": high,
         "hash_low": low,
     }
-    fields = document(item)
-    if "sync" in fields:
-        raise BadItem("invalid_attribute", "the attribute name 'sync' is taken by the document's own state")
-    return Line(json.dumps(key).encode(), json.dumps({"sync": sync, **fields}, separators=(",", ":")).encode())
+    state = json.dumps(sync, separators=(",", ":"))
+    return Line(json.dumps(key).encode(), f'{{"sync":{state}{"," if fields else ""}{text[1:]}'.encode())
 
 
 def gone(key: str, *, position: str, written_at: str) -> Line:
@@ -124,17 +141,52 @@ def _string(value: Any) -> str:
     return value
 
 
-def _number(value: Any) -> int | float | str:
+class Number(Decimal):
+    """A number that Python would write in another way than the table does: 1.10, -0, 38 digits.
+
+    :ivar text: as the table has it
+    """
+
+    text: str
+
+
+def _as_written(text: str) -> Number:
+    number = Number(text)
+    number.text = text
+    return number
+
+
+def _number(value: Any) -> int | float | Number:
     text = _string(value)
-    if len(text) < 19 and text.isdecimal() and text.isascii():
+    if _WHOLE.fullmatch(text):
         return int(text)
-    number = Decimal(text)
-    if not number.is_finite():
-        raise ValueError("not finite")
-    if number.adjusted() < 19 and number == (whole := int(number)) and -(2**63) <= whole < 2**63:
-        return whole
+    number = Decimal(text) if _NUMBER.fullmatch(text) else None
+    if number is None or not -_EXPONENT <= number.adjusted() <= _EXPONENT:
+        raise ValueError("not a number of DynamoDB")
+    if not _JSON_NUMBER.fullmatch(text):  # +1, .5, 007: no table writes that, but an export by hand may
+        return _number(str(number))
     approximate = float(number)
-    return approximate if abs(approximate) != float("inf") and Decimal(repr(approximate)) == number else text
+    return approximate if repr(approximate) == text else _as_written(text)
+
+
+_DIGITS = 38
+_EXPONENT = 130
+"""Numbers of DynamoDB are between 1E-130 and 9.9E+125: one with millions of digits would be no document's."""
+
+_WHOLE = re.compile(rf"-?[1-9]\d{{0,{_DIGITS - 1}}}|0", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+
+
+def _text(value: Any) -> str:
+    """As ``json.dumps`` in ``render``, and a ``Number`` as it came."""
+    if isinstance(value, Number):
+        return value.text
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{json.dumps(name)}:{_text(value[name])}' for name in sorted(value))}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    return json.dumps(value)
 
 
 def _binary(value: Any) -> str:
@@ -176,7 +228,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "L": _list_of(_value),
     "M": decode,
     "SS": _set_of(_string),
-    "NS": _set_of(_number, lambda number: (Decimal(str(number)), str(number))),
+    "NS": _set_of(_number, lambda number: (Decimal(number), str(number))),
     "BS": _set_of(_binary),
 }
 

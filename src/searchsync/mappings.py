@@ -14,17 +14,22 @@ def check(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
 
     :raises BadMapping: naming the paths that differ
     """
+    if found := differences(client, entity, name):
+        raise BadMapping(f"{name} is not what include/mappings/{entity.name}.json says: {'; '.join(found[:10])}")
+
+
+def differences(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> list[str]:
+    """Paths of mapping and settings that are not as the file has them, with what they are."""
     state = state_of(client, name, flat=True)[name]
     wanted = entity.index_body
-    differences = _differences(wanted["mappings"], state["mappings"], "mappings")
+    found = _differences(wanted["mappings"], state["mappings"], "mappings")
     extra = _paths(state["mappings"].get("properties", {})) - _paths(wanted["mappings"].get("properties", {}))
-    differences += [f"mappings: field {path!r} is not in the file" for path in sorted(extra)]
+    found += [f"mappings: field {path!r} is not in the file" for path in sorted(extra)]
     settings = {key.removeprefix("index."): value for key, value in state["settings"].items()}
     for key, value in _flatten(wanted["settings"]).items():
         if _text(settings.get(key)) != _text(value):
-            differences.append(f"settings.{key}: {settings.get(key)!r} instead of {value!r}")
-    if differences:
-        raise BadMapping(f"{name} is not what include/mappings/{entity.name}.json says: {'; '.join(differences[:10])}")
+            found.append(f"settings.{key}: {settings.get(key)!r} instead of {value!r}")
+    return found
 
 
 def _differences(wanted: Any, found: Any, path: str) -> list[str]:

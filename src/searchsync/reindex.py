@@ -23,6 +23,7 @@ from searchsync import (
     smoke,
     sync,
     tombstones,
+    transforms,
     writer,
 )
 from searchsync.entities import Entity
@@ -97,7 +98,8 @@ def check(
     :raises SourceChanged: the source's identity or history is not what the live index was built from
     """
     entity = source.entity
-    _ = entity.index_body, entity.rendering, entity.smoke_queries, policy("thresholds")  # now, not after the load
+    _ = entity.index_body, entity.smoke_queries, policy("thresholds")  # now, not after the load
+    transform = transforms.present(entity)
     purge.cutoff(datetime.now(UTC))
     blue = indexes.live(client, entity)
     _check_auto_create(client)
@@ -126,8 +128,10 @@ def check(
             "database now (restored or failed over), run the reindex again "
             'with {"new_epoch": true}'
         )
-    if blue and meta.get("rendering") != entity.rendering:
-        log.info("%s was made by an older mapping or SQL file; this run brings the present one", blue)
+    if blue:
+        transforms.check_raised(entity, blue, meta)
+        if transforms.of_index(meta) != transform:
+            log.info("%s is of another transform; this run brings %d", blue, transform.version)
     fresh = bool(blue) and not own and bool(reason or new_epoch)
     return Plan(build, blue, epoch + 1 if fresh else epoch, origin, fresh)
 
@@ -259,8 +263,13 @@ def gate(
     """
     entity, thresholds = source.entity, policy("thresholds")
     allowed = int(thresholds["rejected"]) if max_rejected is None else max_rejected
-    indexes.check_own(client, entity, green, build=plan.build)
+    index = indexes.check_own(client, entity, green, build=plan.build)
     mappings.check(client, entity, green)
+    if transforms.of_index(index.meta) != transforms.present(entity):
+        raise GateFailed(
+            f"{green} was made by another version of the SQL file or of the code than is here now: it was changed "
+            "since. The live index goes on serving; run the reindex again"
+        )
     known_gaps = gaps.of_index(client, green)
     indexes.refresh(client, green)
     began = datetime.now(UTC)

@@ -117,16 +117,18 @@ def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejec
     """
     thresholds, began = policy("thresholds"), datetime.now(UTC)
     known_gaps = gaps.of_index(client, plan.target)
-    settled = comparison.settle(
-        client,
-        source,
-        plan.target,
-        write=comparison.to_all(client, source.entity, plan.target),
-        max_settled=int(thresholds["settled"]),
-        deletes=_deletes(client, source.entity, plan),
-        confirm="bring the live index to it first, by a sync or a repair, and roll back then",
-        on_rejected=rejections.add,
-    )
+    with comparison.renderings(source, indexes.get(client, source.entity, plan.target).meta) as renderings:
+        settled = comparison.settle(
+            client,
+            source,
+            plan.target,
+            write=comparison.to_all(client, source.entity, plan.target),
+            renderings=renderings,
+            max_settled=int(thresholds["settled"]),
+            deletes=_deletes(client, source.entity, plan),
+            confirm="bring the live index to it first, by a sync or a repair, and roll back then",
+            on_rejected=rejections.add,
+        )
     if len(settled.rejected) > int(thresholds["rejected"]):
         raise GateFailed(
             f"{plan.target} refuses {len(settled.rejected)} documents that {plan.live} has: see {rejections.path}. Its "

@@ -121,16 +121,6 @@ def test_a_rollback_candidate_is_proven_too_and_repaired_with_the_live_one(
     assert compare(client, source, blue).findings == []
 
 
-def test_an_older_rendering_is_said_once_and_not_per_document(
-    client: opensearchpy.OpenSearch, source: PostgresSource, blue: str, rows: int
-) -> None:
-    state = request(client, "GET", f"/{blue}/_mapping")[blue]["mappings"]["_meta"]
-    request(client, "PUT", f"/{blue}/_mapping", body={"_meta": {**state, "rendering": "older"}})
-    behind_our_back(client, blue, "4", name="as it was rendered then")
-    report = compare(client, source, blue, sample=rows)
-    assert (report.reindex_due, report.findings) == (True, [])
-
-
 def test_what_moves_between_the_two_looks_is_not_reported(
     client: opensearchpy.OpenSearch,
     owner: psycopg.Connection,

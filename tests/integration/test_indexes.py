@@ -74,7 +74,7 @@ def test_create_is_found_again_by_its_build(client: opensearchpy.OpenSearch, loc
     assert first.name == again.name != other.name
     assert again.meta == first.meta
     assert first.meta["source"] == SOURCE
-    assert first.meta["rendering"] == locations.rendering
+    assert (first.meta["transform"], first.meta["sql"]) == (1, locations.sql)
     assert abs(datetime.now(UTC) - first.created) < timedelta(minutes=1)
     assert set(indexes.write_set(client, locations)) == set()
 

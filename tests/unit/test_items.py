@@ -1,7 +1,6 @@
 """The one transformation of DynamoDB items. A shape it misreads is a document that differs by the way it came."""
 
 import json
-import math
 from typing import Any
 
 import pytest
@@ -22,17 +21,10 @@ MEMBERS = entity("members")
         ({"S": ""}, ""),
         ({"N": "0"}, 0),
         ({"N": "-42"}, -42),
-        ({"N": "5.0"}, 5),
-        ({"N": "1E+3"}, 1000),
-        ({"N": "9223372036854775807"}, 2**63 - 1),
-        ({"N": "-9223372036854775808"}, -(2**63)),
-        ({"N": "9223372036854775808"}, "9223372036854775808"),
-        ({"N": "9223372036854775809"}, "9223372036854775809"),
+        ({"N": "9223372036854775808"}, 2**63),
+        ({"N": "12345678901234567890123456789012345678"}, 12345678901234567890123456789012345678),
         ({"N": "0.1"}, 0.1),
-        ({"N": "12345678901234567890123456789012345678"}, "12345678901234567890123456789012345678"),
-        ({"N": "0.12345678901234567890123456789012345678"}, "0.12345678901234567890123456789012345678"),
-        ({"N": "1E+126"}, 1e126),
-        ({"N": "1E-130"}, 1e-130),
+        ({"N": "5.0"}, 5.0),
         ({"BOOL": False}, False),
         ({"NULL": True}, None),
         ({"B": b"\x00\xff"}, "AP8="),
@@ -63,33 +55,78 @@ def test_what_is_not_dynamodbs_json_is_poison_and_nothing_else(attribute: Any) -
         items.decode({"a": attribute})
 
 
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        *((same, same) for same in (
+            "0", "-0", "-0.0", "5.0", "1.10", "1E+3", "1e22", "1E-7", "0.0000001", "12345678.5", "4102444800.5",
+            "9007199254740993", "12345678901234567890123456789012345678", "0.12345678901234567890123456789012345678",
+            "-9.9999999999999999999999999999999999999E+125", "1E-130",
+        )),
+        ("+1", "1"), (".5", "0.5"), ("5.", "5"), ("007", "7"), ("-.50", "-0.50"),
+    ],
+)  # fmt: skip
+def test_a_number_is_written_as_the_table_writes_it(text: str, rendered: str) -> None:
+    """Else one path would send 1.1 or 1.23456785E7 for what another sends as it is; and JSON has to be JSON."""
+    for attribute, wanted in (
+        ({"N": text}, rendered),
+        ({"L": [{"M": {"n": {"N": text}}}, {"S": "x"}]}, f'[{{"n":{rendered}}},"x"]'),
+        ({"NS": [text]}, f"[{rendered}]"),
+    ):
+        document = items.render(items.decode({"b": attribute, "a": {"S": '\u2028"é'}}))
+        assert document == '{"a":"\\u2028\\"\\u00e9","b":' + wanted + "}"
+        json.loads(document)
+
+
 @given(st.integers(-(10**38) + 1, 10**38 - 1), st.integers(-126, 80))
 def test_a_number_keeps_its_value(digits: int, exponent: int) -> None:
-    """Rounded on one path and exact on another, a document would differ for ever."""
     text = f"{digits}E{exponent}"
-    (value,) = items.decode({"a": {"N": text}}).values()
-    from decimal import Decimal, localcontext
+    found = items.render(items.decode({"a": {"N": text}}))
+    assert found == f'{{"a":{text}}}'
 
-    with localcontext(prec=60):
-        assert Decimal(str(value)) == Decimal(text)
-    assert not isinstance(value, int) or -(2**63) <= value < 2**63
-    assert not isinstance(value, float) or math.isfinite(value)
+
+@pytest.mark.parametrize("text", ["1_000", "١", "0x10", "1e1000", "1E+131", "1E-131", " 1", "1 ", "--1", "1e", "."])
+def test_what_no_table_holds_is_no_number(text: str) -> None:
+    """Python would take the first two, and OpenSearch might compute for ever with a million digits."""
+    with pytest.raises(BadItem):
+        items.decode({"a": {"N": text}})
 
 
 def test_hash_is_of_the_values_and_not_of_their_order() -> None:
     """Sets have no order, and the API and the stream list attributes as they like."""
     one = items.decode({"b": {"SS": ["x", "y"]}, "a": {"N": "1"}})
-    two = items.decode({"a": {"N": "1.0"}, "b": {"SS": ["y", "x"]}})
+    two = items.decode({"a": {"N": "1"}, "b": {"SS": ["y", "x"]}})
     other = items.decode({"a": {"N": "1"}, "b": {"SS": ["y", "z"]}})
     assert items.hash_of(one) == items.hash_of(two) != items.hash_of(other)
     assert all(0 <= half < 2**32 for half in items.hash_of(one))
 
 
-def test_hash_covers_what_the_document_leaves_out() -> None:
-    """The hash is of the source's state: an index of an older rendering stays comparable."""
+def test_hash_is_that_of_the_document() -> None:
+    """What no document shows makes none stale; what it shows in another way does."""
     bare, noted = items.decode({"a": {"S": "x"}}), items.decode({"a": {"S": "x"}, "b": {"S": ""}})
-    assert items.document(bare) == items.document(noted)
-    assert items.hash_of(bare) != items.hash_of(noted)
+    assert items.hash_of(bare) == items.hash_of(noted)
+    written = [items.hash_of(items.decode({"a": {"N": text}})) for text in ("1", "1.0", "1.00", "-0", "0", "-0.0")]
+    assert len(set(written)) == 6
+
+
+def test_a_document_of_this_transform() -> None:
+    """When this fails, documents have changed: raise ``items.TRANSFORM``, and write the new one here."""
+    item = items.decode(
+        {
+            "member_id": {"S": "m-1"},
+            "joined_date": {"S": "2026-01-01"},
+            "skills": {"SS": ["go", "c"]},
+            "city": {"NULL": True},
+            "expires_at": {"N": "4102444800.50"},
+        }
+    )
+    line = items.live("m-1", item, position="p", written_at="w")
+    assert items.TRANSFORM == 1
+    assert line.source.decode() == (
+        '{"sync":{"position":"p","deleted":false,"written_at":"w","bucket":948,'
+        '"hash_high":4172529818,"hash_low":1835137457},'
+        '"expires_at":4102444800.50,"joined_date":"2026-01-01","member_id":"m-1","skills":["c","go"]}'
+    )
 
 
 def test_nothing_known_is_no_field() -> None:

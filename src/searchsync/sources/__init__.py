@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from searchsync.entities import Entity
 from searchsync.envelope import Page, Rejection
+from searchsync.transforms import Transform
 
 READ_KEYS = 10_000
 """Keys of one ``states`` or ``read`` at most. PostgreSQL passes over the table once for each."""
@@ -72,8 +73,18 @@ class Source(Protocol):
     def fingerprints(self) -> dict[int, tuple[int, int, int]]:
         """Per bucket: visible documents, and the sums of both halves of their hashes."""
 
-    def hashes(self, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
-        """Ids in some buckets with both halves of their hashes, as of the last ``fingerprints`` or later."""
+    def hashes(self, batches: Sequence[Sequence[int]], /) -> Iterator[dict[str, tuple[int, int]]]:
+        """For each batch of buckets, ids with both halves of their hashes, as of the last ``fingerprints`` or later.
+
+        However many batches there are, the source is read once at most.
+        """
+
+    def renderings(self, made: Transform | None, /) -> Sequence["Source"]:
+        """Sources whose document is a right one in an index, that of most documents first (protocol.md, Transform).
+
+        :param made: how the documents of the index were made; None when it does not say it
+        :returns: nothing when no content can be compared, only keys
+        """
 
     def unusable(self) -> tuple[Rejection, ...]:
         """What no document can be made of, 10,000 at most: it is in no fingerprint."""

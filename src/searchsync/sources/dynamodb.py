@@ -1,25 +1,24 @@
 """DynamoDB as a source: consistent scans and reads by key, under positions of their own (protocol.md, Position)."""
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from botocore import exceptions as aws
 
-from searchsync import items
+from searchsync import items, transforms
 from searchsync.aws import HOW_TO_SET_UP, NOT_SET_UP
 from searchsync.entities import TTL_DAYS, Entity
 from searchsync.envelope import Line, Page, Rejection, page_of, written_now
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
 from searchsync.items import BadItem
 from searchsync.position import FUTURE_SECONDS, of_event, of_read
+from searchsync.sources.spool import Spool
+from searchsync.transforms import Transform
 
 MAX_SEGMENTS = 256
 READ_AT_ONCE = 100
@@ -66,7 +65,7 @@ class DynamoSource:
         self._table = entity.name
         self._budget = _Budget(read_units)
         self._proven = False
-        self._scanned: _Scanned | None = None
+        self._scanned: Spool | None = None
         self._unusable: list[Rejection] = []
 
     def __repr__(self) -> str:
@@ -160,7 +159,7 @@ class DynamoSource:
         The hashes go to a temporary file on the way, so that ``hashes`` needs no second scan.
         """
         self.close()
-        self._scanned = _Scanned()
+        self._scanned = Spool()
         self._unusable = []
         sums: dict[int, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
         for found, _, _ in self._scan(Segment(0, 1), None):
@@ -178,9 +177,14 @@ class DynamoSource:
                     self._scanned.add(bucket, key, high, low)
         return dict(sums)
 
-    def hashes(self, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
-        """Ids in some buckets with both halves of their hashes, as the last ``fingerprints`` saw them."""
-        return self._scanned.of(buckets) if self._scanned else {}
+    def hashes(self, batches: Sequence[Sequence[int]]) -> Iterator[dict[str, tuple[int, int]]]:
+        """For each batch of buckets, ids with both halves of their hashes, as the last ``fingerprints`` saw them."""
+        for batch in batches:
+            yield dict(self._scanned.of(batch)) if self._scanned else {}
+
+    def renderings(self, made: Transform | None) -> list["DynamoSource"]:
+        """This one, when the documents are of the present transform; else none: only their keys can be compared."""
+        return [self] if made == transforms.present(self.entity) else []
 
     def unusable(self) -> tuple[Rejection, ...]:
         """What the last ``fingerprints`` could make no document of."""
@@ -261,7 +265,7 @@ class DynamoSource:
         """As ``Entity.visible`` has it in the index."""
         until = content.get(self.entity.expires) if self.entity.expires else None
         now = time.time()
-        return isinstance(until, int | float) and now - TTL_DAYS * 86_400 < until <= now
+        return isinstance(until, int | float | items.Number) and now - TTL_DAYS * 86_400 < until <= now
 
     def _when(self, answer: dict[str, Any]) -> _Read:
         try:
@@ -332,34 +336,3 @@ class _Budget:
             return
         self._free_at = max(self._free_at, time.monotonic()) + units / self._units
         time.sleep(max(0.0, self._free_at - time.monotonic()))
-
-
-class _Scanned:
-    """Hashes by key, on disk, in files of some buckets each: memory stays that of a few buckets."""
-
-    _FILES = 64
-
-    def __init__(self) -> None:
-        self._open = ExitStack()
-        folder = Path(self._open.enter_context(TemporaryDirectory(prefix="searchsync-")))
-        self._files: list[IO[str]] = [
-            self._open.enter_context((folder / str(number)).open("w+", encoding="utf-8"))
-            for number in range(self._FILES)
-        ]
-
-    def add(self, bucket: int, key: str, high: int, low: int) -> None:
-        self._files[bucket % self._FILES].write(json.dumps([bucket, key, high, low]) + "\n")
-
-    def of(self, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
-        wanted = set(buckets)
-        found: dict[str, tuple[int, int]] = {}
-        for number in sorted({bucket % self._FILES for bucket in wanted}):
-            self._files[number].seek(0)
-            for line in self._files[number]:
-                bucket, key, high, low = json.loads(line)
-                if bucket in wanted:
-                    found[key] = (high, low)
-        return found
-
-    def close(self) -> None:
-        self._open.close()

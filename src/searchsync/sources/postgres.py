@@ -4,10 +4,11 @@ The SQL file of an entity is one SELECT. A column ``_id`` (text) is the document
 the document, under its name. The entity's key columns must be among them. The hash is that of the rendered document.
 """
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, LiteralString, NamedTuple, cast
@@ -23,6 +24,10 @@ from searchsync.entities import BUCKETS, Entity
 from searchsync.envelope import MAX_ID_BYTES, Page, Rejection
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
 from searchsync.position import Snapshot, xmax_of
+from searchsync.sources.spool import Spool
+from searchsync.transforms import Transform
+
+log = logging.getLogger(__name__)
 
 MAX_PARTITIONS = 256
 MAX_PAGE_ROWS = 50_000
@@ -78,12 +83,16 @@ class PostgresSource:
     :param dsn: libpq connection string of a login that may SELECT
     :param epoch: first part of all positions; a new one after a restore or failover (protocol.md, Position)
     :param identity: the server expected; a read on any other raises ``SourceChanged``
+    :param select: instead of the entity's SQL file; the one that an older index was made with
     """
 
     rounds = 5
 
-    def __init__(self, entity: Entity, dsn: str, *, epoch: int = 1, identity: str | None = None) -> None:
+    def __init__(
+        self, entity: Entity, dsn: str, *, epoch: int = 1, identity: str | None = None, select: str | None = None
+    ) -> None:
         self.entity = entity
+        self._select = select
         self.epoch = epoch
         self.identity = identity
         self._dsn = dsn
@@ -267,13 +276,16 @@ class PostgresSource:
             ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
             return dict(connection.execute(query, []).fetchall())
 
-    def keys(self, buckets: Sequence[int]) -> set[str]:
-        """Ids in some buckets, at one snapshot."""
-        with self._read() as (connection, _):
-            query = sql.SQL(
-                "SELECT _id FROM (SELECT _id FROM ({rows}) AS r) AS r WHERE {ok} AND {bucket} = ANY(%s)"
-            ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
-            return {row[0] for row in connection.execute(query, [list(buckets)])}
+    def keys(self, batches: Sequence[Sequence[int]]) -> Iterator[set[str]]:
+        """For each batch of buckets, its ids, as ``hashes`` has them."""
+        query = sql.SQL(
+            "SELECT {bucket}, _id, 0, 0 FROM (SELECT _id FROM ({rows}) AS r) AS r WHERE {ok} AND {bucket} = ANY(%s)"
+        ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
+        with closing(Spool()) as spool:
+            with self._read() as (connection, _):
+                self._spool(connection, spool, query, batches)
+            for batch in batches:
+                yield {key for key, _ in spool.of(batch)}
 
     def unusable(self) -> tuple[Rejection, ...]:
         """Rows whose ``_id`` no document can have, at one snapshot, 10,000 at most: they are in no fingerprint."""
@@ -283,23 +295,54 @@ class PostgresSource:
             ).format(rows=self._rows(), ok=_ID_OK)
             return _rejections([row[0] for row in connection.execute(query, [])])
 
-    def hashes(self, buckets: Sequence[int]) -> dict[str, tuple[int, int]]:
-        """Ids in some buckets with both halves of their hashes, at one snapshot.
+    def hashes(self, batches: Sequence[Sequence[int]]) -> Iterator[dict[str, tuple[int, int]]]:
+        """For each batch of buckets, ids with both halves of their hashes: one pass over the table, at one snapshot.
+
+        They wait in a temporary file, so that memory is that of a batch and the snapshot is not held open meanwhile.
 
         :raises BadSource: when an id occurs twice
         """
-        with self._read() as (connection, _):
-            some = sql.SQL("SELECT * FROM ({rows}) AS r WHERE {ok} AND {bucket} = ANY(%s)").format(
-                rows=self._rows(), ok=_ID_OK, bucket=_BUCKET
-            )
-            query = sql.SQL("SELECT r._id, {high}, {low} FROM {documents}").format(
-                high=_HIGH, low=_LOW, documents=self._documents(some, self._describe(connection))
-            )
-            rows = connection.execute(query, [list(buckets)]).fetchall()
-        hashes = {key: (high, low) for key, high, low in rows}
-        if len(hashes) < len(rows):
-            raise self._duplicate([row[0] for row in rows])
-        return hashes
+        some = sql.SQL("SELECT * FROM ({rows}) AS r WHERE {ok} AND {bucket} = ANY(%s)").format(
+            rows=self._rows(), ok=_ID_OK, bucket=_BUCKET
+        )
+        with closing(Spool()) as spool:
+            with self._read() as (connection, _):
+                query = sql.SQL("SELECT {bucket}, r._id, {high}, {low} FROM {documents}").format(
+                    bucket=_BUCKET, high=_HIGH, low=_LOW, documents=self._documents(some, self._describe(connection))
+                )
+                self._spool(connection, spool, query, batches)
+            for batch in batches:
+                rows = spool.of(batch)
+                if len(hashes := dict(rows)) < len(rows):
+                    raise self._duplicate([key for key, _ in rows])
+                yield hashes
+
+    def _spool(
+        self, connection: psycopg.Connection[Any], spool: Spool, query: sql.Composed, batches: Sequence[Sequence[int]]
+    ) -> None:
+        """Keep what a query finds in some buckets: in one pass, and row by row."""
+        if buckets := [bucket for batch in batches for bucket in batch]:
+            for row in connection.cursor(binary=True).stream(query, [buckets]):
+                spool.add(*row)
+
+    def renderings(self, made: Transform | None) -> list["PostgresSource"]:
+        """This one, and before it the same table by the SQL that an index was made with, when that is another.
+
+        An index that does not say it, or whose SQL cannot be run any more, can be compared by its keys only.
+        """
+        if made is None:
+            return []
+        if made.sql == self.entity.sql:
+            return [self]
+        older = PostgresSource(self.entity, self._dsn, epoch=self.epoch, identity=self.identity, select=made.sql)
+        try:
+            with older._read() as (connection, _):
+                older._describe(connection)
+        except BadSource as error:
+            log.warning("%s: an index was made by SQL that cannot be run any more: %s", self.entity.name, error)
+            older.close()
+            return []
+        return [older, self]
 
     # -- the transaction
 
@@ -383,7 +426,8 @@ class PostgresSource:
         # The file is part of the product, not input; % is escaped because values are bound beside it (an empty list
         # where there are none). It may end in a
         # comment, which must not take what follows with it.
-        return sql.SQL(self.entity.sql.replace("%", "%%") + "\n")
+        select = self.entity.sql if self._select is None else self._select
+        return sql.SQL(select.replace("%", "%%") + "\n")
 
     def _keys(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("r", column) for column in self.entity.key)

@@ -1,0 +1,47 @@
+"""Hashes by key on disk: of as many documents as there are, read back some buckets at a time."""
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO
+
+from searchsync.entities import BUCKETS
+
+_FILES = 64
+
+
+class Spool:
+    """Each file has the documents of neighbouring buckets, so memory stays that of a few buckets."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        folder = Path(self._open.enter_context(TemporaryDirectory(prefix="searchsync-")))
+        self._files: list[IO[str]] = [
+            self._open.enter_context((folder / str(number)).open("w+", encoding="utf-8")) for number in range(_FILES)
+        ]
+
+    def add(self, bucket: int, key: str, high: int, low: int) -> None:
+        """Keep the hash of one document."""
+        self._files[_file_of(bucket)].write(json.dumps([bucket, key, high, low]) + "\n")
+
+    def of(self, buckets: Sequence[int]) -> list[tuple[str, tuple[int, int]]]:
+        """Keys of some buckets with both halves of their hashes; one that was added twice comes twice."""
+        wanted = set(buckets)
+        found: list[tuple[str, tuple[int, int]]] = []
+        for number in sorted({_file_of(bucket) for bucket in wanted}):
+            self._files[number].seek(0)
+            for line in self._files[number]:
+                bucket, key, high, low = json.loads(line)
+                if bucket in wanted:
+                    found.append((key, (high, low)))
+        return found
+
+    def close(self) -> None:
+        """Delete the files."""
+        self._open.close()
+
+
+def _file_of(bucket: int) -> int:
+    return bucket * _FILES // BUCKETS

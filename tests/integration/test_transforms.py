@@ -1,0 +1,253 @@
+"""Documents of two versions: neither is taken for a fault of the other, and none of the faults is hidden by it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import psycopg
+import pytest
+
+from local import postgres as local_postgres
+from local.members import generate
+from searchsync import differences, indexes, items, operations, reindex, sync
+from searchsync.differences import GHOST, MISSING, STALE, Report
+from searchsync.entities import Entity
+from searchsync.errors import BadSource, GateFailed
+from searchsync.ledgers import Rejections
+from searchsync.opensearch import request
+from searchsync.sources.postgres import PostgresSource
+from tests.integration.test_rollback import roll
+from tests.members import World
+from tests.steps import connector, documents, insert, living
+
+pytestmark = pytest.mark.usefixtures("at_once")
+
+NOW = datetime.now(UTC)
+OLD = {"updated_at": NOW - timedelta(days=9)}
+
+
+class Deployment:
+    """The product as it is with the present files."""
+
+    def __init__(self, client: opensearchpy.OpenSearch, dsn: str, include: Path, folder: Path) -> None:
+        self.client, self.dsn, self.include, self.folder = client, dsn, include, folder
+        self.sources: list[PostgresSource] = []
+        self.deploy()
+
+    def deploy(self, *changes: tuple[str, str]) -> None:
+        """Change the SQL file."""
+        file = self.include / "sql" / "locations.sql"
+        text = file.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        file.write_text(text)
+        self.entity = Entity(name="locations", source="postgres", key=("location_id",), changed="updated_at")
+
+    def reindex(self) -> str:
+        build = f"{datetime.now(UTC).timestamp()}"
+        connect = connector(self.entity, self.dsn)
+        return str(operations.rebuild(self.client, connect, build=build, reports=self.folder)["index"])
+
+    @property
+    def source(self) -> PostgresSource:
+        self.sources.append(PostgresSource(self.entity, self.dsn))
+        return self.sources[-1]
+
+    def sync(self) -> dict[str, Any]:
+        with Rejections(self.folder / "rejected") as rejections:
+            served = sync.check(self.client, self.entity)
+            source = PostgresSource(self.entity, self.dsn, epoch=served.epoch, identity=served.identity)
+            hour = timedelta(hours=1)
+            try:
+                return sync.run(self.client, source, served, NOW - hour, NOW + hour, rejections=rejections)
+            finally:
+                source.close()
+
+    def compare(self, index: str, sample: int = 10_001) -> Report:
+        return differences.find(self.client, self.source, index, sample=sample)
+
+    def roll(self) -> dict[str, Any]:
+        return roll(self.client, self.entity, self.dsn, self.folder)
+
+
+LOUDER = (("    l.name,", "    upper(l.name) AS name,"), ("transform: 1", "transform: 2"))
+
+
+@pytest.fixture
+def product(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    include: Path,
+    tmp_path: Path,
+) -> Iterator[Deployment]:
+    """Nine places that nobody has changed for days."""
+    for n in range(1, 10):
+        insert(owner, n, f"Place {n}", **OLD)
+    made = Deployment(client, app.reader_dsn, include, tmp_path)
+    yield made
+    for source in made.sources:
+        source.close()
+
+
+def damage(client: opensearchpy.OpenSearch, index: str) -> None:
+    """Three faults: 4 is stale, 5 is missing, and there is no row 6000."""
+    document = request(client, "GET", f"/{index}/_doc/4")["_source"]
+    document["sync"]["hash_low"] ^= 1
+    request(client, "PUT", f"/{index}/_doc/4", body={**document, "name": "of old"})
+    request(client, "DELETE", f"/{index}/_doc/5")
+    request(client, "PUT", f"/{index}/_doc/6000", body=document, params={"refresh": "true"})
+
+
+def test_a_rollback_over_a_change_of_the_sql_file_is_proven(
+    product: Deployment, owner: psycopg.Connection[Any]
+) -> None:
+    blue = product.reindex()
+    product.deploy(*LOUDER)
+    green = product.reindex()
+    insert(owner, 1, "Changed", updated_at=NOW)
+    insert(owner, 10, "Added", updated_at=NOW)
+    owner.execute("DELETE FROM locations WHERE location_id = 2")
+    assert product.sync()["behind"] == {}
+    for index in (blue, green):
+        report = product.compare(index)
+        assert (report.findings, report.pending, report.keys_alone) == ([], 0, False)
+        assert report.reindex_due is (index == blue)
+    insert(owner, 3, "Just now", updated_at=NOW)
+    assert product.roll()["index"] == blue
+    found = {key: document["name"] for key, document in living(product.client, blue).items()}
+    assert found == {
+        **{str(n): f"Place {n}" for n in range(4, 10)},
+        "1": "CHANGED",
+        "10": "ADDED",
+        "3": "JUST NOW",
+    }
+    assert product.roll()["index"] == green
+
+
+def test_a_fault_of_an_older_index_is_found_by_its_own_sql(product: Deployment) -> None:
+    blue = product.reindex()
+    product.deploy(*LOUDER)
+    product.reindex()
+    damage(product.client, blue)
+    report = product.compare(blue)
+    assert {finding.key: finding.kind for finding in report.findings} == {"4": STALE, "5": MISSING, "6000": GHOST}
+    with pytest.raises(GateFailed, match="is not what its source is"):
+        product.roll()
+    differences.repair(product.client, product.source, report, dry_run=False)
+    assert product.compare(blue).findings == []
+    assert product.roll()["index"] == blue
+
+
+def test_a_document_that_was_edited_is_found_in_an_older_index(product: Deployment) -> None:
+    """With its hash intact: it differs from the document of its own SQL, and that is known field by field."""
+    blue = product.reindex()
+    product.deploy(*LOUDER)
+    product.reindex()
+    document = request(product.client, "GET", f"/{blue}/_doc/4")["_source"]
+    request(product.client, "PUT", f"/{blue}/_doc/4", body={**document, "name": "edited"}, params={"refresh": "true"})
+    (finding,) = product.compare(blue).findings
+    assert (finding.key, finding.source) == ("4", "name")
+
+
+def test_a_column_that_no_document_has_means_nothing(product: Deployment, owner: psycopg.Connection[Any]) -> None:
+    blue = product.reindex()
+    green = product.reindex()
+    try:
+        owner.execute("ALTER TABLE locations ADD COLUMN seen integer NOT NULL DEFAULT 0, ADD COLUMN note text")
+        owner.execute("UPDATE locations SET seen = seen + 1")
+        result = product.sync()
+        assert (result["changed"], result["written"], result["deleted"]) == (0, 0, 0)
+        for index in (blue, green):
+            report = product.compare(index)
+            assert (report.unequal_buckets, report.findings, report.reindex_due) == (0, [], False)
+        assert product.roll()["index"] == blue
+    finally:
+        owner.execute("ALTER TABLE locations DROP COLUMN seen, DROP COLUMN note")
+
+
+def test_an_index_of_the_build_before_is_compared_by_its_keys(product: Deployment) -> None:
+    """It says `rendering`, and its hashes are those of rows."""
+    blue = product.reindex()
+    product.reindex()
+    meta = indexes.meta_of(product.client, blue)
+    del meta["transform"], meta["sql"]
+    indexes.put_meta(product.client, blue, {**meta, "rendering": "0123456789abcdef"})
+    body = {"script": "ctx._source.sync.hash_low += 1; ctx._source.sync.hash_high = 7"}
+    request(product.client, "POST", f"/{blue}/_update_by_query", body=body, params={"refresh": "true"})
+    report = product.compare(blue)
+    assert (report.findings, report.reindex_due, report.keys_alone) == ([], True, True)
+    assert product.sync()["behind"] == {}
+    assert product.roll()["index"] == blue
+    damage(product.client, blue)
+    report = product.compare(blue)
+    assert {finding.key: finding.kind for finding in report.findings} == {"5": MISSING, "6000": GHOST}
+    product.reindex()
+    assert product.compare(blue).kinds == {"ghost": 1, "missing": 1}
+
+
+def test_sql_that_cannot_be_run_any_more_leaves_the_keys(product: Deployment, owner: psycopg.Connection[Any]) -> None:
+    owner.execute("ALTER TABLE locations ADD COLUMN brief text DEFAULT 'x'")
+    product.deploy(("    l.timezone,", "    l.brief AS timezone,"))
+    blue = product.reindex()
+    product.deploy(("    l.brief AS timezone,", "    l.timezone,"), ("transform: 1", "transform: 2"))
+    product.reindex()
+    owner.execute("ALTER TABLE locations DROP COLUMN brief")
+    report = product.compare(blue)
+    assert (report.findings, report.keys_alone) == ([], True)
+    request(product.client, "DELETE", f"/{blue}/_doc/5", params={"refresh": "true"})
+    assert product.compare(blue).kinds == {"missing": 1}
+
+
+def test_a_changed_sql_file_has_to_raise_its_version(product: Deployment) -> None:
+    blue = product.reindex()
+    product.deploy(LOUDER[0])
+    with pytest.raises(BadSource, match=r"not the one that locations-.* declare version 1.*transform: 2"):
+        product.reindex()
+    report = product.compare(blue)
+    assert report.findings == [], "it is compared by its own SQL all the same"
+    product.deploy(LOUDER[1])
+    product.reindex()
+
+
+@pytest.mark.parametrize("line", ["", "-- transform: one", "-- transform: 1\n-- transform: 2"])
+def test_an_sql_file_declares_one_version(product: Deployment, line: str) -> None:
+    product.deploy(("-- transform: 1", line))
+    with pytest.raises(BadSource, match=r"locations\.sql declares .* version.*it needs one line '-- transform: 1'"):
+        product.reindex()
+
+
+def test_a_deployment_in_the_middle_of_a_run_fails_its_gate(
+    product: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its documents are of two versions: the index would be served as if it were of one."""
+    original = reindex.gate
+
+    def gate(client: Any, _: Any, *args: Any, **options: Any) -> Any:
+        product.deploy(*LOUDER)
+        return original(client, product.source, *args, **options)
+
+    monkeypatch.setattr(reindex, "gate", gate)
+    with pytest.raises(GateFailed, match="another version of the SQL file"):
+        product.reindex()
+    assert indexes.of_entity(product.client, product.entity) == []
+
+
+def test_members_of_another_transform_are_compared_by_their_keys(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate(world.aws["dynamodb"], 30)
+    blue = str(operations.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"])
+    assert indexes.meta_of(world.client, blue)["transform"] == items.TRANSFORM
+    original = items.document
+    monkeypatch.setattr(items, "document", lambda *args: {**original(*args), "status": "new"})
+    monkeypatch.setattr(items, "TRANSFORM", items.TRANSFORM + 1)
+    report = differences.find(world.client, world.source, blue, grace=0.0)
+    assert (report.findings, report.reindex_due, report.keys_alone) == ([], True, True)
+    key = next(iter(documents(world.client, blue)))
+    request(world.client, "DELETE", f"/{blue}/_doc/{key}", params={"refresh": "true"})
+    report = differences.find(world.client, world.source, blue, grace=0.0)
+    assert {finding.key: finding.kind for finding in report.findings} == {key: MISSING}

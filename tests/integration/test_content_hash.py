@@ -141,7 +141,7 @@ def test_each_row_is_rendered_once(things: Things) -> None:
     things.owner.execute("GRANT SELECT ON things TO PUBLIC")
     things.owner.execute("INSERT INTO things SELECT n, 'fine' FROM generate_series(1, 200) AS n")
     source = things.source()
-    source.check()
+    source.count()
     rendered: list[str] = []
     assert source._connection is not None
     source._connection.add_notice_handler(lambda notice: rendered.append(notice.message_primary or ""))

@@ -365,14 +365,14 @@ def test_sql_file_may_use_percent_and_end_in_a_comment(
     for n in range(10):
         insert(owner, n, f"{n}%")
     text = (
-        "SELECT location_id::text AS _id, location_id, location_id % 2 AS half\n"
+        "SELECT location_id::text AS _id, location_id, location_id % 2 AS population\n"
         "FROM locations WHERE name LIKE '%\\%' -- 100 % of them; really"
     )
     source = PostgresSource(other_sql(include, text), app.reader_dsn)
     source.check()
     assert source.count() == 10
     found = [page for part in source.partitions(3) for page in source.pages(part, page_bytes=200)]
-    assert [doc["half"] for doc in sources(found).values()] == [0, 1] * 5
+    assert [doc["population"] for doc in sources(found).values()] == [0, 1] * 5
     assert sum(count for count, _, _ in source.fingerprints().values()) == 10 == len(next(source.hashes([range(1024)])))
     assert source.unusable() == ()
     assert len(ids(source.read(["3", "x"]))) == 2

@@ -408,12 +408,12 @@ def test_table_that_shrank_by_half_is_not_served_unasked(
     assert run(allow_shrink=True)["documents"] == small * 4 // 10
 
 
-def break_sql(find: str, replace: str) -> Callable[[Path], None]:
+def break_sql(find: str, replace: str, *, version: int = 2) -> Callable[[Path], None]:
     def change(include: Path) -> None:
         path = include / "sql" / "locations.sql"
         text = path.read_text()
         assert find in text
-        path.write_text(text.replace(find, replace))
+        path.write_text(text.replace(find, replace).replace("transform: 1", f"transform: {version}"))
 
     return change
 
@@ -458,7 +458,10 @@ BROKEN: list[tuple[str, Callable[[Path], None], type[SearchSyncError], str]] = [
     ("_hash", break_sql("AS _id,", "AS _id, 1::bigint AS _hash,"), BadSource, "column '_hash'"),
     ("no table", break_sql("FROM locations", "FROM no_such_table"), BadSource, "no_such_table"),
     ("_id twice", break_sql("l.location_id::text ", "(l.location_id / 2)::text "), BadSource, "more than one row"),
-    ("field not mapped", break_sql("l.timezone,", "l.timezone, 1 AS extra,"), GateFailed, "300 documents were"),
+    ("field not mapped", break_sql("l.timezone,", "l.timezone, 1 AS extra,"), BadSource, "extra has no field"),
+    ("field too small", break_mapping(lambda body: body["mappings"]["properties"]["population"].update(type="short")),
+     BadSource, "population is bigint, .* map it as long"),
+    ("version not raised", break_sql("l.name,", "upper(l.name) AS name,", version=1), BadSource, "transform: 2"),
     ("smoke fails", write("mappings/locations.smoke.json", SMOKE % '{"match_none":{}}'), GateFailed, "does not find"),
     ("smoke refused", write("mappings/locations.smoke.json", SMOKE % '{"no":{}}'), GateFailed, "refuses the smoke"),
 ]  # fmt: skip

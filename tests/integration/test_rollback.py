@@ -116,11 +116,11 @@ def test_a_candidate_whose_mapping_cannot_hold_what_came_is_refused(
     app: Any,
     tmp_path: Path,
 ) -> None:
-    owner.execute("UPDATE locations SET population = 7, updated_at = %s", [NOW - timedelta(days=9)])
+    owner.execute("UPDATE locations SET timezone = '2026-01-01', updated_at = %s", [NOW - timedelta(days=9)])
     file = include / "mappings" / "locations.json"
     present = file.read_text()
     older = json.loads(present)
-    older["mappings"]["properties"]["population"]["type"] = "short"
+    older["mappings"]["properties"]["timezone"] = {"type": "date", "ignore_malformed": False}
     file.write_text(json.dumps(older))
 
     def connect(plan: reindex.Plan | None) -> PostgresSource:
@@ -131,7 +131,7 @@ def test_a_candidate_whose_mapping_cannot_hold_what_came_is_refused(
     blue = operations.rebuild(client, connect, build="blue", reports=tmp_path)["index"]
     file.write_text(present)
     green = operations.rebuild(client, connect, build="green", reports=tmp_path)["index"]
-    owner.execute("UPDATE locations SET population = 8000000, updated_at = %s WHERE location_id = 3", [NOW])
+    owner.execute("UPDATE locations SET timezone = 'Europe/Berlin', updated_at = %s WHERE location_id = 3", [NOW])
     entity = Entity(name="locations", source="postgres", key=("location_id",), changed="updated_at")
     with pytest.raises(GateFailed, match=f"{blue} refuses 1 documents that {green} has"):
         roll(client, entity, app.reader_dsn, tmp_path)

@@ -19,7 +19,7 @@ from psycopg import errors as pg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from searchsync import envelope
+from searchsync import envelope, fields
 from searchsync.entities import BUCKETS, Entity
 from searchsync.envelope import MAX_ID_BYTES, Page, Rejection
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
@@ -155,6 +155,7 @@ class PostgresSource:
         """
         with self._read() as (connection, _):
             columns = self._describe(connection)
+            self._check_fields(connection)
             nulls = sql.SQL("SELECT EXISTS (SELECT FROM ({rows}) AS r WHERE {key} IS NULL)")
             for column in self.entity.key:
                 query = nulls.format(rows=self._rows(), key=sql.Identifier("r", column))
@@ -447,8 +448,10 @@ class PostgresSource:
             types = {column.name: column.type_code for column in cursor.description or ()}
             if len(types) < len(cursor.description or ()):
                 raise BadSource(f"{self._file} returns two columns of one name")
-            if "sync" in types:
-                raise BadSource(f"{self._file} returns a column 'sync': that name is taken by the document's own state")
+            if taken := [name for name in types if name.split(".")[0] == "sync"]:
+                raise BadSource(
+                    f"{self._file} returns a column {taken[0]!r}: that name is taken by the document's own state"
+                )
             if "_hash" in types:
                 raise BadSource(
                     f"{self._file} returns a column '_hash': the hash is taken of the document's text now, so that it "
@@ -468,6 +471,32 @@ class PostgresSource:
             fields = tuple(name for name in types if name != "_id")
             self._columns = Columns(fields, tuple(names[types[column]] for column in self.entity.key))
         return self._columns
+
+    def _check_fields(self, connection: psycopg.Connection[Any]) -> None:
+        """Refuse columns that have no field, and those whose values their field would change in silence."""
+        mapping = f"include/mappings/{self.entity.name}.json"
+        properties = self.entity.index_body["mappings"].get("properties", {})
+        wrong = []
+        for name, sql_type in self._types(connection):
+            field = fields.of_path(properties, name)
+            if field is None:
+                wrong.append(f"{name} has no field; add one, to every index of the write set first, or drop the column")
+            elif reason := fields.why_not(field, sql_type):
+                kind = field.get("type", "object")
+                wrong.append(f"{name} is {sql_type}, which a field of the type {kind} does not hold: {reason}")
+        if wrong:
+            raise BadSource(f"{self._file} has columns that do not fit {mapping}: {'; '.join(sorted(wrong)[:10])}")
+
+    def _types(self, connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+        """Fields with their types in SQL: of a domain the type that it is of, of a composite ``json``."""
+        cursor = connection.execute(sql.SQL("SELECT * FROM ({}) AS r LIMIT 0").format(self._rows()), [])
+        described = [
+            (column.name, column.type_code, cast(Any, cursor.pgresult).fmod(at))
+            for at, column in enumerate(cursor.description or ())
+            if column.name != "_id"
+        ]
+        names, types, modifiers = ([one[part] for one in described] for part in range(3))
+        return connection.execute(_TYPES, [names, types, modifiers]).fetchall()
 
     def _bound(self, operator: LiteralString, columns: Columns, bound: Sequence[str]) -> sql.Composed:
         # A row comparison: one index condition also for a key of several columns. A bound may name the first of them.
@@ -560,6 +589,17 @@ class PostgresSource:
         )
 
 
+_TYPES: LiteralString = """
+WITH RECURSIVE known AS (
+    SELECT name, oid, modifier FROM unnest(%s::text[], %s::oid[], %s::int[]) AS given(name, oid, modifier)
+    UNION ALL
+    SELECT known.name, t.typbasetype, t.typtypmod FROM known JOIN pg_type AS t USING (oid) WHERE t.typtype = 'd'
+)
+SELECT known.name,
+       CASE WHEN t.typtype = 'c' OR e.typtype = 'c' THEN 'json' ELSE format_type(known.oid, known.modifier) END
+FROM known JOIN pg_type AS t USING (oid) LEFT JOIN pg_type AS e ON e.oid = t.typelem AND t.typcategory = 'A'
+WHERE t.typtype <> 'd'
+"""
 _FENCE = sql.SQL("OFFSET bigint '0'")
 # A json column keeps the line breaks it was written with, and those end an NDJSON line. In strings JSON has none.
 _FLAT = sql.SQL("CASE WHEN strpos(_document, chr(10)) > 0 THEN translate(_document, chr(10), ' ') ELSE _document END")

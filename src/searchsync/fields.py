@@ -1,0 +1,195 @@
+"""What a mapped field holds as it is. OpenSearch changes some values in silence: it cuts decimals, rounds, clamps.
+
+Whoever searches then finds another value than the document shows. So a column whose type a field cannot hold is refused
+before a load, and a number that is out of its field's range is no value of that field.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+Field = Mapping[str, Any]
+
+_BITS = {"byte": 7, "short": 15, "integer": 31, "long": 63}
+"""Of an integer field, without the sign. Decimals are cut off (``coerce``)."""
+
+_DIGITS = {"half_float": 3, "float": 6, "double": 15}
+"""Decimal digits that a field of this type has, whatever the number."""
+
+_LARGEST = {"half_float": Decimal(65_504), "float": Decimal(2) ** 128, "double": Decimal(2) ** 1024}
+
+_EXACT = 2**53
+"""The largest number up to which a double, in which OpenSearch scales, has all whole ones."""
+
+_WHOLE_TYPES = {"smallint": 15, "integer": 31, "bigint": 63}
+_FLOATS = {"real": ("float", "double"), "double precision": ("double",)}
+_TIMES = re.compile(r"date|timestamp(\(\d\))? with(out)? time zone")
+_NUMERIC = re.compile(r"numeric(?:\((\d+),(-?\d+)\))?")
+_JSON = ("json", "jsonb")
+_OF_OBJECTS = ("object", "nested", "flat_object", "geo_point", "geo_shape", "join", "percolator", "completion")
+
+
+def of_path(properties: Mapping[str, Field], path: str) -> Field | None:
+    """The mapped field of a name, dots included; None when there is none."""
+    field: Field = {"properties": properties}
+    for part in path.split("."):
+        if part not in field.get("properties", {}):
+            return None
+        field = field["properties"][part]
+    return field
+
+
+def why_not(field: Field, sql_type: str) -> str:
+    """Why a field cannot hold every value of an SQL type as it is, and what to write instead; empty when it can.
+
+    :param field: its mapping
+    :param sql_type: as ``format_type`` says it; of an array, the values are looked at
+    """
+    sql_type = sql_type.removesuffix("[]")
+    if field.get("enabled") is False or (sql_type in _JSON and not is_scalar(field)):
+        return ""
+    return next((reason for one in _with_sub_fields(field) if (reason := _why_not(one, sql_type))), "")
+
+
+def is_scalar(field: Field) -> bool:
+    """Whether an object is no value of a field. With ``ignore_malformed`` one is dropped, and nothing tells it."""
+    return field.get("type", "object") not in _OF_OBJECTS
+
+
+def holds(field: Field, value: Any) -> bool:
+    """Whether a field takes a value as it is, or says that it does not; else it would change or drop it in silence.
+
+    :param field: its mapping
+    :param value: of a document; of a list, each is looked at
+    """
+    if isinstance(value, list) and field.get("type") != "geo_point":  # of which a list may be one
+        return all(holds(field, one) for one in value)
+    if isinstance(value, dict) and is_scalar(field):
+        return False
+    kind = field.get("type", "object")
+    if kind == "boolean":
+        return value is None or isinstance(value, bool) or value in ("true", "false")
+    if kind == "geo_point":
+        return _is_place(value)
+    if kind == "scaled_float" and isinstance(value, str):
+        return False
+    return not _is_number(value) or _in_range(field, Decimal(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _is_place(value: Any) -> bool:
+    """With ``ignore_malformed``, a latitude of 95 is moved to 85 on the other side of the earth."""
+    latitude: Any
+    longitude: Any
+    if isinstance(value, str):
+        latitude, _, longitude = value.partition(",")
+    elif isinstance(value, dict):
+        latitude, longitude = value.get("lat"), value.get("lon")
+    elif isinstance(value, list) and all(map(_is_number, value)):
+        longitude, latitude, *_ = (*value, None, None)
+    else:
+        return value is None or (isinstance(value, list) and all(map(_is_place, value)))
+    return all(
+        _PLAIN.fullmatch(str(one)) is not None and abs(Decimal(str(one).strip())) <= most
+        for one, most in ((latitude, 90), (longitude, 180))
+    )
+
+
+_PLAIN = re.compile(r"\s*[+-]?\d{1,9}(\.\d*)?([eE][+-]?\d{1,3})?\s*", re.ASCII)
+
+
+def _in_range(field: Field, value: Decimal) -> bool:
+    kind = field.get("type", "object")
+    if kind in _BITS:
+        return value == value.to_integral_value() and -(2 ** _BITS[kind]) <= value < 2 ** _BITS[kind]
+    if kind == "unsigned_long":
+        return value == value.to_integral_value() and 0 <= value < 2**64
+    if kind == "scaled_float":
+        return abs(value * Decimal(field["scaling_factor"])) < 2**63
+    return kind not in _LARGEST or abs(value) <= _LARGEST[kind]
+
+
+def _with_sub_fields(field: Field) -> Iterator[Field]:
+    yield field
+    yield from field.get("fields", {}).values()
+
+
+def _why_not(field: Field, sql_type: str) -> str:
+    kind = str(field.get("type", "object"))
+    reason = ""
+    if sql_type in _JSON:
+        reason = "an object in it would be dropped: cast the column to text, text[] or what it is"
+    elif kind in _BITS or kind == "unsigned_long":
+        reason = _of_whole(_BITS.get(kind, 64), sql_type)
+    elif kind in _DIGITS:
+        reason = _of_float(kind, sql_type)
+    elif kind == "scaled_float":
+        reason = _of_scaled(int(field["scaling_factor"]), sql_type)
+    elif kind in ("date", "date_nanos"):
+        reason = _of_date(str(field.get("format", "")), sql_type)
+    elif kind == "boolean" and sql_type != "boolean":
+        reason = "it takes an empty text for false: cast the column to boolean"
+    elif kind in ("object", "nested"):
+        reason = "it holds objects: make the column json (to_json, json_build_object)"
+    return reason
+
+
+def _of_whole(bits: int, sql_type: str) -> str:
+    if sql_type in _WHOLE_TYPES:
+        return "" if _WHOLE_TYPES[sql_type] <= bits else f"{sql_type} has larger numbers: map it as long"
+    digits, decimals = _numeric(sql_type)
+    if digits is not None and decimals <= 0 and 10**digits <= 2**bits:
+        return ""
+    return "it cuts decimals off, and has no larger numbers: cast the column to bigint, or map it as scaled_float"
+
+
+def _of_float(kind: str, sql_type: str) -> str:
+    if sql_type in _FLOATS:
+        return "" if kind in _FLOATS[sql_type] else f"it rounds {sql_type}: map it as double"
+    digits, _ = _numeric(sql_type)
+    if sql_type == "smallint" and kind != "half_float":
+        digits = _DIGITS[kind]
+    if sql_type == "integer" and kind == "double":
+        digits = _DIGITS[kind]
+    if digits is not None and digits <= _DIGITS[kind]:
+        return ""
+    return (
+        f"it has {_DIGITS[kind]} digits: cast the column to double precision and map it as double, so that the "
+        "document shows what is searched; or map it as long, scaled_float or keyword"
+    )
+
+
+def _of_scaled(factor: int, sql_type: str) -> str:
+    if sql_type in _WHOLE_TYPES and 2 ** _WHOLE_TYPES[sql_type] * factor <= _EXACT:
+        return ""
+    digits, decimals = _numeric(sql_type)
+    if digits is not None and factor % 10 ** max(decimals, 0) == 0 and 10 ** (digits - decimals) * factor <= _EXACT:
+        return ""
+    places = len(str(factor)) - 1
+    return (
+        f"it rounds beyond its scaling_factor {factor} and takes every number above its range for the largest: cast "
+        f"the column to numeric(p,{places}) with p up to {len(str(_EXACT)) - 1}, or raise the factor"
+    )
+
+
+def _of_date(format_: str, sql_type: str) -> str:
+    epoch = format_ in ("epoch_second", "epoch_millis", "epoch_second||epoch_millis")
+    if _TIMES.fullmatch(sql_type):
+        return "its format takes numbers only: leave the format out" if epoch else ""
+    if sql_type in _WHOLE_TYPES or _NUMERIC.fullmatch(sql_type):
+        return (
+            "" if epoch else "it takes a number of four digits for a year: give it the format epoch_second or _millis"
+        )
+    if sql_type in (*_FLOATS, "boolean"):
+        return "cast the column to timestamptz (to_timestamp)"
+    return ""  # a text may be a date: one that is none is counted as malformed
+
+
+def _numeric(sql_type: str) -> tuple[int | None, int]:
+    """Digits and decimals of a ``numeric``; None for one without, and for every other type."""
+    found = _NUMERIC.fullmatch(sql_type)
+    return (int(found[1]), int(found[2])) if found and found[1] else (None, 0)

@@ -1,0 +1,101 @@
+"""A column whose field would change its values in silence is refused; what is malformed is kept and counted."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import psycopg
+import pytest
+
+from local import postgres as local_postgres
+from searchsync.entities import Entity
+from searchsync.errors import BadSource
+from searchsync.opensearch import request
+from searchsync.sources.postgres import PostgresSource
+
+Check = Callable[[str, str, dict[str, Any]], PostgresSource]
+
+
+@pytest.fixture
+def things(app: local_postgres.AppDatabase, include: Path) -> Iterator[Check]:
+    """Makes a table ``things (id, v)`` with a column of some type that goes into some field."""
+    opened: list[PostgresSource] = []
+    drop = "DROP TABLE IF EXISTS things; DROP DOMAIN IF EXISTS price; DROP TYPE IF EXISTS pair"
+
+    with psycopg.connect(app.owner_dsn, autocommit=True) as owner:
+        owner.execute(drop)
+        owner.execute("CREATE DOMAIN price AS numeric(8,2); CREATE TYPE pair AS (a int, b text)")
+
+        def make(sql_type: str, select: str, field: dict[str, Any]) -> PostgresSource:
+            owner.execute(f"DROP TABLE IF EXISTS things; CREATE TABLE things (id int PRIMARY KEY, v {sql_type})")
+            owner.execute("GRANT SELECT ON things TO PUBLIC")
+            (include / "sql" / "locations.sql").write_text(f"SELECT id::text AS _id, id, {select} FROM things")
+            file = include / "mappings" / "locations.json"
+            body = json.loads(file.read_text())
+            sync = body["mappings"]["properties"]["sync"]
+            body["mappings"]["properties"] = {"sync": sync, "id": {"type": "integer"}, **field}
+            file.write_text(json.dumps(body))
+            opened.append(PostgresSource(Entity(name="locations", source="postgres", key=("id",)), app.reader_dsn))
+            return opened[-1]
+
+        yield make
+        for source in opened:
+            source.close()
+        owner.execute(drop)
+
+
+SCALED = {"v": {"type": "scaled_float", "scaling_factor": 100}}
+LONG = {"v": {"type": "long"}}
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "select", "field", "says"),
+    [
+        ("numeric(10,2)", "v", SCALED, ""),
+        ("price", "v", SCALED, ""),
+        ("price[]", "v[1]::numeric(8,2) AS v", SCALED, ""),
+        ("numeric", "v", SCALED, "v is numeric, which a field of the type scaled_float .* numeric\\(p,2\\)"),
+        ("numeric(18,2)", "v", SCALED, "v is numeric\\(18,2\\)"),
+        ("numeric(10,2)", "v * 2 AS v", SCALED, "v is numeric,"),
+        ("numeric(10,2)", "(v * 2)::numeric(12,2) AS v", SCALED, ""),
+        ("price", "v", LONG, "v is numeric\\(8,2\\), .* type long .* cuts decimals"),
+        ("double precision", "v", LONG, "v is double precision"),
+        ("bigint", "v", {"v": {"type": "integer"}}, "v is bigint, .* map it as long"),
+        ("text", "v", LONG, "v is text"),
+        ("pair", "v", {"v": {"properties": {"a": {"type": "long"}, "b": {"type": "keyword"}}}}, ""),
+        ("pair[]", "v", {"v": {"type": "nested", "properties": {"a": {"type": "long"}}}}, ""),
+        ("text", "v", {}, "v has no field"),
+        ("text", 'v AS "a.b"', {"a": {"properties": {"b": {"type": "text"}}}}, ""),
+        ("text", 'v AS "a.c"', {"a": {"properties": {"b": {"type": "text"}}}}, "a.c has no field"),
+        ("text", 'v AS "sync.deleted"', {}, "'sync.deleted': that name is taken"),
+    ],
+)
+def test_a_column_that_its_field_cannot_hold_is_refused_by_name(
+    things: Check, sql_type: str, select: str, field: dict[str, Any], says: str
+) -> None:
+    source = things(sql_type, select, field)
+    if not says:
+        source.check()
+        return
+    with pytest.raises(BadSource, match=says):
+        source.check()
+
+
+def test_what_is_refused_is_what_the_engine_changes_in_silence(client: opensearchpy.OpenSearch) -> None:
+    """The reason for it all: when this fails after an upgrade, the refusals may be relaxed."""
+    properties = {
+        "long": {"type": "long"},
+        "scaled": SCALED["v"],
+        "date": {"type": "date"},
+        "flag": {"type": "boolean"},
+    }
+    request(client, "PUT", "/probe", body={"mappings": {"properties": properties}})
+    document = {"long": 1.9, "scaled": 1e30, "date": 2026, "flag": ""}
+    request(client, "PUT", "/probe/_doc/1", body=document, params={"refresh": "true"})
+    fields = ["long", "scaled", {"field": "date", "format": "strict_date"}, "flag"]
+    body = {"docvalue_fields": fields, "_source": False}
+    (hit,) = request(client, "POST", "/probe/_search", body=body)["hits"]["hits"]
+    changed = {"long": [1], "scaled": [(2**63 - 1) / 100], "date": ["2026-01-01"], "flag": [False]}
+    assert hit["fields"] == changed

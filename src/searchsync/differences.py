@@ -255,7 +255,7 @@ def _confirm(
     """What differs twice in the same way is a finding, unless the next sync has to bring it.
 
     That sync knows of deletions by the counts alone: these betray a ghost, unless a row is missing that it will not
-    bring.
+    bring. And it deletes no more than may be believed unasked.
     """
     settled = [second[key] for key in sorted(second) if second[key].pair == first[key].pair]
     report.unsettled = len(second) - len(settled)
@@ -263,8 +263,9 @@ def _confirm(
     if since is not None:
         pending = _in_interval(settled, since)
         coming = sum(found.finding.kind == MISSING for found in pending)
-        if report.index_count + coming != report.source_count:
-            pending += [found for found in settled if found.finding.kind == GHOST]
+        ghosts = [found for found in settled if found.finding.kind == GHOST]
+        if report.index_count + coming != report.source_count and len(ghosts) <= believed(report.index_count):
+            pending += ghosts
     later = {found.finding.key for found in pending}
     report.findings = [found.finding for found in settled if found.finding.key not in later]
     report.pending = len(pending)

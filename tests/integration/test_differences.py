@@ -161,6 +161,15 @@ def test_what_the_next_sync_has_to_bring_is_pending(
     assert compare(client, source, blue).kinds == {STALE: 2, GHOST: 2, MISSING: 1}
 
 
+def test_what_a_sync_does_not_delete_unasked_is_not_pending(
+    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str, rows: int
+) -> None:
+    """The table is empty and the index is full: waiting for the next sync, which refuses it, would call that good."""
+    owner.execute("TRUNCATE locations")
+    report = compare(client, source, blue, since=datetime.now(UTC))
+    assert (report.kinds, report.pending, report.good) == ({GHOST: rows}, 0, False)
+
+
 def test_a_repair_beyond_the_cap_is_refused(
     client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
 ) -> None:

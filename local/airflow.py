@@ -32,6 +32,10 @@ POOL, POOL_SLOTS = "searchsync_load", 2
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
 """For glibc, for any process that loads: buffers of a page's size go back to the system when they are free. Without it
 the threshold grows with the first of them, they come from the heap, and the heap grows with the table."""
+PATIENCE = {"AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "20", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "15"}
+"""For tasks, while the API server is away: they ask it for two minutes, at least every 15 s, instead of for some 20 s.
+Heartbeats are such requests, too, and what Airflow does when they fail is to end the task. The scheduler, which gives a
+task up after its own heartbeat time-out, has to wait as long."""
 _AIRFLOW = (sys.executable, "-m", "airflow")
 _REGION = "eu-west-1"
 # Settings that are not for this Airflow: of another one on this machine, of the person's own AWS account, which nothing
@@ -112,8 +116,9 @@ def settings(home: Home, *, port: int, metadata_dsn: str) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata_dsn.replace("postgresql://", "postgresql+psycopg://", 1),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
         "AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS": "True",
+        **PATIENCE,
         "GX_ANALYTICS_ENABLED": "false",
         "SEARCHSYNC_LOAD_POOL": POOL,
         **MALLOC,

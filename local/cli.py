@@ -199,7 +199,7 @@ def _env(_: argparse.Namespace) -> int:
 
 def _trigger(options: argparse.Namespace) -> int:
     stack = Stack(Home.from_environment(), _say)
-    stack.variables()  # says so when the stack is down
+    stack.require("postgres", "opensearch", *airflow.PROGRAMS)  # without one of them a run would wait for ever
     api = stack.api()
     dag = runs.await_dag(api, options.dag_id, parsed_since=stack.airflow_started(), patience=5.0)
     run_id = api.trigger(options.dag_id, options.conf)

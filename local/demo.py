@@ -86,9 +86,8 @@ def _ready(stack: Stack) -> opensearchpy.OpenSearch:
 
     :raises LocalError: when a change would not get through.
     """
-    client = connect(stack.variables()["SEARCHSYNC_OPENSEARCH_URL"])  # says so when the stack is down
-    if stopped := sorted({"aws", "stream"} - stack.running().keys()):
-        raise LocalError(f"{', '.join(stopped)} not running: `./dev up` starts what is missing")
+    stack.require("opensearch", "aws", "stream")
+    client = connect(stack.variables()["SEARCHSYNC_OPENSEARCH_URL"])
     if (stack.home.part("stream") / event_source.PAUSED).exists():
         raise LocalError("the delivery of the stream is paused: `./dev stream resume` goes on with it")
     try:

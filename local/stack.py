@@ -77,10 +77,22 @@ class Stack:
         started = [self.state.parts[name].process.started for name in airflow.PROGRAMS]
         return datetime.fromtimestamp(max(started), UTC)
 
+    def require(self, *names: str) -> None:
+        """Refuse to go on without some parts.
+
+        :raises LocalError: naming what has stopped: all of it, or which parts and where to look
+        """
+        alive = self.running()
+        dead = [name for name in PARTS if name in names and name not in alive]
+        if dead and not alive:
+            raise LocalError("the stack is not running: `./dev up` starts it")
+        if dead:
+            logs = " and ".join(f"`./dev logs {name}`" for name in dead)
+            raise LocalError(f"not running: {', '.join(dead)}; see {logs}. `./dev up` starts what is missing")
+
     def variables(self) -> dict[str, str]:
         """What a shell or a script needs to work with the running stack."""
-        if not {"postgres", "opensearch", "api-server"} <= self.running().keys():
-            raise LocalError("the stack is not running: `./dev up` starts it")
+        self.require("postgres", "opensearch", "api-server")
         port = self.state.ports
         return {
             "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),

@@ -106,6 +106,20 @@ def test_whole_numbers_may_come_as_4_point_0(blue: str, dags: dict[str, Any], ro
     assert result(dag_run)["ledger"]["read"] == rows
 
 
+def test_a_load_goes_on_when_airflow_cannot_keep_how_far_it_has_come() -> None:
+    """Airflow's API server is restarted in the middle of it."""
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+    from airflow.sdk.execution_time.comms import ErrorResponse
+
+    from search_ops.tasks.reindex import _Checkpoint
+
+    class Away:
+        def set(self, *_: Any) -> None:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+
+    _Checkpoint(Away()).set({"resume": 1})
+
+
 @pytest.mark.parametrize("length", [1, 250, 2_000])
 def test_a_partitions_name_is_short_and_its_own(length: int) -> None:
     """Airflow's database keeps 250 characters, and fails a task with more of them after its work."""

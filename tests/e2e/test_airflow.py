@@ -21,9 +21,10 @@ import pytest
 from benchmarks import _kills
 from benchmarks._kills import CASES, Case
 from benchmarks._kills_world import World
+from local import airflow as local_airflow
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
-from local import runs
+from local import processes, runs
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.stack import Stack
@@ -126,6 +127,54 @@ def test_opensearch_killed_and_restarted_in_the_middle_of_a_load(
     assert ledger["read"] == ROWS == ledger["written"] + ledger["stale"]
     assert served(search) == ROWS
     assert {task["try_number"] for task in api.tasks(DAG, run_id) if task["task_id"] == "load"} == {1}
+
+
+OUTAGE_SECONDS = 60.0
+"""Of the API server: by Airflow's own settings three heartbeats of a task fail in it, and the task is killed."""
+
+
+def test_a_load_survives_an_outage_of_the_api_server(
+    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
+) -> None:
+    """It is restarted at any deployment; a load of an hour must not begin anew, nor be killed."""
+    run_id = api.trigger(DAG, {"partitions": 1, **SMALL_BULKS})
+    in_the_middle_of_a_load(api, search, run_id)
+    frozen = local_opensearch.start(stack.home.part("opensearch")).process.pid
+    os.kill(frozen, signal.SIGSTOP)  # the load has something to do for the whole outage
+    try:
+        processes.stop(stack.state.parts["api-server"].process, first=signal.SIGKILL)
+        time.sleep(OUTAGE_SECONDS)
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    start_api_server(stack)
+    outcome = follow(api, run_id)
+    assert outcome.succeeded
+    assert {task["try_number"] for task in api.tasks(DAG, run_id) if task["task_id"] == "load"} == {1}
+    assert outcome.result["ledger"]["read"] == ROWS == served(search)
+
+
+def start_api_server(stack: Stack) -> None:
+    """It alone; `./dev up` would start all of Airflow again."""
+    server, name = stack.server("postgres"), "api-server"
+    env = stack._airflow_environment(server, local_postgres.create_database(server, "airflow", owner="airflow"))
+    folder = stack.home.part("airflow")
+    process = processes.spawn(local_airflow.command(name), folder=folder, log=stack.home.log(name), env=env, cwd=folder)
+    stack._remember(name, process, stack.state.parts["scheduler"].fingerprint)
+    until("Airflow's API answers again", lambda: local_airflow.is_healthy(stack.api()))
+
+
+def test_a_run_that_a_person_marks_failed_is_red_and_leaves_nothing(
+    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
+) -> None:
+    """By Airflow's own rules it would be a success: what is left is skipped, and the teardown is through."""
+    blue = indexes.live(search, LOCATIONS)
+    run_id = api.trigger(DAG, {"partitions": 1, **SMALL_BULKS})
+    in_the_middle_of_a_load(api, search, run_id)
+    api.fail(DAG, run_id)
+    assert follow(api, run_id).state == "failed"
+    assert indexes.live(search, LOCATIONS) == blue
+    assert green(search, run_id) is None
+    until("Slack hears of it", lambda: heard(stack, run_id, "completed"), seconds=60)
 
 
 def test_a_load_killed_at_every_attempt_leaves_blue_and_reaches_slack(

@@ -302,6 +302,13 @@ def test_the_pool_of_the_load_tasks_is_made() -> None:
         assert service["environment"]["SEARCHSYNC_LOAD_POOL"] == local_airflow.POOL
 
 
+def test_a_task_survives_the_restart_of_the_api_server() -> None:
+    """As on the local stack, where tests/e2e shows it; the scheduler's own time-out is Airflow's, of five minutes."""
+    for service in AIRFLOW.values():
+        assert local_airflow.PATIENCE.items() <= service["environment"].items()
+        assert "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT" not in service["environment"]
+
+
 def test_versions_are_the_tested_ones() -> None:
     """A container with another version could differ in just the behaviour that a test has shown."""
     tags: dict[str, str] = {}

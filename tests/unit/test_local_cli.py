@@ -72,6 +72,21 @@ def test_a_stack_that_is_down_says_so(capsys: pytest.CaptureFixture[str]) -> Non
     assert "0 of" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("command", "dead"),
+    [(["env"], "opensearch"), (["trigger", "locations_reindex"], "scheduler"), (["env"], "postgres")],
+)
+def test_a_part_that_died_is_named(
+    command: list[str], dead: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rest runs: whoever reads that nothing does looks in the wrong place."""
+    monkeypatch.setattr(Stack, "running", lambda _: dict.fromkeys(set(PARTS) - {dead}))
+    assert cli.main(command) == 1
+    said = capsys.readouterr().err
+    assert f"not running: {dead}; see `./dev logs {dead}`" in said
+    assert "the stack is not running" not in said
+
+
 @pytest.mark.parametrize("conf", ["{", "[]", "1"])
 def test_conf_has_to_be_a_json_object(conf: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

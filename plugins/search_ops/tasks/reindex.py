@@ -344,7 +344,12 @@ class _Checkpoint:
         return self._store.get("loaded")
 
     def set(self, value: dict[str, Any]) -> None:
-        self._store.set("loaded", value)
+        from airflow.sdk.exceptions import AirflowRuntimeError
+
+        try:
+            self._store.set("loaded", value)
+        except AirflowRuntimeError as error:  # Airflow's API is away: a load goes on without being kept
+            log.warning("how far the load has come could not be kept: %s", error)
 
 
 def _plan(plan: dict[str, Any]) -> "Plan":

@@ -5,10 +5,11 @@ A page is the body of one ``_bulk`` of ``create`` actions, two lines a document:
     {"create":{"_id":"42"}}
     {"sync":{"position":...,"deleted":false,"written_at":...,"bucket":...,"hash_high":...,"hash_low":...},"name":...}
 
-That one form serves all writes: ``load`` sends it as it is, ``compare_and_set`` wraps the same bytes.
+That one form serves all writes: ``load`` sends it as it is, ``compare_and_set`` sends the same bytes of each document.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +36,17 @@ class Line(NamedTuple):
     def deleted(self) -> bool:
         """Whether this is a tombstone. ``sync`` comes first in every document, and its ``position`` holds no quote."""
         return self.source.startswith(b"true", self.source.find(_DELETED) + len(_DELETED))
+
+    @property
+    def position(self) -> str:
+        """``sync.position``. As ``sync`` comes first, and ``position`` in it, nothing is parsed for it.
+
+        :raises ValueError: when it does not stand there
+        """
+        found = _POSITION.match(self.source)
+        if found is None:
+            raise ValueError(f"document {self.key!r} does not begin with sync.position: nothing was written")
+        return found[1].decode()
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,7 @@ class Page:
 
 
 _DELETED = b'"deleted":'
+_POSITION = re.compile(rb'\s*\{\s*"sync"\s*:\s*\{\s*"position"\s*:\s*"([^"\\]*)"')
 _ACTION = b'{"create":{"_id":'
 _ACTION_END = b"}}"
 

@@ -53,7 +53,7 @@ class Noted:
 def note(client: opensearchpy.OpenSearch, entity: Entity, gap: Gap) -> None:
     """Note for the whole write set that changes of some time are lost; safe to repeat."""
     digest = hashlib.sha256(json.dumps(gap, sort_keys=True).encode()).hexdigest()[:32]
-    for name in indexes.write_set(client, entity):
+    for name in indexes.targets_or_raise(client, entity).members:
         notes.put(client, INDEX, f"{name}-{digest}", {"index": name, **gap})
 
 

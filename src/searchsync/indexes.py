@@ -3,6 +3,7 @@
 The cluster is the only truth: nothing here remembers anything between two calls.
 """
 
+import json
 import logging
 import re
 import secrets
@@ -110,23 +111,101 @@ def write_set(client: opensearchpy.OpenSearch, entity: Entity) -> list[str]:
     return sorted(found, key=lambda name: (entity.name not in found[name], name))
 
 
+@dataclass(frozen=True)
+class Targets:
+    """Where writes go, as of one moment.
+
+    :ivar members: indexes that every write has to reach, the live one first
+    :ivar live: the one that is read; None before the first swap
+    """
+
+    members: list[str]
+    live: str | None
+
+
+def targets(client: opensearchpy.OpenSearch, entity: Entity) -> Targets:
+    """Write set and live index, by one look at the aliases (rule 3).
+
+    :raises AliasConflict: when a write to the members would not reach what is searched: nothing may be acknowledged
+    """
+    names = (entity.name, entity.writers, entity.served)
+    params = {"ignore_unavailable": "true"}  # a name that is not there yet
+    found = {
+        name: state["aliases"]
+        for name, state in request(client, "GET", f"/{','.join(names)}/_alias", params=params).items()
+    }
+    for name in names:
+        if name in found:
+            raise _concrete(entity, name)
+    members = sorted(name for name in found if entity.writers in found[name])
+    readers = sorted(name for name in found if entity.name in found[name])
+    served = [name for name in found if entity.served in found[name]]
+    if len(readers) > 1:
+        raise _several(entity, readers, served)
+    live = next(iter(readers), None)
+    if live is not None and live not in members:
+        raise _unfed(entity, live, members, served)
+    return Targets(sorted(members, key=lambda name: (name != live, name)), live)
+
+
+def targets_or_raise(client: opensearchpy.OpenSearch, entity: Entity) -> Targets:
+    """As ``targets``.
+
+    :raises EmptyWriteSet: when there is nothing to write to
+    """
+    found = targets(client, entity)
+    if not found.members:
+        raise EmptyWriteSet(f"{entity.name}: {entity.writers} has no member; run {entity.name}_reindex first")
+    return found
+
+
 def live(client: opensearchpy.OpenSearch, entity: Entity) -> str | None:
-    """Name of the index that is read, None before the first swap.
+    """Name of the index that is read, None before the first swap. Who writes asks for the ``targets``.
 
     :raises AliasConflict: when a concrete index has the alias' name, or the alias is on two indexes
     """
-    found = members(client, entity.name)
+    found = aliases_of(client, entity.name)
     if entity.name in found:
-        raise AliasConflict(
-            f"{entity.name!r} is a concrete index, so no alias can have that name. Copy what is needed from it, then "
-            f"delete it (DELETE /{entity.name}) and run {entity.name}_reindex"
-        )
+        raise _concrete(entity, entity.name)
     if len(found) > 1:
-        raise AliasConflict(
-            f"the read alias {entity.name!r} is on {len(found)} indexes: {', '.join(sorted(found))}. Searches "
-            "return documents twice; remove it from all but the newest served one with POST /_aliases"
-        )
+        raise _several(entity, sorted(found), [name for name in found if entity.served in found[name]])
     return next(iter(found), None)
+
+
+def _concrete(entity: Entity, name: str) -> AliasConflict:
+    return AliasConflict(
+        f"{name!r} is a concrete index, so no alias can have that name. Nothing was written. Copy what is needed from "
+        f"it, then delete it (DELETE /{name}) and run {entity.name}_reindex"
+    )
+
+
+def _several(entity: Entity, readers: list[str], served: list[str]) -> AliasConflict:
+    keep = max(readers, key=lambda name: (name in served, name))
+    remove = [{"remove": {"index": name, "alias": entity.name}} for name in readers if name != keep]
+    return AliasConflict(
+        f"the read alias {entity.name!r} is on {len(readers)} indexes: {', '.join(readers)}. Searches return documents "
+        f"twice. Nothing was written. Leave it on the newest that was served: {_call(remove)}"
+    )
+
+
+def _unfed(entity: Entity, live: str, members: list[str], served: list[str]) -> AliasConflict:
+    fed = [name for name in members if name in served]
+    actions: list[dict[str, dict[str, Any]]] = [
+        {"add": {"index": live, "alias": entity.writers, "is_write_index": False}}
+    ]
+    if live not in served and fed:  # somebody else's: what this system served is still kept true
+        read = {"index": fed[-1], "alias": entity.name, "is_write_index": False, "filter": entity.visible}
+        actions = [{"remove": {"index": live, "alias": entity.name}}, {"add": read}]
+    return AliasConflict(
+        f"{live} is searched as {entity.name!r}, but is not in the write set {entity.writers} "
+        f"({', '.join(members) or 'which is empty'}): no search would see what is written. Somebody changed the "
+        f"aliases by hand. Nothing was written or acknowledged, so nothing is lost yet. {_call(actions)}; then "
+        f"`searchsync compare {entity.name} --repair` brings what was written meanwhile"
+    )
+
+
+def _call(actions: list[dict[str, dict[str, Any]]]) -> str:
+    return f"POST /_aliases {json.dumps({'actions': actions})}"
 
 
 def get(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Index:
@@ -141,25 +220,15 @@ def get(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Index:
 
 
 def live_or_raise(client: opensearchpy.OpenSearch, entity: Entity) -> str:
-    """Name of the index that is read.
+    """Name of the index that is read and written.
 
     :raises EmptyWriteSet: before the first swap
+    :raises AliasConflict: as ``targets``
     """
-    name = live(client, entity)
+    name = targets(client, entity).live
     if name is None:
         raise EmptyWriteSet(f"{entity.name}: nothing is live yet; run {entity.name}_reindex first")
     return name
-
-
-def write_set_or_raise(client: opensearchpy.OpenSearch, entity: Entity) -> list[str]:
-    """As ``write_set``.
-
-    :raises EmptyWriteSet: when there is nothing to write to (rule 3)
-    """
-    members = write_set(client, entity)
-    if not members:
-        raise EmptyWriteSet(f"{entity.name}: {entity.writers} has no member; run {entity.name}_reindex first")
-    return members
 
 
 def find_or_create(client: opensearchpy.OpenSearch, entity: Entity, *, build: str, source: dict[str, Any]) -> Index:

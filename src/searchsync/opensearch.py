@@ -35,7 +35,13 @@ _NDJSON = {"content-type": "application/x-ndjson"}
 # time-out is that for a shard which is away: how often to try again is decided here. Both stand in the path, because
 # opensearch-py takes a parameter of that name for its own.
 BULK = (
-    "_bulk?timeout=5s&filter_path=errors,items.*.status,items.*.result,"
+    "_bulk?timeout=5s&filter_path=errors,items.*.status,"
+    "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+)
+# An update with nothing in it changes nothing, and is answered with what is stored: by the primary shard, which will
+# compare the write with it, and without the refresh that reading a young document by `_mget` costs.
+_LOOK_UP = (
+    "_bulk?_source=sync.position&timeout=5s&filter_path=errors,items.*.status,items.*.get,"
     "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 )
 
@@ -124,7 +130,7 @@ class _Answers(opensearchpy.JSONSerializer):
     Parsing two objects per document, and collecting them as garbage, would be half of what a load costs this process.
     """
 
-    _HEAD, _ITEM, _TAIL = '{"errors":false,"items":[', '{"create":{"result":"created","status":201}}', "]}"
+    _HEAD, _ITEM, _TAIL = '{"errors":false,"items":[', '{"create":{"status":201}}', "]}"
 
     def loads(self, s: str) -> Any:
         if s.startswith(self._HEAD):
@@ -137,6 +143,10 @@ class _Answers(opensearchpy.JSONSerializer):
 
 class TooLarge(SearchSyncError):
     """The body was refused for its size (413): a smaller one may pass."""
+
+
+class Overloaded(IndexUnavailable):
+    """The request was refused as a whole because OpenSearch has too much to do (429): a smaller one may pass."""
 
 
 class Backoff:
@@ -202,16 +212,32 @@ def bulk(client: opensearchpy.OpenSearch, index: str, body: bytes, count: int) -
     """One ``_bulk`` of raw NDJSON, without retry.
 
     :param count: actions in the body
-    :returns: per action, in order: ``status``, ``result`` and, when it failed, ``error``
+    :returns: per action, in order: ``status`` and, when it failed, ``error``
     :raises IndexUnavailable: the whole request is undecided (connection lost, overloaded, half an answer)
     :raises TooLarge: 413
     :raises RequestRejected: the whole request was refused
     """
-    answer = _perform(client, "POST", f"/{index}/{BULK}", body=body, headers=_NDJSON)
+    return _bulk(client, f"/{index}/{BULK}", body, count)
+
+
+def look_up(client: opensearchpy.OpenSearch, index: str, ids: list[bytes]) -> list[dict[str, Any]]:
+    """What is stored under some ids now, refreshed or not; without retry.
+
+    :param ids: as JSON
+    :returns: per id, in order: ``status``; where there is a document ``get`` with ``_seq_no``, ``_primary_term`` and
+        ``_source.sync.position``, of whatever shape; else ``error``
+    :raises IndexUnavailable: as ``bulk``, and so are the others
+    """
+    body = b"".join(b'{"update":{"_id":%b}}\n{"doc":{}}\n' % key for key in ids)
+    return _bulk(client, f"/{index}/{_LOOK_UP}", body, len(ids))
+
+
+def _bulk(client: opensearchpy.OpenSearch, path: str, body: bytes, count: int) -> list[dict[str, Any]]:
+    answer = _perform(client, "POST", path, body=body, headers=_NDJSON)
     items = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(items, list) or len(items) != count:
         found = len(items) if isinstance(items, list) else "none"
-        raise IndexUnavailable(f"{index}: a bulk of {count} actions was answered with {found} items")
+        raise IndexUnavailable(f"{path.split('?', maxsplit=1)[0]}: {count} actions were answered with {found} items")
     return [next(iter(item.values())) for item in items]
 
 
@@ -260,7 +286,7 @@ def _refusal(error: os_errors.TransportError) -> SearchSyncError:
     if status == 429 and error_type == "cluster_block_exception":
         return RequestRejected(flood_stage(reason), status=status, error_type=error_type)
     if status in (0, 408, 429) or status >= 500:
-        return IndexUnavailable(f"OpenSearch answered {status} ({said})")
+        return (Overloaded if status == 429 else IndexUnavailable)(f"OpenSearch answered {status} ({said})")
     return RequestRejected(f"OpenSearch answered {status} ({said})", status=status, error_type=error_type)
 
 

@@ -44,6 +44,18 @@ def known(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(FORM, value) is not None
 
 
+def covers(stored: Any, position: str) -> bool:
+    """Whether a document with this stored value is at least as new as a write with that position (rule 1).
+
+    What is no position, or one of another kind of source, was written by somebody else: it covers nothing.
+
+    :raises ValueError: when ``position`` is none of ours: it can be compared with nothing
+    """
+    if not known(position):
+        raise ValueError(f"{position!r} is not a position of this system: nothing was written")
+    return known(stored) and stored.find(".") == position.find(".") and bool(stored >= position)
+
+
 def xmax_of(position: str) -> int:
     """The first transaction id that a PostgreSQL position did not see assigned."""
     return int(position.split(".")[2])

@@ -27,8 +27,8 @@ from searchsync import indexes, reads, tombstones
 from searchsync.entities import Entity
 from searchsync.errors import BadParams, IndexUnavailable, RequestRejected
 from searchsync.opensearch import PATIENCE_SECONDS, Backoff, bulk
+from searchsync.outcomes import Outcome, outcome_of, reason_of
 from searchsync.policies import policy
-from searchsync.writer import Outcome, outcome_of, reason_of
 
 log = logging.getLogger(__name__)
 

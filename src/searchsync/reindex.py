@@ -39,11 +39,12 @@ from searchsync.errors import (
 from searchsync.indexes import Running
 from searchsync.ledgers import Progress, Rejections
 from searchsync.opensearch import request
+from searchsync.outcomes import IndexGone
 from searchsync.policies import policy
 from searchsync.position import FENCE_SECONDS, FIRST_EPOCH
 from searchsync.sources import Source
 from searchsync.sources.postgres import PostgresSource
-from searchsync.writer import IndexGone, Ledger
+from searchsync.writer import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def check(
     _ = entity.index_body, entity.smoke_queries, policy("thresholds")  # now, not after the load
     transform = transforms.present(entity)
     purge.cutoff(datetime.now(UTC))
-    blue = indexes.live(client, entity)
+    blue = indexes.targets(client, entity).live
     _check_auto_create(client)
     found = indexes.of_entity(client, entity)
     for index in found:

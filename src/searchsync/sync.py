@@ -112,7 +112,8 @@ def _fed(client: opensearchpy.OpenSearch, source: PostgresSource, served: Served
     :raises SourceChanged: when the source lost commits that the live one has
     """
     entity = source.entity
-    fed = [index for index in indexes.of_entity(client, entity) if index.writers and index.was_served]
+    members = indexes.targets_or_raise(client, entity).members  # or a sync that has nothing to write would end well
+    fed = [index for index in indexes.of_entity(client, entity) if index.name in members and index.role != "building"]
     if served.index not in {index.name for index in fed}:
         raise _retired(served)
     highest = indexes.highest_position(client, served.index)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import opensearchpy
 
@@ -16,12 +16,23 @@ from searchsync.deadline import within
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection, create_body
 from searchsync.errors import IndexUnavailable, LedgerMismatch, RequestRejected, SearchSyncError
-from searchsync.opensearch import PATIENCE_SECONDS, Backoff, TooLarge, bulk, flood_stage
+from searchsync.opensearch import PATIENCE_SECONDS, Backoff, Overloaded, TooLarge, bulk, look_up
+from searchsync.outcomes import IndexGone, Outcome, absent, outcome_of, reason_of
+from searchsync.position import covers
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 3
 """Bulk requests on their way at once; each holds one page in memory."""
+
+MAX_BYTES = 10_000_000
+"""Largest body of one bulk: small managed nodes refuse more than 10 MiB."""
+
+MAX_DOCUMENTS = 5_000
+"""Documents that are looked up at once before they are written."""
+
+CONFLICTS_AT_ONCE = 3
+"""How often a document that others are changing is looked at again without a pause."""
 
 SICK_PATIENCE_SECONDS = 5.0
 """How long one write may take, first attempt included, into an index that is not live, where there is a detour around
@@ -41,10 +52,6 @@ class Detour(Protocol):
 
     def take(self, index: str, page: Page, error: SearchSyncError) -> None:
         """Keep it known that this member missed a page: it is not served before that is healed (rule 4)."""
-
-
-class IndexGone(RequestRejected):
-    """The index does not take writes: deleted (404) or blocked (403). Whether that matters, the write set says."""
 
 
 @dataclass
@@ -158,6 +165,7 @@ def apply(
     :returns: a ledger per index of the write set; one that joined during the call has only the pages since then (what
         came before is in the scan that follows its joining, rule 6)
     :raises EmptyWriteSet: there is nothing to write to; the page must not be acknowledged
+    :raises AliasConflict: what is searched is not among what is written; the page must not be acknowledged
     """
     ledgers: dict[str, Ledger] = {}
     members: list[str] = []
@@ -165,8 +173,8 @@ def apply(
         handled: set[str] = set()
         avoided: set[str] = set()
         while True:
-            members = indexes.write_set_or_raise(client, entity)
-            serving = indexes.live(client, entity) if detour is not None else None
+            targets = indexes.targets_or_raise(client, entity)
+            members, serving = targets.members, targets.live
             # One that was avoided and became live meanwhile is written after all: nobody looks for its gaps any more.
             todo = [index for index in members if index not in handled and (index not in avoided or index == serving)]
             if not todo:
@@ -229,81 +237,20 @@ def _write_member(
 # -- one page into one index
 
 
-_SCRIPT = (
-    "if (ctx.op != 'create') { def p = ctx._source.sync?.position;"
-    " if (p != null && p.compareTo(params.d.sync.position) >= 0) { ctx.op = 'none'; return } }"
-    " ctx._source = params.d"
-)
-
-
 class _Mode(Enum):
     CREATE = 1
     COMPARE_AND_SET = 2
 
 
-class Outcome(Enum):
-    """What became of one item of a bulk (rule 2)."""
+class _Chunk(NamedTuple):
+    """Documents that one request writes.
 
-    WRITTEN = 1
-    STALE = 2
-    CONFLICT = 3
-    REJECTED = 4
-    RETRY = 5
-
-
-def _body(mode: _Mode, lines: list[Line]) -> bytes:
-    if mode is _Mode.CREATE:
-        return create_body(lines)
-    return b"".join(
-        b'{"update":{"_id":%b,"retry_on_conflict":3}}\n'
-        b'{"scripted_upsert":true,"upsert":{},"script":{"lang":"painless","source":"%b","params":{"d":%b}}}\n'
-        % (line.id, _SCRIPT.encode(), line.source)
-        for line in lines
-    )
-
-
-# What a document itself is to blame for. Anything else with status 400 is a mistake of ours.
-_POISON = {
-    "mapper_parsing_exception",
-    "strict_dynamic_mapping_exception",
-    "document_parsing_exception",
-    "illegal_argument_exception",
-    "max_bytes_length_exceeded_exception",
-}
-# These come under the type of a poisonous document, and are not.
-_OURS = ("failed to execute script", "no write index is defined")
-
-
-def outcome_of(index: str, item: dict[str, Any]) -> Outcome:
-    """Rule 2, for one item of a bulk answer.
-
-    :raises RequestRejected: our own fault, or a full disk
-    :raises IndexGone: 403 or 404 of the index
+    :ivar conflicts: how often in a row somebody else changed them between the look at what is stored and the write
     """
-    status = item["status"]
-    error = item.get("error")
-    if status in (200, 201) and error is None:
-        return Outcome.STALE if item.get("result") == "noop" else Outcome.WRITTEN
-    kind = str((error or {}).get("type", ""))
-    reason = reason_of(item)
-    if status == 409:
-        return Outcome.CONFLICT
-    if "refused_alone" in item or (status == 400 and kind in _POISON and not any(ours in reason for ours in _OURS)):
-        return Outcome.REJECTED
-    if status == 429 and kind == "cluster_block_exception":
-        raise RequestRejected(f"{index}: {flood_stage(reason)}", status=status, error_type=kind)
-    if status in (403, 404):
-        raise IndexGone(f"{index} does not take writes: {kind}: {reason}", status=status, error_type=kind)
-    if status == 429 or status >= 500:
-        return Outcome.RETRY
-    raise RequestRejected(f"{index}: unexpected answer {status} {kind}: {reason}", status=status, error_type=kind)
 
-
-def reason_of(item: dict[str, Any]) -> str:
-    """Why an item of a bulk failed, with the cause."""
-    error = item.get("error") or {}
-    cause = (error.get("caused_by") or {}).get("reason")
-    return "; ".join(str(part) for part in dict.fromkeys((error.get("reason"), cause)) if part)
+    mode: _Mode
+    lines: list[Line]
+    conflicts: int = 0
 
 
 def _write(
@@ -312,7 +259,7 @@ def _write(
     ledger = Ledger(index, read=page.count + len(page.rejected), rejected=len(page.rejected))
     for rejection in page.rejected:
         on_rejected(rejection)
-    for outcome, line, item in _decide(client, index, page, mode, Backoff(patience)):
+    for outcome, line, item in _Writing(client, index, Backoff(patience)).decide(page, mode):
         if line is None:
             ledger.written += page.count
         elif outcome is Outcome.STALE:
@@ -327,83 +274,147 @@ def _write(
     return ledger
 
 
-def _decide(
-    client: opensearchpy.OpenSearch, index: str, page: Page, mode: _Mode, backoff: Backoff
-) -> Iterator[tuple[Outcome, Line | None, dict[str, Any]]]:
-    """The final outcome of each document of a page. A None line stands for a page that was written as a whole."""
-    todo: list[tuple[_Mode, list[Line]]] = []
-    if mode is _Mode.CREATE and page.count:
-        # The usual case costs nothing per document: the source's bytes go out as they came.
-        items = _send(client, index, page.body, page.count, backoff)
-        if items is not None and all(item["status"] == 201 for item in items):
-            yield Outcome.WRITTEN, None, {}
+_Decided = Iterator[tuple[Outcome, Line, dict[str, Any]]]
+
+
+class _Writing:
+    """One page on its way into one index."""
+
+    def __init__(self, client: opensearchpy.OpenSearch, index: str, backoff: Backoff) -> None:
+        self._client = client
+        self._index = index
+        self._backoff = backoff
+        self._todo: list[_Chunk] = []
+
+    def decide(self, page: Page, mode: _Mode) -> Iterator[tuple[Outcome, Line | None, dict[str, Any]]]:
+        """The final outcome of each document. A None line stands for a page that was written as a whole."""
+        if mode is _Mode.CREATE and 0 < len(page.body) <= MAX_BYTES:
+            # The usual case costs nothing per document: the page goes out as it came.
+            items = self._bulk(page.body, page.count)
+            if items is not None and all(item["status"] == 201 for item in items):
+                yield Outcome.WRITTEN, None, {}
+                return
+            yield from self._decided(_Chunk(mode, list(page.lines())), items)
+        else:
+            self._todo = [_Chunk(mode, lines) for lines in _bounded(page.lines())][::-1]
+        while self._todo:
+            chunk = self._todo.pop()
+            if chunk.mode is _Mode.CREATE:
+                yield from self._decided(chunk, self._bulk(create_body(chunk.lines), len(chunk.lines)))
+            else:
+                yield from self._compare_and_set(chunk)
+
+    def _compare_and_set(self, chunk: _Chunk) -> _Decided:
+        """Rule 1: look at what is stored; write what is later, where what was seen is there still."""
+        items = self._ask(
+            lambda: look_up(self._client, self._index, [line.id for line in chunk.lines]), len(chunk.lines)
+        )
+        if items is None:
+            self._halve(chunk)
             return
-        lines = list(page.lines())
+        later: list[tuple[Line, bytes]] = []
+        again: list[Line] = []
+        cause = ""
+        for line, item in zip(chunk.lines, items, strict=True):
+            if absent(item):
+                later.append((line, create_body([line])))
+            elif "get" not in item:
+                if outcome_of(self._index, item) is Outcome.REJECTED:
+                    yield Outcome.REJECTED, line, item
+                else:
+                    again.append(line)
+                    cause = f"{item['status']} {reason_of(item)}"
+            elif _stale(line, item["get"]):
+                yield Outcome.STALE, line, item
+            else:
+                later.append((line, _replacing(line, item["get"])))
+        if len(later) + len(again) < len(items):
+            self._backoff.progress()
+        if later:
+            body = b"".join(operation for _, operation in later)
+            yield from self._decided(chunk._replace(lines=[line for line, _ in later]), self._bulk(body, len(later)))
+        self._again(chunk, again, cause)
+
+    def _decided(self, chunk: _Chunk, items: list[dict[str, Any]] | None) -> _Decided:
+        """What a bulk has decided; the rest of the chunk is put back."""
         if items is None:
-            todo = [(mode, half) for half in _halves(lines)]
-        else:
-            yield from _sort(index, mode, lines, items, todo, backoff)
-    elif page.count:
-        todo = [(mode, list(page.lines()))]
-    while todo:
-        mode, lines = todo.pop()
-        items = _send(client, index, _body(mode, lines), len(lines), backoff)
-        if items is None:
-            todo += [(mode, half) for half in _halves(lines)]
-        else:
-            yield from _sort(index, mode, lines, items, todo, backoff)
+            self._halve(chunk)
+            return
+        conflicts: list[Line] = []
+        again: list[Line] = []
+        cause = ""
+        for line, item in zip(chunk.lines, items, strict=True):
+            outcome = outcome_of(self._index, item)
+            if outcome is Outcome.CONFLICT:
+                conflicts.append(line)
+            elif outcome is Outcome.RETRY:
+                again.append(line)
+                cause = f"{item['status']} {reason_of(item)}"
+            else:
+                yield outcome, line, item
+        if len(again) + len(conflicts) < len(chunk.lines):
+            self._backoff.progress()
+        self._again(chunk, again, cause)
+        if conflicts:
+            met = chunk.conflicts + (chunk.mode is _Mode.COMPARE_AND_SET)
+            if met > CONFLICTS_AT_ONCE:
+                self._backoff.wait(f"{self._index}: {len(conflicts)} documents are being written by others at once")
+            self._todo += [_Chunk(_Mode.COMPARE_AND_SET, lines, met) for lines in _bounded(conflicts)]
+
+    def _again(self, chunk: _Chunk, lines: list[Line], cause: str) -> None:
+        """Put documents back that nothing is decided about, and wait."""
+        if lines:
+            self._todo.append(chunk._replace(lines=lines))
+            self._backoff.wait(f"{len(lines)} of {len(chunk.lines)} documents: {self._index}: {cause}")
+
+    def _bulk(self, body: bytes, count: int) -> list[dict[str, Any]] | None:
+        return self._ask(lambda: bulk(self._client, self._index, body, count), count)
+
+    def _ask(self, ask: Callable[[], list[dict[str, Any]]], count: int) -> list[dict[str, Any]] | None:
+        """The answer's items, one for each document; None when the request as a whole has to be halved."""
+        while True:
+            try:
+                return ask()
+            except IndexUnavailable as error:
+                self._backoff.wait(f"{self._index}: {error}")
+                if isinstance(error, Overloaded) and count > 1:
+                    return None
+            except (TooLarge, RequestRejected) as error:
+                if isinstance(error, RequestRejected) and error.status != 400:
+                    raise
+                if count > 1:
+                    log.warning("%s: %d documents at once were refused (%s); halving", self._index, count, error)
+                    return None
+                kind = error.error_type if isinstance(error, RequestRejected) else "content_too_long"
+                return [{"status": 400, "refused_alone": True, "error": {"type": kind, "reason": str(error)}}]
+
+    def _halve(self, chunk: _Chunk) -> None:
+        middle = len(chunk.lines) // 2
+        self._todo += [chunk._replace(lines=half) for half in (chunk.lines[middle:], chunk.lines[:middle])]
 
 
-def _sort(
-    index: str,
-    mode: _Mode,
-    lines: list[Line],
-    items: list[dict[str, Any]],
-    todo: list[tuple[_Mode, list[Line]]],
-    backoff: Backoff,
-) -> Iterator[tuple[Outcome, Line, dict[str, Any]]]:
-    conflicts: list[Line] = []
-    again: list[Line] = []
-    cause = ""
-    for line, item in zip(lines, items, strict=True):
-        outcome = outcome_of(index, item)
-        if outcome is Outcome.CONFLICT:
-            conflicts.append(line)
-        elif outcome is Outcome.RETRY:
-            again.append(line)
-            cause = f"{index}: {item['status']} {reason_of(item)}"
-        else:
-            yield outcome, line, item
-    if len(again) + len(conflicts) < len(lines):
-        backoff.progress()
-    if again:
-        todo.append((mode, again))
-        backoff.wait(f"{len(again)} of {len(lines)} documents: {cause}")
-    if conflicts:
-        if mode is _Mode.COMPARE_AND_SET:
-            backoff.wait(f"{index}: {len(conflicts)} documents are being written by others at once")
-        todo.append((_Mode.COMPARE_AND_SET, conflicts))
+def _bounded(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Documents in the amounts that one request may have."""
+    chunk: list[Line] = []
+    size = 0
+    for line in lines:
+        more = len(line.id) + len(line.source) + 100  # the action with its condition
+        if chunk and (size + more > MAX_BYTES or len(chunk) == MAX_DOCUMENTS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(line)
+        size += more
+    if chunk:
+        yield chunk
 
 
-def _send(
-    client: opensearchpy.OpenSearch, index: str, body: bytes, count: int, backoff: Backoff
-) -> list[dict[str, Any]] | None:
-    """The items of one bulk; None when the request as a whole is refused and has to be halved."""
-    while True:
-        try:
-            return bulk(client, index, body, count)
-        except IndexUnavailable as error:
-            backoff.wait(f"{index}: {error}")
-        except (TooLarge, RequestRejected) as error:
-            if isinstance(error, RequestRejected) and error.status != 400:
-                raise
-            if count > 1:
-                log.warning("%s: a bulk of %d documents was refused (%s); halving it", index, count, error)
-                return None
-            kind = error.error_type if isinstance(error, RequestRejected) else "content_too_long"
-            return [{"status": 400, "refused_alone": True, "error": {"type": kind, "reason": str(error)}}]
+def _stale(line: Line, stored: dict[str, Any]) -> bool:
+    """Rule 1: whether what is stored is at least as new. A foreign document, of whatever shape, is not."""
+    sync = stored.get("_source", {}).get("sync")
+    return covers(sync.get("position") if isinstance(sync, dict) else None, line.position)
 
 
-def _halves(lines: list[Line]) -> list[list[Line]]:
-    middle = len(lines) // 2
-    return [half for half in (lines[middle:], lines[:middle]) if half]
+def _replacing(line: Line, stored: dict[str, Any]) -> bytes:
+    """The source's own bytes, on the condition that what was seen is there still."""
+    seen = (line.id, stored["_seq_no"], stored["_primary_term"])
+    return b'{"index":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n%b\n' % (*seen, line.source)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
@@ -15,6 +16,7 @@ from searchsync import (
     gaps,
     indexes,
     opensearch,
+    outcomes,
     position,
     purge,
     reindex,
@@ -26,12 +28,14 @@ from searchsync import (
 from searchsync.comparison import Settled
 from searchsync.envelope import Line, Page
 from searchsync.errors import SearchSyncError
+from searchsync.indexes import Targets
 from searchsync.opensearch import request
+from searchsync.outcomes import Outcome
 from searchsync.position import Snapshot
 from searchsync.replay import Replay
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import Stream
-from searchsync.writer import Ledger, Outcome, _Mode
+from searchsync.writer import Ledger, _Mode
 from tests.consistency.ground import Build
 from tests.consistency.stage import Stage
 
@@ -43,7 +47,7 @@ _patch = mock.patch.object
 
 
 def any_write_wins() -> AbstractContextManager[Any]:
-    return _patch(writer, "_SCRIPT", "ctx._source = params.d")
+    return _patch(writer, "_stale", lambda *_: False)
 
 
 def sequence_numbers_as_text() -> AbstractContextManager[Any]:
@@ -58,7 +62,7 @@ def taken_for_done(status: int) -> Mutant:
     """An item's outcome that decides nothing, taken for a success."""
 
     def mutant() -> AbstractContextManager[Any]:
-        decide = writer.outcome_of
+        decide = outcomes.outcome_of
 
         def outcome(index: str, item: dict[str, Any]) -> Outcome:
             return Outcome.STALE if item["status"] == status else decide(index, item)
@@ -74,8 +78,8 @@ def taken_for_done(status: int) -> Mutant:
 @contextmanager
 def resolved_once() -> Iterator[None]:
     """The write set is looked at before a write, and not again after it."""
-    whole, resolve = writer.apply, indexes.write_set_or_raise
-    seen: ContextVar[list[str] | None] = ContextVar("seen", default=None)
+    whole, resolve = writer.apply, indexes.targets_or_raise
+    seen: ContextVar[Targets | None] = ContextVar("seen", default=None)
 
     def apply(client: Any, entity: Any, pages: Any, **options: Any) -> dict[str, Ledger]:
         token = seen.set(resolve(client, entity))
@@ -84,10 +88,10 @@ def resolved_once() -> Iterator[None]:
         finally:
             seen.reset(token)
 
-    def remembered(client: Any, entity: Any) -> list[str]:
+    def remembered(client: Any, entity: Any) -> Targets:
         return seen.get() or resolve(client, entity)
 
-    with _patch(writer, "apply", apply), _patch(indexes, "write_set_or_raise", remembered):
+    with _patch(writer, "apply", apply), _patch(indexes, "targets_or_raise", remembered):
         yield
 
 
@@ -112,8 +116,13 @@ def resolved_before_the_read() -> Iterator[None]:
 
 @contextmanager
 def only_the_live_one() -> Iterator[None]:
-    resolve = indexes.write_set_or_raise
-    with _patch(indexes, "write_set_or_raise", lambda *arguments: resolve(*arguments)[:1]):
+    resolve = indexes.targets_or_raise
+
+    def live_alone(*arguments: Any) -> Targets:
+        targets = resolve(*arguments)
+        return replace(targets, members=targets.members[:1])
+
+    with _patch(indexes, "targets_or_raise", live_alone):
         yield
 
 
@@ -199,14 +208,14 @@ def conflict_of_the_scan_ignored() -> AbstractContextManager[Any]:
 
 
 def _conflicts_ignored(here: ContextVar[bool]) -> AbstractContextManager[Any]:
-    sort = writer._sort
+    decided = writer._Writing._decided
 
-    def ignoring(index: str, mode: _Mode, lines: Any, items: list[dict[str, Any]], *rest: Any) -> Any:
-        if mode is _Mode.CREATE and here.get():
-            items = [{"status": 200, "result": "noop"} if item["status"] == 409 else item for item in items]
-        return sort(index, mode, lines, items, *rest)
+    def ignoring(self: Any, chunk: Any, items: list[dict[str, Any]] | None) -> Any:
+        if chunk.mode is _Mode.CREATE and here.get() and items is not None:
+            items = [{"status": 200} if item["status"] == 409 else item for item in items]
+        return decided(self, chunk, items)
 
-    return _patch(writer, "_sort", ignoring)
+    return _patch(writer._Writing, "_decided", ignoring)
 
 
 def scan_by_plain_index() -> AbstractContextManager[Any]:
@@ -294,19 +303,17 @@ def deleted_without_leaving() -> AbstractContextManager[Any]:
 @contextmanager
 def really_deleted() -> Iterator[None]:
     """A delete instead of a tombstone."""
-    render, decide = writer._body, writer.outcome_of
+    replacing, decide = writer._replacing, outcomes.outcome_of
 
-    def body(mode: _Mode, lines: list[Line]) -> bytes:
-        return b"".join(
-            b'{"delete":{"_id":%b}}\n' % line.id if line.deleted else render(mode, [line]) for line in lines
-        )
+    def operation(line: Line, stored: dict[str, Any]) -> bytes:
+        return b'{"delete":{"_id":%b}}\n' % line.id if line.deleted else replacing(line, stored)
 
     def outcome(index: str, item: dict[str, Any]) -> Outcome:
-        gone = item["status"] == 404 and item.get("result") == "not_found"
+        gone = item["status"] == 404 and "error" not in item
         return Outcome.WRITTEN if gone else decide(index, item)
 
     with ExitStack() as stack:
-        stack.enter_context(_patch(writer, "_body", body))
+        stack.enter_context(_patch(writer, "_replacing", operation))
         stack.enter_context(_patch(writer, "outcome_of", outcome))
         yield
 

@@ -20,7 +20,8 @@ class Request(NamedTuple):
 
     @property
     def is_bulk(self) -> bool:
-        return "/_bulk" in self.path
+        """Whether documents are written by it, not looked up."""
+        return "/_bulk?timeout" in self.path
 
 
 Forward = Callable[[], Any]

@@ -35,6 +35,7 @@ from tests.members import World, clients
 from tests.steps import documents, living, make_index, serve, start_mortal, until
 
 REPO = Path(__file__).parents[2]
+WRITE = r"POST /members-.*/_bulk\?timeout"
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +78,7 @@ class Reindex:
         after("checked")
         green = reindex.create_green(client, entity, plan)
         after("joined")
-        self.proxy.before(r"POST /members-.*/_bulk", lambda: after("read"))  # the page is read, and not yet written
+        self.proxy.before(WRITE, lambda: after("read"))  # the page is read, and not yet written
         reindex.load(self.faulty, world.source, plan, green, Segment(0, 1), rejections=rejections)
         after("written")
         reindex.copy_tombstones(client, entity, plan, green)
@@ -182,7 +183,7 @@ def test_a_writer_that_resolved_before_the_join_and_writes_after_the_swap(
         made = operations.rebuild(world.client, world.connect, build="meanwhile", reports=tmp_path)
         assert made["swapped"]
 
-    fault = proxy.before(r"POST /members-.*/_bulk", whole_reindex)
+    fault = proxy.before(WRITE, whole_reindex)
     outcome = Stream(faulty, world.entity, world.dead.send).apply(records, seconds=60)
     assert (fault.hits, outcome.failed) == (1, "")
     green = str(indexes.live(world.client, world.entity))
@@ -207,7 +208,7 @@ def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
     world.put("m-2", name="old")
     records = world.records()
     go_on = threading.Event()
-    held = proxy.before(r"POST /members-.*/_bulk", lambda: go_on.wait(60))
+    held = proxy.before(WRITE, lambda: go_on.wait(60))
     said: list[Outcome] = []
     stream = Stream(faulty, world.entity, world.dead.send)
     zombie = threading.Thread(target=lambda: said.append(stream.apply(records, seconds=60)))
@@ -258,10 +259,10 @@ def test_a_function_killed_at_each_border_of_its_batch(
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as function:
         assert function.stdout is not None
         if when == "before the acknowledgement":
-            proxy.after(f"POST /{green}/_bulk", function.kill)
+            proxy.after(rf"POST /{green}/_bulk\?timeout", function.kill)
         elif when != "after it":
             reached = blue if when == "before both" else green
-            proxy.add(f"POST /{reached}/_bulk", lambda *_: function.kill())  # and the request goes nowhere
+            proxy.add(rf"POST /{reached}/_bulk\?timeout", lambda *_: function.kill())  # and the request goes nowhere
         said = function.stdout.readline()
         function.kill()
 
@@ -303,7 +304,7 @@ def repaired_too_late(
         change()
         world.apply()
 
-    proxy.before(r"POST /members-.*/_bulk", happen)
+    proxy.before(WRITE, happen)
     done = differences.repair(faulty, world.source, report, dry_run=False)
     assert (done.written, done.stale) == (0, 1)
     assert_true_everywhere(world)
@@ -349,7 +350,7 @@ def test_a_rollback_between_the_resolution_of_a_writer_and_its_write(
     world.delete("m-0000001")
     world.put("m-0000002", name="new")
     records = world.records()
-    proxy.before(r"POST /members-.*/_bulk", lambda: rollback.swap(world.client, world.entity, plan))
+    proxy.before(WRITE, lambda: rollback.swap(world.client, world.entity, plan))
     assert Stream(faulty, world.entity, world.dead.send).apply(records, seconds=60).failed == ""
     assert indexes.live(world.client, world.entity) == both[0]
     assert_true_everywhere(world)
@@ -404,7 +405,7 @@ def test_a_replay_meets_a_rollback(
     world.put("m-0000001", name="parked")
     world.delete("m-0000002")
     parked(world, world.records())
-    fault = proxy.before(r"POST /members-.*/_bulk", lambda: rollback.swap(world.client, world.entity, plan))
+    fault = proxy.before(WRITE, lambda: rollback.swap(world.client, world.entity, plan))
     by_a_replay(world, faulty)
     assert fault.hits == 1
     assert indexes.live(world.client, world.entity) == both[0]
@@ -418,7 +419,7 @@ def test_a_replay_meets_a_retirement(
     """The index is gone when its turn comes: nobody waits for it, and nobody makes it again."""
     world.put("m-0000001", name="parked")
     parked(world, world.records())
-    gone = proxy.before(r"POST /members-.*/_bulk", lambda: aliases.delete(world.client, world.entity, both[0]), skip=1)
+    gone = proxy.before(WRITE, lambda: aliases.delete(world.client, world.entity, both[0]), skip=1)
     by_a_replay(world, faulty)
     assert gone.hits == 1
     assert indexes.write_set(world.client, world.entity) == [both[1]]
@@ -484,7 +485,7 @@ def test_opensearch_killed_right_after_the_swap(
 def test_an_index_deleted_under_the_writers_is_made_by_nobody(
     world: World, both: tuple[str, str], faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
 ) -> None:
-    proxy.before(r"POST /members-.*/_bulk", lambda: request(world.client, "DELETE", f"/{both[0]}"), skip=1)
+    proxy.before(WRITE, lambda: request(world.client, "DELETE", f"/{both[0]}"), skip=1)
     world.put("m-0000001", name="new")
     assert Stream(faulty, world.entity, world.dead.send).apply(world.records(), seconds=60).failed == ""
     assert both[0] not in json.dumps(request(world.client, "GET", "/_cat/indices?format=json"))

@@ -424,7 +424,7 @@ def test_killed_between_two_members_nothing_is_lost(
     def die(*_: Any) -> Any:
         raise SystemExit("killed")
 
-    proxy.refuse(f"POST /{green}/_bulk", times=None)
+    proxy.refuse(rf"POST /{green}/_bulk\?timeout", times=None)
     dying = Stream(faulty, world.entity, die)
     with pytest.raises(SystemExit):
         dying.apply(records, seconds=0)

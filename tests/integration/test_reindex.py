@@ -918,7 +918,7 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
 
     restarting = threading.Thread(target=restart)
     try:
-        proxy.after("POST /.*/_bulk", restarting.start, skip=5)
+        proxy.after(r"POST /.*/_bulk\?timeout", restarting.start, skip=5)
         report = operations.rebuild(
             connect(proxy.url), connector(locations, app.reader_dsn), build="b", reports=reports, bulk_bytes=60_000
         )

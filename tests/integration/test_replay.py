@@ -20,7 +20,7 @@ from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.members import World, record
 from tests.steps import documents, living, serve, until
 
-BULK = "POST /.*/_bulk"
+BULK = r"POST /.*/_bulk\?timeout"
 
 
 @pytest.fixture

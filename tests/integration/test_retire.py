@@ -42,7 +42,7 @@ from tests.steps import (
 )
 
 NOW = datetime.now(UTC)
-BULK = r"POST /.*/_bulk"
+BULK = r"POST /.*/_bulk\?timeout"
 
 Retiring = Callable[..., list[dict[str, Any]]]
 
@@ -515,12 +515,12 @@ def test_a_block_or_a_deletion_in_the_middle(
     green = make_index(client, locations, "green")
     for index in (live, green):
         write(client, index, buried(40, "a"), page(2, "x"))
-    proxy.before(f"POST /{green}/_bulk", lambda: request(client, "PUT", f"/{green}/_block/write"))
+    proxy.before(rf"POST /{green}/_bulk\?timeout", lambda: request(client, "PUT", f"/{green}/_block/write"))
     with pytest.raises(RequestRejected, match="does not take writes"):
         retire.retire(faulty, locations, lambda _: True, now=NOW)
     assert set(documents(client, live)) == {"x"}
     request(client, "PUT", f"/{green}/_settings", body={"index.blocks.write": None})
-    proxy.before(f"POST /{green}/_bulk", lambda: aliases.delete(client, locations, green))
+    proxy.before(rf"POST /{green}/_bulk\?timeout", lambda: aliases.delete(client, locations, green))
     report = {line["index"]: line["purged"] for line in retire.retire(faulty, locations, lambda _: True, now=NOW)}
     assert report == {live: 0, green: 0}
     assert names(client, locations) == [live]

@@ -15,7 +15,7 @@ from tests.faults import OpenSearchProxy
 from tests.members import World, record
 from tests.steps import documents, living, make_index, serve
 
-BULK = "POST /.*/_bulk"
+BULK = r"POST /.*/_bulk\?timeout"
 
 
 @pytest.fixture

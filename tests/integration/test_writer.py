@@ -21,11 +21,13 @@ from searchsync.errors import (
     SearchSyncError,
 )
 from searchsync.opensearch import Backoff, connect, request
-from searchsync.writer import IndexGone, Ledger, compare_and_set, load
+from searchsync.outcomes import IndexGone
+from searchsync.writer import Ledger, compare_and_set, load
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import documents, line, make_index, never, page, position, serve, tombstones
 
-BULK = "POST /.*/_bulk"
+BULK = r"POST /.*/_bulk\?timeout"
+"""A write; what is stored is looked up by another request."""
 OVERLOADED = {"error": {"type": "es_rejected_execution_exception", "reason": "rejected execution"}, "status": 429}
 PATIENCE = 15.0
 
@@ -204,17 +206,6 @@ def test_document_too_large_by_itself_is_rejected(
     assert load(faulty, green, [sent], on_rejected=rejected.append) == Ledger(green, read=3, written=2, rejected=1)
     assert [(r.id, r.type) for r in rejected] == [("large", "content_too_long")]
     assert "413" in rejected[0].reason
-
-
-def test_broken_script_is_our_fault_and_never_poison(
-    client: opensearchpy.OpenSearch, green: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "_SCRIPT", "ctx._source = params.d; ctx.missing.field()")
-    with pytest.raises(RequestRejected, match="failed to execute script"):
-        compare_and_set(client, green, page(1, "1"), on_rejected=never)
-    monkeypatch.setattr(writer, "_SCRIPT", "this does not compile")
-    with pytest.raises(RequestRejected, match="compile"):
-        compare_and_set(client, green, page(2, "1"), on_rejected=never)
 
 
 def test_write_to_an_alias_without_write_index_is_our_fault(
@@ -409,7 +400,7 @@ def test_progress_is_told_in_the_order_of_the_pages(
 ) -> None:
     """A load resumes after the last page it was told of: told of a later one first, it would skip the one before."""
     seen: list[tuple[int, Any]] = []
-    proxy.answer("POST /.*/_bulk", 503, {"error": {"type": "unavailable", "reason": "once"}})  # the first page is late
+    proxy.answer(BULK, 503, {"error": {"type": "unavailable", "reason": "once"}})  # the first page is late
     pages = [replace(page(1, f"{n}a", f"{n}b"), resume=n) for n in range(7)]
     ledger = load(
         faulty, green, pages, on_rejected=never, on_progress=lambda ledger, at: seen.append((ledger.read, at))
@@ -451,7 +442,7 @@ def test_index_that_joins_while_others_are_written_is_written_too(
     pair: tuple[str, str],
 ) -> None:
     late = make_index(client, locations, "late", joined=False)
-    proxy.after(f"POST /{pair[1]}/_bulk", lambda: aliases.join(client, locations, late))
+    proxy.after(rf"POST /{pair[1]}/_bulk\?timeout", lambda: aliases.join(client, locations, late))
     ledgers = writer.apply(faulty, locations, [page(2, "1", name="x")], on_rejected=never)
     assert ledgers.keys() == {*pair, late}
     assert documents(client, late)["1"]["name"] == "x"
@@ -465,7 +456,7 @@ def test_index_that_left_is_dropped_and_the_others_are_written(
     pair: tuple[str, str],
 ) -> None:
     blue, green = pair
-    proxy.before(f"POST /{green}/_bulk", lambda: aliases.delete(client, locations, green))
+    proxy.before(rf"POST /{green}/_bulk\?timeout", lambda: aliases.delete(client, locations, green))
     ledgers = writer.apply(faulty, locations, [page(2, "1", name="x"), page(3, "2", name="x")], on_rejected=never)
     assert ledgers == {blue: Ledger(blue, read=2, written=2)}
     assert documents(client, blue).keys() == {"1", "2"}
@@ -506,10 +497,10 @@ def test_a_member_that_is_overloaded_is_sent_it_again_and_the_other_is_not(
 ) -> None:
     """Acknowledged after the first member alone, the second would lack the page for ever."""
     blue, green = pair
-    busy = proxy.answer(f"POST /{green}/_bulk", 429, OVERLOADED, times=2)
+    busy = proxy.answer(rf"POST /{green}/_bulk\?timeout", 429, OVERLOADED, times=2)
     ledgers = writer.apply(faulty, locations, [page(2, "1", name="x")], on_rejected=never, patience=PATIENCE)
     assert (busy.hits, {name: ledger.written for name, ledger in ledgers.items()}) == (2, {blue: 1, green: 1})
-    assert sum(sent.startswith(f"POST /{blue}/_bulk") for sent in proxy.requests) == 1
+    assert sum(sent.startswith(f"POST /{blue}/_bulk?timeout") for sent in proxy.requests) == 1
     assert documents(client, blue) == documents(client, green) != {}
 
 

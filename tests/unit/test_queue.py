@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from searchsync.deadline import within
 from searchsync.errors import BadConnection
+from searchsync.indexes import Targets
 from searchsync.queue import ASSUMED_BYTES, Message, Queue, QueueUnavailable
 from searchsync.replay import Choice, Replay
 
@@ -36,7 +37,7 @@ class Sqs:
 
 def test_a_false_empty_answer_ends_no_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     sqs = Sqs(messages=3)
-    monkeypatch.setattr("searchsync.replay.indexes.write_set_or_raise", lambda *_: ["blue"])
+    monkeypatch.setattr("searchsync.replay.indexes.targets_or_raise", lambda *_: Targets(["blue"], "blue"))
     source: Any = type("Source", (), {"entity": None})()
     monkeypatch.setattr("searchsync.queue.Queue.give_back", lambda *_, **__: None)
     client: Any = None

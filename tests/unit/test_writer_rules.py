@@ -6,7 +6,8 @@ import pytest
 
 from searchsync.envelope import Page, Rejection
 from searchsync.errors import LedgerMismatch, RequestRejected
-from searchsync.writer import IndexGone, Ledger, Outcome, load, outcome_of
+from searchsync.outcomes import IndexGone, Outcome, outcome_of
+from searchsync.writer import Ledger, load
 
 
 def item(status: int, kind: str = "", reason: str = "", cause: str = "", result: str = "") -> dict[str, Any]:
@@ -23,7 +24,6 @@ def item(status: int, kind: str = "", reason: str = "", cause: str = "", result:
     [
         (item(201, result="created"), Outcome.WRITTEN),
         (item(200, result="updated"), Outcome.WRITTEN),
-        (item(200, result="noop"), Outcome.STALE),
         (item(409, "version_conflict_engine_exception"), Outcome.CONFLICT),
         (item(400, "mapper_parsing_exception", "failed to parse field [rate]"), Outcome.REJECTED),
         (item(400, "strict_dynamic_mapping_exception", "[x] within [_doc] is not allowed"), Outcome.REJECTED),
@@ -47,7 +47,6 @@ def test_outcome_of_an_item(answer: dict[str, Any], expected: Outcome) -> None:
         (item(404, "index_not_found_exception"), IndexGone),
         (item(403, "cluster_block_exception", "index [i] blocked by: [FORBIDDEN/8/index write (api)]"), IndexGone),
         (item(429, "cluster_block_exception", "disk usage exceeded flood-stage watermark"), RequestRejected),
-        (item(400, "illegal_argument_exception", "failed to execute script", "runtime error"), RequestRejected),
         (item(400, "illegal_argument_exception", "no write index is defined for alias [locations]"), RequestRejected),
         (item(400, "script_exception", "runtime error"), RequestRejected),
         (item(400, "index_closed_exception"), RequestRejected),

@@ -9,8 +9,11 @@ SELECT
     l.alternate_names,
     l.region,
     l.country,
-    CASE WHEN l.latitude IS NOT NULL AND l.longitude IS NOT NULL
+    -- OpenSearch would move what is out of range to another place on earth; a text is left out, and counted.
+    CASE WHEN l.latitude BETWEEN -90 AND 90 AND l.longitude BETWEEN -180 AND 180
          THEN json_build_object('lat', l.latitude, 'lon', l.longitude)
+         WHEN l.latitude IS NOT NULL AND l.longitude IS NOT NULL
+         THEN to_json(concat('no place on earth: ', l.latitude, ' ', l.longitude))
     END                                                          AS coordinates,
     l.population,
     l.timezone,

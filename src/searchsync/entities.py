@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from searchsync import fields
 from searchsync.errors import BadMapping, BadParams, BadSource
 
 BUCKETS = 1024
@@ -81,6 +82,11 @@ class Entity:
         sync = body["mappings"].get("properties", {}).get("sync", {}).get("properties", {})
         if missing := sorted(SYNC_FIELDS - sync.keys()):
             raise BadMapping(f"{path}: the mapping of 'sync' lacks {', '.join(missing)}, which every document carries")
+        if _ignores_malformed(body["settings"]) and (silent := fields.untold(body["mappings"]["properties"])):
+            raise BadMapping(
+                f'{path}: {", ".join(silent)} need "ignore_malformed": false: of a scaled_float, OpenSearch drops what '
+                "is no number without listing it in _ignored, so nobody would know"
+            )
         return body
 
     @cached_property
@@ -122,6 +128,13 @@ def entity(name: str) -> Entity:
         return CATALOG[name]
     except KeyError:
         raise BadParams(f"unknown entity {name!r}; known: {', '.join(sorted(CATALOG))}") from None
+
+
+def _ignores_malformed(settings: dict[str, Any]) -> bool:
+    index = {**settings, **settings.get("index", {})}
+    nested = index.get("mapping", {}).get("ignore_malformed")
+    found = [nested, index.get("mapping.ignore_malformed"), index.get("index.mapping.ignore_malformed")]
+    return any(value in (True, "true") for value in found)
 
 
 def _json(path: Path) -> Any:

@@ -52,6 +52,20 @@ def why_not(field: Field, sql_type: str) -> str:
     return next((reason for one in _with_sub_fields(field) if (reason := _why_not(one, sql_type))), "")
 
 
+def untold(properties: Mapping[str, Field], prefix: str = "") -> list[str]:
+    """Paths of the fields whose malformed values would be dropped without a word: of a type that ``_ignored`` omits.
+
+    Where an index has ``ignore_malformed``, each of them has to say that it has not.
+    """
+    found = []
+    for name, field in properties.items():
+        path = f"{prefix}{name}"
+        if field.get("type") == "scaled_float" and field.get("ignore_malformed") is not False:
+            found.append(path)
+        found += untold({**field.get("properties", {}), **field.get("fields", {})}, f"{path}.")
+    return found
+
+
 def is_scalar(field: Field) -> bool:
     """Whether an object is no value of a field. With ``ignore_malformed`` one is dropped, and nothing tells it."""
     return field.get("type", "object") not in _OF_OBJECTS

@@ -26,7 +26,7 @@ def differences(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> l
     extra = _paths(state["mappings"].get("properties", {})) - _paths(wanted["mappings"].get("properties", {}))
     found += [f"mappings: field {path!r} is not in the file" for path in sorted(extra)]
     settings = {key.removeprefix("index."): value for key, value in state["settings"].items()}
-    for key, value in _flatten(wanted["settings"]).items():
+    for key, value in ((key.removeprefix("index."), value) for key, value in _flatten(wanted["settings"]).items()):
         if _text(settings.get(key)) != _text(value):
             found.append(f"settings.{key}: {settings.get(key)!r} instead of {value!r}")
     return found

@@ -10,10 +10,12 @@ import psycopg
 import pytest
 
 from local import postgres as local_postgres
+from searchsync import differences, operations
 from searchsync.entities import Entity
-from searchsync.errors import BadSource
+from searchsync.errors import BadMapping, BadSource, GateFailed
 from searchsync.opensearch import request
 from searchsync.sources.postgres import PostgresSource
+from tests.steps import connector, fresh, insert
 
 Check = Callable[[str, str, dict[str, Any]], PostgresSource]
 
@@ -99,3 +101,90 @@ def test_what_is_refused_is_what_the_engine_changes_in_silence(client: opensearc
     (hit,) = request(client, "POST", "/probe/_search", body=body)["hits"]["hits"]
     changed = {"long": [1], "scaled": [(2**63 - 1) / 100], "date": ["2026-01-01"], "flag": [False]}
     assert hit["fields"] == changed
+
+
+# -- what is malformed
+
+
+@pytest.fixture
+def tolerant(include: Path) -> Path:
+    """An index that leaves malformed values out, one by one."""
+    file = include / "mappings" / "locations.json"
+    body = json.loads(file.read_text())
+    body["settings"]["index.mapping.ignore_malformed"] = True
+    file.write_text(json.dumps(body))
+    return include
+
+
+def test_a_row_with_values_that_no_field_takes_is_found_by_its_others(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    tolerant: Path,
+    tmp_path: Path,
+) -> None:
+    """Infinity, years before Christ, a date with a zone and no time, a latitude of 95: loaded, findable, counted."""
+    sql = tolerant / "sql" / "locations.sql"
+    zoned = "CASE WHEN l.location_id = 4 THEN '2017-05-05+02:00' ELSE to_json(l.created_at) #>> '{}' END AS created_at"
+    sql.write_text(sql.read_text().replace("    l.created_at,", f"    {zoned},"))
+    insert(owner, 1, "Infinite", created_at="infinity")
+    insert(owner, 2, "Ancient", created_at="0044-03-15 12:00:00+00 BC", updated_at="-infinity")
+    insert(owner, 3, "Polar", latitude=95, longitude=10)
+    insert(owner, 4, "Zoned", created_at="2017-05-05")
+    insert(owner, 5, "Fine")
+    insert(owner, 6, "Far", created_at="20000-01-01", latitude="NaN")
+    connect = connector(fresh(), app.reader_dsn)
+    index = str(operations.rebuild(client, connect, build="blue", reports=tmp_path)["index"])
+    source = connect(None)
+    assert differences.find(client, source, index, grace=0.0).findings == []
+    source.close()
+
+    def found(query: dict[str, Any]) -> dict[str, list[str]]:
+        hits = request(client, "POST", "/locations/_search", body={"query": query})["hits"]["hits"]
+        return {hit["_source"]["name"]: sorted(hit.get("_ignored", [])) for hit in hits}
+
+    assert found({"match_all": {}}) == {
+        "Infinite": ["created_at"],
+        "Ancient": ["created_at", "updated_at"],
+        "Polar": ["coordinates"],
+        "Zoned": ["created_at"],
+        "Fine": [],
+        "Far": ["coordinates", "created_at"],
+    }
+    assert found({"term": {"location_id": 2}}) == {"Ancient": ["created_at", "updated_at"]}
+    moved = {"geo_distance": {"distance": "600km", "coordinates": {"lat": 85, "lon": -170}}}
+    assert found(moved) == {}, "a latitude of 95 is no place on the other side"
+    counted = request(client, "POST", "/locations/_count", body={"query": {"exists": {"field": "_ignored"}}})
+    assert counted["count"] == 5
+
+
+def test_a_field_that_would_drop_in_silence_has_to_refuse(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    tolerant: Path,
+    tmp_path: Path,
+) -> None:
+    """A scaled_float omits NaN from ``_ignored``: the row is rejected, which is counted."""
+    insert(owner, 1, rate="NaN")
+    with pytest.raises(GateFailed, match="1 documents were rejected"):
+        operations.rebuild(client, connector(fresh(), app.reader_dsn), build="blue", reports=tmp_path)
+    file = tolerant / "mappings" / "locations.json"
+    body = json.loads(file.read_text())
+    del body["mappings"]["properties"]["rate"]["ignore_malformed"]
+    file.write_text(json.dumps(body))
+    with pytest.raises(BadMapping, match='rate need "ignore_malformed": false'):
+        _ = fresh().index_body
+
+
+def test_what_ignore_malformed_does_in_silence(client: opensearchpy.OpenSearch) -> None:
+    """Why places are looked at before OpenSearch sees them: when this fails after an upgrade, that may be relaxed."""
+    properties = {"place": {"type": "geo_point"}, "scaled": SCALED["v"], "word": {"type": "keyword"}}
+    body = {"settings": {"index.mapping.ignore_malformed": True}, "mappings": {"properties": properties}}
+    request(client, "PUT", "/probe", body=body)
+    document = {"place": {"lat": 95, "lon": 10}, "scaled": "NaN", "word": {"a": 1}}
+    request(client, "PUT", "/probe/_doc/1", body=document, params={"refresh": "true"})
+    (hit,) = request(client, "POST", "/probe/_search", body={"docvalue_fields": [*properties]})["hits"]["hits"]
+    assert "_ignored" not in hit
+    ((place,),) = hit["fields"].values()
+    assert [round(float(part)) for part in place.split(",")] == [85, -170]

@@ -56,7 +56,7 @@ def insert(owner: psycopg.Connection[Any], location_id: int, name: str = "Somewh
 
 def position(n: int) -> str:
     """The n-th of some ordered positions."""
-    return f"0001.{n:020d}.{n:020d}.10000000"
+    return f"0001.c{n:020d}.{n:020d}.{n:020d}.10000000"
 
 
 def line(key: str, at: int, **fields: Any) -> Line:

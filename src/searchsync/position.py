@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-FORM = r"([0-9]{4}(\.c[0-9]{20})?(\.[0-9]{20}){2}\.[0-9]{8}|[0-9]{10}\.[0-9]{40})\+*"
+FORM = r"([0-9]{4}(\.[ct][0-9]{20})?(\.[0-9]{20}){2}\.[0-9]{8}|[0-9]{10}\.[0-9]{40})\+*"
 """Regular expression, for Python and OpenSearch, of every position that this system writes; a repair adds a ``+``."""
 
 FIRST_EPOCH = 1
@@ -23,20 +23,27 @@ FUTURE_SECONDS = 3_600
 class Snapshot:
     """What one REPEATABLE READ transaction of PostgreSQL sees.
 
-    :param identity: ``<system identifier>.<timeline>`` of the server
+    :param identity: ``<system identifier>.<timeline>`` of the server, and its operator's name for it
+    :param checkpoint: ``c`` and the WAL position of the last checkpoint, or ``t`` and the microsecond of the last start
+        or recovery where a server does not tell, 20 digits either: each recovery from a crash ends with a later one,
+        and after it ids may be given a second time
     :param xmin: lowest transaction id still in progress
     :param xmax: first transaction id not yet assigned
     :param in_progress: how many ids between the two were in progress
     """
 
     identity: str
+    checkpoint: str
     xmin: int
     xmax: int
     in_progress: int
 
     def position(self, epoch: int) -> str:
-        """The snapshots of one primary are totally ordered, and this value grows with that order."""
-        return f"{epoch:04d}.{self.xmin:020d}.{self.xmax:020d}.{10**7 - self.in_progress:08d}"
+        """The snapshots of one primary are totally ordered, and this value grows with that order.
+
+        Without the checkpoint, as positions once were, they sort below all others of their epoch.
+        """
+        return f"{epoch:04d}.{self.checkpoint}.{self.xmin:020d}.{self.xmax:020d}.{10**7 - self.in_progress:08d}"
 
 
 def known(value: Any) -> bool:
@@ -56,9 +63,22 @@ def covers(stored: Any, position: str) -> bool:
     return known(stored) and stored.find(".") == position.find(".") and bool(stored >= position)
 
 
-def xmax_of(position: str) -> int:
-    """The first transaction id that a PostgreSQL position did not see assigned."""
-    return int(position.split(".")[2])
+def behind(snapshot: Snapshot, highest: str) -> str:
+    """Why a server is in the past of a position that was read of it; empty when nothing says so.
+
+    After a crash its ids may be lower than before, and its checkpoint is later. Only a server that was put back has an
+    earlier one.
+    """
+    parts = highest.split(".")
+    if len(parts) < 5 or parts[1][0] != snapshot.checkpoint[0]:
+        return ""  # from before checkpoints were counted
+    seen, now = (parts[1], int(parts[3])), (snapshot.checkpoint, snapshot.xmax)
+    if now >= seen:
+        return ""
+    return (
+        f"the source is at checkpoint {now[0]}, transaction {now[1]}, but documents of checkpoint {seen[0]}, "
+        f"transaction {seen[1]} were read of it: it was put back to an earlier state"
+    )
 
 
 def of_event(second: int, sequence_number: str) -> str:

@@ -10,7 +10,7 @@ has to be waited for:
 - A load (rule 7) reads the source now: an absent key is not created, a re-created one has a later position, so a copied
   tombstone does not replace it (rule 1).
 - A key that is re-created between search and delete has another sequence number: it stays.
-- The highest position of an index stays, whatever its age: by it a source that lost commits is recognised.
+- The highest position of an index stays, whatever its age: by it a source that was put back is recognised.
 
 ``written_at`` decides, because not every position is a time. A copy keeps it.
 """

@@ -71,7 +71,7 @@ def run(
     :returns: the result: keys changed, deleted, written, stale, rejected; and ``behind``, the indexes that are not as
         the source is, with the reasons
     :raises BadParams: when the interval is none
-    :raises SourceChanged: when the source is another, or lost commits
+    :raises SourceChanged: when the source is another, or was put back
     :raises TooManyGone: when the live index has too many documents without a row: none was deleted, nothing is stamped
     """
     began, entity, now = time.monotonic(), source.entity, datetime.now(UTC)
@@ -109,7 +109,7 @@ def run(
 def _fed(client: opensearchpy.OpenSearch, source: PostgresSource, served: Served) -> list[Index]:
     """The indexes that a sync keeps true, the live one first: a rollback candidate has to be as fresh as it is.
 
-    :raises SourceChanged: when the source lost commits that the live one has
+    :raises SourceChanged: when the source was put back to before what the live one has
     """
     entity = source.entity
     members = indexes.targets_or_raise(client, entity).members  # or a sync that has nothing to write would end well

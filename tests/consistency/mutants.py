@@ -174,7 +174,7 @@ def margin_below_the_skew() -> AbstractContextManager[Any]:
 
 
 def snapshots_ordered_by(parts: Callable[[Snapshot], tuple[int, int, int]]) -> Mutant:
-    """Other figures of a snapshot in the places of xmin, xmax and the ids in progress."""
+    """Other figures of a snapshot in the places of xmin, xmax and the ids in progress; no checkpoint."""
 
     def text(snapshot: Snapshot, epoch: int) -> str:
         xmin, xmax, progress = parts(snapshot)

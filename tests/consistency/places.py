@@ -17,6 +17,7 @@ from searchsync.entities import Entity
 from searchsync.sources.postgres import PostgresSource
 from tests.consistency.clock import Clock
 from tests.consistency.ground import Content, Ground
+from tests.crashes import Crashing
 
 HOUR = timedelta(hours=1)
 
@@ -26,10 +27,12 @@ class Places(Ground):
     """The table ``locations`` and the product around it.
 
     :ivar app: its database
+    :ivar crashing: its server, where a course of events crashes it
     :ivar keys: ids of all rows that may ever be
     """
 
     app: AppDatabase = field(kw_only=True)
+    crashing: Crashing | None = None
     keys: int = 0
 
     def __post_init__(self) -> None:
@@ -76,8 +79,10 @@ def write(connection: psycopg.Connection[Any], key: int, name: str | None) -> No
 
 
 @contextmanager
-def placed(client: opensearchpy.OpenSearch, app: AppDatabase, *, speed: float = 0.0) -> Iterator[Places]:
+def placed(
+    client: opensearchpy.OpenSearch, app: AppDatabase, *, speed: float = 0.0, crashing: Crashing | None = None
+) -> Iterator[Places]:
     """Places whose clock the product reads."""
     clock = Clock(speed)
     with TemporaryDirectory() as folder, clock.told():
-        yield Places(client, Path(folder), clock, app=app)
+        yield Places(client, Path(folder), clock, app=app, crashing=crashing)

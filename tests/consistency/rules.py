@@ -80,6 +80,11 @@ PLACES = {
         snapshots.commit_behind_an_older_transaction,
         mutants.snapshots_ordered_by(lambda s: (s.xmin, s.xmax, 0)),
     ),
+    "positions without the checkpoint": Proof(
+        "position",
+        snapshots.ids_given_again,
+        mutants.snapshots_ordered_by(lambda s: (s.xmin, s.xmax, s.in_progress)),
+    ),
     "any write wins": Proof("position", snapshots.page_written_late, mutants.any_write_wins),
 }
-"""On locations, whose transactions overlap."""
+"""On locations, whose transactions overlap, and whose server crashes."""

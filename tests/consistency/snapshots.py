@@ -1,4 +1,4 @@
-"""Courses of events around transactions that overlap, in which positions alone keep the order of what was read."""
+"""Courses of events around transactions that overlap or are given their ids again: positions alone keep the order."""
 
 from contextlib import closing
 
@@ -62,4 +62,21 @@ def page_written_late(places: Places) -> None:
     change(places, 1, None)
     places.sync()
     writer.apply(places.client, places.entity, early, on_rejected=never)
+    places.check()
+
+
+def ids_given_again(places: Places) -> None:
+    """A crash takes back that transactions were rolled back, and so their ids, but no commit. Then a row changes."""
+    begin(places)
+    assert places.crashing is not None
+    places.crashing.abort()
+    apply(places, "1")
+    with closing(places.source()) as source:
+        before = source.snapshot()
+    places.crashing.crash()
+    change(places, 1, "second")
+    change(places, 2, None)
+    with closing(places.source()) as source:
+        assert source.snapshot().xmax < before.xmax, "no id was given again: nothing is proven"
+    places.sync()
     places.check()

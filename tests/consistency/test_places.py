@@ -5,6 +5,7 @@ The rules of writing are proven on members (``test_rules``); here are those of p
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import opensearchpy
 import pytest
@@ -16,19 +17,27 @@ from tests.consistency.places_episode import PlacesEpisode
 from tests.consistency.rules import PLACES, Proof
 from tests.consistency.test_episodes import run
 from tests.consistency.turmoil import Turmoil, speed_of
+from tests.crashes import Crashing
+
+
+@pytest.fixture(scope="module")
+def crashing(servers_dir: Path) -> Iterator[Crashing]:
+    crashing = Crashing(servers_dir / "crashing-places")
+    yield crashing
+    crashing.stop()
 
 
 @pytest.mark.parametrize("scenario", dict.fromkeys(proof.scenario for proof in PLACES.values()))
 def test_the_product_gets_it_right(
-    client: opensearchpy.OpenSearch, app: AppDatabase, scenario: Callable[[Places], None]
+    client: opensearchpy.OpenSearch, crashing: Crashing, scenario: Callable[[Places], None]
 ) -> None:
-    with placed(client, app) as places:
+    with placed(client, crashing.app, crashing=crashing) as places:
         scenario(places)
 
 
 @pytest.mark.parametrize("proof", PLACES.values(), ids=PLACES.keys())
-def test_without_the_rule_it_goes_wrong(client: opensearchpy.OpenSearch, app: AppDatabase, proof: Proof) -> None:
-    with proof.mutant(), placed(client, app) as places, pytest.raises(Violation):
+def test_without_the_rule_it_goes_wrong(client: opensearchpy.OpenSearch, crashing: Crashing, proof: Proof) -> None:
+    with proof.mutant(), placed(client, crashing.app, crashing=crashing) as places, pytest.raises(Violation):
         proof.scenario(places)
 
 

@@ -143,8 +143,8 @@ def test_each_row_is_rendered_once(things: Things) -> None:
     source = things.source()
     source.count()
     rendered: list[str] = []
-    assert source._connection is not None
-    source._connection.add_notice_handler(lambda notice: rendered.append(notice.message_primary or ""))
+    connection = source._session._connected()
+    connection.add_notice_handler(lambda notice: rendered.append(notice.message_primary or ""))
 
     def times(read: Callable[[], object]) -> int:
         rendered.clear()

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged
 from searchsync.position import Snapshot
 from searchsync.sources.postgres import Partition, PostgresSource
 from tests.faults import PostgresProxy
-from tests.steps import fresh, insert, with_dsn
+from tests.steps import fresh, insert, until, with_dsn
 
 SEED = 20_260_102
 ALL = Partition()
@@ -450,11 +451,24 @@ def test_connection_cut_in_the_middle_is_unavailable_and_the_next_read_works(
 
 
 def test_query_stopped_by_the_server_is_unavailable(
-    app: local_postgres.AppDatabase, locations: Entity, rows: int
+    owner: psycopg.Connection[Any],
+    app: local_postgres.AppDatabase,
+    postgres_server: local_postgres.Server,
+    source: PostgresSource,
+    rows: int,
 ) -> None:
-    source = PostgresSource(locations, with_dsn(app.reader_dsn, options="-c statement_timeout=1"))
-    with pytest.raises(SourceUnavailable, match="stopped the query"):
-        [source.fingerprints() for _ in range(50)]
+    source.check()
+    with (
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(postgres_server.dsn(), autocommit=True) as admin,
+        psycopg.connect(app.owner_dsn) as holder,
+    ):
+        holder.execute("LOCK TABLE locations IN ACCESS EXCLUSIVE MODE")
+        found = pool.submit(source.count)
+        until(lambda: bool(admin.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall()), "the read waits")
+        admin.execute("SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted")
+        with pytest.raises(SourceUnavailable, match="stopped the query"):
+            found.result(timeout=60)
 
 
 # -- positions, on a server of their own: with prepared transactions and a standby
@@ -614,6 +628,6 @@ def test_standby_is_refused_and_after_its_promotion_it_is_another_server(
     accepted = PostgresSource(locations, dsn, epoch=2, identity=promoted.identity)
     accepted.check()
     position = accepted.snapshot().position(2)
-    assert position > Snapshot(known.identity, 2**60, 2**60, 0).position(1)
+    assert position > Snapshot(known.identity, f"c{2**60:020d}", 2**60, 2**60, 0).position(1)
     for one in (source, accepted):
         one.close()

@@ -2,11 +2,9 @@
 
 import json
 import random
-import shutil
 import ssl
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -817,47 +815,6 @@ def test_other_source_is_refused_and_accepted_as_a_new_epoch_that_writes_green_a
 
 def living_sync(client: opensearchpy.OpenSearch, index: str) -> list[dict[str, Any]]:
     return [doc for doc in documents(client, index).values() if not doc["sync"]["deleted"]]
-
-
-def test_source_that_lost_commits_is_refused(
-    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], servers_dir: Path, locations: Entity
-) -> None:
-    """PostgreSQL says "committed" before it has it on disk when it is asked to, and a crash takes that back.
-
-    The index has what the table never had; and the positions that it has it at are given out a second time.
-    """
-    folder = servers_dir / "crashing"
-    shutil.rmtree(folder, ignore_errors=True)
-    server = local_postgres.start(folder)
-    try:
-        app = local_postgres.create_app(server)
-        with psycopg.connect(app.owner_dsn, autocommit=True) as owner:
-            sample_data.generate(owner, 50)
-        mine = {"connect_source": connector(locations, app.reader_dsn)}
-        blue = run(**mine)["index"]
-        with psycopg.connect(server.dsn(), autocommit=True) as admin:
-            admin.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
-            admin.execute("ALTER SYSTEM SET autovacuum = off")
-            admin.execute("SELECT pg_reload_conf()")
-        with psycopg.connect(app.owner_dsn, autocommit=True) as owner:
-            owner.execute("SET synchronous_commit = off")
-            for n in range(20):
-                insert(owner, 1, f"lost {n}")
-        with closing(PostgresSource(locations, app.reader_dsn)) as source:
-            writer.apply(client, locations, source.read(["1"]), on_rejected=never)
-        server.kill()
-        server = local_postgres.start(folder, port=server.port)
-        with psycopg.connect(app.owner_dsn) as owner:
-            ((name,),) = owner.execute("SELECT name FROM locations WHERE location_id = 1").fetchall()
-        assert living(client, blue)["1"]["name"] == "lost 19"
-        assert not name.startswith("lost"), "nothing was lost: it came to the disk before the crash"
-        with pytest.raises(SourceChanged, match=f"lost commits.*{blue} goes on serving.*new_epoch"):
-            run(**mine)
-        assert_untouched(client, locations, blue, 50)
-        assert run(new_epoch=True, **mine)["previous"] == blue
-        assert living(client, str(indexes.live(client, locations)))["1"]["name"] == name
-    finally:
-        server.stop()
 
 
 def test_live_writes_while_it_looks_are_not_taken_for_lost_commits(

@@ -422,7 +422,7 @@ def test_only_old_tombstones_are_purged(client: opensearchpy.OpenSearch, name: s
 
 
 def test_the_highest_position_stays(client: opensearchpy.OpenSearch, locations: Entity) -> None:
-    """By it a source that lost commits is recognised: a delete may have been the last that the index heard of."""
+    """By it a source that was put back is recognised: a delete may have been the last that the index heard of."""
     live = serve(client, locations)
     write(client, live, page(1, "a"), buried(40, "b", at=2), buried(40, "c", at=3))
     retire.retire(client, locations, dead, now=NOW)

@@ -5,25 +5,24 @@ the document, under its name. The entity's key columns must be among them. The h
 """
 
 import logging
-import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, LiteralString, NamedTuple, cast
 from urllib.parse import quote, urlencode
 
 import psycopg
-from psycopg import errors as pg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from searchsync import envelope, fields
+from searchsync import envelope, fields, position
 from searchsync.entities import BUCKETS, Entity
 from searchsync.envelope import MAX_ID_BYTES, Page, Rejection
-from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
-from searchsync.position import Snapshot, xmax_of
+from searchsync.errors import BadParams, BadSource, SourceChanged
+from searchsync.position import Snapshot
+from searchsync.sources.postgres_session import KEEPALIVES, Session, locking_first, options
 from searchsync.sources.spool import Spool
 from searchsync.transforms import Transform
 
@@ -35,19 +34,6 @@ FIRST_PAGE_ROWS = 500
 READ_PAGE_ROWS = 1_000
 READ_BYTES = 2_000_000
 """Of a page of ``states``: it is written by compare-and-set."""
-
-_BEGIN: LiteralString = """
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'iso_8601';
-SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; SET LOCAL search_path = public; SET LOCAL jit = off;
-SELECT pg_is_in_recovery(),
-       (SELECT system_identifier FROM pg_control_system()),
-       CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
-       pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint,
-       (SELECT count(*) FROM pg_snapshot_xip(s)),
-       to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
-FROM (SELECT pg_current_snapshot() AS s) AS current
-"""
 
 
 @dataclass(frozen=True)
@@ -84,19 +70,29 @@ class PostgresSource:
     :param epoch: first part of all positions; a new one after a restore or failover (protocol.md, Position)
     :param identity: the server expected; a read on any other raises ``SourceChanged``
     :param select: instead of the entity's SQL file; the one that an older index was made with
+    :param source_id: an operator's name for this very database, the last part of its identity: a restore that keeps
+        the server's own is told from the original by another name
     """
 
     rounds = 5
 
     def __init__(
-        self, entity: Entity, dsn: str, *, epoch: int = 1, identity: str | None = None, select: str | None = None
+        self,
+        entity: Entity,
+        dsn: str,
+        *,
+        epoch: int = 1,
+        identity: str | None = None,
+        source_id: str = "",
+        select: str | None = None,
     ) -> None:
         self.entity = entity
         self._select = select
         self.epoch = epoch
         self.identity = identity
         self._dsn = dsn
-        self._connection: psycopg.Connection[Any] | None = None
+        self._source_id = source_id
+        self._session = Session(entity.name, self._file, dsn, source_id=source_id)
         self._columns: Columns | None = None
 
     def __repr__(self) -> str:
@@ -104,11 +100,16 @@ class PostgresSource:
 
     def of(self, entity: Entity) -> "PostgresSource":
         """The same database as seen by another entity."""
-        return PostgresSource(entity, self._dsn, epoch=self.epoch, identity=self.identity)
+        return PostgresSource(entity, self._dsn, epoch=self.epoch, identity=self.identity, source_id=self._source_id)
 
     def sqlalchemy_url(self) -> str:
-        """The address with its password, for a library that connects by itself. Never to be logged or stored."""
+        """The address, with its password and the settings of our own connection, for a library that connects by itself.
+
+        Never to be logged or stored.
+        """
         parts = conninfo_to_dict(self._dsn)
+        parts["options"] = f"{parts.get('options') or ''} {options(self._session.version())}".strip()
+        parts |= {name: str(value) for name, value in KEEPALIVES.items()}
         names = {"host", "port", "user", "password", "dbname"}
         query = urlencode({name: str(value) for name, value in parts.items() if name not in names})
         login = f"{quote(str(parts.get('user', '')), safe='')}:{quote(str(parts.get('password') or ''), safe='')}"
@@ -117,9 +118,7 @@ class PostgresSource:
 
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._session.close()
 
     def snapshot(self) -> Snapshot:
         """The server's identity and its current snapshot.
@@ -127,27 +126,22 @@ class PostgresSource:
         :raises SourceUnavailable: when it does not answer or is a standby
         :raises BadConnection: when it refuses the login
         """
-        with self._errors(), self._connected() as connection:
-            return self._begin(connection)[0]
+        with self._session.read(None) as begun:
+            return begun.snapshot
 
     def origin(self) -> str:
         """The server that answers now: its system identifier and timeline."""
         return self.snapshot().identity
 
     def lost_history(self, highest: str) -> str:
-        """Why the server is behind a position that was read of it; empty when it is not."""
-        snapshot = self.snapshot()
-        if snapshot.xmax >= xmax_of(highest):
-            return ""
-        return (
-            f"the source is at transaction {snapshot.xmax}, but documents of transaction {xmax_of(highest)} were read: "
-            "it lost commits (a crash with synchronous_commit off, or a restore)"
-        )
+        """Why the server is in the past of a position that was read of it; empty when nothing says so."""
+        return position.behind(self.snapshot(), highest)
 
     def latest(self) -> str:
         """The present snapshot's position, and what a repair may have put just above it."""
         return f"{self.snapshot().position(self.epoch)}~"
 
+    @locking_first
     def check(self) -> Columns:
         """Prove that the SQL file can be run here and returns what it has to.
 
@@ -166,11 +160,13 @@ class PostgresSource:
                     )
             return columns
 
+    @locking_first
     def count(self) -> int:
         """Rows that a document can be made of, as ``fingerprints`` has them, at one snapshot."""
         with self._read() as (connection, _):
             return self._count(connection)
 
+    @locking_first
     def partitions(self, n: int) -> list[Partition]:
         """At most ``n`` ranges of about equal size that together hold every possible key, those of later rows too.
 
@@ -207,14 +203,12 @@ class PostgresSource:
         """
         rows = FIRST_PAGE_ROWS
         while True:
-            with self._read() as (connection, read):
-                query, values = self._page_query(partition, after, rows, page_bytes, read, self._describe(connection))
-                body, count, size, bad, *last = cast(Any, connection.execute(query, values, binary=True).fetchone())
+            position, (body, count, size, bad, *last) = self._page(partition, after, rows, page_bytes)
             total = count + len(bad or ())
             if not total:
                 return
             after = last
-            yield Page(body or b"", count, read.position, rejected=_rejections(bad), resume=last)
+            yield Page(body or b"", count, position, rejected=_rejections(bad), resume=last)
             del body  # whoever took the page decides how long it lives
             rows = max(1, min(MAX_PAGE_ROWS, int(total * page_bytes / max(size, 1) * 0.98)))
 
@@ -227,7 +221,7 @@ class PostgresSource:
         :param keys: document ids, without repetition, at most ``sources.READ_KEYS``
         :raises BadSource: when an id occurs twice
         """
-        with self._read() as (connection, read):
+        with self._read(streamed=True) as (connection, read):
             columns = self._describe(connection)
             wanted = sql.SQL("SELECT r.* FROM ({rows}) AS r JOIN unnest(%s::text[]) AS k ON k = r._id")
             query = sql.SQL("SELECT r._id, convert_to({line}, 'UTF8') FROM {documents}").format(
@@ -263,12 +257,14 @@ class PostgresSource:
         """The same at once, of keys that are few."""
         return list(self.states(keys))
 
+    @locking_first
     def fingerprints(self) -> dict[int, tuple[int, int, int]]:
         """Per bucket, at one snapshot: documents, and the sums of both halves of their hashes. It renders every row."""
         with self._read() as (connection, _):
             rows = connection.execute(self._sums_query(connection), [])
             return {bucket: (count, high, low) for bucket, count, high, low in rows}
 
+    @locking_first
     def counts(self) -> dict[int, int]:
         """Per bucket, at one snapshot: documents. Without their hashes, so at a fraction of ``fingerprints``' cost."""
         with self._read() as (connection, _):
@@ -282,12 +278,11 @@ class PostgresSource:
         query = sql.SQL(
             "SELECT {bucket}, _id, 0, 0 FROM (SELECT _id FROM ({rows}) AS r) AS r WHERE {ok} AND {bucket} = ANY(%s)"
         ).format(bucket=_BUCKET, rows=self._rows(), ok=_ID_OK)
-        with closing(Spool()) as spool:
-            with self._read() as (connection, _):
-                self._spool(connection, spool, query, batches)
+        with closing(self._spool(lambda _: query, batches)) as spool:
             for batch in batches:
                 yield {key for key, _ in spool.of(batch)}
 
+    @locking_first
     def unusable(self) -> tuple[Rejection, ...]:
         """Rows whose ``_id`` no document can have, at one snapshot, 10,000 at most: they are in no fingerprint."""
         with self._read() as (connection, _):
@@ -306,25 +301,30 @@ class PostgresSource:
         some = sql.SQL("SELECT * FROM ({rows}) AS r WHERE {ok} AND {bucket} = ANY(%s)").format(
             rows=self._rows(), ok=_ID_OK, bucket=_BUCKET
         )
-        with closing(Spool()) as spool:
-            with self._read() as (connection, _):
-                query = sql.SQL("SELECT {bucket}, r._id, {high}, {low} FROM {documents}").format(
-                    bucket=_BUCKET, high=_HIGH, low=_LOW, documents=self._documents(some, self._describe(connection))
-                )
-                self._spool(connection, spool, query, batches)
+
+        def query(columns: Columns) -> sql.Composed:
+            return sql.SQL("SELECT {bucket}, r._id, {high}, {low} FROM {documents}").format(
+                bucket=_BUCKET, high=_HIGH, low=_LOW, documents=self._documents(some, columns)
+            )
+
+        with closing(self._spool(query, batches)) as spool:
             for batch in batches:
                 rows = spool.of(batch)
                 if len(hashes := dict(rows)) < len(rows):
                     raise self._duplicate([key for key, _ in rows])
                 yield hashes
 
-    def _spool(
-        self, connection: psycopg.Connection[Any], spool: Spool, query: sql.Composed, batches: Sequence[Sequence[int]]
-    ) -> None:
-        """Keep what a query finds in some buckets: in one pass, and row by row."""
-        if buckets := [bucket for batch in batches for bucket in batch]:
-            for row in connection.cursor(binary=True).stream(query, [buckets]):
-                spool.add(*row)
+    @locking_first
+    def _spool(self, query: Callable[[Columns], sql.Composed], batches: Sequence[Sequence[int]]) -> Spool:
+        """What a query finds in some buckets: in one pass, and row by row. The caller closes it."""
+        with ExitStack() as stack:
+            spool = stack.enter_context(closing(Spool()))
+            with self._read() as (connection, _):
+                if buckets := [bucket for batch in batches for bucket in batch]:
+                    for row in connection.cursor(binary=True).stream(query(self._describe(connection)), [buckets]):
+                        spool.add(*row)
+            stack.pop_all()
+            return spool
 
     def renderings(self, made: Transform | None) -> list["PostgresSource"]:
         """This one, and before it the same table by the SQL that an index was made with, when that is another.
@@ -335,87 +335,50 @@ class PostgresSource:
             return []
         if made.sql == self.entity.sql:
             return [self]
-        older = PostgresSource(self.entity, self._dsn, epoch=self.epoch, identity=self.identity, select=made.sql)
+        older = PostgresSource(
+            self.entity,
+            self._dsn,
+            epoch=self.epoch,
+            identity=self.identity,
+            source_id=self._source_id,
+            select=made.sql,
+        )
         try:
-            with older._read() as (connection, _):
-                older._describe(connection)
+            older._prove()
         except BadSource as error:
             log.warning("%s: an index was made by SQL that cannot be run any more: %s", self.entity.name, error)
             older.close()
             return []
         return [older, self]
 
+    @locking_first
+    def _prove(self) -> None:
+        """That the SQL can be run, and what it returns."""
+        with self._read() as (connection, _):
+            self._describe(connection)
+
+    @locking_first
+    def _page(
+        self, partition: Partition, after: Sequence[str] | None, rows: int, page_bytes: int
+    ) -> tuple[str, tuple[Any, ...]]:
+        """A page's position, and the one row of its query."""
+        with self._read() as (connection, read):
+            query, values = self._page_query(partition, after, rows, page_bytes, read, self._describe(connection))
+            return read.position, cast(Any, connection.execute(query, values, binary=True).fetchone())
+
     # -- the transaction
 
     @contextmanager
-    def _read(self) -> Iterator[tuple[psycopg.Connection[Any], Read]]:
-        with self._errors(), self._connected() as connection:
-            snapshot, at = self._begin(connection)
-            if self.identity is not None and snapshot.identity != self.identity:
+    def _read(self, *, streamed: bool = False) -> Iterator[tuple[psycopg.Connection[Any], Read]]:
+        with self._session.read(self._rows(), streamed=streamed) as begun:
+            if self.identity is not None and begun.snapshot.identity != self.identity:
                 raise SourceChanged(
-                    f"{self.entity.name}: the source is now {snapshot.identity}, not {self.identity}: it was "
+                    f"{self.entity.name}: the source is now {begun.snapshot.identity}, not {self.identity}: it was "
                     "restored or failed over. Positions of the two cannot be compared, so nothing was written. If "
                     "this is the right database, run the reindex "
                     'with {"new_epoch": true}'
                 )
-            yield connection, Read(snapshot.position(self.epoch), at)
-
-    @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
-        if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
-                self._dsn,
-                autocommit=True,
-                prepare_threshold=None,
-                connect_timeout=10,
-                application_name="searchsync",
-                keepalives_idle=30,
-            )
-        try:
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException:
-            self.close()
-            raise
-
-    def _begin(self, connection: psycopg.Connection[Any]) -> tuple[Snapshot, str]:
-        cursor = connection.execute(_BEGIN)
-        while cursor.nextset():
-            pass
-        standby, system, timeline, xmin, xmax, in_progress, at = cast(Any, cursor.fetchone())
-        if standby:
-            raise SourceUnavailable(
-                f"{self.entity.name}: the source is a standby (pg_is_in_recovery() is true). Its snapshots cannot be "
-                "ordered, so nothing was read; point the connection at the primary"
-            )
-        return Snapshot(f"{system}.{timeline}", xmin, xmax, in_progress), at
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        name = self.entity.name
-        try:
-            yield
-        except (pg.InvalidAuthorizationSpecification, pg.InvalidPassword, pg.InvalidCatalogName) as error:
-            raise BadConnection(f"{name}: PostgreSQL refuses the connection: {_first_line(error)}") from None
-        except (pg.QueryCanceled, pg.SerializationFailure, pg.InsufficientResources) as error:
-            raise SourceUnavailable(
-                f"{name}: PostgreSQL stopped the query: {_first_line(error)}. Run the task again when it has room"
-            ) from error
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            if _REFUSED.search(str(error)):
-                raise BadConnection(f"{name}: PostgreSQL refuses the connection: {_first_line(error)}") from None
-            raise SourceUnavailable(
-                f"{name}: PostgreSQL does not answer: {_first_line(error)}. Run the task again when it does: it "
-                "begins anew and writes nothing twice"
-            ) from error
-        except psycopg.Error as error:
-            if (
-                isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None
-            ):  # not quoted: it may hold the password
-                raise BadConnection(
-                    f"{name}: the connection string is not one that PostgreSQL's client understands"
-                ) from None
-            raise BadSource(f"{self._file} cannot be run: {_first_line(error)}") from error
+            yield begun.connection, Read(begun.snapshot.position(self.epoch), begun.at)
 
     # -- SQL
 
@@ -607,10 +570,6 @@ _HIGH = sql.SQL("((r._hash >> 32) & 4294967295)")
 _LOW = sql.SQL("(r._hash & 4294967295)")
 _BUCKET = sql.SQL(f'(hashtextextended(r._id COLLATE "C", 0) & {BUCKETS - 1})')
 _ID_OK = sql.SQL(f"coalesce(octet_length(r._id) BETWEEN 1 AND {MAX_ID_BYTES}, false)")
-_REFUSED = re.compile(
-    r"authentication failed|no pg_hba\.conf entry|does not exist|certificate|not permitted to log in"
-    r"|no password supplied|does not support SSL"
-)
 
 
 def _some(rows: list[Any], count: int) -> Iterator[list[Any]]:
@@ -621,7 +580,3 @@ def _some(rows: list[Any], count: int) -> Iterator[list[Any]]:
 def _rejections(ids: list[str] | None) -> tuple[Rejection, ...]:
     reason = f"an _id must have 1 to {MAX_ID_BYTES} bytes"
     return tuple(Rejection(key, "invalid_id", reason) for key in ids or ())
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]

@@ -1,0 +1,484 @@
+"""Read transactions of PostgreSQL: settings of our own, locks before the snapshot, a position that no crash puts back.
+
+A REPEATABLE READ transaction takes its snapshot with its first query. A query that then waits for a lock reads behind
+its own snapshot: rows that TRUNCATE and INSERT, or a rewriting ALTER TABLE, left there are invisible to it, and the
+table looks empty, without an error. So ``LOCK TABLE ... IN ACCESS SHARE MODE``, which takes no snapshot and needs
+SELECT alone, comes first. What to lock is asked of the planner once a connection; what a read has used all the same is
+seen in its own locks when it ends, and the read is done anew.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Concatenate, LiteralString, NamedTuple, ParamSpec, TypeVar, cast
+
+import psycopg
+from psycopg import errors as pg
+from psycopg import sql
+
+from searchsync.errors import BadConnection, BadSource, SearchSyncError, SourceUnavailable
+from searchsync.position import Snapshot
+
+LOCK_SECONDS = 300
+"""Seconds that a read waits for a lock: a reload or a rewrite of the table takes minutes. Others do not wait for us."""
+
+TRIES = 5
+"""Times that a read is done anew because what it uses was altered meanwhile."""
+
+KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""A dead peer is noticed after 30 + 3 x 10 = 60 s, the last in milliseconds. Linux alone takes 30 + 9 x 75 s."""
+
+_SETTINGS: Mapping[str, str] = {
+    # bytes
+    "client_encoding": "UTF8",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "iso_8601",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmlbinary": "base64",
+    "xmloption": "content",
+    "quote_all_identifiers": "off",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    # what the SQL means
+    "search_path": "public",
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    # rows and their order: with row security off, PostgreSQL refuses what a policy would make incomplete
+    "row_security": "off",
+    "gin_fuzzy_search_limit": "0",
+    "synchronize_seqscans": "off",
+    # lifetime
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "300s",
+    "jit": "off",
+}
+
+
+def settings(version: int) -> dict[str, str]:
+    """What every connection has to set, because a role, a database or a server may say otherwise.
+
+    :param version: of the server, as libpq has it (180004)
+    """
+    found = {**_SETTINGS, "lock_timeout": f"{LOCK_SECONDS}s"}
+    return found | {"transaction_timeout": "0"} if version >= 170_000 else found
+
+
+def _set_local(version: int) -> sql.SQL:
+    return sql.SQL(cast(Any, " ".join(f"SET LOCAL {name} = '{value}';" for name, value in settings(version).items())))
+
+
+def options(version: int) -> str:
+    """``settings`` as libpq's ``options``, for a library that connects by itself and begins its own transactions."""
+    own = {"default_transaction_isolation": "read committed", "default_transaction_read_only": "on"}
+    own |= {"default_transaction_deferrable": "off"}
+    return " ".join(
+        "-c {}={}".format(name, value.replace("\\", "\\\\").replace(" ", "\\ "))
+        for name, value in (settings(version) | own).items()
+    )
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Marks(NamedTuple):
+    """How a server says which one it is, and what moves on at each crash.
+
+    :ivar identity: a query of one text
+    :ivar checkpoint: an expression of ``Snapshot.checkpoint``
+    """
+
+    identity: LiteralString
+    checkpoint: LiteralString
+
+
+_CHECKPOINT: LiteralString = (
+    "(SELECT 'c' || lpad((checkpoint_lsn - '0/0')::text, 20, '0') FROM pg_control_checkpoint())"
+)
+# Statistics are reset by the recovery from each crash, also from one that the same postmaster survives.
+_STARTED: LiteralString = (
+    "(SELECT 't' || lpad((extract(epoch FROM greatest(pg_postmaster_start_time(), stats_reset)) * 1000000)::bigint"
+    "::text, 20, '0') FROM pg_stat_bgwriter)"
+)
+_MARKS = (
+    # pg_control_checkpoint() lags behind a promotion; the name of the WAL file does not. A standby has none.
+    _Marks(
+        "SELECT system_identifier || '.' || CASE WHEN NOT pg_is_in_recovery() THEN"
+        " left(pg_walfile_name(pg_current_wal_lsn()), 8) ELSE '' END FROM pg_control_system()"
+        " WHERE to_regproc('aurora_version') IS NULL",
+        _CHECKPOINT,
+    ),
+    _Marks("SELECT system_identifier || '.starts' FROM pg_control_system()", _STARTED),
+    _Marks("SELECT 'database ' || oid || '.starts' FROM pg_database WHERE datname = current_database()", _STARTED),
+)
+_MISSING = {"55000", "0A000", "42883", "42501"}
+"""How Aurora and others say that a function of the WAL is not theirs, or not for this login."""
+
+_STOPPED = {"08", "40", "53", "57", "58", "72", "XX", "25P03", "25P04", "55006", "55P03"}
+"""Classes of SQLSTATE, and some states, that another attempt may not meet: a cancel, no room, a lock, a fault."""
+
+_REFUSED = re.compile(
+    r"authentication failed|no pg_hba\.conf entry|does not exist|certificate|not permitted to log in"
+    r"|no password supplied|does not support SSL"
+)
+_NO_ROWS_OF_ITS_OWN = "iIt"
+"""Indexes and TOAST tables: they are what their table is."""
+
+_MY_LOCKS = sql.SQL(
+    "(SELECT coalesce(array_agg(relation::bigint), '{}') FROM pg_locks WHERE pid = pg_backend_pid()"
+    " AND locktype = 'relation' AND relation >= 16384)"  # below are the system's own
+)
+_BEGIN_ASKING = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settings}")
+# A query before the LOCK would take the snapshot, so the checkpoint that was before it is asked in a transaction of its
+# own. One round trip for all.
+_BEGIN = sql.SQL(
+    """
+BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SELECT {checkpoint}; COMMIT;
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings} {lock}
+SELECT pg_is_in_recovery(), ({identity}), {checkpoint},
+       pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint,
+       (SELECT count(*) FROM pg_snapshot_xip(s)),
+       to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), {my_locks}
+FROM (SELECT pg_current_snapshot() AS s) AS current
+"""
+)
+_LOCKED = sql.SQL("SELECT {}").format(_MY_LOCKS)
+_END = sql.SQL("{}; COMMIT").format(_LOCKED)
+_EXPLAIN = sql.SQL("EXPLAIN SELECT * FROM ({}) AS r")
+_RELATIONS: LiteralString = """
+SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text,
+       has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE'),
+       EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid AND inhparent = ANY(%(used)s))
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.oid = ANY(%(used)s) ORDER BY c.oid
+"""
+_HOLDERS: LiteralString = """
+SELECT DISTINCT format('process %%s (login %%s) holds %%s', l.pid, coalesce(a.usename, 'unknown'),
+                       l.relation::regclass)
+FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation' AND c.relkind IN ('r', 'p', 'v', 'm')
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (l.relation = ANY(%(oids)s::oid[]) OR cardinality(%(oids)s::oid[]) = 0) LIMIT 5
+"""
+
+
+class Relation(NamedTuple):
+    """A table, view or the like that the SQL file reads.
+
+    :ivar kind: ``relkind``
+    :ivar lockable: whether the login may name and lock it; else it is locked through what names it, a view
+    :ivar child: of another that is read, which is locked with its children
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    lockable: bool
+    child: bool
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+class _Begun(NamedTuple):
+    """A transaction under way.
+
+    :ivar at: when it began, ISO 8601, UTC
+    :ivar locked: oids that were locked before the snapshot
+    """
+
+    connection: psycopg.Connection[Any]
+    snapshot: Snapshot
+    at: str
+    locked: set[int]
+
+
+class _NotLockedBefore(Exception):
+    """A read used a relation that was locked after its snapshot: no error, it has to be done anew."""
+
+
+def _altered(name: str) -> SourceUnavailable:
+    return SourceUnavailable(
+        f"{name}: what the SQL file reads is being altered while it is read, again and again. Run the task again when "
+        "the deployment is done"
+    )
+
+
+def locking_first(read: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Let a method that reads be done anew when something it used was not locked before its snapshot.
+
+    :raises SourceUnavailable: when that goes on, because somebody goes on altering
+    """
+
+    @functools.wraps(read)
+    def until_locked(self: Any, /, *args: P.args, **options: P.kwargs) -> T:
+        for _ in range(TRIES):
+            with suppress(_NotLockedBefore):
+                return read(self, *args, **options)
+        raise _altered(self.entity.name)
+
+    return until_locked
+
+
+class Session:
+    """One connection and its read transactions. Not thread-safe.
+
+    :param name: of the entity, for messages
+    :param file: that holds the SQL, for messages
+    :param dsn: libpq connection string
+    :param source_id: an operator's name for this very database, part of its identity
+    """
+
+    def __init__(self, name: str, file: str, dsn: str, *, source_id: str = "") -> None:
+        self._name = name
+        self._file = file
+        self._dsn = dsn
+        self._source_id = source_id
+        self._connection: psycopg.Connection[Any] | None = None
+        self._marks = _MARKS[0]
+        self._used: set[int] = set()
+        self._relations: list[Relation] | None = None
+        self._rowless: set[int] = set()
+
+    def close(self) -> None:
+        """Close the connection; the next read opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._relations = None, None
+
+    def version(self) -> int:
+        """Of the server, as libpq has it (180004)."""
+        with self._errors():
+            return self._connected().info.server_version
+
+    @contextmanager
+    def read(self, rows: sql.Composable | None, *, streamed: bool = False) -> Iterator[_Begun]:
+        """A transaction whose relations are locked before its snapshot.
+
+        :param rows: the SELECT that names all that is read; None when only the snapshot is wanted
+        :param streamed: rows are used before the transaction ends: so the planner is asked once more what they need,
+            before the first of them
+        :raises SourceUnavailable: when the server does not answer, is a standby, or holds a lock for too long
+        :raises BadConnection: when it refuses the login
+        :raises BadSource: when the SELECT cannot be run, or reads what cannot be locked or seen whole
+        """
+        try:
+            with self._errors():
+                begun = self._begin(rows, streamed)
+                yield begun
+                if self._late(begun):
+                    raise _altered(self._name) if streamed else _NotLockedBefore
+        except BaseException as error:
+            if not isinstance(error, _NotLockedBefore):
+                self.close()
+            raise
+
+    # -- begin and end
+
+    def _begin(self, rows: sql.Composable | None, streamed: bool) -> _Begun:
+        reused = self._connection is not None
+        try:
+            return self._begun(self._connected(), rows, streamed)
+        except psycopg.OperationalError:
+            if not reused or self._connection is None or not self._connection.broken:
+                raise
+            self.close()  # it was closed while nothing was asked of it
+            return self._begun(self._connected(), rows, streamed)
+
+    def _begun(self, connection: psycopg.Connection[Any], rows: sql.Composable | None, streamed: bool) -> _Begun:
+        for _ in range(TRIES):
+            try:
+                if rows is not None and self._relations is None:
+                    self._relations = self._find_relations(connection, rows)
+                before, begun = self._take_snapshot(connection, locks=rows is not None)
+            except pg.LockNotAvailable as error:
+                raise self._waited_in_vain(connection) from error
+            except (pg.UndefinedTable, pg.WrongObjectType, pg.InvalidSchemaName, pg.InsufficientPrivilege):
+                if not self._relations:
+                    raise
+                connection.execute("ROLLBACK")  # it was there when the planner was asked
+                self._relations = None
+                self._used.clear()
+                continue
+            if before != begun.snapshot.checkpoint:
+                connection.execute("ROLLBACK")  # a checkpoint ended meanwhile: the snapshot may be of before or after
+            elif rows is None or not streamed or not self._late(begun, rows):
+                return begun
+        raise SourceUnavailable(
+            f"{self._name}: the tables that are read, or the server's checkpoint, changed {TRIES} times while a read "
+            "began. Nothing was read; run the task again"
+        )
+
+    def _take_snapshot(self, connection: psycopg.Connection[Any], *, locks: bool) -> tuple[str, _Begun]:
+        named = [one for one in self._relations or () if locks and one.lockable and not one.child]
+        names = sql.SQL(", ").join(sql.Identifier(one.schema, one.name) for one in named)
+        lock = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE;").format(names) if named else sql.SQL("")
+        query = _BEGIN.format(
+            checkpoint=sql.SQL(self._marks.checkpoint),
+            identity=sql.SQL(self._marks.identity),
+            settings=_set_local(connection.info.server_version),
+            lock=lock,
+            my_locks=_MY_LOCKS,
+        )
+        (before,), (standby, identity, checkpoint, xmin, xmax, in_progress, at, locked) = _rows_of(connection, query)
+        if standby:
+            raise SourceUnavailable(
+                f"{self._name}: the source is a standby (pg_is_in_recovery() is true). Its snapshots cannot be "
+                "ordered, so nothing was read; point the connection at the primary"
+            )
+        identity += f".{self._source_id}" if self._source_id else ""
+        return before, _Begun(connection, Snapshot(identity, checkpoint, xmin, xmax, in_progress), at, set(locked))
+
+    def _late(self, begun: _Begun, rows: sql.Composable | None = None) -> bool:
+        """Whether anything was locked after the snapshot. If so, or if this is the end, the transaction is over.
+
+        :param rows: a SELECT that the planner is asked about; None at the end of the transaction
+        """
+        if rows is None:
+            ((locked,),) = _rows_of(begun.connection, _END)
+        else:
+            begun.connection.execute(_EXPLAIN.format(rows), [])
+            ((locked,),) = _rows_of(begun.connection, _LOCKED)
+        late = set(locked) - begun.locked - self._rowless
+        if not late:
+            return False
+        if rows is not None:
+            begun.connection.execute("ROLLBACK")  # its snapshot may not know what was made since
+        found = self._look_up(begun.connection, late)
+        self._rowless |= {one.oid for one in found if one.kind in _NO_ROWS_OF_ITS_OWN}
+        late -= self._rowless
+        if not late:
+            return rows is not None
+        known = {one.oid: one for one in self._relations or ()}
+        for oid in late & known.keys():
+            if not known[oid].lockable:
+                raise BadSource(
+                    f"{self._file} reads {known[oid]}, which this login cannot lock, and without a lock a rewritten "
+                    f"table looks empty. Nothing of it was used. GRANT SELECT ON {known[oid]} to the login, for the "
+                    "whole table and not for columns, and USAGE on its schema"
+                )
+        self._used |= late
+        self._relations = None
+        return True
+
+    # -- relations
+
+    def _find_relations(self, connection: psycopg.Connection[Any], rows: sql.Composable) -> list[Relation]:
+        """Ask the planner what is read; whatever a function hides from it is added when a read has shown it."""
+        _rows_of(connection, _BEGIN_ASKING.format(settings=_set_local(connection.info.server_version)))
+        connection.execute(_EXPLAIN.format(rows), [])
+        ((used,),) = _rows_of(connection, _LOCKED)
+        found = self._look_up(connection, self._used | set(used))
+        connection.execute("COMMIT")
+        for one in found:
+            if one.kind == "f":
+                raise BadSource(
+                    f"{self._file} reads the foreign table {one}: its rows are those of another server, at no snapshot "
+                    "of this one, so they have no position. Nothing was read; read that server, or a copy of the table"
+                )
+            if one.kind not in "rpvm" + _NO_ROWS_OF_ITS_OWN:
+                raise BadSource(f"{self._file} reads {one}, which is neither a table nor a view. Nothing was read")
+        # A materialized view cannot be locked and need not be: REFRESH writes rows that every snapshot sees.
+        self._rowless |= {one.oid for one in found if one.kind in "m" + _NO_ROWS_OF_ITS_OWN}
+        return [one for one in found if one.oid not in self._rowless]
+
+    def _look_up(self, connection: psycopg.Connection[Any], oids: set[int]) -> list[Relation]:
+        return [Relation(*row) for row in connection.execute(_RELATIONS, {"used": list(oids)})]
+
+    def _waited_in_vain(self, connection: psycopg.Connection[Any]) -> SourceUnavailable:
+        connection.execute("ROLLBACK")
+        oids = [one.oid for one in self._relations or ()]
+        held = "; ".join(row[0] for row in connection.execute(_HOLDERS, {"oids": oids}))
+        return SourceUnavailable(
+            f"{self._name}: a table that is read was locked for {LOCK_SECONDS} s: {held or 'it is free again now'}. "
+            "Nothing was read; run the task again when that has ended"
+        )
+
+    # -- the connection
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        self._connection = connection = psycopg.connect(
+            self._dsn,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=10,
+            application_name="searchsync",
+            client_encoding="UTF8",
+            **cast(Any, KEEPALIVES),
+        )
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            raise BadSource(
+                f"{self._name}: the database's encoding is SQL_ASCII: PostgreSQL does not know which letters its bytes "
+                "are, so no document can be made of them. Nothing was read; the database has to be made again in "
+                "UTF8, by pg_dump and a restore"
+            )
+        self._marks = self._choose_marks(connection)
+        return connection
+
+    def _choose_marks(self, connection: psycopg.Connection[Any]) -> _Marks:
+        for marks in _MARKS[:-1]:
+            try:
+                (row,) = _rows_of(
+                    connection, sql.SQL("SELECT ({}), {}").format(sql.SQL(marks.identity), sql.SQL(marks.checkpoint))
+                )
+                if row[0] is not None:
+                    return marks
+            except psycopg.Error as error:
+                if error.sqlstate not in _MISSING:
+                    raise
+        return _MARKS[-1]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            told = self._told(error)
+            raise told from (None if isinstance(told, BadConnection) else error)
+
+    def _told(self, error: psycopg.Error) -> SearchSyncError:
+        name, state, line = self._name, error.sqlstate, _first_line(error)
+        if state is None and isinstance(error, psycopg.ProgrammingError):  # not quoted: it may hold the password
+            return BadConnection(f"{name}: the connection string is not one that PostgreSQL's client understands")
+        if (state or "")[:2] in ("28", "3D") or (state is None and _REFUSED.search(str(error))):
+            return BadConnection(f"{name}: PostgreSQL refuses the connection: {line}")
+        if state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            return SourceUnavailable(
+                f"{name}: PostgreSQL does not answer: {line}. Run the task again when it does: it begins anew and "
+                "writes nothing twice"
+            )
+        if state in _STOPPED or (state or "")[:2] in _STOPPED:
+            return SourceUnavailable(
+                f"{name}: PostgreSQL stopped the query: {line}. Run the task again when it has room: it begins anew "
+                "and writes nothing twice"
+            )
+        if error.diag.source_function == "check_enable_rls":
+            return BadSource(
+                f"{self._file} cannot be run: {line}. The login would see a part of the rows, and the rest would be "
+                "taken for deleted, so nothing was read. ALTER ROLE ... BYPASSRLS, let the login own the table, or let "
+                "it read a view whose owner may see all rows (one without security_invoker)"
+            )
+        return BadSource(f"{self._file} cannot be run: {line}")
+
+
+def _rows_of(connection: psycopg.Connection[Any], query: sql.Composed) -> list[Any]:
+    """The first row of each statement that returns rows."""
+    cursor, rows = connection.execute(query), []
+    while True:
+        if cursor.description is not None:
+            rows.append(cursor.fetchone())
+        if not cursor.nextset():
+            return rows
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]

@@ -29,6 +29,7 @@ def join(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
     """
     if name in indexes.write_set(client, entity):
         return
+    hide(client, entity)
     _check_room(client, entity, joining=1)
     _aliases(client, [_add(entity.writers, name)])
     try:
@@ -66,6 +67,7 @@ def swap(
     :param leaving: indexes that leave the write set in the same step: those of another epoch
     :raises StaleSwap: when something else is live, or green is no longer in the write set
     """
+    hide(client, entity)
     earlier = [
         _add(entity.served, name) for name in sorted(indexes.members(client, entity.served))
     ]  # before looking who is live
@@ -116,6 +118,38 @@ def _members_settled(client: opensearchpy.OpenSearch, alias: str, cause: Excepti
     if isinstance(cause, IndexUnavailable):
         request(client, "GET", "/_cluster/health", params={"wait_for_events": "languid"})
     return indexes.members(client, alias)
+
+
+def hide(client: opensearchpy.OpenSearch, entity: Entity) -> None:
+    """Let a wildcard such as ``locations*`` reach the read alias alone: it would take the alias' filter off otherwise.
+
+    Physical indexes and the other two aliases are made hidden. This hides those that an earlier version made, because
+    OpenSearch refuses an alias that is hidden on some of its indexes only. Safe to repeat.
+    """
+    for alias in (entity.writers, entity.served):
+        _hide_alias(client, alias)
+    for name, state in indexes.state_of(client, f"{entity.name}-*", flat=True).items():
+        if indexes.named_for(entity, name) and state["settings"].get("index.hidden") != "true":
+            try:
+                request(client, "PUT", f"/{name}/_settings", body={"index.hidden": True})
+            except RequestRejected as error:  # it is blocked: that must hold up no other
+                log.warning("%s is not hidden from wildcards: %s", name, error)
+
+
+def _hide_alias(client: opensearchpy.OpenSearch, alias: str) -> None:
+    while True:
+        found = {name: aliases[alias] for name, aliases in indexes.aliases_of(client, alias).items()}
+        if all(properties.get("is_hidden") for properties in found.values()):
+            return
+        actions: Actions = []
+        for name, properties in found.items():  # asserts that it still is a member
+            again = {"add": {"index": name, "alias": alias, **properties, "is_hidden": True}}
+            actions += [_remove(alias, name), again]
+        try:
+            _aliases(client, actions)
+        except RequestRejected as error:
+            if error.status != 404:  # else one left meanwhile: look again
+                raise
 
 
 def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -> None:
@@ -206,7 +240,7 @@ def _read(entity: Entity, name: str) -> dict[str, dict[str, Any]]:
 
 
 def _add(alias: str, name: str) -> dict[str, dict[str, Any]]:
-    return {"add": {"index": name, "alias": alias, "is_write_index": False}}
+    return {"add": {"index": name, "alias": alias, "is_write_index": False, "is_hidden": True}}
 
 
 def _remove(alias: str, name: str, *, must_exist: bool = True) -> dict[str, dict[str, Any]]:

@@ -98,11 +98,16 @@ def of_entity(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
     indexes = []
     for name, state in found.items():
         aliases = state["aliases"]
-        if _NAME.sub("", name) == entity.name != name or aliases.keys() & {entity.name, entity.writers, entity.served}:
+        if named_for(entity, name) or aliases.keys() & {entity.name, entity.writers, entity.served}:
             meta = state["mappings"].get("_meta", {})
             read, writers, served = (alias in aliases for alias in (entity.name, entity.writers, entity.served))
             indexes.append(Index(name, read, writers, served, meta))
     return sorted(indexes, key=lambda index: index.name)
+
+
+def named_for(entity: Entity, name: str) -> bool:
+    """Whether a name is one that this system gives the entity's physical indexes."""
+    return _NAME.sub("", name) == entity.name != name
 
 
 def write_set(client: opensearchpy.OpenSearch, entity: Entity) -> list[str]:
@@ -256,7 +261,7 @@ def find_or_create(client: opensearchpy.OpenSearch, entity: Entity, *, build: st
         **transforms.present(entity).as_meta(),
     }
     body = {
-        "settings": {**entity.index_body["settings"], **_LOADING},
+        "settings": {**entity.index_body["settings"], **_LOADING, "hidden": True},
         "mappings": {**entity.index_body["mappings"], "_meta": meta},
     }
     try:
@@ -442,6 +447,6 @@ def aliases_of(client: opensearchpy.OpenSearch, alias: str) -> dict[str, Any]:
 def state_of(client: opensearchpy.OpenSearch, names: str, *, flat: bool = False) -> dict[str, Any]:
     """Aliases, mappings and settings of the indexes that some names or patterns stand for."""
     params = {"flat_settings": str(flat).lower(), "ignore_unavailable": "true", "allow_no_indices": "true"}
-    params["expand_wildcards"] = "open,closed"
+    params["expand_wildcards"] = "all"  # closed and hidden ones, too
     found: dict[str, Any] = request(client, "GET", f"/{names}", params=params)
     return found

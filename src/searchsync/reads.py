@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 import opensearchpy
 
@@ -15,23 +15,28 @@ SCROLLED_AT_ONCE = 5_000
 def search(
     client: opensearchpy.OpenSearch, name: str, body: dict[str, Any], params: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The answer to one search.
+    """The answer to one search, of the whole index.
 
-    :raises IndexUnavailable: when it is of a part of the index
+    :raises IndexUnavailable: when a shard does not answer for as long as a request is tried again
     """
-    answer: dict[str, Any] = request(client, "POST", f"/{name}/_search", body=body, params=params)
+    answer: dict[str, Any] = request(client, "POST", f"/{name}/_search", body=body, params=(params or {}) | _WHOLE)
     _check_complete(name, answer)
     return answer
+
+
+_WHOLE = {"allow_partial_search_results": "false"}
+"""Else a shard without any copy is left out, and the answer is 200."""
 
 
 def count(client: opensearchpy.OpenSearch, name: str, query: dict[str, Any] | None = None) -> int:
     """Documents of an index, or that a filtered alias shows.
 
+    By a search, because ``_count`` cannot be asked to refuse an answer that leaves shards out.
+
     :raises IndexUnavailable: when some were not counted
     """
-    answer = request(client, "POST", f"/{name}/_count", body={"query": query} if query else None)
-    _check_complete(name, answer)
-    return int(answer["count"])
+    body = {"size": 0, "track_total_hits": True, "query": query or {"match_all": {}}}
+    return int(search(client, name, body)["hits"]["total"]["value"])
 
 
 def documents(client: opensearchpy.OpenSearch, name: str, ids: Sequence[str], *, source: str) -> list[dict[str, Any]]:
@@ -57,17 +62,19 @@ def scroll(
     name: str,
     query: dict[str, Any],
     *,
-    source: list[str] | Literal[False],
+    source: Sequence[str] = (),
     versions: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """All hits of a query on one index, in no order, as of one moment; memory for one batch.
 
+    :param source: patterns of the fields wanted; without any, hits have no ``_source``
     :param versions: each hit has ``_seq_no`` and ``_primary_term``, too
     :raises IndexUnavailable: when the scan was interrupted: it is all or nothing
     """
-    body = {"size": SCROLLED_AT_ONCE, "query": query, "sort": ["_doc"], "_source": source, "track_total_hits": True}
+    body = {"size": SCROLLED_AT_ONCE, "query": query, "sort": ["_doc"], "track_total_hits": True}
+    body["_source"] = list(source) or False  # OpenSearch takes an empty list for "everything"
     body["seq_no_primary_term"] = versions
-    answer = request(client, "POST", f"/{name}/_search", body=body, params={"scroll": "5m"})
+    answer = request(client, "POST", f"/{name}/_search", body=body, params={"scroll": "5m"} | _WHOLE)
     total, seen = answer["hits"]["total"]["value"], 0
     try:
         while True:
@@ -90,7 +97,8 @@ def scroll(
 
 
 def _check_complete(name: str, answer: dict[str, Any]) -> None:
-    if answer.get("timed_out") or answer["_shards"]["failed"]:
-        raise IndexUnavailable(
-            f"{name}: a search answered for part of the index only: {answer['_shards']}; run the task again"
-        )
+    """What ``successful`` counts includes the shards that were skipped because they can have no hit."""
+    shards = answer["_shards"]
+    part = shards["failed"] or shards["successful"] < shards["total"]
+    if part or answer.get("timed_out") or answer.get("terminated_early"):
+        raise IndexUnavailable(f"{name}: a search answered for part of the index only: {shards}; run the task again")

@@ -233,7 +233,7 @@ def test_a_repeated_load_finds_what_is_there(
             step()
     with pytest.raises(StaleSwap):
         reindex.swap(client, locations, plan, green)
-    assert request(client, "GET", "/_all") == {}
+    assert request(client, "GET", "/_all", params={"expand_wildcards": "all"}) == {}
 
 
 def test_load_into_a_blocked_index_says_so(

@@ -28,7 +28,13 @@ def nobody(_: str) -> None:
 @pytest.fixture
 def unblocked(client: opensearchpy.OpenSearch) -> Iterator[None]:
     yield
-    request(client, "PUT", "/_all/_settings", body={"index.blocks.read_only_allow_delete": None})
+    request(
+        client,
+        "PUT",
+        "/_all/_settings",
+        params={"expand_wildcards": "all"},
+        body={"index.blocks.read_only_allow_delete": None},
+    )
 
 
 def test_a_run_that_began_an_epoch_does_not_begin_another_when_it_is_cleared_after_its_swap(
@@ -215,7 +221,7 @@ def test_what_is_named_otherwise_is_given_up_when_it_is_in_our_aliases(
 ) -> None:
     """As a snapshot leaves it that was restored under another name, with its aliases."""
     live = serve(client, locations)
-    aliases: dict[str, Any] = {locations.writers: {}, locations.served: {}}
+    aliases: dict[str, Any] = {alias: {"is_hidden": True} for alias in (locations.writers, locations.served)}
     request(client, "PUT", "/restored-index", body={"aliases": aliases})
     monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
     try:

@@ -364,7 +364,7 @@ def test_late_load_of_a_deleted_index_does_not_bring_it_back(client: opensearchp
         load(client, green, [page(1, "1")], on_rejected=never)
     with pytest.raises(IndexGone):
         compare_and_set(client, green, page(1, "1"), on_rejected=never)
-    assert request(client, "GET", "/_all") == {}
+    assert request(client, "GET", "/_all", params={"expand_wildcards": "all"}) == {}
 
 
 # -- load

@@ -26,7 +26,7 @@ from searchsync.errors import (
     RequestRejected,
     SourceChanged,
 )
-from searchsync.opensearch import request
+from searchsync.opensearch import Backoff, request
 from searchsync.position import known
 
 log = logging.getLogger(__name__)
@@ -320,6 +320,9 @@ def refresh(client: opensearchpy.OpenSearch, name: str) -> None:
 
     :raises IndexUnavailable: when not every shard answered: a count would be of a part only
     """
+    backoff = Backoff()
+    while health(client, name) == "red":  # the request would wait a minute for it, longer than we wait for an answer
+        backoff.wait(f"{name} is red: a primary shard is missing; see GET /_cluster/allocation/explain")
     shards = request(client, "POST", f"/{name}/_refresh")["_shards"]
     # A copy that is not assigned counts as not refreshed, and so does a primary: not as failed, either of them.
     if shards["failed"] or (shards["successful"] < shards["total"] and health(client, name) not in ("green", "yellow")):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import opensearchpy
 
@@ -62,17 +62,17 @@ def scroll(
     name: str,
     query: dict[str, Any],
     *,
-    source: Sequence[str] = (),
+    source: Sequence[str] | Literal[False] = False,
     versions: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """All hits of a query on one index, in no order, as of one moment; memory for one batch.
 
-    :param source: patterns of the fields wanted; without any, hits have no ``_source``
+    :param source: patterns of the fields wanted; False, or none, for hits without ``_source``
     :param versions: each hit has ``_seq_no`` and ``_primary_term``, too
     :raises IndexUnavailable: when the scan was interrupted: it is all or nothing
     """
     body = {"size": SCROLLED_AT_ONCE, "query": query, "sort": ["_doc"], "track_total_hits": True}
-    body["_source"] = list(source) or False  # OpenSearch takes an empty list for "everything"
+    body["_source"] = list(source) if source else False  # OpenSearch takes an empty list for "everything"
     body["seq_no_primary_term"] = versions
     answer = request(client, "POST", f"/{name}/_search", body=body, params={"scroll": "5m"} | _WHOLE)
     total, seen = answer["hits"]["total"]["value"], 0

@@ -647,6 +647,7 @@ def test_refresh_of_some_shards_is_no_refresh(
     client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, searchable: str
 ) -> None:
     proxy.answer("POST /.*/_refresh", 200, {"_shards": {"total": 2, "successful": 1, "failed": 0}})
-    proxy.answer("GET /_cluster/health", 200, {"indices": {searchable: {"status": "red"}}})
+    red = Answer(200, json.dumps({"indices": {searchable: {"status": "red"}}}).encode())
+    proxy.add("GET /_cluster/health", lambda _, __: red, skip=1)
     with pytest.raises(IndexUnavailable, match="1 of 2 shards"):
         indexes.refresh(faulty, searchable)

@@ -69,7 +69,7 @@ def test_a_sick_member_holds_up_nothing_and_fills_no_queue(world: World, how: st
     if how == "red":
         blue, other = serve(world.client, world.entity), make_red_index(world.client, world.entity, "other")
         if served:
-            body = {"actions": [{"add": {"index": other, "alias": world.entity.served, "is_write_index": False}}]}
+            body = {"actions": [{"add": {"index": other, "alias": world.entity.served, "is_hidden": True}}]}
             request(world.client, "POST", "/_aliases", body=body)
     else:
         other = serve(world.client, world.entity, "first") if served else make_index(world.client, world.entity, "o")

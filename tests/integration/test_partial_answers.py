@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -14,12 +14,13 @@ import pytest
 from searchsync import aliases, comparison, differences, freshness, indexes, listing, purge, reads, reindex, smoke
 from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable
-from searchsync.opensearch import bulk, request, within
+from searchsync.opensearch import request, within
 from searchsync.reindex import Plan
 from searchsync.sources.postgres import PostgresSource
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
-from tests.steps import SOURCE, line, make_index, position
+from tests.steps import SOURCE, line, make_index, until
 
+NDJSON = {"content-type": "application/x-ndjson"}
 KEYS = [str(key) for key in range(1, 41)]
 
 
@@ -46,15 +47,15 @@ def part(client: opensearchpy.OpenSearch, locations: Entity, source: PostgresSou
     body = {"settings": {**locations.index_body["settings"], **one_of_two}}
     body["mappings"] = {**locations.index_body["mappings"], "_meta": {"build": "blue", "source": SOURCE}}
     request(client, "PUT", f"/{name}", body=body, params={"wait_for_active_shards": "0"})
-    request(client, "GET", f"/_cluster/health/{name}?wait_for_no_initializing_shards=true")
+    until(lambda: request(client, "GET", f"/_cluster/health/{name}")["active_shards"] == 1, "its one shard is there")
     aliases.join(client, locations, name)
     aliases.swap(client, locations, blue=None, green=name)
     lines = [line(key, int(key)) for key in KEYS]
     gone = b'"deleted": true'
     sent = [b'{"index":{"_id":%b}}\n%b\n' % (one.id, one.source.replace(b'"deleted": false', gone)) for one in lines]
-    taken = sum(item["status"] == 201 for item in bulk(client, name, b"".join(sent), len(sent)))
-    assert 5 < taken < 35
-    request(client, "POST", f"/{name}/_refresh")
+    path = f"/{name}/_bulk?timeout=100ms&refresh=true"
+    taken = client.transport.perform_request("POST", path, body=b"".join(sent), headers=NDJSON)["items"]
+    assert 5 < sum(item["index"]["status"] == 201 for item in taken) < 35
     return Part(client, locations, source, name, make_index(client, locations, "green"))
 
 
@@ -119,8 +120,8 @@ def test_a_shard_that_is_away_for_a_moment_is_waited_for(
 
 
 @pytest.fixture
-def whole(client: opensearchpy.OpenSearch, locations: Entity) -> Iterator[str]:
-    yield make_index(client, locations)
+def whole(client: opensearchpy.OpenSearch, locations: Entity) -> str:
+    return make_index(client, locations)
 
 
 SHARDS = {"total": 3, "successful": 3, "skipped": 0, "failed": 0}

@@ -220,7 +220,8 @@ def test_a_candidate_that_takes_no_writes_does_not_stop_the_live_one(
     green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
     if fault == "red":
         sick = make_red_index(client, locations)
-        request(client, "POST", "/_aliases", body={"actions": [{"add": {"index": sick, "alias": locations.served}}]})
+        served = {"add": {"index": sick, "alias": locations.served, "is_hidden": True}}
+        request(client, "POST", "/_aliases", body={"actions": [served]})
     else:
         sick = blue
         make_faulty(client, sick, fault)

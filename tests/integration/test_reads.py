@@ -1,0 +1,60 @@
+"""Reads of an index fetch what is needed, and nothing else."""
+
+from pathlib import Path
+
+import opensearchpy
+import psycopg
+import pytest
+
+from searchsync import differences, indexes, reads, writer
+from searchsync.entities import Entity
+from tests.faults import Answer, Forward, OpenSearchProxy, Request
+from tests.steps import Connect, insert, make_index, never, page, rebuild
+
+LONG = "x" * 50_000
+
+
+@pytest.fixture
+def received(proxy: OpenSearchProxy) -> list[int]:
+    """Bytes of each answer to a search or the next batch of one."""
+    sizes: list[int] = []
+
+    def act(_: Request, forward: Forward) -> Answer:
+        answer = forward()
+        sizes.append(len(answer.body))
+        return answer
+
+    proxy.add("POST /.*_search", act, times=None)
+    return sizes
+
+
+def test_a_scan_for_ids_fetches_no_document(
+    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, received: list[int], locations: Entity
+) -> None:
+    name = make_index(client, locations)
+    writer.compare_and_set(client, name, page(1, "1", "2", alternate_names=LONG), on_rejected=never)
+    indexes.refresh(client, name)
+    hits = list(reads.scroll(faulty, name, {"match_all": {}}))
+    assert [hit["_id"] for hit in hits] == ["1", "2"]
+    assert not any("_source" in hit for hit in hits)
+    assert sum(received) < 5_000
+    (first, _) = reads.scroll(faulty, name, {"match_all": {}}, source=["sync.position"])
+    assert first["_source"] == {"sync": {"position": "0001.00000000000000000001.00000000000000000001.10000000"}}
+
+
+def test_the_keys_to_compare_are_found_without_their_documents(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    received: list[int],
+    owner: psycopg.Connection,
+    connect_source: Connect,
+    reports: Path,
+) -> None:
+    for key in range(1, 4):
+        insert(owner, key, alternate_names=[LONG])
+    name = rebuild(client, connect_source, reports)["index"]
+    source = connect_source(None)
+    report = differences.find(faulty, source, name, sample=differences.LARGEST_SAMPLE + 1, grace=0.0)
+    source.close()
+    assert (report.sampled, report.findings) == (3, [])
+    assert sum(received) < len(LONG)

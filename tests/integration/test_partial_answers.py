@@ -12,9 +12,10 @@ import opensearchpy
 import pytest
 
 from searchsync import aliases, comparison, differences, freshness, indexes, listing, purge, reads, reindex, smoke
+from searchsync.deadline import within
 from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable
-from searchsync.opensearch import request, within
+from searchsync.opensearch import request
 from searchsync.reindex import Plan
 from searchsync.sources.postgres import PostgresSource
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
@@ -64,7 +65,8 @@ def _scroll(part: Part) -> object:
 
 
 def _settle(part: Part) -> object:
-    options: dict[str, Any] = {"only": True, "max_settled": 10, "on_rejected": lambda _: None}
+    write = comparison.to_one(part.client, part.live)
+    options: dict[str, Any] = {"write": write, "max_settled": 10, "confirm": "", "on_rejected": lambda _: None}
     return comparison.settle(part.client, part.source, part.live, **options)
 
 
@@ -93,7 +95,7 @@ READS: dict[str, Callable[[Part], object]] = {
 
 @pytest.mark.parametrize("read", READS)
 def test_an_answer_without_a_shard_is_refused(part: Part, read: str) -> None:
-    with within(0.5), pytest.raises(IndexUnavailable):
+    with within(1.0), pytest.raises(IndexUnavailable):
         READS[read](part)
     assert reads.count(part.client, part.green) == 0
     part.source.close()

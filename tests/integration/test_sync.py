@@ -15,7 +15,13 @@ from local import sample_data
 from searchsync import aliases, indexes, operations, sync, writer
 from searchsync.absence import TooManyGone
 from searchsync.entities import Entity
-from searchsync.errors import BadParams, EmptyWriteSet, IndexUnavailable, SourceChanged, SourceUnavailable
+from searchsync.errors import (
+    BadParams,
+    EmptyWriteSet,
+    IndexUnavailable,
+    SourceChanged,
+    SourceUnavailable,
+)
 from searchsync.ledgers import Rejections
 from searchsync.opensearch import request
 from searchsync.sources.postgres import PostgresSource
@@ -402,6 +408,37 @@ def test_a_sync_beside_a_reindex_and_overlapping_backfills_end_as_the_table(
     wanted = {str(row[0]): row[1] for row in owner.execute("SELECT location_id, name FROM locations")}
     for index in (blue, report["index"]):
         assert {key: doc["name"] for key, doc in living(client, index).items()} == wanted
+
+
+def test_a_sync_over_the_swap_of_a_new_epoch_writes_no_index_of_either(
+    client: opensearchpy.OpenSearch,
+    owner: psycopg.Connection,
+    blue: str,
+    synced: Any,
+    locations: Entity,
+    connect_source: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its page is of the epoch before: the old index left in the swap's call, and in the new one it is stale."""
+    rename(owner, 1, "before")
+    written = writer.apply
+
+    def swapped_meanwhile(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(writer, "apply", written)
+        rename(owner, 1, "after")
+        operations.rebuild(client, connect_source, build="green", reports=tmp_path, new_epoch=True)
+        return written(*args, **options)
+
+    before = documents(client, blue)
+    monkeypatch.setattr(writer, "apply", swapped_meanwhile)
+    with pytest.raises(IndexUnavailable, match="retired meanwhile"):
+        synced()
+    green = indexes.live_or_raise(client, locations)
+    assert indexes.write_set(client, locations) == [green]
+    assert documents(client, blue) == before
+    assert living(client, green)["1"]["name"] == "after"
+    assert synced()["index"] == green
 
 
 def test_time_zones_and_the_hour_that_comes_twice(

@@ -10,15 +10,15 @@ import pytest
 
 from searchsync import differences, indexes, operations, reindex
 from searchsync.absence import TooManyGone
-from searchsync.differences import CONTENT, GHOST, STALE
+from searchsync.differences import CONTENT, FOREIGN, GHOST, STALE
 from searchsync.entities import Entity
 from searchsync.errors import GateFailed
 from searchsync.ledgers import Rejections
 from searchsync.opensearch import request
-from searchsync.sources.postgres import PostgresSource
+from searchsync.sources.postgres import Partition, PostgresSource
 from tests.integration.test_differences import behind_our_back, found
 from tests.members import World
-from tests.steps import Connect, documents, insert, living, position, serve
+from tests.steps import Connect, documents, insert, living, make_index, position, serve
 
 OURS = {
     "position": position(1),
@@ -70,6 +70,39 @@ def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_sou
     for n in range(1, 201):
         insert(owner, n)
     return str(operations.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
+
+
+def test_every_shape_in_every_member_is_named_and_repaired(
+    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, blue: str
+) -> None:
+    identity = indexes.get(client, locations, blue).meta["source"]["identity"]
+    candidate = make_index(client, locations, "candidate", identity=identity)
+    differences.repair(client, source, differences.find(client, source, candidate, grace=0.0), dry_run=False, cap=200)
+    for index in (blue, candidate):
+        keys = put_foreign(client, index)
+        report = differences.find(client, source, index, grace=0.0)
+        assert found(report) == dict.fromkeys(keys, FOREIGN)
+        done = differences.repair(client, source, report, dry_run=False)
+        assert (done.written, done.rejected) == (len(keys), 0)
+        assert differences.find(client, source, index, grace=0.0, sample=10_001).good
+        assert len(living(client, index)) == 200
+
+
+def test_a_reindex_cures_every_shape_in_green_and_passes_over_those_of_blue(
+    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, blue: str, tmp_path: Path
+) -> None:
+    put_foreign(client, blue)
+    plan = reindex.check(client, source, build="green", running=lambda _: None)
+    green = reindex.create_green(client, locations, plan)
+    with Rejections(tmp_path / "rejected") as rejections:
+        reindex.load(client, source, plan, green, Partition(), rejections=rejections)
+        put_foreign(client, green)
+        reindex.copy_tombstones(client, locations, plan, green)
+        indexes.make_searchable(client, locations, green)
+        gated = reindex.gate(client, source, plan, green, rejections=rejections)
+    assert (gated["documents"], gated["source"], gated["rejected"]) == (200, 200, 0)
+    assert len(living(client, green)) == 200
+    assert differences.find(client, source, green, grace=0.0, sample=10_001).good
 
 
 @pytest.mark.parametrize("sync", SHAPES[1:], ids=str)

@@ -36,5 +36,6 @@ class Approval(ApprovalOperator):
         """Go on after the answer; a no, and above all none, is said: the run stays green, and serves nothing."""
         if self.REJECT in event.get("chosen_options", []):
             user = event.get("responded_by_user") or {}
-            alerts.not_approved(context["dag_run"], self.subject, user.get("name"), waited=WAIT)
+            by = user.get("name") or user.get("id")
+            alerts.not_approved(context["dag_run"], self.subject, by, waited=WAIT)
         return super().execute_complete(context, event)

@@ -170,11 +170,13 @@ def test_a_process_that_has_had_its_time_sends_once_and_goes_on(monkeypatch: pyt
 
     from search_ops import slack
 
-    assert slack.seconds_of_callback() <= slack.SEND_SECONDS
-    monkeypatch.setattr(psutil.Process, "create_time", lambda _: time.time() - slack.CALLBACK_SECONDS - 1)
+    began = time.time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: began - slack.CALLBACK_SECONDS)
     assert slack.seconds_of_callback() == 0.0
-    monkeypatch.setattr(psutil.Process, "create_time", lambda _: time.time() - slack.CALLBACK_SECONDS + 10)
-    assert 8 < slack.seconds_of_callback() <= 10
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: began - slack.CALLBACK_SECONDS + 20)
+    assert 0 < slack.seconds_of_callback() <= 20
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: began)
+    assert slack.seconds_of_callback() == slack.SEND_SECONDS
 
 
 @pytest.mark.parametrize(("text", "scheme"), [("false", "http"), ("False", "http"), ("0", "http"), ("true", "https")])

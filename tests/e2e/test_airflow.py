@@ -329,6 +329,7 @@ def test_a_reindex_that_is_not_approved_changes_nothing(
     assert outcome.result["swapped"] is False
     assert indexes.live(search, LOCATIONS) == blue
     until("the index is discarded", lambda: green(search, run_id) is None)
+    assert heard(stack, "served nothing", "said no", quote(run_id))
 
 
 def test_back_to_the_index_before_after_a_yes(stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch) -> None:

@@ -193,12 +193,10 @@ class _Deletions:
         )
 
     def _allowed(self, name: str, visible: int) -> int:
-        if self.allow_deletes is not None:
-            return self.allow_deletes
-        if name == self.served.index:
-            return believed(visible)
         # What the live index has not either is gone: somebody let it be served so.
-        return believed(min(visible, self.live_documents)) + max(0, visible - self.live_documents)
+        known_gone = 0 if name == self.served.index else max(0, visible - self.live_documents)
+        asked = self.allow_deletes if self.allow_deletes is not None else believed(visible - known_gone)
+        return asked + known_gone
 
 
 _CONFIRM = 'run the sync with {{"allow_deletes": {gone}}}'

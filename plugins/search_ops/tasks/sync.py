@@ -79,11 +79,11 @@ def sync(
 @task
 def announce(result: dict[str, Any]) -> dict[str, Any]:
     """The run's result; red when a row or an index was left behind."""
-    from searchsync.errors import GateFailed, IndexUnavailable
+    from searchsync.errors import Different, GateFailed
 
     log.info("%s", result)
     if result["behind"]:
-        raise IndexUnavailable(
+        raise Different(
             f"{result['index']} is live and up to date; these are not, and the next sync brings them what they lack: "
             + "; ".join(f"{name}: {why}" for name, why in sorted(result["behind"].items()))
             + ". index_retire gives up one that goes on refusing writes"

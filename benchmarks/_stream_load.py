@@ -133,7 +133,7 @@ def _pages(batches: Iterable[list[Event]]) -> Iterable[Page]:
         latest: dict[str, Change] = {}
         for record in batch:
             key, position = identify(ENTITY, record)
-            latest[key] = decode(record, key, position)
+            latest[key] = decode(ENTITY, record, key, position)
         lines = [change.line for change in latest.values()]
         yield page_of(lines, position=min(change.position for change in latest.values()))
 

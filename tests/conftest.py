@@ -19,7 +19,7 @@ from searchsync import differences, reindex, replay
 from searchsync.entities import Entity, entity
 from searchsync.opensearch import connect, request
 from searchsync.sources.postgres import PostgresSource
-from tests.members import World, clients
+from tests.members import World, clients, newer
 from tests.steps import start_mortal
 
 REPO = Path(__file__).parents[1]
@@ -107,7 +107,7 @@ def world(client: opensearchpy.OpenSearch, aws_url: str, monkeypatch: pytest.Mon
     """Members: a new table with stream and queues, and an OpenSearch without any index."""
     # The emulator forgets none of its messages; waiting, a run would see those again that rest for a second.
     monkeypatch.setattr(replay, "EMPTY_SECONDS", 0)
-    return World(client, entity("members"), clients(aws_url))
+    return World(client, newer(entity("members")), clients(aws_url))
 
 
 @pytest.fixture

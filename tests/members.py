@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +13,7 @@ from botocore.config import Config
 from local.lambda_contract import event_record
 from searchsync import reindex
 from searchsync.entities import Entity
+from searchsync.fitting import object_of
 from searchsync.freshness import Feed
 from searchsync.queue import Message, Queue
 from searchsync.replay import Choice, Replay, Report
@@ -26,6 +27,14 @@ def clients(url: str) -> dict[str, Any]:
     config = Config(retries={"total_max_attempts": 1}, max_pool_connections=20, proxies={})
     names = ("dynamodb", "dynamodbstreams", "sqs", "cloudwatch")
     return {name: session.client(name, endpoint_url=url, config=config) for name in names}
+
+
+def newer(entity: Entity) -> Entity:
+    """The entity of a deployment that knows the field ``nickname``, which no index has got yet: it is refused there."""
+    known = replace(entity)
+    properties = {**entity.index_body["mappings"]["properties"], "nickname": {"type": "keyword"}}
+    known.__dict__["fits"] = object_of({"properties": properties})
+    return known
 
 
 @dataclass

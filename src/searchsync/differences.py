@@ -93,6 +93,7 @@ class Report:
 
     :ivar not_looked_at: at least so many suspects, more than are looked at: then none was, and there are no findings
     :ivar unusable: rows or items of which no document can be made, 10,000 at most
+    :ivar dropped: values that the mapping has no place for, left out of documents, by path
     :ivar pending: keys that the next sync has to bring
     :ivar unsettled: keys that changed between the two looks
     :ivar reindex_due: the index is of another mapping or transform than the present one
@@ -107,6 +108,7 @@ class Report:
     suspects: int = 0
     not_looked_at: int = 0
     unusable: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
     pending: int = 0
     unsettled: int = 0
     sampled: int = 0
@@ -205,7 +207,7 @@ def _suspects(
     except comparison.TooMany as error:
         count = error.count
     wanted = yardstick.sums()
-    report.unusable = len(source.unusable())
+    report.unusable, report.dropped = len(source.unusable()), source.dropped()
     found = comparison.index_sums(client, entity, name)
     report.source_count, report.index_count = (sum(n for n, _, _ in sums.values()) for sums in (wanted, found))
     report.unequal_buckets = sum(wanted.get(b) != found.get(b) for b in wanted.keys() | found.keys())

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from searchsync import fields
+from searchsync import fields, fitting
 from searchsync.errors import BadMapping, BadParams, BadSource
 
 BUCKETS = 1024
@@ -35,6 +35,8 @@ class Entity:
         are cut along them; for DynamoDB the key attribute of the table of that name, a string
     :param expires: the field that holds the epoch second after which a document is not there any more (DynamoDB's TTL)
     :param changed: the column of the SQL file that says when a row was last changed, indexed in the table
+    :param unmapped: what becomes of an item of DynamoDB with attributes or shapes of values that the mapping has no
+        place for: ``drop`` leaves them out and counts them, ``refuse`` takes the item for poison
     """
 
     name: str
@@ -42,6 +44,7 @@ class Entity:
     key: tuple[str, ...]
     expires: str | None = None
     changed: str | None = None
+    unmapped: Literal["drop", "refuse"] = "drop"
 
     @property
     def writers(self) -> str:
@@ -58,7 +61,8 @@ class Entity:
         """Filter of the read alias and of comparisons: a tombstone is no document, an expired one is none any more.
 
         DynamoDB removes an expired item within days, and one that expired more than five years ago never
-        (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html): such a one stays.
+        (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html): such a one stays. A document has
+        the field only when DynamoDB would honour the attribute (``items.document``).
         """
         hidden: list[dict[str, Any]] = [{"term": {"sync.deleted": True}}]
         if self.expires:
@@ -79,7 +83,9 @@ class Entity:
             raise BadMapping(f"{path}: 'settings' and 'mappings' must be objects")
         if body["mappings"].get("dynamic") != "strict":
             raise BadMapping(f'{path}: mappings need "dynamic": "strict", else one bad document changes the index')
-        sync = body["mappings"].get("properties", {}).get("sync", {}).get("properties", {})
+        properties = body["mappings"].get("properties", {})
+        _check_names(path, properties)
+        sync = properties.get("sync", {}).get("properties", {})
         if missing := sorted(SYNC_FIELDS - sync.keys()):
             raise BadMapping(f"{path}: the mapping of 'sync' lacks {', '.join(missing)}, which every document carries")
         if _ignores_malformed(body["settings"]) and (silent := fields.untold(body["mappings"]["properties"])):
@@ -87,7 +93,20 @@ class Entity:
                 f'{path}: {", ".join(silent)} need "ignore_malformed": false: of a scaled_float, OpenSearch drops what '
                 "is no number without listing it in _ignored, so nobody would know"
             )
+        if foreign := sorted(sync.keys() - SYNC_FIELDS):
+            raise BadMapping(f"{path}: 'sync' is the document's own state; move {', '.join(foreign)} out of it")
+        if self.expires:
+            ends = properties.get(self.expires, {})
+            if (ends.get("type"), ends.get("format")) != ("date", "epoch_second"):
+                raise BadMapping(f'{path}: {self.expires!r} ends documents: it must be a date of format "epoch_second"')
         return body
+
+    @cached_property
+    def fits(self) -> fitting.Fit:
+        """What a document of its index can hold, beside ``sync``."""
+        mappings = self.index_body["mappings"]
+        own = {name: field for name, field in mappings["properties"].items() if name != "sync"}
+        return fitting.object_of({**mappings, "properties": own})
 
     @cached_property
     def smoke_queries(self) -> list[dict[str, Any]]:
@@ -135,6 +154,26 @@ def _ignores_malformed(settings: dict[str, Any]) -> bool:
     nested = index.get("mapping", {}).get("ignore_malformed")
     found = [nested, index.get("mapping.ignore_malformed"), index.get("index.mapping.ignore_malformed")]
     return any(value in (True, "true") for value in found)
+
+
+def reserved(name: str) -> bool:
+    """Whether OpenSearch would merge a field of this name into ``sync``, the document's own state."""
+    return name.split(".", maxsplit=1)[0] == "sync"
+
+
+def _check_names(path: Path, properties: dict[str, Any], above: str = "") -> None:
+    """Refuse what would give one field two names, or let one bad document change the index."""
+    for name, field in properties.items():
+        if "." in name or not name.strip():
+            raise BadMapping(
+                f"{path}: {above + name!r} is no name of one field: dots make a path of it; write an object with "
+                "properties instead"
+            )
+        if str(field.get("dynamic", "strict")).lower() not in ("strict", "false"):
+            raise BadMapping(
+                f'{path}: {above + name!r} needs "dynamic": "strict" or false, else one bad document changes the index'
+            )
+        _check_names(path, field.get("properties", {}), f"{above}{name}.")
 
 
 def _json(path: Path) -> Any:

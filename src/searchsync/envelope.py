@@ -10,7 +10,7 @@ That one form serves all writes: ``load`` sends it as it is, ``compare_and_set``
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -71,6 +71,7 @@ class Page:
     :param position: of the read (protocol.md, Position); of several reads or events, the earliest
     :param rejected: rows that the source could not make a document of; they count as read
     :param resume: where the source goes on reading after this page, as JSON's values; None when it does not say
+    :param dropped: values left out of its documents, by path (``searchsync.fitting``)
     """
 
     body: bytes
@@ -78,6 +79,7 @@ class Page:
     position: str
     rejected: tuple[Rejection, ...] = field(default=())
     resume: Any = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> Iterator[Line]:
         """The documents one by one."""
@@ -109,9 +111,16 @@ def tombstone(key: str, *, position: str, bucket: int, written_at: str) -> Line:
     return Line(json.dumps(key).encode(), json.dumps({"sync": sync}, separators=(",", ":")).encode())
 
 
-def page_of(lines: list[Line], *, position: str, rejected: tuple[Rejection, ...] = (), resume: Any = None) -> Page:
+def page_of(
+    lines: list[Line],
+    *,
+    position: str,
+    rejected: tuple[Rejection, ...] = (),
+    resume: Any = None,
+    dropped: Mapping[str, int] | None = None,
+) -> Page:
     """A page of single documents."""
-    return Page(create_body(lines), len(lines), position, rejected, resume)
+    return Page(create_body(lines), len(lines), position, rejected, resume, dropped or {})
 
 
 def with_position(line: Line, *, at_least: str) -> Line:

@@ -15,7 +15,6 @@ from typing import Any, cast
 import pandas as pd
 import yaml
 
-from searchsync import items
 from searchsync.differences import CONTENT, FOREIGN, FUTURE, GHOST, MISSING, STALE, TOMBSTONE, Report
 from searchsync.entities import Entity, include_dir
 from searchsync.errors import BadParams
@@ -125,7 +124,7 @@ def _table(report: Report) -> dict[str, int]:
 def _items(source: DynamoSource) -> pd.DataFrame:
     """The first items of a scan, as documents."""
     found = islice(source.sample(), SAMPLE_ITEMS)
-    return pd.DataFrame([items.document(item) for item in found])
+    return pd.DataFrame(list(found))
 
 
 def _validate(context: Any, name: str, frame: pd.DataFrame, expectations: list[dict[str, Any]]) -> list[Result]:

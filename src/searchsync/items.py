@@ -9,20 +9,26 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import re
 import zlib
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from searchsync.entities import BUCKETS, Entity
+from searchsync import fitting
+from searchsync.entities import BUCKETS, Entity, reserved
 from searchsync.envelope import MAX_ID_BYTES, Line, tombstone
 from searchsync.errors import SearchSyncError
+from searchsync.fitting import Dropped
 
 TRANSFORM = 1
 """Version of the documents that this module makes (``searchsync.transforms``). Whoever changes them raises it."""
 
 Item = dict[str, Any]
+
+LAST_SECOND = 9_223_372_036_854_775
+"""Of the dates that OpenSearch knows: milliseconds in 64 bits."""
 
 
 class BadItem(SearchSyncError):
@@ -36,12 +42,32 @@ class BadItem(SearchSyncError):
         self.type = kind
 
 
-def document(item: Item) -> Item:
-    """The transformation: what is searched of an item.
+def document(entity: Entity, item: Any, dropped: Dropped | None = None) -> Item:
+    """The transformation: what is searched of an item, without ``sync``.
 
     Applications write NULL and "" where they know nothing; an index has a field or has it not (and "" is no date).
+    Attributes and values that the entity's mapping has no place for are left out (``searchsync.fitting``), and so is a
+    time to live that ends nothing.
+
+    :param item: DynamoDB's JSON
+    :param dropped: counts what was left out
+    :raises BadItem: when no document can be made of it, or the entity refuses to leave anything out
     """
-    return {name: value for name, value in item.items() if value is not None and value != ""}
+    known = {name: value for name, value in decode(item).items() if value is not None and value != ""}
+    if taken := [name for name in known if reserved(name)]:
+        raise BadItem("invalid_attribute", f"the attribute name {taken[0]!r} is taken: 'sync' is the document's state")
+    left_out = Dropped()
+    if (ends := entity.expires) and ends in known:
+        known[ends] = _expiry(item[ends])
+        if known[ends] is None:
+            del known[ends]
+            fitting.count(left_out, ends)
+    shown: Item = entity.fits(known, "", left_out)
+    if left_out and entity.unmapped == "refuse":
+        raise BadItem("unmapped", f"the mapping has no place for {', '.join(sorted(left_out))}")
+    if dropped is not None:
+        fitting.add(dropped, left_out)
+    return shown
 
 
 def decode(item: Any) -> Item:
@@ -86,8 +112,8 @@ def render(fields: Item) -> str:
 
 
 def hash_of(item: Item) -> tuple[int, int]:
-    """Both 32-bit halves of a hash over the document of a decoded item, as it is stored."""
-    return _hash(render(document(item)))
+    """Both 32-bit halves of a hash over a document's fields, as they are stored."""
+    return _hash(render(item))
 
 
 def _hash(text: str) -> tuple[int, int]:
@@ -95,12 +121,17 @@ def _hash(text: str) -> tuple[int, int]:
     return int.from_bytes(digest[:4]), int.from_bytes(digest[4:])
 
 
-def live(key: str, item: Item, *, position: str, written_at: str) -> Line:
-    """The document of a decoded item."""
-    fields = document(item)
-    if "sync" in fields:
-        raise BadItem("invalid_attribute", "the attribute name 'sync' is taken by the document's own state")
-    text = render(fields)
+def live(
+    entity: Entity, key: str, item: Any, *, position: str, written_at: str, dropped: Dropped | None = None
+) -> Line:
+    """The document of an item.
+
+    :param item: DynamoDB's JSON
+    :param dropped: counts what was left out of it
+    :raises BadItem: as ``document``
+    """
+    content = document(entity, item, dropped)
+    text = render(content)
     high, low = _hash(text)
     sync = {
         "position": position,
@@ -111,12 +142,23 @@ def live(key: str, item: Item, *, position: str, written_at: str) -> Line:
         "hash_low": low,
     }
     state = json.dumps(sync, separators=(",", ":"))
-    return Line(json.dumps(key).encode(), f'{{"sync":{state}{"," if fields else ""}{text[1:]}'.encode())
+    return Line(json.dumps(key).encode(), f'{{"sync":{state}{"," if content else ""}{text[1:]}'.encode())
 
 
 def gone(key: str, *, position: str, written_at: str) -> Line:
     """The tombstone of an item that is not there."""
     return tombstone(key, position=position, bucket=bucket_of(key), written_at=written_at)
+
+
+def _expiry(attribute: Mapping[str, Any]) -> int | None:
+    """When DynamoDB takes an item for expired: a whole second since the epoch, so that index and comparison agree.
+
+    None when it never does: anything but a number it ignores, whatever it looks like
+    (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html), and what
+    is beyond the dates of OpenSearch is 292 million years away.
+    """
+    second = math.ceil(Decimal(attribute["N"])) if "N" in attribute else LAST_SECOND + 1
+    return second if abs(second) <= LAST_SECOND else None
 
 
 # -- values

@@ -14,6 +14,7 @@ import opensearchpy
 from searchsync import (
     aliases,
     comparison,
+    fitting,
     gaps,
     indexes,
     mappings,
@@ -309,6 +310,7 @@ def gate(
         "settled": settled.unequal,
         "rounds": settled.rounds,
         "rejected": rejected,
+        "dropped": source.dropped(),
         "smoke": found,
     }
 
@@ -436,7 +438,7 @@ def report(
     swapped: bool,
 ) -> dict[str, Any]:
     """What a run did, for people and for the asset event."""
-    total = {key: sum(ledger[key] for ledger in ledgers) for key in ledgers[0] if key != "index"} if ledgers else {}
+    total = {name: sum(ledger[name] for ledger in ledgers) for name in writer.COUNTS}
     return {
         "index": green,
         "previous": plan.blue,
@@ -445,6 +447,7 @@ def report(
         "seconds": round(seconds, 1),
         "documents_per_second": round(total.get("read", 0) / max(seconds, 0.001)),
         "ledger": total,
+        "dropped": fitting.total(*(ledger["dropped"] for ledger in ledgers)),
         "tombstones": tombstones["read"],
         "gate": gated,
     }

@@ -14,12 +14,13 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import dead_letters, gaps, indexes, pointers, writer
+from searchsync import dead_letters, fitting, gaps, indexes, pointers, writer
 from searchsync.dead_letters import Letter, Parked, Pointer, TooLong, Unreadable
 from searchsync.deadline import within
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection, page_of, sync_of, with_position
 from searchsync.errors import BadConnection, SearchSyncError, SourceUnavailable
+from searchsync.fitting import Dropped
 from searchsync.pointers import Resolved
 from searchsync.position import MARGIN_SECONDS, second_of
 from searchsync.queue import Message, Queue
@@ -100,6 +101,7 @@ class Report:
     :ivar skipped: messages that did not match its choice
     :ivar missed: members that are not live and took no writes, and why: a gap is noted for each
     :ivar failed: why messages were not replayed, which stay in the queue; the others were
+    :ivar dropped: values left out of the documents that were read again, by path
     """
 
     dry_run: bool
@@ -108,6 +110,7 @@ class Report:
     gaps: list[dict[str, Any]] = field(default_factory=list)
     why_parked: dict[str, str] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    dropped: Dropped = field(default_factory=Dropped)
     skipped: int = 0
     seconds: float = 0.0
 
@@ -121,6 +124,7 @@ class Report:
             "missed": self.missed,
             "why_parked": self.why_parked,
             "failed": self.failed,
+            "dropped": dict(self.dropped),
             "skipped": self.skipped,
             "messages": messages,
             "messages_per_second": round(messages / max(self.seconds, 0.001), 1),
@@ -363,6 +367,7 @@ class Replay:
         """The state of each key now, a few reads in memory at most; what no document can be made of is refused."""
         for at in range(0, len(keys), READ_AT_ONCE):
             for page in self._source.read(keys[at : at + READ_AT_ONCE]):
+                fitting.add(self._report.dropped, page.dropped)
                 written.refused |= {one.id: (one.type, one.reason) for one in page.rejected}
                 yield from _lines(page)
 

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 import opensearchpy
 
-from searchsync import gaps, items, writer
+from searchsync import fitting, gaps, items, writer
 from searchsync.dead_letters import Letter
 from searchsync.deadline import within
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Rejection, page_of, written_now
+from searchsync.fitting import Dropped
 from searchsync.items import BadItem
 from searchsync.position import FUTURE_SECONDS, of_event, second_of
 
@@ -31,12 +32,16 @@ Park = Callable[[Sequence[str]], None]
 
 
 class Change(NamedTuple):
-    """What one record says about one key."""
+    """What one record says about one key.
+
+    :ivar dropped: values left out of its document, by path
+    """
 
     key: str
     position: str
     line: Line
     record: Any
+    dropped: Dropped
 
 
 @dataclass
@@ -46,6 +51,7 @@ class Outcome:
     :ivar superseded: records of a key that has a later one in the batch
     :ivar parked: poison, by reason
     :ivar missed: members that are not live and took no writes, and why: a gap is noted for each
+    :ivar dropped: values left out of the documents, by path
     :ivar failed: why the batch is not acknowledged; empty when it is
     :ivar newest: second of the latest event, since the epoch; 0 when there is none
     """
@@ -56,6 +62,7 @@ class Outcome:
     stale: int = 0
     parked: Counter[str] = field(default_factory=Counter)
     missed: dict[str, str] = field(default_factory=dict)
+    dropped: Dropped = field(default_factory=Dropped)
     failed: str = ""
     newest: int = 0
 
@@ -78,7 +85,7 @@ def identify(entity: Entity, record: Any) -> tuple[str, str]:
     return key, "" if stamp > time.time() + FUTURE_SECONDS else of_event(int(stamp), sequence)
 
 
-def decode(record: Any, key: str, position: str) -> Change:
+def decode(entity: Entity, record: Any, key: str, position: str) -> Change:
     """The document or tombstone that a record leaves behind.
 
     :raises BadItem: when no document can be made of it
@@ -86,15 +93,15 @@ def decode(record: Any, key: str, position: str) -> Change:
     if not position:
         raise BadItem("future", "the event is stamped more than an hour from now")
     name, change = record.get("eventName"), record["dynamodb"]
-    at = written_now()
+    at, dropped = written_now(), Dropped()
     if name == "REMOVE":
-        return Change(key, position, items.gone(key, position=position, written_at=at), record)
+        return Change(key, position, items.gone(key, position=position, written_at=at), record, dropped)
     if name not in ("INSERT", "MODIFY"):
         raise BadItem("malformed", f"unknown event name {str(name)[:100]!r}")
     if not isinstance(change.get("NewImage"), Mapping):
         raise BadItem("no_image", f"{name} without a new image: is the stream's view type NEW_AND_OLD_IMAGES?")
-    item = items.decode(change["NewImage"])
-    return Change(key, position, items.live(key, item, position=position, written_at=at), record)
+    line = items.live(entity, key, change["NewImage"], position=position, written_at=at, dropped=dropped)
+    return Change(key, position, line, record, dropped)
 
 
 class Stream:
@@ -106,6 +113,7 @@ class Stream:
     def __init__(self, client: opensearchpy.OpenSearch, entity: Entity, park: Park) -> None:
         self._client = client
         self._entity = entity
+        _ = entity.fits  # a mapping file that cannot be used is no fault of any record
         self._park = park
         self._bypass = gaps.Bypass(client)
 
@@ -137,7 +145,7 @@ class Stream:
             key = position = ""
             try:
                 key, position = identify(self._entity, record)
-                change = decode(record, key, position)
+                change = decode(self._entity, record, key, position)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one record must not touch the others
                 reason = error.type if isinstance(error, BadItem) else "unexpected"
                 letters.append(Letter(record, key, position, reason, f"{type(error).__name__}: {error}"))
@@ -158,6 +166,8 @@ class Stream:
             letters[rejection.id] = Letter(change.record, rejection.id, change.position, rejection.type, detail)
 
         self._bypass.forget()
+        for change in latest.values():
+            fitting.add(outcome.dropped, change.dropped)
         if latest:
             first = min(change.position for change in latest.values())
             page = page_of([change.line for change in latest.values()], position=first)

@@ -5,13 +5,13 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 import opensearchpy
 
-from searchsync import indexes
+from searchsync import fitting, indexes
 from searchsync.deadline import within
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, Rejection, create_body
@@ -60,6 +60,7 @@ class Ledger:
 
     :ivar stale: something at least as new was there already: proven by the index, not assumed
     :ivar rejected: poison; each was handed to ``on_rejected`` with its reason
+    :ivar dropped: values left out of what was read, by path
     """
 
     index: str
@@ -68,10 +69,11 @@ class Ledger:
     stale: int = 0
     tombstoned: int = 0
     rejected: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
 
     def __add__(self, other: "Ledger") -> "Ledger":
-        counts = {name: getattr(self, name) + getattr(other, name) for name in asdict(self) if name != "index"}
-        return Ledger(self.index, **counts)
+        counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        return Ledger(self.index, **counts, dropped=fitting.total(self.dropped, other.dropped))
 
     def balanced(self) -> "Ledger":
         """This ledger.
@@ -81,6 +83,10 @@ class Ledger:
         if self.read != self.written + self.stale + self.tombstoned + self.rejected:
             raise LedgerMismatch(f"{self.index}: keys read and keys accounted for differ: {asdict(self)}")
         return self
+
+
+COUNTS = ("read", "written", "stale", "tombstoned", "rejected")
+"""The numbers of a ledger."""
 
 
 def load(
@@ -256,7 +262,8 @@ class _Chunk(NamedTuple):
 def _write(
     client: opensearchpy.OpenSearch, index: str, page: Page, mode: _Mode, on_rejected: OnRejected, patience: float
 ) -> Ledger:
-    ledger = Ledger(index, read=page.count + len(page.rejected), rejected=len(page.rejected))
+    refused = len(page.rejected)
+    ledger = Ledger(index, read=page.count + refused, rejected=refused, dropped=dict(page.dropped))
     for rejection in page.rejected:
         on_rejected(rejection)
     for outcome, line, item in _Writing(client, index, Backoff(patience)).decide(page, mode):

@@ -57,7 +57,7 @@ class Episode(Turmoil):
 
     def end(self) -> None:
         for key, item in list(self._stage.table.items.items()):
-            if "unknown" in item:  # poison is cured
+            if "nickname" in item:  # poison is cured
                 self._stage.table.put(key, name=next(self.names))
         self._written.set()
         for thread in self._deliverers:
@@ -100,7 +100,7 @@ class Episode(Turmoil):
             if luck < 0.25:
                 table.delete(key)
             elif luck < 0.27 and self._poison:
-                table.put(key, name=next(self.names), unknown="poison")
+                table.put(key, name=next(self.names), nickname="poison")
             elif luck < 0.28:
                 table.put(key, name=next(self.names), ahead=7200.0)
             else:

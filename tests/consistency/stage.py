@@ -23,6 +23,7 @@ from tests.consistency.clock import Clock
 from tests.consistency.ground import Content, Ground, Violation
 from tests.consistency.sqs import Sqs
 from tests.consistency.table import STREAM_ARN, Event, Table, record_of, shard_of
+from tests.members import newer
 
 SKEW_SECONDS = 2
 """More than any clock of the model is off."""
@@ -33,7 +34,7 @@ class Stage(Ground):
     """Members: a table, its stream and queues, and the product around them."""
 
     def __post_init__(self) -> None:
-        self.entity = Entity(name="members", source="dynamodb", key=("member_id",), expires="expires_at")
+        self.entity = newer(Entity(name="members", source="dynamodb", key=("member_id",), expires="expires_at"))
         super().__post_init__()
         self.table = Table(self.clock)
         self.dead, self.parked = Sqs(self.clock), Sqs(self.clock)

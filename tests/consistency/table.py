@@ -15,11 +15,14 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from searchsync import items
+from searchsync.entities import entity
 from searchsync.position import of_event
 from tests.consistency.clock import Clock
 from tests.consistency.ground import Content
+from tests.members import newer
 
 NAME, KEY = "members", "member_id"
+MEMBERS = newer(entity(NAME))
 ARN = f"arn:aws:dynamodb:eu-west-1:000000000000:table/{NAME}"
 STREAM_ARN = f"{ARN}/stream/1"
 SHARDS = 2
@@ -36,9 +39,9 @@ def content_of(item: Item | None) -> Content:
     """What a state of a key is in an index: the fields and both halves of the hash."""
     if item is None:
         return None
-    decoded = items.decode(item)
-    high, low = items.hash_of(decoded)
-    return {**items.document(decoded), "hash": f"{high:08x}{low:08x}"}
+    shown = items.document(MEMBERS, item)
+    high, low = items.hash_of(shown)
+    return {**shown, "hash": f"{high:08x}{low:08x}"}
 
 
 class Event(NamedTuple):
@@ -156,13 +159,14 @@ class Table:
             more = {"LastEvaluatedKey": {KEY: {"S": left[Limit - 1][1]}}} if len(left) > Limit else {}
             return {"Items": found, **more, "ConsumedCapacity": {"CapacityUnits": 1.0}, **self._stamp()}
 
-    def batch_get_item(self, RequestItems: Any) -> Any:  # noqa: N803
+    def batch_get_item(self, RequestItems: Any, **_: Any) -> Any:  # noqa: N803
         self.before("read")
         wanted = RequestItems[NAME]["Keys"]
         cut = len(wanted) // 2 if len(wanted) > 1 and self.splits() else len(wanted)
         with self._lock:
             found = [self.items[key[KEY]["S"]] for key in wanted[:cut] if key[KEY]["S"] in self.items]
-            answer: dict[str, Any] = {"Responses": {NAME: found}, **self._stamp()}
+            consumed = [{"CapacityUnits": float(cut)}]
+            answer: dict[str, Any] = {"Responses": {NAME: found}, "ConsumedCapacity": consumed, **self._stamp()}
         if cut < len(wanted):
             answer["UnprocessedKeys"] = {NAME: {"Keys": wanted[cut:]}}
         return answer

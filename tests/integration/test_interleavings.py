@@ -51,7 +51,7 @@ def rejections(tmp_path: Path) -> Iterator[Rejections]:
 
 
 def expected(world: World) -> dict[str, dict[str, Any]]:
-    return {key: items.document(items.decode(item)) for key, item in world.table().items()}
+    return {key: items.document(world.entity, item) for key, item in world.table().items()}
 
 
 def assert_true_everywhere(world: World) -> None:

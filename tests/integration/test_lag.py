@@ -89,7 +89,7 @@ def test_what_a_read_has_covered_is_no_lag_and_proves_nothing(
 def test_what_is_parked_is_no_lag(world: World, blue: str, monkeypatch: Any) -> None:
     """Poison at the end of the stream waits in the queue, and it is there that it is reported."""
     world.put("good", name="x")
-    world.put("poison", joined_date="not a date")
+    world.put("poison", nickname="x")
     assert world.apply().parked.total() == 1
     age(monkeypatch, 1_000)
     found = behind(world, blue)
@@ -102,7 +102,7 @@ def test_what_is_parked_is_no_lag(world: World, blue: str, monkeypatch: Any) -> 
 
 
 def test_poison_before_what_is_applied_is_no_lag(world: World, blue: str, monkeypatch: Any) -> None:
-    world.put("poison", joined_date="not a date")
+    world.put("poison", nickname="x")
     world.put("good", name="x")
     world.apply()
     monkeypatch.setattr(world.feed.dead_letters.__class__, "waiting", lambda _: 0)

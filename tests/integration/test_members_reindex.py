@@ -19,7 +19,7 @@ from searchsync import comparison, indexes, items, reads, reindex, sick
 from searchsync.errors import BadConnection, BadParams, BadSource, GreenDiscarded, SourceChanged, StaleSwap
 from searchsync.ledgers import Rejections
 from searchsync.opensearch import request
-from searchsync.sources import dynamodb
+from searchsync.sources import capacity
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import Stream
 from tests.faults import OpenSearchProxy
@@ -37,7 +37,7 @@ def no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def expected(world: World) -> dict[str, dict[str, Any]]:
     """The documents that the table stands for."""
-    return {key: items.document(items.decode(item)) for key, item in world.table().items()}
+    return {key: items.document(world.entity, item) for key, item in world.table().items()}
 
 
 def all_living(world: World, index: str) -> dict[str, dict[str, Any]]:
@@ -89,7 +89,7 @@ def test_a_scan_keeps_below_its_read_capacity(world: World, monkeypatch: pytest.
     """Without a limit a reindex throttles the product's own reads."""
     generate(world.aws["dynamodb"], 100)
     clock = _Clock()
-    monkeypatch.setattr(dynamodb, "time", clock)
+    monkeypatch.setattr(capacity, "time", clock)
     source = DynamoSource(world.entity, _Limited(world.aws["dynamodb"], 10), read_units=0.5)
     pages = len(list(source.pages(Segment(0, 1))))
     assert clock.now == pytest.approx((pages - 1) / 0.5), "moto says one unit a page"

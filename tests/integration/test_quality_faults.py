@@ -317,14 +317,14 @@ def test_a_refused_key_is_counted_once_and_said(world: World, caplog: pytest.Log
     blue = serve(world.client, world.entity)
     make_index(world.client, world.entity, "green")
     world.put("m-1", sync={"M": {"position": {"S": "9"}}})
-    world.put("m-2", joined_date="not a date")
+    world.put("m-2", nickname="x")
     report = differences.find(world.client, world.source, blue)
     assert report.kinds == {MISSING: 2}
     done = differences.repair(world.client, world.source, report, dry_run=False)
     assert (done.found, done.written, done.rejected) == (2, 0, 2)
     said = [record.getMessage() for record in caplog.records if record.name == "searchsync.differences"]
     assert any("m-1: invalid_attribute" in text for text in said)
-    assert any(f"{blue}: m-2: mapper_parsing_exception" in text for text in said)
+    assert any(f"{blue}: m-2: strict_dynamic_mapping_exception" in text for text in said)
 
 
 # -- pointers into a stream

@@ -36,7 +36,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def park(world: World, key: str, **image: Any) -> None:
     """A change that the function parked, although nothing is wrong with it."""
     refusing = Stream(world.client, world.entity, world.dead.send)
-    bad = {**image, "no_such_field": "x"}
+    bad = {**image, "nickname": "x"}
     assert refusing.apply([record(key, **bad)], seconds=5).parked.total() == 1
 
 
@@ -68,7 +68,7 @@ def test_a_parked_update_replayed_after_its_delete_brings_nothing_back(world: Wo
     """The image in the message is of a member that is gone: written as it stands, a search would find it for ever."""
     world.put("m-1", name="first")
     world.apply()
-    world.put("m-1", name="then", no_such_field="x")
+    world.put("m-1", name="then", nickname="x")
     assert world.apply().parked.total() == 1
     world.delete("m-1")
     world.apply()
@@ -86,7 +86,7 @@ def test_one_replayed_within_seconds_is_not_overtaken_by_its_own_past(world: Wor
     now = time.time()
     world.apply([record("m-1", now, 1, name="older")])
     world.put("m-1", name="newer")
-    bad = record("m-1", now, 2, name="newer", no_such_field="x")
+    bad = record("m-1", now, 2, name="newer", nickname="x")
     assert world.apply([bad]).parked.total() == 1
     world.replay()
     assert living(world.client, blue)["m-1"]["name"] == "newer"
@@ -114,7 +114,7 @@ def test_poison_again_comes_back_later_and_after_five_attempts_waits_for_a_perso
     world: World, blue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "DELAY_SECONDS", 1)
-    world.put("m-1", name="x", no_such_field="x")
+    world.put("m-1", name="x", nickname="x")
     world.apply()
     for receives in range(1, replay.MAX_ATTEMPTS):
         (counts,) = world.replay().as_dict()["reasons"].values()
@@ -124,14 +124,14 @@ def test_poison_again_comes_back_later_and_after_five_attempts_waits_for_a_perso
     report = world.replay().as_dict()
     (counts,) = report["reasons"].values()
     assert (counts["back"], counts["parked"]) == (0, 1)
-    assert "no_such_field" in report["why_parked"]["strict_dynamic_mapping_exception"]
+    assert "nickname" in report["why_parked"]["strict_dynamic_mapping_exception"]
     assert world.letters() == []
     assert [letter["key"] for letter in world.letters("parked")] == ["m-1"]
     # The cause is removed: the mapping gets the field.
-    field = {"properties": {"no_such_field": {"type": "keyword"}}}
+    field = {"properties": {"nickname": {"type": "keyword"}}}
     request(world.client, "PUT", f"/{blue}/_mapping", body=field)
     world.replay(parked=True)
-    assert living(world.client, blue)["m-1"]["no_such_field"] == "x"
+    assert living(world.client, blue)["m-1"]["nickname"] == "x"
     assert world.letters("parked") == []
 
 
@@ -213,7 +213,7 @@ def test_records_that_the_stream_has_forgotten_are_a_gap_and_never_silence(world
 def test_poison_behind_a_pointer_is_parked_by_itself(world: World, blue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pointer is worthless after a day: as long as it waits for one poisonous record, so do all others."""
     world.put("m-1", name="good")
-    world.put("m-2", name="bad", no_such_field="x")
+    world.put("m-2", name="bad", nickname="x")
     world.send_pointer(world.records())
     monkeypatch.setattr(replay, "DELAY_SECONDS", 1)  # the run itself receives the new message, and lets it rest
     world.replay()
@@ -522,11 +522,11 @@ class _Throttled:
         self._client = client
         self.calls = 0
 
-    def batch_get_item(self, RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - boto3's names
+    def batch_get_item(self, RequestItems: dict[str, Any], **options: Any) -> Any:  # noqa: N803 - boto3's names
         self.calls += 1
         ((table, asked),) = RequestItems.items()
         first, rest = asked["Keys"][:1], asked["Keys"][1:]
-        answer = self._client.batch_get_item(RequestItems={table: {**asked, "Keys": first}})
+        answer = self._client.batch_get_item(RequestItems={table: {**asked, "Keys": first}}, **options)
         return {**answer, "UnprocessedKeys": {table: {**asked, "Keys": rest}} if rest else {}}
 
 

@@ -1,6 +1,7 @@
 """The one transformation of DynamoDB items. A shape it misreads is a document that differs by the way it came."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from searchsync import items
 from searchsync.entities import BUCKETS, entity
+from searchsync.fitting import Dropped
 from searchsync.items import BadItem
 
 MEMBERS = entity("members")
@@ -101,41 +103,44 @@ def test_hash_is_of_the_values_and_not_of_their_order() -> None:
     assert all(0 <= half < 2**32 for half in items.hash_of(one))
 
 
-def test_hash_is_that_of_the_document() -> None:
-    """What no document shows makes none stale; what it shows in another way does."""
-    bare, noted = items.decode({"a": {"S": "x"}}), items.decode({"a": {"S": "x"}, "b": {"S": ""}})
-    assert items.hash_of(bare) == items.hash_of(noted)
-    written = [items.hash_of(items.decode({"a": {"N": text}})) for text in ("1", "1.0", "1.00", "-0", "0", "-0.0")]
-    assert len(set(written)) == 6
+def test_hash_is_of_what_the_document_shows() -> None:
+    """What no search sees makes no document stale: an attribute that the mapping has no place for, or an empty one."""
+    bare = {"member_id": {"S": "m-1"}, "name": {"S": "x"}}
+    noted = {**bare, "login_count": {"N": "7"}, "city": {"S": ""}}
+    assert items.document(MEMBERS, bare) == items.document(MEMBERS, noted)
+    assert _sync(bare) == _sync(noted) != _sync({**bare, "city": {"S": "Berlin"}})
+
+
+def _sync(item: dict[str, Any]) -> Any:
+    return json.loads(items.live(MEMBERS, "m-1", item, position="p", written_at="w").source)["sync"]
 
 
 def test_a_document_of_this_transform() -> None:
     """When this fails, documents have changed: raise ``items.TRANSFORM``, and write the new one here."""
-    item = items.decode(
-        {
-            "member_id": {"S": "m-1"},
-            "joined_date": {"S": "2026-01-01"},
-            "skills": {"SS": ["go", "c"]},
-            "city": {"NULL": True},
-            "expires_at": {"N": "4102444800.50"},
-        }
-    )
-    line = items.live("m-1", item, position="p", written_at="w")
+    item = {
+        "member_id": {"S": "m-1"},
+        "joined_date": {"S": "2026-01-01"},
+        "skills": {"SS": ["go", "c"]},
+        "city": {"NULL": True},
+        "expires_at": {"N": "4102444800.50"},
+    }
+    line = items.live(MEMBERS, "m-1", item, position="p", written_at="w")
     assert items.TRANSFORM == 1
     assert line.source.decode() == (
         '{"sync":{"position":"p","deleted":false,"written_at":"w","bucket":948,'
-        '"hash_high":4172529818,"hash_low":1835137457},'
-        '"expires_at":4102444800.50,"joined_date":"2026-01-01","member_id":"m-1","skills":["c","go"]}'
+        '"hash_high":3653980893,"hash_low":2074842499},'
+        '"expires_at":4102444801,"joined_date":"2026-01-01","member_id":"m-1","skills":["c","go"]}'
     )
 
 
 def test_nothing_known_is_no_field() -> None:
-    item = items.decode({"name": {"S": "Ada"}, "city": {"NULL": True}, "joined_date": {"S": ""}, "tags": {"L": []}})
-    assert items.document(item) == {"name": "Ada", "tags": []}
+    item = {"name": {"S": "Ada"}, "city": {"NULL": True}, "joined_date": {"S": ""}, "tags": {"L": []}}
+    assert items.document(MEMBERS, item) == {"name": "Ada", "tags": []}
 
 
 def test_live_and_gone_carry_the_same_state_fields() -> None:
-    there = items.live("m-1", {"member_id": "m-1"}, position="p", written_at="w")
+    item = {"member_id": {"S": "m-1"}}
+    there = items.live(MEMBERS, "m-1", item, position="p", written_at="w")
     gone = items.gone("m-1", position="p", written_at="w")
     assert (there.deleted, gone.deleted) == (False, True)
     sync, tombstone = (json.loads(line.source)["sync"] for line in (there, gone))
@@ -143,10 +148,57 @@ def test_live_and_gone_carry_the_same_state_fields() -> None:
     assert sync["bucket"] == tombstone["bucket"] < BUCKETS
 
 
-def test_an_attribute_sync_is_poison() -> None:
-    """It would overwrite the document's own state, and with it the order of writes."""
-    with pytest.raises(BadItem, match="sync"):
-        items.live("m-1", {"member_id": "m-1", "sync": {"position": "9"}}, position="p", written_at="w")
+@pytest.mark.parametrize("name", ["sync", "sync.deleted", "sync.bucket", "sync.", "sync.a.b"])
+def test_what_would_become_the_documents_own_state_is_poison(name: str) -> None:
+    """OpenSearch takes dots for a path: `sync.deleted` would hide a document that lives, and have it purged."""
+    with pytest.raises(BadItem, match="sync") as caught:
+        items.document(MEMBERS, {"member_id": {"S": "m-1"}, name: {"BOOL": True}})
+    assert caught.value.type == "invalid_attribute"
+
+
+@pytest.mark.parametrize("name", ["address.sync", "synced", "Sync", "_id", "aws:rep:deleting", "a", "", ".", "..", " ",
+                                  ".sync", "name.x", "name."])  # fmt: skip
+def test_an_attribute_that_nobody_mapped_is_left_out_and_counted(name: str) -> None:
+    dropped = Dropped()
+    item = {"member_id": {"S": "m-1"}, "name": {"S": "Ada"}, name: {"M": {"sync": {"N": "1"}}}}
+    assert items.document(MEMBERS, item, dropped) == {"member_id": "m-1", "name": "Ada"}
+    assert dropped == {name: 1}
+
+
+def test_an_entity_may_refuse_what_it_has_no_place_for() -> None:
+    with pytest.raises(BadItem, match="a, expires_at") as caught:
+        items.document(replace(MEMBERS, unmapped="refuse"), {"a": {"S": "x"}, "expires_at": {"S": "1"}})
+    assert caught.value.type == "unmapped"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "second"),
+    [
+        ({"N": "1700000000"}, 1_700_000_000),
+        ({"N": "1700000000.0000000000000000001"}, 1_700_000_001),
+        ({"N": "1.7E+9"}, 1_700_000_000),
+        ({"N": "-5.5"}, -5),
+        ({"N": "0"}, 0),
+        ({"N": "1700000000000"}, 1_700_000_000_000),
+        ({"N": "9223372036854775"}, 9_223_372_036_854_775),
+        ({"N": "9223372036854776"}, None),
+        ({"N": "1E+125"}, None),
+        ({"N": "-1E+125"}, None),
+        ({"S": "1700000000"}, None),
+        ({"SS": ["1700000000"]}, None),
+        ({"NS": ["1700000000"]}, None),
+        ({"L": [{"N": "1700000000"}]}, None),
+        ({"M": {"N": {"N": "1700000000"}}}, None),
+        ({"B": b"1700000000"}, None),
+        ({"BOOL": True}, None),
+    ],
+)
+def test_a_document_ends_when_dynamodb_ends_its_item(attribute: dict[str, Any], second: int | None) -> None:
+    """It ignores all but numbers; the index would take text for a time, and hide what the table keeps for ever."""
+    dropped = Dropped()
+    document = items.document(MEMBERS, {"member_id": {"S": "m-1"}, "expires_at": attribute}, dropped)
+    assert document.get("expires_at") == second
+    assert dropped == ({} if second is not None else {"expires_at": 1})
 
 
 @pytest.mark.parametrize("keys", [None, {}, {"member_id": {"N": "1"}}, {"other": {"S": "x"}}, {"member_id": {"S": ""}},

@@ -86,5 +86,14 @@ class Source(Protocol):
         :returns: nothing when no content can be compared, only keys
         """
 
+    def read_at(self, keys: Sequence[str]) -> dict[str, str]:
+        """Positions under which ``fingerprints`` read some keys of the last ``hashes``, present or absent.
+
+        Empty where all is read at one snapshot: whoever compares again sees what came since.
+        """
+
+    def dropped(self) -> dict[str, int]:
+        """Values that the last ``fingerprints`` left out of documents, by path (``searchsync.fitting``)."""
+
     def unusable(self) -> tuple[Rejection, ...]:
         """What no document can be made of, 10,000 at most: it is in no fingerprint."""

@@ -1,30 +1,41 @@
 """DynamoDB as a source: consistent scans and reads by key, under positions of their own (protocol.md, Position)."""
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from threading import Event, Lock
 from typing import Any, NamedTuple
 
 from botocore import exceptions as aws
 
-from searchsync import items, transforms
+from searchsync import fitting, items, transforms
 from searchsync.aws import HOW_TO_SET_UP, NOT_SET_UP
 from searchsync.entities import TTL_DAYS, Entity
 from searchsync.envelope import Line, Page, Rejection, page_of, written_now
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
+from searchsync.fitting import Dropped
 from searchsync.items import BadItem
 from searchsync.position import FUTURE_SECONDS, of_event, of_read
+from searchsync.sources.capacity import Budget, Patience
 from searchsync.sources.spool import Spool
 from searchsync.transforms import Transform
+
+log = logging.getLogger(__name__)
 
 MAX_SEGMENTS = 256
 READ_AT_ONCE = 100
 """Keys that one BatchGetItem takes."""
 
-READ_ATTEMPTS = 10
+FINGERPRINT_SEGMENTS = 4
+"""Segments that ``fingerprints`` scans at once. More help little: what is read is decoded by one core."""
+
+PATIENCE_SECONDS = 300.0
+"""How long a read is tried again while the table is throttled or away; as OpenSearch is waited for."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,7 @@ class DynamoSource:
 
     :param client: boto3's low-level DynamoDB client
     :param identity: ARN of the table expected
-    :param read_units: read capacity units a second that a scan may use; None for no limit
+    :param read_units: read capacity units a second that all reads may use together; None for no limit
     """
 
     rounds = 1
@@ -63,16 +74,20 @@ class DynamoSource:
         self.identity = identity
         self._client = client
         self._table = entity.name
-        self._budget = _Budget(read_units)
+        self._budget = Budget(read_units)
         self._proven = False
         self._scanned: Spool | None = None
+        self._began = ""
+        self._read_at: dict[str, str] = {}
         self._unusable: list[Rejection] = []
+        self._dropped = Dropped()
 
     def __repr__(self) -> str:
         return f"DynamoSource({self.entity.name!r})"
 
     def close(self) -> None:
         """Forget the last scan."""
+        self._read_at = {}
         if self._scanned is not None:
             self._scanned.close()
             self._scanned = None
@@ -82,6 +97,7 @@ class DynamoSource:
 
         :raises BadSource: naming what is wrong
         """
+        _ = self.entity.fits  # now, not in the middle of a load
         table = self._describe()
         wanted = [{"AttributeName": self.entity.key[0], "KeyType": "HASH"}]
         if table["KeySchema"] != wanted:
@@ -92,8 +108,7 @@ class DynamoSource:
                 f"table {self._table}: its stream is {stream.get('StreamViewType', 'off')}, not NEW_AND_OLD_IMAGES: "
                 "changes made during a reindex would be lost; enable it"
             )
-        with self._errors():
-            self._client.scan(TableName=self._table, ConsistentRead=True, Limit=1)
+        self._ask("scan", TableName=self._table, ConsistentRead=True, Limit=1)
 
     def origin(self) -> str:
         """ARN of the table. Positions are times, so those of a table restored under its name go on."""
@@ -140,8 +155,8 @@ class DynamoSource:
         :param after: ``LastEvaluatedKey`` of the page before
         """
         for found, read, last in self._scan(partition, after):
-            lines, rejected = self._render(found, read)
-            yield page_of(lines, position=read.position, rejected=tuple(rejected), resume=last)
+            lines, rejected, dropped = self._render(found, read)
+            yield page_of(lines, position=read.position, rejected=tuple(rejected), resume=last, dropped=dropped)
 
     def states(self, keys: Sequence[str]) -> Generator[Page, None, None]:
         """The state of some items, each read consistently, a page for each request: a tombstone for each not there."""
@@ -156,31 +171,59 @@ class DynamoSource:
     def fingerprints(self) -> dict[int, tuple[int, int, int]]:
         """Per bucket: items that are not expired, and the sums of both halves of their hashes, by one whole scan.
 
-        The hashes go to a temporary file on the way, so that ``hashes`` needs no second scan.
+        The hashes go to temporary files on the way, so that ``hashes`` needs no second scan.
         """
         self.close()
         self._scanned = Spool()
-        self._unusable = []
+        self._unusable, self._dropped, self._began = [], Dropped(), ""
+        self._prove_identity()
         sums: dict[int, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
-        for found, _, _ in self._scan(Segment(0, 1), None):
-            for item in found:
-                try:
-                    key, content = items.key_of(self.entity, item), items.decode(item)
-                except BadItem as error:
-                    self._reject(item, error, self._unusable)
-                    continue
-                if not self._expired(content):
-                    high, low = items.hash_of(content)
-                    bucket = items.bucket_of(key)
-                    before = sums[bucket]
-                    sums[bucket] = (before[0] + 1, before[1] + high, before[2] + low)
-                    self._scanned.add(bucket, key, high, low)
+        one_at_a_time, failed = Lock(), Event()
+
+        def scan(segment: Segment) -> None:
+            try:
+                for found, read, _ in self._scan(segment, None):
+                    if failed.is_set():
+                        return
+                    with one_at_a_time:
+                        self._began = self._began or read.position
+                        for item in found:
+                            self._add(item, read, sums)
+            except BaseException:
+                failed.set()
+                raise
+
+        with ThreadPoolExecutor(FINGERPRINT_SEGMENTS, thread_name_prefix="scan") as pool:
+            list(pool.map(scan, self.partitions(FINGERPRINT_SEGMENTS)))
         return dict(sums)
+
+    def _add(self, item: Any, read: _Read, sums: dict[int, tuple[int, int, int]]) -> None:
+        """One item of a scan to its bucket's sums and to what was seen."""
+        try:
+            key = items.key_of(self.entity, item)
+            content = items.document(self.entity, item, self._dropped)
+        except BadItem as error:
+            self._reject(item, error, self._unusable)
+            return
+        if self._expired(content):
+            return
+        high, low = items.hash_of(content)
+        bucket = items.bucket_of(key)
+        count, highs, lows = sums[bucket]
+        sums[bucket] = (count + 1, highs + high, lows + low)
+        if self._scanned is not None:
+            self._scanned.add(bucket, key, high, low, read.position)
 
     def hashes(self, batches: Sequence[Sequence[int]]) -> Iterator[dict[str, tuple[int, int]]]:
         """For each batch of buckets, ids with both halves of their hashes, as the last ``fingerprints`` saw them."""
         for batch in batches:
-            yield dict(self._scanned.of(batch)) if self._scanned else {}
+            seen = self._scanned.of(batch) if self._scanned else []
+            self._read_at = {key: position for key, (_, _, position) in seen}
+            yield {key: (high, low) for key, (high, low, _) in seen}
+
+    def read_at(self, keys: Sequence[str]) -> dict[str, str]:
+        """Positions under which ``fingerprints`` read keys of the last batch of ``hashes``; its first where none."""
+        return {key: self._read_at.get(key, self._began) for key in keys}
 
     def renderings(self, made: Transform | None) -> list["DynamoSource"]:
         """This one, when the documents are of the present transform; else none: only their keys can be compared."""
@@ -190,10 +233,16 @@ class DynamoSource:
         """What the last ``fingerprints`` could make no document of."""
         return tuple(self._unusable[:10_000])
 
+    def dropped(self) -> dict[str, int]:
+        """Values that the last ``fingerprints`` left out of documents, by path."""
+        return dict(self._dropped)
+
     def sample(self) -> Iterator[dict[str, Any]]:
-        """Decoded items from the beginning of a scan, as many as are asked for."""
+        """Documents from the beginning of a scan, as many as are asked for."""
         for found, _, _ in self._scan(Segment(0, 1), None):
-            yield from (items.decode(item) for item in found)
+            for item in found:
+                with suppress(BadItem):  # a comparison counts these
+                    yield items.document(self.entity, item)
 
     # -- reading
 
@@ -202,60 +251,84 @@ class DynamoSource:
         self._prove_identity()
         while True:
             start = {"ExclusiveStartKey": after} if after else {}
-            with self._errors():
-                answer = self._client.scan(
-                    TableName=self._table,
-                    ConsistentRead=True,
-                    Segment=segment.number,
-                    TotalSegments=segment.total,
-                    ReturnConsumedCapacity="TOTAL",
-                    **start,
-                )
+            answer = self._ask(
+                "scan",
+                TableName=self._table,
+                ConsistentRead=True,
+                Segment=segment.number,
+                TotalSegments=segment.total,
+                **start,
+            )
             after = answer.get("LastEvaluatedKey")
             yield answer["Items"], self._when(answer), after
             if not after:
                 return
-            self._budget.spend(answer["ConsumedCapacity"]["CapacityUnits"])
+
+    def _ask(self, operation: str, **arguments: Any) -> Any:
+        """One read within the budget, tried again while the table is throttled or away."""
+        patience = Patience(PATIENCE_SECONDS)
+        while True:
+            taken, cost = self._budget.take(), 0.0
+            try:
+                with self._errors():
+                    answer = getattr(self._client, operation)(ReturnConsumedCapacity="TOTAL", **arguments)
+                consumed = answer["ConsumedCapacity"]
+                tables = consumed if isinstance(consumed, list) else [consumed]
+                cost = sum(table["CapacityUnits"] for table in tables)
+                return answer
+            except SourceUnavailable as error:
+                log.warning("%s", error)
+                if not patience.wait():
+                    raise
+            finally:
+                self._budget.spent(taken, cost)
 
     def _read(self, keys: Sequence[str]) -> Page:
         (name,) = self.entity.key
         lines: list[Line] = []
         rejected: list[Rejection] = []
+        dropped = Dropped()
         position = ""
         wanted = [{name: {"S": key}} for key in keys]
-        for attempt in range(READ_ATTEMPTS):
+        patience = Patience(PATIENCE_SECONDS)
+        while True:
             request = {self._table: {"Keys": wanted, "ConsistentRead": True}}
-            with self._errors():
-                answer = self._client.batch_get_item(RequestItems=request)
+            answer = self._ask("batch_get_item", RequestItems=request)
             read = self._when(answer)
             position = position or read.position
             left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             found = answer["Responses"].get(self._table, [])
-            rendered, bad = self._render(found, read)
+            rendered, bad, left_out = self._render(found, read)
             lines += rendered
             rejected += bad
+            fitting.add(dropped, left_out)
             there = {item[name]["S"] for item in found} | {key[name]["S"] for key in left}
             absent = [key[name]["S"] for key in wanted if key[name]["S"] not in there]
             lines += [items.gone(key, position=read.position, written_at=read.at) for key in absent]
-            wanted = left
+            stuck, wanted = len(left) == len(wanted), left
             if not wanted:
-                return page_of(lines, position=position, rejected=tuple(rejected))
-            time.sleep(min(0.05 * 2**attempt, 5.0))
-        raise SourceUnavailable(
-            f"table {self._table}: {len(wanted)} keys were not read in {READ_ATTEMPTS} attempts: it is throttled. Run "
-            "the task again when it has capacity"
-        )
+                return page_of(lines, position=position, rejected=tuple(rejected), dropped=dropped)
+            if not stuck:
+                patience = Patience(PATIENCE_SECONDS)
+            if not patience.wait():
+                raise SourceUnavailable(
+                    f"table {self._table}: {len(wanted)} keys were not read for {PATIENCE_SECONDS:.0f} s: it is "
+                    "throttled. Run the task again when it has capacity"
+                )
 
-    def _render(self, found: list[Any], read: _Read) -> tuple[list[Line], list[Rejection]]:
+    def _render(self, found: list[Any], read: _Read) -> tuple[list[Line], list[Rejection], Dropped]:
         lines: list[Line] = []
         rejected: list[Rejection] = []
+        dropped = Dropped()
         for item in found:
             try:
                 key = items.key_of(self.entity, item)
-                lines.append(items.live(key, items.decode(item), position=read.position, written_at=read.at))
+                line = items.live(self.entity, key, item, position=read.position, written_at=read.at, dropped=dropped)
             except BadItem as error:
                 self._reject(item, error, rejected)
-        return lines, rejected
+            else:
+                lines.append(line)
+        return lines, rejected, dropped
 
     def _reject(self, item: Any, error: BadItem, into: list[Rejection]) -> None:
         key = item.get(self.entity.key[0]) or {}
@@ -321,18 +394,3 @@ _REFUSED = {
     "ExpiredTokenException",
     "MissingAuthenticationTokenException",
 }
-
-
-class _Budget:
-    """Keeps a scan below so many read capacity units a second."""
-
-    def __init__(self, units: float | None) -> None:
-        self._units = units
-        self._free_at = 0.0
-
-    def spend(self, units: float) -> None:
-        """Wait until the next page may be read."""
-        if self._units is None:
-            return
-        self._free_at = max(self._free_at, time.monotonic()) + units / self._units
-        time.sleep(max(0.0, self._free_at - time.monotonic()))

@@ -18,7 +18,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from searchsync import envelope, fields, position
-from searchsync.entities import BUCKETS, Entity
+from searchsync.entities import BUCKETS, Entity, reserved
 from searchsync.envelope import MAX_ID_BYTES, Page, Rejection
 from searchsync.errors import BadParams, BadSource, SourceChanged
 from searchsync.position import Snapshot
@@ -282,6 +282,14 @@ class PostgresSource:
             for batch in batches:
                 yield {key for key, _ in spool.of(batch)}
 
+    def read_at(self, _: Sequence[str]) -> dict[str, str]:
+        """Empty: ``fingerprints`` sees one snapshot."""
+        return {}
+
+    def dropped(self) -> dict[str, int]:
+        """Nothing: a column that the mapping does not have is refused by ``check``."""
+        return {}
+
     @locking_first
     def unusable(self) -> tuple[Rejection, ...]:
         """Rows whose ``_id`` no document can have, at one snapshot, 10,000 at most: they are in no fingerprint."""
@@ -411,10 +419,8 @@ class PostgresSource:
             types = {column.name: column.type_code for column in cursor.description or ()}
             if len(types) < len(cursor.description or ()):
                 raise BadSource(f"{self._file} returns two columns of one name")
-            if taken := [name for name in types if name.split(".")[0] == "sync"]:
-                raise BadSource(
-                    f"{self._file} returns a column {taken[0]!r}: that name is taken by the document's own state"
-                )
+            if taken := [name for name in types if reserved(name)]:
+                raise BadSource(f"{self._file} returns a column {taken[0]!r}: 'sync' is the document's own state")
             if "_hash" in types:
                 raise BadSource(
                     f"{self._file} returns a column '_hash': the hash is taken of the document's text now, so that it "

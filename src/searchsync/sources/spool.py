@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, Any
 
 from searchsync.entities import BUCKETS
 
@@ -22,20 +22,20 @@ class Spool:
             self._open.enter_context((folder / str(number)).open("w+", encoding="utf-8")) for number in range(_FILES)
         ]
 
-    def add(self, bucket: int, key: str, high: int, low: int) -> None:
-        """Keep the hash of one document."""
-        self._files[_file_of(bucket)].write(json.dumps([bucket, key, high, low]) + "\n")
+    def add(self, bucket: int, key: str, *seen: Any) -> None:
+        """Keep what was seen of one document: both halves of its hash, and more of JSON's values."""
+        self._files[_file_of(bucket)].write(json.dumps([bucket, key, *seen]) + "\n")
 
-    def of(self, buckets: Sequence[int]) -> list[tuple[str, tuple[int, int]]]:
-        """Keys of some buckets with both halves of their hashes; one that was added twice comes twice."""
+    def of(self, buckets: Sequence[int]) -> list[tuple[str, tuple[Any, ...]]]:
+        """Keys of some buckets with what was seen of them; one that was added twice comes twice."""
         wanted = set(buckets)
-        found: list[tuple[str, tuple[int, int]]] = []
+        found: list[tuple[str, tuple[Any, ...]]] = []
         for number in sorted({_file_of(bucket) for bucket in wanted}):
             self._files[number].seek(0)
             for line in self._files[number]:
-                bucket, key, high, low = json.loads(line)
+                bucket, key, *seen = json.loads(line)
                 if bucket in wanted:
-                    found.append((key, (high, low)))
+                    found.append((key, tuple(seen)))
         return found
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import opensearchpy
 import urllib3
 from opensearchpy import exceptions as os_errors
 
-from searchsync import aws
+from searchsync import aws, refusals
 from searchsync.deadline import remaining
 from searchsync.errors import BadConnection, BadParams, IndexUnavailable, RequestRejected, SearchSyncError
 
@@ -285,7 +285,8 @@ def _refusal(error: os_errors.TransportError) -> SearchSyncError:
         return TooLarge(f"OpenSearch answered 413 ({said})")
     if status == 429 and error_type == "cluster_block_exception":
         return RequestRejected(flood_stage(reason), status=status, error_type=error_type)
-    if status in (0, 408, 429) or status >= 500:
+    callers = refusals.is_callers(error.info.get("error") if isinstance(error.info, dict) else None)
+    if status in (0, 408, 429) or (status >= 500 and not callers):
         return (Overloaded if status == 429 else IndexUnavailable)(f"OpenSearch answered {status} ({said})")
     return RequestRejected(f"OpenSearch answered {status} ({said})", status=status, error_type=error_type)
 

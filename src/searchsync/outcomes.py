@@ -3,6 +3,7 @@
 from enum import Enum
 from typing import Any
 
+from searchsync import refusals
 from searchsync.errors import RequestRejected
 from searchsync.opensearch import flood_stage
 
@@ -21,18 +22,6 @@ class Outcome(Enum):
     RETRY = 5
 
 
-# What a document itself is to blame for. Anything else with status 400 is a mistake of ours.
-_POISON = {
-    "mapper_parsing_exception",
-    "strict_dynamic_mapping_exception",
-    "document_parsing_exception",
-    "illegal_argument_exception",
-    "max_bytes_length_exceeded_exception",
-}
-# This comes under the type of a poisonous document, and is not.
-_OURS = "no write index is defined"
-
-
 def outcome_of(index: str, item: dict[str, Any]) -> Outcome:
     """Rule 2, for one item of a bulk answer.
 
@@ -47,7 +36,7 @@ def outcome_of(index: str, item: dict[str, Any]) -> Outcome:
     reason = reason_of(item)
     if status == 409:
         return Outcome.CONFLICT
-    if "refused_alone" in item or (status == 400 and kind in _POISON and _OURS not in reason):
+    if "refused_alone" in item or _is_poison(status, kind, reason):
         return Outcome.REJECTED
     if status == 429 and kind == "cluster_block_exception":
         raise RequestRejected(f"{index}: {flood_stage(reason)}", status=status, error_type=kind)
@@ -56,6 +45,13 @@ def outcome_of(index: str, item: dict[str, Any]) -> Outcome:
     if status == 429 or status >= 500:
         return Outcome.RETRY
     raise RequestRejected(f"{index}: unexpected answer {status} {kind}: {reason}", status=status, error_type=kind)
+
+
+def _is_poison(status: int, kind: str, reason: str) -> bool:
+    """Whether the document is to blame: nothing that others do helps it, and it must not hold up the others."""
+    if status == 400:
+        return kind not in refusals.OURS and not any(words in reason for words in refusals.OUR_WORDS)
+    return status >= 500 and kind in refusals.POISON
 
 
 def reason_of(item: dict[str, Any]) -> str:

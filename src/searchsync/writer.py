@@ -19,6 +19,7 @@ from searchsync.errors import IndexUnavailable, LedgerMismatch, RequestRejected,
 from searchsync.opensearch import PATIENCE_SECONDS, Backoff, Overloaded, TooLarge, bulk, look_up
 from searchsync.outcomes import IndexGone, Outcome, absent, outcome_of, reason_of
 from searchsync.position import covers
+from searchsync.refusals import POISON
 
 log = logging.getLogger(__name__)
 
@@ -387,7 +388,7 @@ class _Writing:
                 if isinstance(error, Overloaded) and count > 1:
                     return None
             except (TooLarge, RequestRejected) as error:
-                if isinstance(error, RequestRejected) and error.status != 400:
+                if isinstance(error, RequestRejected) and error.status != 400 and error.error_type not in POISON:
                     raise
                 if count > 1:
                     log.warning("%s: %d documents at once were refused (%s); halving", self._index, count, error)

@@ -260,19 +260,38 @@ def find_or_create(client: opensearchpy.OpenSearch, entity: Entity, *, build: st
         "source": source,
         **transforms.present(entity).as_meta(),
     }
-    body = {
-        "settings": {**entity.index_body["settings"], **_LOADING, "hidden": True},
-        "mappings": {**entity.index_body["mappings"], "_meta": meta},
-    }
     try:
-        request(client, "PUT", f"/{name}", body=body)
+        _create(client, entity, name, {**entity.index_body["mappings"], "_meta": meta})
     except RequestRejected as error:
         if error.error_type == "resource_already_exists_exception":  # an earlier attempt whose answer was lost
             return find_or_create(client, entity, build=build, source=source)
-        if error.status != 400:
-            raise
-        raise BadMapping(f"OpenSearch refuses include/mappings/{entity.name}.json: {error}") from error
+        raise refused(f"include/mappings/{entity.name}.json", error) from error
     return Index(name, read=False, writers=False, was_served=False, meta=meta)
+
+
+def _create(client: opensearchpy.OpenSearch, entity: Entity, name: str, mappings: dict[str, Any]) -> None:
+    """Without copies, where the domain allows that; else with those of the mapping file."""
+    settings = {**entity.index_body["settings"], "hidden": True}
+    try:
+        request(client, "PUT", f"/{name}", body={"settings": settings | _LOADING, "mappings": mappings})
+    except RequestRejected as error:
+        if error.error_type != "validation_exception":
+            raise
+        log.warning("%s is loaded with the copies of its mapping file, because: %s", name, error)
+        loading = settings | {"refresh_interval": _LOADING["refresh_interval"]}
+        request(client, "PUT", f"/{name}", body={"settings": loading, "mappings": mappings})
+
+
+def refused(file: str, error: RequestRejected) -> RequestRejected | BadMapping:
+    """What to raise when OpenSearch makes no index of a file's settings and mappings."""
+    if error.status != 400:
+        return error
+    if error.error_type == "validation_exception" and "awareness" in str(error):
+        return BadMapping(
+            f"this domain wants as many copies of an index as it has zones, or a multiple ({error}): with three zones "
+            f'{file} needs "number_of_replicas": 2 instead of "auto_expand_replicas"'
+        )
+    return BadMapping(f"OpenSearch refuses {file}: {error}")
 
 
 # Loading an index that nobody searches: no refreshes, no copies. Undone by ``make_searchable``.

@@ -5,7 +5,7 @@ from typing import Any
 import opensearchpy
 
 from searchsync.entities import Entity
-from searchsync.errors import BadMapping
+from searchsync.errors import BadMapping, IndexUnavailable
 from searchsync.indexes import state_of
 
 
@@ -20,7 +20,9 @@ def check(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
 
 def differences(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> list[str]:
     """Paths of mapping and settings that are not as the file has them, with what they are."""
-    state = state_of(client, name, flat=True)[name]
+    state = state_of(client, name, flat=True).get(name)
+    if state is None:
+        raise IndexUnavailable(f"{name} is gone: it was deleted meanwhile. See `searchsync indexes {entity.name}`")
     wanted = entity.index_body
     found = _differences(wanted["mappings"], state["mappings"], "mappings")
     extra = _paths(state["mappings"].get("properties", {})) - _paths(wanted["mappings"].get("properties", {}))

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import opensearchpy
 
-from searchsync import reads
+from searchsync import indexes, reads
 from searchsync.entities import include_dir
 from searchsync.errors import RequestRejected
 from searchsync.opensearch import request
@@ -55,7 +55,7 @@ def _create(client: opensearchpy.OpenSearch, index: str) -> None:
         request(client, "PUT", f"/{index}", body=_file(index))
     except RequestRejected as error:
         if error.error_type != "resource_already_exists_exception":  # by somebody else at the same moment
-            raise
+            raise indexes.refused(f"include/mappings/{index}.json", error) from error
 
 
 def _file(index: str) -> dict[str, Any]:

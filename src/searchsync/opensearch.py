@@ -110,6 +110,11 @@ def signer(credentials: Any, region: str | None, service: str) -> Any:
     for there, name in ((credentials, "credentials"), (region, "region")):
         if not there:
             raise BadConnection(f"OpenSearch's requests cannot be signed: AWS has no {name} here. {aws.HOW_TO_SET_UP}")
+    if service == "aoss":
+        raise BadParams(
+            "OpenSearch Serverless (aoss) cannot be used: it has no cluster health and settings, no refresh, no scroll "
+            "and no snapshots, by which an index is checked before it is served. Use a managed domain (service es)"
+        )
     return opensearchpy.Urllib3AWSV4SignerAuth(credentials, region, service)
 
 
@@ -270,13 +275,20 @@ def _perform(client: opensearchpy.OpenSearch, method: str, path: str, **options:
     return answer
 
 
+_PASSES = {
+    "snapshot_in_progress_exception": "a snapshot is being made of what was to be deleted or closed: ",
+    "index_create_block_exception": "the domain creates no index now, as it does when disk space or memory is short: ",
+}
+"""Types of refusals that pass by themselves, whatever their status; with what to say of them."""
+
+
 def _refusal(error: os_errors.TransportError) -> SearchSyncError:
     status = int(error.status_code) if str(error.status_code).isdigit() else 0
     error_type, reason = explain(error.info)
     said = f"{error_type or 'no error type'}: {reason}"[:1500]
     if 300 <= status < 400:
         return BadConnection(_NOT_OPENSEARCH.format(f"{status}, a redirect"))
-    if status == 401 or (status == 403 and error_type != "cluster_block_exception"):
+    if status == 401 or (status == 403 and error_type not in ("cluster_block_exception", *_PASSES)):
         return BadConnection(
             f"OpenSearch answered {status} ({said}). Check the credentials of the connection and the permissions of "
             "its role"
@@ -286,8 +298,9 @@ def _refusal(error: os_errors.TransportError) -> SearchSyncError:
     if status == 429 and error_type == "cluster_block_exception":
         return RequestRejected(flood_stage(reason), status=status, error_type=error_type)
     callers = refusals.is_callers(error.info.get("error") if isinstance(error.info, dict) else None)
-    if status in (0, 408, 429) or (status >= 500 and not callers):
-        return (Overloaded if status == 429 else IndexUnavailable)(f"OpenSearch answered {status} ({said})")
+    if status in (0, 408, 429) or (status >= 500 and not callers) or error_type in _PASSES:
+        why = _PASSES.get(error_type, "")
+        return (Overloaded if status == 429 else IndexUnavailable)(f"{why}OpenSearch answered {status} ({said})")
     return RequestRejected(f"OpenSearch answered {status} ({said})", status=status, error_type=error_type)
 
 

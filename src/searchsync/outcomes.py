@@ -4,7 +4,7 @@ from enum import Enum
 from typing import Any
 
 from searchsync import refusals
-from searchsync.errors import RequestRejected
+from searchsync.errors import BadConnection, RequestRejected
 from searchsync.opensearch import flood_stage
 
 
@@ -27,6 +27,7 @@ def outcome_of(index: str, item: dict[str, Any]) -> Outcome:
 
     :raises RequestRejected: our own fault, or a full disk
     :raises IndexGone: 403 or 404 of the index
+    :raises BadConnection: the login may not write: waiting does not help
     """
     status = item["status"]
     error = item.get("error")
@@ -40,6 +41,11 @@ def outcome_of(index: str, item: dict[str, Any]) -> Outcome:
         return Outcome.REJECTED
     if status == 429 and kind == "cluster_block_exception":
         raise RequestRejected(f"{index}: {flood_stage(reason)}", status=status, error_type=kind)
+    if status == 401 or kind == "security_exception":
+        raise BadConnection(
+            f"{index}: OpenSearch refuses this login to write ({reason}). Nothing was acknowledged; give the role of "
+            "the connection indices:data/write/* on the entity's indexes"
+        )
     if status in (403, 404):
         raise IndexGone(f"{index} does not take writes: {kind}: {reason}", status=status, error_type=kind)
     if status == 429 or status >= 500:

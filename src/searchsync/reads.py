@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import opensearchpy
 
-from searchsync.errors import IndexUnavailable, RequestRejected, SearchSyncError
+from searchsync.errors import BadConnection, IndexUnavailable, RequestRejected, SearchSyncError
 from searchsync.opensearch import request
 
 SCROLLED_AT_ONCE = 5_000
@@ -51,6 +51,10 @@ def documents(client: opensearchpy.OpenSearch, name: str, ids: Sequence[str], *,
         client, "POST", f"/{name}/_mget", body={"ids": list(ids)}, params={"_source": source}
     )["docs"]
     if failed := [doc for doc in found if "error" in doc]:
+        if any(doc["error"].get("type") == "security_exception" for doc in failed):
+            raise BadConnection(
+                f"{name}: OpenSearch refuses this login to read: {failed[0]['error']}; correct its role"
+            )
         raise IndexUnavailable(
             f"{name}: {len(failed)} of {len(ids)} documents cannot be read: {failed[0]['error']}; run the task again"
         )

@@ -13,6 +13,7 @@ import opensearchpy
 
 from searchsync import (
     aliases,
+    auto_create,
     comparison,
     fitting,
     gaps,
@@ -29,7 +30,6 @@ from searchsync import (
 )
 from searchsync.entities import Entity
 from searchsync.errors import (
-    AliasConflict,
     AlreadyRunning,
     GateFailed,
     GreenDiscarded,
@@ -39,7 +39,6 @@ from searchsync.errors import (
 )
 from searchsync.indexes import Running
 from searchsync.ledgers import Progress, Rejections
-from searchsync.opensearch import request
 from searchsync.outcomes import IndexGone
 from searchsync.policies import policy
 from searchsync.position import FENCE_SECONDS, FIRST_EPOCH
@@ -104,7 +103,7 @@ def check(
     transform = transforms.present(entity)
     purge.cutoff(datetime.now(UTC))
     blue = indexes.targets(client, entity).live
-    _check_auto_create(client)
+    auto_create.check(client, entity)
     found = indexes.of_entity(client, entity)
     for index in found:
         if index.build != build and indexes.abandoned(index, running):
@@ -144,21 +143,6 @@ def _why_not_comparable(source: Source, blue: str, before: dict[str, Any], origi
     if before["identity"] != origin:
         return f"the source is {origin}, but {blue} was built from {before['identity']}"
     return source.lost_history(highest) if highest else ""
-
-
-def _check_auto_create(client: opensearchpy.OpenSearch) -> None:
-    params = {"include_defaults": "true", "flat_settings": "true", "filter_path": "*.action*"}
-    answer = request(client, "GET", "/_cluster/settings", params=params) or {}
-    name = "action.auto_create_index"
-    value = next(
-        (answer[level][name] for level in ("transient", "persistent", "defaults") if name in answer.get(level, {})),
-        "true",
-    )
-    if str(value).lower() == "true":
-        raise AliasConflict(
-            f"the cluster has {name}: true, so a late write to a deleted index would create one under any name. Set "
-            f'it: PUT /_cluster/settings {{"persistent": {{"{name}": "false"}}}}'
-        )
 
 
 def create_green(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> str:

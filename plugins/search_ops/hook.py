@@ -2,7 +2,8 @@
 
 ``searchsync_opensearch`` (type opensearch): host, port, login and password or, in ``extra``, ``aws_conn_id`` and
 ``region`` for SigV4; ``use_ssl`` (default true), ``verify_certs`` (default true), ``ca_certs``.
-``searchsync_postgres`` (type postgres): the login that may SELECT; ``extra`` takes libpq's ``ssl*`` options.
+``searchsync_postgres`` (type postgres): the login that may SELECT; ``extra`` takes libpq's ``ssl*`` options
+and ``source_id``, an operator's name for this very database (docs/protocol.md, Position).
 ``aws_default`` (type aws): a role that may read the tables, their streams and CloudWatch's metrics, and use the
 dead-letter queues.
 """
@@ -117,9 +118,10 @@ def postgres(entity: "Entity", plan: "Plan | Served | None") -> "PostgresSource"
         dbname=connection.schema,
         **{name: value for name, value in connection.extra_dejson.items() if name in _LIBPQ},
     )
+    source_id = str(connection.extra_dejson.get("source_id", ""))
     if plan is None:
-        return PostgresSource(entity, dsn)
-    return PostgresSource(entity, dsn, epoch=plan.epoch, identity=plan.identity)
+        return PostgresSource(entity, dsn, source_id=source_id)
+    return PostgresSource(entity, dsn, epoch=plan.epoch, identity=plan.identity, source_id=source_id)
 
 
 def queue(name: str) -> "Queue":

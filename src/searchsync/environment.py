@@ -1,5 +1,6 @@
 """Sources, queues and streams as a shell's environment names them: what ``search_ops.hook`` is in Airflow."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +30,10 @@ def source(entity: Entity, of: Plan | Served | None, *, read_units: float | None
     """
     if entity.source == "dynamodb":
         return DynamoSource(entity, aws("dynamodb"), identity=of.identity if of else None, read_units=read_units)
-    dsn = setting("SEARCHSYNC_POSTGRES_DSN")
-    return PostgresSource(entity, dsn, epoch=of.epoch, identity=of.identity) if of else PostgresSource(entity, dsn)
+    dsn, source_id = setting("SEARCHSYNC_POSTGRES_DSN"), os.environ.get("SEARCHSYNC_POSTGRES_SOURCE_ID", "")
+    if of is None:
+        return PostgresSource(entity, dsn, source_id=source_id)
+    return PostgresSource(entity, dsn, epoch=of.epoch, identity=of.identity, source_id=source_id)
 
 
 def feed(entity: Entity, served: Served | None = None) -> Feed | None:

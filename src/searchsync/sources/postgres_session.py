@@ -139,7 +139,7 @@ _BEGIN_ASKING = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settin
 # own. One round trip for all.
 _BEGIN = sql.SQL(
     """
-BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SELECT {checkpoint}; COMMIT;
+BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settings} SELECT {checkpoint}; COMMIT;
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings} {lock}
 SELECT pg_is_in_recovery(), ({identity}), {checkpoint},
        pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint,
@@ -427,14 +427,15 @@ class Session:
     def _choose_marks(self, connection: psycopg.Connection[Any]) -> _Marks:
         for marks in _MARKS[:-1]:
             try:
-                (row,) = _rows_of(
-                    connection, sql.SQL("SELECT ({}), {}").format(sql.SQL(marks.identity), sql.SQL(marks.checkpoint))
-                )
-                if row[0] is not None:
+                _rows_of(connection, _BEGIN_ASKING.format(settings=_set_local(connection.info.server_version)))
+                query = sql.SQL("SELECT ({}), {}; COMMIT").format(sql.SQL(marks.identity), sql.SQL(marks.checkpoint))
+                ((identity, _),) = _rows_of(connection, query)
+                if identity is not None:
                     return marks
             except psycopg.Error as error:
                 if error.sqlstate not in _MISSING:
                     raise
+                connection.execute("ROLLBACK")
         return _MARKS[-1]
 
     @contextmanager

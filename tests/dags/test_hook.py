@@ -1,0 +1,18 @@
+"""What a connection's extra says reaches the library."""
+
+import pytest
+
+from search_ops import hook
+from searchsync.entities import entity
+from searchsync.indexes import Served
+from searchsync.sources.postgres import PostgresSource
+
+
+@pytest.mark.parametrize(("extra", "wanted"), [("", ""), ("?source_id=restored-2026&sslmode=disable", "restored-2026")])
+def test_a_name_for_the_database_reaches_its_identity(monkeypatch: pytest.MonkeyPatch, extra: str, wanted: str) -> None:
+    """A restored disk has the identity of its original: only a person can tell the two apart."""
+    monkeypatch.setenv("AIRFLOW_CONN_SEARCHSYNC_POSTGRES", f"postgres://reader:secret@127.0.0.1:1/app{extra}")
+    locations = entity("locations")
+    for source in (hook.source(locations), hook.source(locations, Served("index", "identity", 2, None))):  # type: ignore[arg-type]
+        assert isinstance(source, PostgresSource)
+        assert source._source_id == wanted

@@ -295,6 +295,7 @@ def gate(
         "rounds": settled.rounds,
         "rejected": rejected,
         "dropped": source.dropped(),
+        "ignored": reads.count(client, green, {"exists": {"field": "_ignored"}}),
         "smoke": found,
     }
 

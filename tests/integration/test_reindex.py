@@ -590,6 +590,19 @@ def test_rows_that_changed_since_the_load_are_no_fault_of_it(
         reindex.gate(client, source, plan, green, rejections=rejections)
 
 
+def test_values_that_their_field_could_not_take_are_counted(
+    client: opensearchpy.OpenSearch,
+    run: Callable[..., dict[str, Any]],
+    owner: psycopg.Connection[Any],
+    small: int,
+) -> None:
+    """They stay in the document, and it is found by its other fields: whoever reads the report hears of them."""
+    owner.execute("UPDATE locations SET created_at = 'infinity' WHERE location_id IN (3, 4)")
+    report = run()
+    assert (report["documents"], report["gate"]["rejected"], report["gate"]["ignored"]) == (small, 0, 2)
+    assert living(client, report["index"])["3"]["created_at"] == "infinity"
+
+
 @pytest.mark.parametrize("deleted", [290, 300])
 def test_a_table_that_is_emptied_before_the_gate_takes_nothing_from_what_is_live(
     client: opensearchpy.OpenSearch,

@@ -490,7 +490,7 @@ def test_another_server_is_refused(
 def test_rows_that_cannot_be_indexed_are_listed_and_counted(
     client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any, rejections: Rejections
 ) -> None:
-    owner.execute("UPDATE locations SET latitude = 500, updated_at = %s WHERE location_id = 1", [NOW])
+    owner.execute("UPDATE locations SET rate = 'NaN', updated_at = %s WHERE location_id = 1", [NOW])
     rename(owner, 2, "good")
     result = synced()
     assert (result["changed"], result["written"], result["rejected"]) == (2, 1, 1)

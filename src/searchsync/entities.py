@@ -88,7 +88,8 @@ class Entity:
         sync = properties.get("sync", {}).get("properties", {})
         if missing := sorted(SYNC_FIELDS - sync.keys()):
             raise BadMapping(f"{path}: the mapping of 'sync' lacks {', '.join(missing)}, which every document carries")
-        if _ignores_malformed(body["settings"]) and (silent := fields.untold(body["mappings"]["properties"])):
+        ignoring = _ignores_malformed(body["settings"])
+        if silent := fields.untold(body["mappings"]["properties"], ignoring=ignoring):
             raise BadMapping(
                 f'{path}: {", ".join(silent)} need "ignore_malformed": false: of a scaled_float, OpenSearch drops what '
                 "is no number without listing it in _ignored, so nobody would know"

@@ -52,17 +52,18 @@ def why_not(field: Field, sql_type: str) -> str:
     return next((reason for one in _with_sub_fields(field) if (reason := _why_not(one, sql_type))), "")
 
 
-def untold(properties: Mapping[str, Field], prefix: str = "") -> list[str]:
+def untold(properties: Mapping[str, Field], *, ignoring: bool, prefix: str = "") -> list[str]:
     """Paths of the fields whose malformed values would be dropped without a word: of a type that ``_ignored`` omits.
 
-    Where an index has ``ignore_malformed``, each of them has to say that it has not.
+    :param ignoring: whether ``ignore_malformed`` is true for all fields that do not say otherwise
     """
     found = []
     for name, field in properties.items():
         path = f"{prefix}{name}"
-        if field.get("type") == "scaled_float" and field.get("ignore_malformed") is not False:
+        if field.get("type") == "scaled_float" and field.get("ignore_malformed", ignoring) is not False:
             found.append(path)
-        found += untold({**field.get("properties", {}), **field.get("fields", {})}, f"{path}.")
+        below = {**field.get("properties", {}), **field.get("fields", {})}
+        found += untold(below, ignoring=ignoring, prefix=f"{path}.")
     return found
 
 

@@ -1,5 +1,7 @@
 """Which version of the SQL file or of the code makes a document, and with which documents it can be compared."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,23 +20,31 @@ class Transform:
 
     :ivar version: whoever changes the documents raises it
     :ivar sql: the SELECT that made them; empty where code of our own does
+    :ivar fields: digest of the mapped fields, where they decide what a document shows; else empty
     """
 
     version: int
     sql: str = ""
+    fields: str = ""
 
     def as_meta(self) -> dict[str, Any]:
         """For ``_meta`` of an index."""
-        return {"transform": self.version, **({"sql": self.sql} if self.sql else {})}
+        return {"transform": self.version} | {
+            name: value for name in ("sql", "fields") if (value := getattr(self, name))
+        }
 
 
 def present(entity: Entity) -> Transform:
-    """As documents are made now: ``items.TRANSFORM``, or the line ``-- transform: N`` of the SQL file and its text.
+    """As documents are made now.
+
+    Of items: by ``items.TRANSFORM``, which shows what is mapped. Of rows: by the SQL file, whose line
+    ``-- transform: N`` declares the version.
 
     :raises BadSource: when the file is missing or does not declare one version
     """
     if entity.source != "postgres":
-        return Transform(items.TRANSFORM)
+        shown = json.dumps(entity.index_body["mappings"]["properties"], sort_keys=True)
+        return Transform(items.TRANSFORM, fields=hashlib.sha256(shown.encode()).hexdigest()[:16])
     declared = _DECLARED.findall(entity.sql)
     if len(declared) != 1:
         raise BadSource(
@@ -50,7 +60,9 @@ def of_index(meta: Mapping[str, Any]) -> Transform | None:
     :param meta: ``_meta`` of the index
     """
     version = meta.get("transform")
-    return Transform(version, str(meta.get("sql", ""))) if isinstance(version, int) else None
+    if not isinstance(version, int):
+        return None
+    return Transform(version, str(meta.get("sql", "")), str(meta.get("fields", "")))
 
 
 def check_raised(entity: Entity, index: str, meta: Mapping[str, Any]) -> None:
@@ -59,7 +71,7 @@ def check_raised(entity: Entity, index: str, meta: Mapping[str, Any]) -> None:
     :raises BadSource: naming the version that it needs
     """
     now, made = present(entity), of_index(meta)
-    if made is not None and made != now and made.version == now.version:
+    if made is not None and made.sql != now.sql and made.version == now.version:
         raise BadSource(
             f"include/sql/{entity.name}.sql is not the one that {index} was made with, and both declare version "
             f"{now.version}. Nothing was written. Write '-- transform: {now.version + 1}' into the file, so that it is "

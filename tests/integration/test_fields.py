@@ -171,10 +171,11 @@ def test_a_field_that_would_drop_in_silence_has_to_refuse(
         operations.rebuild(client, connector(fresh(), app.reader_dsn), build="blue", reports=tmp_path)
     file = tolerant / "mappings" / "locations.json"
     body = json.loads(file.read_text())
-    del body["mappings"]["properties"]["rate"]["ignore_malformed"]
-    file.write_text(json.dumps(body))
-    with pytest.raises(BadMapping, match='rate need "ignore_malformed": false'):
-        _ = fresh().index_body
+    for said in ({}, {"ignore_malformed": True}):
+        body["mappings"]["properties"]["rate"] = {"type": "scaled_float", "scaling_factor": 100, **said}
+        file.write_text(json.dumps(body))
+        with pytest.raises(BadMapping, match='rate need "ignore_malformed": false'):
+            _ = fresh().index_body
 
 
 def test_what_ignore_malformed_does_in_silence(client: opensearchpy.OpenSearch) -> None:

@@ -1,6 +1,8 @@
 """Documents of two versions: neither is taken for a fault of the other, and none of the faults is hidden by it."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -251,3 +253,23 @@ def test_members_of_another_transform_are_compared_by_their_keys(
     request(world.client, "DELETE", f"/{blue}/_doc/{key}", params={"refresh": "true"})
     report = differences.find(world.client, world.source, blue, grace=0.0)
     assert {finding.key: finding.kind for finding in report.findings} == {key: MISSING}
+
+
+def test_a_new_field_of_members_makes_no_document_stale(world: World, include: Path, tmp_path: Path) -> None:
+    """An item shows what is mapped: an index from before the field was has none of its values, and that is no fault."""
+    for number in range(5):
+        world.put(f"m-{number}", name="Ada", motto="who knows")
+    blue = str(operations.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"])
+    assert differences.find(world.client, world.source, blue, grace=0.0, sample=100).findings == []
+    file = include / "mappings" / "members.json"
+    body = json.loads(file.read_text())
+    body["mappings"]["properties"]["motto"] = {"type": "keyword"}
+    file.write_text(json.dumps(body))
+    world.entity = replace(world.entity)  # which has not read its files yet
+    request(world.client, "PUT", f"/{blue}/_mapping", body={"properties": {"motto": {"type": "keyword"}}})
+    report = differences.find(world.client, world.source, blue, grace=0.0, sample=100)
+    assert (report.findings, report.reindex_due, report.keys_alone) == ([], True, True)
+    green = str(operations.rebuild(world.client, world.connect, build="green", reports=tmp_path)["index"])
+    report = differences.find(world.client, world.source, green, grace=0.0, sample=100)
+    assert (report.findings, report.reindex_due, report.keys_alone) == ([], False, False)
+    assert living(world.client, green)["m-1"]["motto"] == "who knows"

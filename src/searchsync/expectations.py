@@ -89,7 +89,7 @@ def evaluate(source: Source, operations: Mapping[str, float], report: Report | N
     if isinstance(source, PostgresSource):
         results += _validate_query(context, source, str(described["query"]), described["rows"])
     else:
-        results += _validate(context, "rows", _items(cast(DynamoSource, source)), described["rows"])
+        results += _validate_items(context, _items(cast(DynamoSource, source)), described["rows"])
     return Evaluation(results, str(docs / "index.html"))
 
 
@@ -131,6 +131,20 @@ def _validate(context: Any, name: str, frame: pd.DataFrame, expectations: list[d
     asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
     batch = asset.add_batch_definition_whole_dataframe("all")
     return _run(context, name, batch, expectations, {"dataframe": frame})
+
+
+def _validate_items(context: Any, frame: pd.DataFrame, expectations: list[dict[str, Any]]) -> list[Result]:
+    """Each value of a list by itself, as it is searched; a field that no item has is one without any value."""
+    wanted = dict.fromkeys(str(described["column"]) for described in expectations if "column" in described)
+    frame = frame.reindex(columns=[*frame.columns, *(column for column in wanted if column not in frame.columns)])
+    lists = {column for column in wanted if frame[column].map(lambda value: isinstance(value, list)).any()}
+    alike = [described for described in expectations if described.get("column") not in lists]
+    results = _validate(context, "rows", frame, alike) if alike else []
+    for column in sorted(lists):
+        values = frame[[column]].explode(column, ignore_index=True)
+        of_column = [described for described in expectations if described.get("column") == column]
+        results += _validate(context, f"rows_{column}", values, of_column)
+    return results
 
 
 def _validate_query(
@@ -176,8 +190,18 @@ def _configured(described: dict[str, Any]) -> ExpectationConfiguration:
 def _result(result: Any) -> Result:
     configuration = result.expectation_config
     observed = result.result.get("observed_value", result.result.get("unexpected_count", ""))
-    if (result.exception_info or {}).get("raised_exception"):
-        observed = str(result.exception_info.get("exception_message"))[:300]
+    holds, cause = bool(result.success), _cause(result.exception_info or {})
+    if cause:
+        holds, observed = False, cause
+    elif observed is None:
+        holds, observed = True, "no values"  # none violates anything
     if isinstance(observed, float):
         observed = round(observed, 2)
-    return Result(configuration.meta["name"], configuration.severity.value, bool(result.success), str(observed))
+    return Result(configuration.meta["name"], configuration.severity.value, holds, str(observed))
+
+
+def _cause(info: Mapping[str, Any]) -> str:
+    """Why an expectation could not be computed; empty when it was. Said once, or for each figure it needed."""
+    raised = [info] if "raised_exception" in info else info.values()
+    causes = dict.fromkeys(str(one.get("exception_message")) for one in raised if one.get("raised_exception"))
+    return "; ".join(causes)[:300]

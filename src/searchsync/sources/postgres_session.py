@@ -139,7 +139,7 @@ _BEGIN_ASKING = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settin
 # own. One round trip for all.
 _BEGIN = sql.SQL(
     """
-BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settings} SELECT {checkpoint}; COMMIT;
+BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = 0; SELECT {checkpoint}; COMMIT;
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings} {lock}
 SELECT pg_is_in_recovery(), ({identity}), {checkpoint},
        pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint,

@@ -1,7 +1,7 @@
 """The function on the stream of the table `members`: every change into every index of the write set, in seconds.
 
-It answers as an event source mapping with ``ReportBatchItemFailures`` expects, and never raises: an exception would be
-retried by bisection, an answer only a few times (docs/operations/members.md). What it cannot index it parks itself, in
+It answers as an event source mapping with ``ReportBatchItemFailures`` expects, and never raises: for an exception the
+mapping splits the batch again and again (docs/decisions/003-retries.md). What it cannot index it parks itself, in
 the queue ``SEARCHSYNC_DEAD_LETTER_QUEUE`` (its URL); what it cannot park is not acknowledged. The connection is that of
 ``searchsync.opensearch.connect_from_environment``.
 """

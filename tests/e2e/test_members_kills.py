@@ -30,7 +30,7 @@ from tests.members import World, clients
 from tests.steps import living, serve, start_mortal, until
 
 SEED = 20261121
-FUNCTION_SECONDS = 14  # of which the handler keeps 12: it gives up soon, as at the end of a long invocation
+FUNCTION_SECONDS = 6  # of which it writes for two: it gives up soon, as at the end of a long invocation
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def environment(mortal: local_opensearch.Server, aws_url: str) -> dict[str, str]
 
 @contextmanager
 def delivering(
-    world: World, mortal: local_opensearch.Server, aws_url: str, folder: Path, seconds: float = 60.0
+    world: World, mortal: local_opensearch.Server, aws_url: str, folder: Path, seconds: float = 60.0, **settings: Any
 ) -> Iterator[Function]:
     """The mapping and the real function in a process of its own."""
     paths = {"PYTHONPATH": str(ROOT / "src"), "SEARCHSYNC_DEAD_LETTER_QUEUE": world.urls["dead"]}
@@ -60,7 +60,7 @@ def delivering(
         world.aws["dynamodbstreams"],
         world.aws["sqs"],
         function.invoke,
-        members.SETTINGS["event_source_mapping"],
+        {**members.SETTINGS["event_source_mapping"], **settings},
         world.stream_arn,
         world.urls["dead"],
         folder / "checkpoint",
@@ -144,7 +144,7 @@ def test_opensearch_killed_for_longer_than_the_mapping_tries(
 ) -> None:
     """Batches end as pointers in the queue; the replay brings them, in whatever order, after the recovery."""
     choose = random.Random(SEED)
-    with delivering(world, mortal, aws_url, tmp_path, FUNCTION_SECONDS):
+    with delivering(world, mortal, aws_url, tmp_path, FUNCTION_SECONDS, MaximumRetryAttempts=3):
         change(world, choose, 40)
         until_true_to_the_table(world, blue)
         mortal.kill()

@@ -70,12 +70,12 @@ class World:
             self.dynamodb.put_item(TableName=self.table, Item={"id": {"S": name}, **attributes})
 
     def source(self, invoke: Callable[[dict[str, Any]], Any], *, streams: Any = None, **settings: Any) -> EventSource:
-        """A new runner, as after a restart."""
+        """A new runner, as after a restart; it gives up after three retries, as ours does not."""
         return EventSource(
             streams or self.streams,
             self.sqs,
             invoke,
-            {**members.SETTINGS["event_source_mapping"], **settings},
+            {**members.SETTINGS["event_source_mapping"], "MaximumRetryAttempts": 3, **settings},
             self.arn,
             self.queue,
             self.checkpoint,

@@ -2,17 +2,19 @@
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import opensearchpy
 import pytest
 
-from searchsync import indexes, items
+from searchsync import indexes, items, position
+from searchsync.dead_letters import Letter
 from searchsync.entities import Entity
 from searchsync.opensearch import Backoff, request
 from searchsync.position import of_event
 from searchsync.stream import Stream
-from tests.faults import OpenSearchProxy
+from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.members import World, record
 from tests.steps import documents, living, make_index, serve
 
@@ -254,6 +256,59 @@ def test_a_bug_of_ours_is_parked_for_its_record_alone(world: World, blue: str, m
     world.apply([record(f"m-{n}", sequence=n, name="x") for n in (1, 2, 3)])
     assert sorted(living(world.client, blue)) == ["m-1", "m-3"]
     assert [(letter["reason"], letter["key"]) for letter in world.letters()] == [("unexpected", "m-2")]
+
+
+UNKNOWN = {"status": 400, "error": {"type": "some_new_exception", "reason": "of a kind that nobody knows"}}
+
+
+def refusing(key: str) -> Callable[[Request, Forward], Answer]:
+    """An OpenSearch that refuses one document with an error of an unknown kind, and all others not."""
+
+    def act(asked: Request, forward: Forward) -> Answer:
+        named = [line for line in asked.body.split(b"\n") if f'"_id":"{key}"'.encode() in line]
+        if not named:
+            return forward()
+        count = asked.body.count(b'"_id":')
+        return Answer(200, json.dumps({"errors": True, "items": [{"create": UNKNOWN}] * count}).encode())
+
+    return act
+
+
+def test_a_document_that_is_refused_for_an_unknown_reason_holds_up_no_other(
+    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+) -> None:
+    """The whole batch would come again until its first record is too old: 22 hours."""
+    proxy.add(BULK, refusing("m-3"), times=None)
+    outcome = through(world, faulty).apply([record(f"m-{n}", sequence=n, name="x") for n in range(9)], seconds=20.0)
+    assert (outcome.failed, outcome.parked) == ("", {"some_new_exception": 1})
+    (letter,) = world.letters()
+    assert letter["key"] == "m-3"
+    assert "of a kind that nobody knows" in letter["detail"]
+    assert sorted(living(world.client, blue)) == [f"m-{n}" for n in range(9) if n != 3]
+
+
+FOREIGN: list[Any] = [
+    None, [], [{"position": "9"}], {"position": 5}, {"position": ["8", "9"]}, {"position": []}, {"position": ""}, {}
+]  # fmt: skip
+
+
+def test_a_stored_position_of_any_shape_holds_up_no_batch_and_no_replay(world: World, blue: str) -> None:
+    """One such document made the batch of its key fail each time, and each replay."""
+    for n, sync in enumerate(FOREIGN):
+        request(world.client, "PUT", f"/{blue}/_doc/m-{n}", body={"name": "foreign", "sync": sync})
+    batch = [record(f"m-{n}", sequence=n, name="ours") for n in range(len(FOREIGN) + 1)]
+    outcome = world.apply(batch)
+    assert (outcome.failed, outcome.written, outcome.parked.total()) == ("", len(batch), 0)
+    for n, sync in enumerate(FOREIGN):
+        request(world.client, "PUT", f"/{blue}/_doc/m-{n}", body={"name": "foreign", "sync": sync})
+        world.put(f"m-{n}", name="replayed")
+    world.dead.send([Letter({}, f"m-{n}", "", "r", "").message() for n in range(len(FOREIGN))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(position, "MARGIN_SECONDS", -10)  # as if the time after the parking had passed
+        assert world.replay().as_dict()["reasons"]["r"]["written"] == len(FOREIGN)
+    names = {key: doc["name"] for key, doc in living(world.client, blue).items()}
+    assert set(names.values()) == {"ours", "replayed"}
+    assert len(names) == len(batch)
 
 
 # -- several members

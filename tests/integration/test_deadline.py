@@ -28,7 +28,7 @@ from tests.steps import documents, make_index, serve
 
 SECONDS = 2.0
 GOOD = record("m-1", name="x")
-POISON = record("m-2", unknown="x")
+POISON = record("m-2", sync={"M": {}})
 STEPS = {
     "the first look at the aliases": ("GET /members-writers/_alias", 0),
     "the look at who is live": ("GET /members/_alias", 0),

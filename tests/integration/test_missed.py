@@ -285,7 +285,7 @@ def test_a_candidate_that_misses_something_while_a_rollback_settles_is_not_serve
 
 def test_a_replay_passes_by_a_sick_member(world: World, blue: str) -> None:
     """One candidate that takes no writes would keep every message of the queue waiting, and each run failing."""
-    world.put("m-1", name="x", no_such_field="x")
+    world.put("m-1", name="x", sync={"M": {}})
     assert world.apply().parked.total() == 1
     world.put("m-1", name="x")
     other = make_index(world.client, world.entity, "other")

@@ -86,7 +86,7 @@ def test_an_outage_of_an_hour_gives_up_nothing(
     for n in range(250):
         world.put(f"m-{n:03d}", name="old")
     world.put("m-000", name="new")
-    world.put("m-001", name="new", no_such_field="poison")
+    world.put("m-001", name="new", sync={"M": {}})
     world.delete("m-002")
     proxy.answer("", 503, {"error": {"type": "unavailable", "reason": "down"}}, times=None)
     failed = 0
@@ -118,7 +118,7 @@ def test_poison_takes_one_invocation(world: World, clock: Clock, function: Funct
     """Tried until it is too old, it would stand in its shard's way for 22 hours."""
     blue = serve(world.client, world.entity)
     for n in range(30):
-        world.put(f"m-{n:03d}", name="x", **({"no_such_field": "x"} if n % 3 else {}))
+        world.put(f"m-{n:03d}", name="x", **({"sync": {"M": {}}} if n % 3 else {}))
     invocations = 0
 
     def invoke(event: Any) -> Any:

@@ -140,7 +140,7 @@ def test_only_what_was_tried_counts_as_an_attempt(
     world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, look: str, impatient: None
 ) -> None:
     """SQS counts every receive: a few looks at the queue, and the next verdict would have parked it for a person."""
-    world.put("m-1", name="x", no_such_field="x")
+    world.put("m-1", name="x", nickname="x")
     world.apply()
     direct = world.client
     for _ in range(replay.MAX_ATTEMPTS + 1):
@@ -297,7 +297,7 @@ def test_a_stream_that_this_role_may_not_read_stops_no_other_message(
 def test_a_pointers_records_are_held_without_their_images(world: World, blue: str) -> None:
     """Hundreds of pointers of hundreds of records of 400 kB are resolved before the first key is written."""
     for n in range(3):
-        world.put(f"m-{n}", name="x" * 100_000, no_such_field="x")
+        world.put(f"m-{n}", name="x" * 100_000, sync={"M": {}})
     world.send_pointer(world.records())
     (message,) = world.dead.receive()
     content = dead_letters.read(message.body)
@@ -320,7 +320,7 @@ def sized(world: World, queue: str, limit: int) -> None:
 def test_a_record_larger_than_the_queue_takes_is_parked_and_replayed(world: World, blue: str, limit: int) -> None:
     """Parking would fail for ever, and with it the whole batch: every change of the shard would wait behind it."""
     sized(world, "dead", limit)
-    world.put("m-1", name="x", unknown="x" * 300_000)
+    world.put("m-1", name="x", sync={"M": {}}, unknown="x" * 300_000)
     world.put("m-2", name="good")
     outcome = world.apply()
     assert (outcome.failed, outcome.parked.total()) == ("", 1)
@@ -338,7 +338,7 @@ def test_nothing_is_parked_that_the_second_queue_cannot_take(
     """The queue of parked messages is the smaller one: every replay failed at the first large message."""
     sized(world, "parked", 65_536)
     monkeypatch.setattr(replay, "MAX_ATTEMPTS", 1)
-    world.put("m-1", name="x", unknown="x" * 200_000)
+    world.put("m-1", name="x", sync={"M": {}}, unknown="x" * 200_000)
     world.apply()
     (letter,) = world.letters()
     assert letter["left_out"] == []

@@ -53,6 +53,7 @@ NOT_FOR_CONTAINERS = {
     "SEARCHSYNC_OPENSEARCH_AWS_SERVICE": "for a cluster on AWS",
     "SEARCHSYNC_OPENSEARCH_CA_CERTS": "for a cluster with TLS",
     "SEARCHSYNC_OPENSEARCH_PASSWORD": "for a cluster with a login",
+    "SEARCHSYNC_POSTGRES_SOURCE_ID": "for a database whose disk was restored",
     "SEARCHSYNC_OPENSEARCH_USER": "for a cluster with a login",
 }
 # Settings of the embedded Airflow that belong to one machine with few cores, a person watching and random ports.

@@ -124,9 +124,12 @@ def page_of(
 
 
 def with_position(line: Line, *, at_least: str) -> Line:
-    """The document under a position that is not lower than the one given (rule 5)."""
-    position = sync_of(line)["position"]
-    if position >= at_least:
+    """The document under a position that is not lower than the one given (rule 5).
+
+    :param at_least: what is no position of ours, in a message that somebody edited or a foreign document, raises nothing
+    """
+    position = line.position
+    if position >= at_least or not known(at_least):
         return line
     return Line(line.id, line.source.replace(b'"%b"' % position.encode(), b'"%b"' % at_least.encode(), 1))
 

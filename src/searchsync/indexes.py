@@ -149,7 +149,8 @@ def targets(client: opensearchpy.OpenSearch, entity: Entity) -> Targets:
         raise _several(entity, readers, served)
     live = next(iter(readers), None)
     if live is not None and live not in members:
-        raise _unfed(entity, live, members, served)
+        like = next((found[name][entity.writers] for name in members), {"is_write_index": False, "is_hidden": True})
+        raise _unfed(entity, live, members, served, {"index": live, "alias": entity.writers, **like})
     return Targets(sorted(members, key=lambda name: (name != live, name)), live)
 
 
@@ -193,11 +194,9 @@ def _several(entity: Entity, readers: list[str], served: list[str]) -> AliasConf
     )
 
 
-def _unfed(entity: Entity, live: str, members: list[str], served: list[str]) -> AliasConflict:
+def _unfed(entity: Entity, live: str, members: list[str], served: list[str], feed: dict[str, Any]) -> AliasConflict:
     fed = [name for name in members if name in served]
-    actions: list[dict[str, dict[str, Any]]] = [
-        {"add": {"index": live, "alias": entity.writers, "is_write_index": False}}
-    ]
+    actions: list[dict[str, dict[str, Any]]] = [{"add": feed}]
     if live not in served and fed:  # somebody else's: what this system served is still kept true
         read = {"index": fed[-1], "alias": entity.name, "is_write_index": False, "filter": entity.visible}
         actions = [{"remove": {"index": live, "alias": entity.name}}, {"add": read}]

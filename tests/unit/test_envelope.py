@@ -5,7 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from searchsync.envelope import Line, Page, create_body, page_of, sync_of, tombstone
+from searchsync.envelope import Line, Page, create_body, page_of, sync_of, tombstone, with_position
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
@@ -51,3 +51,13 @@ def test_tombstone_keeps_nothing_but_sync() -> None:
         "hash_high": 0,
         "hash_low": 0,
     }
+
+
+def test_a_position_is_raised_to_another_of_ours_and_to_nothing_else() -> None:
+    """What stands in a parked message, or in a document that somebody else wrote, may be any text."""
+    low, high = (f"{second:010d}.{0:040d}" for second in (5, 9))
+    line = tombstone("a", position=low, bucket=7, written_at="2026-01-01T00:00:00.000Z")
+    assert with_position(line, at_least=high).position == high
+    assert with_position(line, at_least=f"{high}+").position == f"{high}+"
+    for other in ("", low, "zzz", f"{high}x", "9" * 60):
+        assert with_position(line, at_least=other) == line

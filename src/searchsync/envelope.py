@@ -126,7 +126,7 @@ def page_of(
 def with_position(line: Line, *, at_least: str) -> Line:
     """The document under a position that is not lower than the one given (rule 5).
 
-    :param at_least: what is no position of ours, in a message that somebody edited or a foreign document, raises nothing
+    :param at_least: any text; what is no position of ours, from a message that somebody edited, raises nothing
     """
     position = line.position
     if position >= at_least or not known(at_least):

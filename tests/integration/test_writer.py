@@ -130,7 +130,6 @@ POISON: list[tuple[dict[str, Any], str]] = [
     ({"active": "perhaps"}, "mapper_parsing_exception"),
     ({"colour": "red"}, "strict_dynamic_mapping_exception"),
     ({"name": {"first": "x"}}, "mapper_parsing_exception"),
-    ({"region": "x" * 40_000}, "illegal_argument_exception"),
     ({"rate": {"of": 1}}, "mapper_parsing_exception"),
 ]
 
@@ -138,7 +137,7 @@ POISON: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     "write", [writer.compare_and_set, lambda c, i, p, **kw: load(c, i, [p], **kw)], ids=["cas", "load"]
 )
-@pytest.mark.parametrize(("fields", "kind"), POISON, ids=["boolean", "field", "text", "long keyword", "number"])
+@pytest.mark.parametrize(("fields", "kind"), POISON, ids=["boolean", "field", "text", "number"])
 def test_poison_is_listed_with_its_reason_and_the_rest_is_written(
     client: opensearchpy.OpenSearch, green: str, fields: dict[str, Any], kind: str, write: Callable[..., Ledger]
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from local import opensearch as local_opensearch
 from local.members import generate
-from searchsync import aliases, differences, gaps, indexes, items, operations, purge, reindex, rollback
+from searchsync import aliases, differences, gaps, indexes, items, opensearch, operations, purge, reindex, rollback
 from searchsync.dead_letters import Letter
 from searchsync.differences import CONTENT, GHOST, MISSING
 from searchsync.entities import entity
@@ -203,15 +203,16 @@ def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
 ) -> None:
     """A function that was given up while it waits still writes; the fence keeps it below what was scanned meanwhile."""
     monkeypatch.setattr(reindex, "FENCE_SECONDS", FENCE_SECONDS)
+    monkeypatch.setattr(opensearch, "ANSWER_SECONDS", 100.0)  # or it would give up, and look again
     serve(world.client, world.entity, identity=world.identity)
     world.put("m-1", name="old")
     world.put("m-2", name="old")
     records = world.records()
     go_on = threading.Event()
-    held = proxy.before(WRITE, lambda: go_on.wait(60))
+    held = proxy.before(WRITE, lambda: go_on.wait(100))
     said: list[Outcome] = []
     stream = Stream(faulty, world.entity, world.dead.send)
-    zombie = threading.Thread(target=lambda: said.append(stream.apply(records, seconds=60)))
+    zombie = threading.Thread(target=lambda: said.append(stream.apply(records, seconds=120)))
     zombie.start()
     until(lambda: held.hits == 1, "it is about to write")
     world.apply(records)

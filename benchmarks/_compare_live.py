@@ -28,8 +28,8 @@ LEAST_RATE = 90.0
 HOT = 0.2
 """Share of the writes that one member takes at least."""
 
-READ_UNITS = 1.0
-"""Of the scan under writes: the emulator counts a page as one unit, and lets nobody write while it makes one."""
+READ_UNITS = 256.0
+"""Of the scan under writes: a page of a megabyte a second, because the emulator lets nobody write while it makes one."""
 
 EACH = 3
 """Faults of each kind."""

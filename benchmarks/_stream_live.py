@@ -177,7 +177,7 @@ def rebuild(env: Mapping[str, str], folder: Path) -> None:
     as one unit, lets nobody write while it makes a page.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "searchsync.cli", "reindex", ENTITY.name, "--read-units", "1"]
+    command = [sys.executable, "-m", "searchsync.cli", "reindex", ENTITY.name, "--read-units", "256"]
     with (folder / "reindex.log").open("w") as log:
         done = subprocess.run(command, cwd=folder, env=env, stdout=log, stderr=log, check=False)
     if done.returncode:

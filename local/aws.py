@@ -200,6 +200,44 @@ def queues_report_their_age() -> None:
     _replace(CloudWatchBackend, "get_metric_statistics", get_metric_statistics)
 
 
+def reads_cost_what_they_cost_on_aws() -> None:
+    """Moto charges one unit for any scan: a budget of read capacity would never be tried at real prices.
+
+    A scan costs by the size of what it read, a read by key by each item's, a unit for every 4 kB begun and half of it
+    when it need not be consistent (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html).
+    """
+
+    def scan(self: DynamoHandler) -> Any:
+        found = scan_items(self)
+        body: dict[str, Any] = found.result
+        if "ConsumedCapacity" in body:
+            units = _units(sum(map(_size, body["Items"])))
+            body["ConsumedCapacity"]["CapacityUnits"] = units if self.body.get("ConsistentRead") else units / 2
+        return found
+
+    def batch_get_item(self: DynamoHandler) -> Any:
+        found = get_items(self)
+        body: dict[str, Any] = found.result
+        for consumed in body["ConsumedCapacity"]:
+            asked = self.body["RequestItems"][consumed["TableName"]]
+            items = body["Responses"][consumed["TableName"]]
+            units = sum(_units(_size(item)) for item in items) + len(asked["Keys"]) - len(items)
+            consumed["CapacityUnits"] = units if asked.get("ConsistentRead") else units / 2
+        return found
+
+    scan_items, get_items = (_current(DynamoHandler, name, "self") for name in ("scan", "batch_get_item"))
+    _replace(DynamoHandler, "scan", scan)
+    _replace(DynamoHandler, "batch_get_item", batch_get_item)
+
+
+def _size(attributes: dict[str, Any]) -> int:
+    return sum(len(name.encode()) + int(value.size()) for name, value in attributes.items())
+
+
+def _units(size: int) -> float:
+    return float(max(1, -(-size // 4_096)))
+
+
 BRIDGES = (
     one_dynamodb_request_at_a_time,
     scan_sorts_in_c,
@@ -210,6 +248,7 @@ BRIDGES = (
     queues_do_not_recount_for_each_message,
     one_deletion_from_a_queue_at_a_time,
     queues_report_their_age,
+    reads_cost_what_they_cost_on_aws,
 )
 
 

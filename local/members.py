@@ -47,13 +47,15 @@ def client(service: str, endpoint: str) -> Any:
     import boto3
     from botocore.config import Config
 
+    from searchsync.aws import CONFIG
+
     own = aws_environment(endpoint)
     session = boto3.Session(
         aws_access_key_id=own["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=own["AWS_SECRET_ACCESS_KEY"],
         region_name=own["AWS_DEFAULT_REGION"],
     )
-    return session.client(service, endpoint_url=endpoint, config=Config(proxies={}))
+    return session.client(service, endpoint_url=endpoint, config=CONFIG.merge(Config(proxies={})))
 
 
 def queues(endpoint: str) -> dict[str, str]:

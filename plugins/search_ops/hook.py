@@ -93,14 +93,15 @@ def _sigv4(extra: dict[str, Any]) -> Any:
 def source(entity: "Entity", plan: "Plan | Served | None" = None, *, read_units: float | None = None) -> "Source":
     """The entity's rows or items; of a plan's database, or that of what is served, and in its epoch.
 
-    :param read_units: read capacity units a second that a scan of DynamoDB may use; None for no limit
+    :param read_units: read capacity units a second that all reads of DynamoDB may use; None for the policy's number
     """
     if entity.source == "postgres":
         return postgres(entity, plan)
+    from searchsync import policies
     from searchsync.sources.dynamodb import DynamoSource
 
     identity = None if plan is None else plan.identity
-    return DynamoSource(entity, _aws("dynamodb"), identity=identity, read_units=read_units)
+    return DynamoSource(entity, _aws("dynamodb"), identity=identity, read_units=policies.read_units(read_units))
 
 
 def postgres(entity: "Entity", plan: "Plan | Served | None") -> "PostgresSource":
@@ -151,9 +152,10 @@ def streams() -> Any:
 def _aws(service: str) -> Any:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
-    from searchsync.aws import errors
+    from searchsync.aws import CONFIG, errors
     from searchsync.errors import SearchSyncError
 
     hook: Any = AwsBaseHook(aws_conn_id=AWS, client_type=service)
     with errors(f"the connection {AWS} to {service}", SearchSyncError):
-        return hook.get_conn()
+        own = hook.conn_config.botocore_config  # what the connection says is meant
+        return hook.get_client_type(config=CONFIG.merge(own) if own else CONFIG)

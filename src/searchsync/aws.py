@@ -4,8 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from botocore import exceptions
+from botocore.config import Config
 
 from searchsync.errors import BadConnection, SearchSyncError
+
+CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 10}, connect_timeout=5, read_timeout=30)
+"""Of every client. botocore's own number of attempts is 3 now, and 4 for DynamoDB: over within two seconds."""
 
 _BUSY = {"OverLimit", "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceeded", "TooManyRequests", "SlowDown"}
 _BUSY |= {"PriorRequestNotComplete", "RequestTimeout", "ProvisionedThroughputExceeded", "TransactionInProgress"}

@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--dry-run", action="store_true", help="count what is there, write nothing")
     again.add_argument("--cap", type=int, default=10_000, help="messages at most (default %(default)s)")
     again.add_argument("--parked", action="store_true", help="those that wait for a person")
+    _add_read_units(again)
     again.set_defaults(command=_replay)
     return parser
 
@@ -93,7 +94,6 @@ def _add_reindex(commands: Any) -> None:
     build = commands.add_parser("reindex", help="rebuild an index from its source and serve it")
     build.add_argument("entity", choices=list(CATALOG))
     build.add_argument("--partitions", type=int, default=1, help="ranges of keys, one after the other (default 1)")
-    build.add_argument("--read-units", type=float, help="read capacity units a second of a scan (default: no limit)")
     for name, text in (
         ("force", "start although another reindex is under way"),
         ("new-epoch", "the source was restored or failed over"),
@@ -106,6 +106,7 @@ def _add_reindex(commands: Any) -> None:
     serve.add_argument("index")
     serve.set_defaults(command=_swap)
     for gated in (build, serve):
+        _add_read_units(gated)
         gated.add_argument("--max-rejected", type=int, help="documents that may be rejected (default: thresholds.yaml)")
         gated.add_argument("--allow-shrink", action="store_true", help="serve it with far fewer documents, or none")
         _add_reports(gated)
@@ -117,6 +118,7 @@ def _add_rollback(commands: Any) -> None:
     back.add_argument("entity", choices=list(CATALOG))
     back.add_argument("--index", help="a rollback candidate (default: the one that was live last)")
     back.add_argument("--force", default="", metavar="REASON", help="serve it unproven, and why")
+    _add_read_units(back)
     _add_reports(back)
     back.set_defaults(command=_rollback)
 
@@ -132,7 +134,13 @@ def _add_compare(commands: Any) -> None:
     differ.add_argument("--pending", action="store_true", help="report also what the next sync has to bring")
     differ.add_argument("--repair", action="store_true", help="write the confirmed keys as the source has them")
     differ.add_argument("--cap", type=int, help="keys that a repair may write (default: thresholds.yaml)")
+    _add_read_units(differ)
     differ.set_defaults(command=_compare)
+
+
+def _add_read_units(command: Any) -> None:
+    text = "read capacity units a second of all reads of a DynamoDB table (default: thresholds.yaml)"
+    command.add_argument("--read-units", type=float, help=text)
 
 
 def _add_reports(command: Any) -> None:
@@ -188,7 +196,7 @@ def _swap(arguments: argparse.Namespace) -> None:
         gated = operations.serve(
             connect_from_environment(),
             wanted,
-            lambda plan: environment.source(wanted, plan),
+            lambda plan: environment.source(wanted, plan, read_units=arguments.read_units),
             arguments.index,
             rejections=rejections,
             max_rejected=arguments.max_rejected,
@@ -203,7 +211,7 @@ def _rollback(arguments: argparse.Namespace) -> None:
         done = operations.roll_back(
             client,
             wanted,
-            lambda served: environment.source(wanted, served),
+            lambda served: environment.source(wanted, served, read_units=arguments.read_units),
             name=arguments.index,
             rejections=rejections,
             behind=lambda name: environment.behind(client, wanted, name),
@@ -217,7 +225,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     name = arguments.index or indexes.live_or_raise(client, wanted)
     served = indexes.served(client, wanted, name)
     since = served.synced if wanted.changed and not arguments.pending else None
-    with closing(environment.source(wanted, served)) as source:
+    with closing(environment.source(wanted, served, read_units=arguments.read_units)) as source:
         report = differences.find(
             client,
             source,
@@ -265,7 +273,7 @@ def _replay(arguments: argparse.Namespace) -> None:
     dead_letters, parked = environment.queues()
     report = Replay(
         connect_from_environment(),
-        environment.source(entity(arguments.entity), None),
+        environment.source(entity(arguments.entity), None, read_units=arguments.read_units),
         parked if arguments.parked else dead_letters,
         None if arguments.parked else parked,
         environment.aws("dynamodbstreams"),

@@ -7,8 +7,8 @@ from typing import Any
 import botocore.session
 import opensearchpy
 
-from searchsync import indexes
-from searchsync.aws import errors
+from searchsync import indexes, policies
+from searchsync.aws import CONFIG, errors
 from searchsync.entities import Entity
 from searchsync.errors import SearchSyncError
 from searchsync.freshness import Feed
@@ -26,10 +26,11 @@ def source(entity: Entity, of: Plan | Served | None, *, read_units: float | None
     """The source of an entity.
 
     :param of: what its reads have to belong to; None accepts any server
-    :param read_units: of a scan, a second; None for no limit
+    :param read_units: of all reads together, a second; None for the policy's number
     """
     if entity.source == "dynamodb":
-        return DynamoSource(entity, aws("dynamodb"), identity=of.identity if of else None, read_units=read_units)
+        identity = of.identity if of else None
+        return DynamoSource(entity, aws("dynamodb"), identity=identity, read_units=policies.read_units(read_units))
     dsn, source_id = setting("SEARCHSYNC_POSTGRES_DSN"), os.environ.get("SEARCHSYNC_POSTGRES_SOURCE_ID", "")
     if of is None:
         return PostgresSource(entity, dsn, source_id=source_id)
@@ -64,4 +65,4 @@ def aws(service: str) -> Any:
     :raises BadConnection: when they do not say a region, or credentials by half
     """
     with errors(service, SearchSyncError):
-        return botocore.session.get_session().create_client(service)
+        return botocore.session.get_session().create_client(service, config=CONFIG)

@@ -58,7 +58,7 @@ def document(entity: Entity, item: Any, dropped: Dropped | None = None) -> Item:
         raise BadItem("invalid_attribute", f"the attribute name {taken[0]!r} is taken: 'sync' is the document's state")
     left_out = Dropped()
     if (ends := entity.expires) and ends in known:
-        known[ends] = _expiry(item[ends])
+        known[ends] = _expiry(item[ends], known[ends])
         if known[ends] is None:
             del known[ends]
             fitting.count(left_out, ends)
@@ -150,15 +150,22 @@ def gone(key: str, *, position: str, written_at: str) -> Line:
     return tombstone(key, position=position, bucket=bucket_of(key), written_at=written_at)
 
 
-def _expiry(attribute: Mapping[str, Any]) -> int | None:
-    """When DynamoDB takes an item for expired: a whole second since the epoch, so that index and comparison agree.
+def _expiry(attribute: Mapping[str, Any], value: Any) -> Any:
+    """When DynamoDB takes an item for expired, in seconds since the epoch: so that index and comparison agree.
 
     None when it never does: anything but a number it ignores, whatever it looks like
     (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html), and what
-    is beyond the dates of OpenSearch is 292 million years away.
+    is beyond the dates of OpenSearch is 292 million years away. A number stays as it is written, unless OpenSearch does
+    not take it for a date: with an exponent or more than nine decimals it is rounded up.
     """
-    second = math.ceil(Decimal(attribute["N"])) if "N" in attribute else LAST_SECOND + 1
-    return second if abs(second) <= LAST_SECOND else None
+    text = attribute.get("N", "")
+    second = math.ceil(Decimal(text)) if text else LAST_SECOND + 1
+    if abs(second) > LAST_SECOND:
+        return None
+    return value if _SECONDS.fullmatch(text) else second
+
+
+_SECONDS = re.compile(r"-?\d+(\.\d{1,9})?", re.ASCII)
 
 
 # -- values

@@ -16,6 +16,7 @@ _NUMBERS = {
         "smoke_samples",
         "overlap_minutes",
         "repair_share",
+        "read_units",
     ),
     "freshness": (*CATALOG, "comparison", "stream_lag", "dead_letters", "oldest_message", "parked"),
     "retention": ("rollback_hours", "keep_previous", "tombstone_days"),
@@ -38,3 +39,11 @@ def policy(name: str) -> dict[str, Any]:
         if not isinstance(loaded.get(number), int | float) or loaded[number] < 0:
             raise BadParams(f"{path}: {number} must be a number, not {loaded.get(number)!r}")
     return loaded
+
+
+def read_units(asked: float | None) -> float | None:
+    """Read capacity units a second that all reads of a run may use of a table: as asked, else the policy's.
+
+    :returns: None for no limit
+    """
+    return asked if asked is not None else float(policy("thresholds")["read_units"]) or None

@@ -284,6 +284,21 @@ def deletions_at_once_delete_each_their_message(aws: Aws) -> None:
         assert sum(aws.waiting(queue).values()) == 0, "a message came back"
 
 
+def reads_cost_by_size(aws: Aws) -> None:
+    """A budget of read capacity that holds at one unit a page would be broken 256 times over."""
+    table = aws.table()
+    for number in range(10):
+        table.put(id={"S": str(number)}, text={"S": "x" * 10_000})
+    asked = {"TableName": table.name, "ReturnConsumedCapacity": "TOTAL"}
+    cost = aws.dynamodb.scan(**asked, ConsistentRead=True)["ConsumedCapacity"]["CapacityUnits"]
+    assert cost == 25, f"{cost} units for 100 kB"
+    assert aws.dynamodb.scan(**asked)["ConsumedCapacity"]["CapacityUnits"] == 12.5
+    keys = [{"id": {"S": str(number)}} for number in (1, 2, 99)]
+    request = {table.name: {"Keys": keys, "ConsistentRead": True}}
+    answer = aws.dynamodb.batch_get_item(RequestItems=request, ReturnConsumedCapacity="TOTAL")
+    assert answer["ConsumedCapacity"][0]["CapacityUnits"] == 3 + 3 + 1, "each item by itself, and an absent one"
+
+
 CHECKS: dict[Callable[[Aws], None], str] = {  # with the symptom on plain moto
     scans_succeed_during_writes: "Internal Server Error",
     concurrent_writes_are_ordered: "two changes have one position",
@@ -293,6 +308,7 @@ CHECKS: dict[Callable[[Aws], None], str] = {  # with the symptom on plain moto
     old_iterators_end: "DID NOT RAISE",
     thousands_of_messages_drain_quickly: "too slow",
     deletions_at_once_delete_each_their_message: "a message came back",
+    reads_cost_by_size: "1.0 units for 100 kB",
 }
 
 

@@ -128,8 +128,8 @@ def test_a_document_of_this_transform() -> None:
     assert items.TRANSFORM == 1
     assert line.source.decode() == (
         '{"sync":{"position":"p","deleted":false,"written_at":"w","bucket":948,'
-        '"hash_high":3653980893,"hash_low":2074842499},'
-        '"expires_at":4102444801,"joined_date":"2026-01-01","member_id":"m-1","skills":["c","go"]}'
+        '"hash_high":4172529818,"hash_low":1835137457},'
+        '"expires_at":4102444800.50,"joined_date":"2026-01-01","member_id":"m-1","skills":["c","go"]}'
     )
 
 
@@ -177,7 +177,8 @@ def test_an_entity_may_refuse_what_it_has_no_place_for() -> None:
         ({"N": "1700000000"}, 1_700_000_000),
         ({"N": "1700000000.0000000000000000001"}, 1_700_000_001),
         ({"N": "1.7E+9"}, 1_700_000_000),
-        ({"N": "-5.5"}, -5),
+        ({"N": "-5.5"}, -5.5),
+        ({"N": "1700000000.5"}, 1_700_000_000.5),
         ({"N": "0"}, 0),
         ({"N": "1700000000000"}, 1_700_000_000_000),
         ({"N": "9223372036854775"}, 9_223_372_036_854_775),
@@ -193,7 +194,7 @@ def test_an_entity_may_refuse_what_it_has_no_place_for() -> None:
         ({"BOOL": True}, None),
     ],
 )
-def test_a_document_ends_when_dynamodb_ends_its_item(attribute: dict[str, Any], second: int | None) -> None:
+def test_a_document_ends_when_dynamodb_ends_its_item(attribute: dict[str, Any], second: float | None) -> None:
     """It ignores all but numbers; the index would take text for a time, and hide what the table keeps for ever."""
     dropped = Dropped()
     document = items.document(MEMBERS, {"member_id": {"S": "m-1"}, "expires_at": attribute}, dropped)

@@ -37,6 +37,10 @@ PARAMS = {
         None, type=["null", "integer"], minimum=1, title="Repair at most",
         description="Keys that a repair may write. Empty: as thresholds.yaml has it (one in a hundred).",
     ),
+    "read_units": Param(
+        None, type=["null", "number"], exclusiveMinimum=0, title="Read capacity units a second",
+        description="What all reads of a DynamoDB table may use, together. Empty: as thresholds.yaml has it.",
+    ),
 }  # fmt: skip
 
 
@@ -73,7 +77,8 @@ def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, A
     sample, cap = whole(params["sample"]), whole(params["cap"])
     wanted = quality.Wanted(build_of(dag_run), due, sample, params["repair"], cap)
     feed = hook.feed(described, served)
-    result = quality.run(client, hook.source(described, served), name, feed, folder, wanted)
+    source = hook.source(described, served, read_units=params["read_units"])
+    result = quality.run(client, source, name, feed, folder, wanted)
     log.info("the evidence is in %s", folder)
     return result | {"evidence": str(folder)}
 

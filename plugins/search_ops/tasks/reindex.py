@@ -64,7 +64,7 @@ NAME_LENGTH = 200
 READ_UNITS = {
     "read_units": Param(
         None, type=["null", "number"], exclusiveMinimum=0, title="Read capacity units a second",
-        description="What the scan may use of the table's read capacity, all segments together. Empty: no limit.",
+        description="What all reads of the run may use of the table's capacity. Empty: as thresholds.yaml has it.",
     ),
 }  # fmt: skip
 
@@ -143,12 +143,12 @@ def load(
     """Fill one part; an attempt that was killed is gone on with."""
     from dataclasses import asdict
 
-    from searchsync import reindex
+    from searchsync import policies, reindex
     from searchsync.entities import entity as lookup
     from searchsync.ledgers import Rejections
 
     the_plan = _plan(plan)
-    units = params.get("read_units")
+    units = policies.read_units(params.get("read_units"))
     source = hook.source(lookup(entity), the_plan, read_units=units and units / params["partitions"])
     path = reports_dir(the_plan.build) / f"rejected-{ti.map_index}.ndjson"
     with Rejections(path) as rejections:
@@ -220,7 +220,7 @@ def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
     with Rejections(reports_dir(the_plan.build) / "rejected-gate.ndjson") as rejections:
         found = reindex.gate(
             hook.opensearch(),
-            hook.source(lookup(entity), the_plan),
+            hook.source(lookup(entity), the_plan, read_units=params.get("read_units")),
             the_plan,
             green,
             rejections=rejections,

@@ -31,6 +31,10 @@ PARAMS = {
         "", type="string", maxLength=500, title="Serve it unproven, because",
         description="A reason, to serve an index that is not proven fresh, also when the source does not answer.",
     ),
+    "read_units": Param(
+        None, type=["null", "number"], exclusiveMinimum=0, title="Read capacity units a second",
+        description="What all reads of a DynamoDB table may use, together. Empty: as thresholds.yaml has it.",
+    ),
 }  # fmt: skip
 
 SERVED = AssetAlias("served_index")
@@ -72,7 +76,7 @@ def compare(chosen: dict[str, Any], *, params: dict[str, Any]) -> dict[str, Any]
     served = indexes.served(client, entity, plan.live)
     feed = hook.feed(entity, served)
     behind = (lambda: feed.behind(client, plan.target)) if feed else None
-    report = rollback.prove(client, hook.source(entity, served), plan, behind=behind)
+    report = rollback.prove(client, hook.source(entity, served, read_units=params["read_units"]), plan, behind=behind)
     found = {name: value for name, value in report.as_dict().items() if name != "findings"}
     log.info("%s: %s", plan.target, found)
     rollback.check_fresh(report)
@@ -90,7 +94,7 @@ def settle(chosen: dict[str, Any], *, params: dict[str, Any], dag_run: Any) -> i
         log.warning("served unproven: %s", params["force"])
         return None
     client, entity, plan = hook.opensearch(), lookup(params["entity"]), _plan(chosen)
-    source = hook.source(entity, indexes.served(client, entity, plan.live))
+    source = hook.source(entity, indexes.served(client, entity, plan.live), read_units=params["read_units"])
     with Rejections(reports_dir(build_of(dag_run)) / "rejected.ndjson") as rejections:
         return rollback.settle(client, source, plan, rejections=rejections).unequal
 

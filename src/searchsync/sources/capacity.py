@@ -2,16 +2,26 @@
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 
 
+@dataclass
+class Cost:
+    """What a read has consumed, in read capacity units."""
+
+    units: float = 0.0
+
+
 class Budget:
     """Keeps all reads of a run, those of all its threads together, below so many read capacity units a second.
 
-    What a read costs is known when it is answered. So each takes beforehand what the last one cost, and the difference
-    is made up for afterwards.
+    What a read costs is known when it is answered: so within a budget one is on its way at a time, and the next waits
+    until the one before is paid for.
 
     :param units: read capacity units a second; None for no limit
     """
@@ -19,26 +29,21 @@ class Budget:
     def __init__(self, units: float | None) -> None:
         self._units = units
         self._free_at = 0.0
-        self._last_cost = 0.0
         self._lock = Lock()
 
-    def take(self) -> float:
-        """Wait until the next read may be sent; what was taken for it."""
+    @contextmanager
+    def read(self) -> Iterator[Cost]:
+        """One read; whoever makes it says what it cost."""
+        cost = Cost()
         if self._units is None:
-            return 0.0
+            yield cost
+            return
         with self._lock:
-            begin = max(self._free_at, time.monotonic())
-            taken = self._last_cost
-            self._free_at = begin + taken / self._units
-        time.sleep(max(0.0, begin - time.monotonic()))
-        return taken
-
-    def spent(self, taken: float, cost: float) -> None:
-        """A read for which so much was taken has cost so much."""
-        if self._units is not None:
-            with self._lock:
-                self._free_at = max(self._free_at, time.monotonic()) + (cost - taken) / self._units
-                self._last_cost = cost
+            time.sleep(max(0.0, self._free_at - time.monotonic()))
+            try:
+                yield cost
+            finally:
+                self._free_at = time.monotonic() + cost.units / self._units
 
 
 class Patience:

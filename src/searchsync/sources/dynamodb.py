@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from botocore import exceptions as aws
 
 from searchsync import fitting, items, transforms
-from searchsync.aws import HOW_TO_SET_UP, NOT_SET_UP
+from searchsync.aws import code_of, errors
 from searchsync.entities import TTL_DAYS, Entity
 from searchsync.envelope import Line, Page, Rejection, page_of, written_now
-from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
+from searchsync.errors import BadParams, BadSource, SourceChanged, SourceUnavailable
 from searchsync.fitting import Dropped
 from searchsync.items import BadItem
 from searchsync.position import FUTURE_SECONDS, of_event, of_read
@@ -268,20 +268,17 @@ class DynamoSource:
         """One read within the budget, tried again while the table is throttled or away."""
         patience = Patience(PATIENCE_SECONDS)
         while True:
-            taken, cost = self._budget.take(), 0.0
             try:
-                with self._errors():
+                with self._budget.read() as cost, self._errors():
                     answer = getattr(self._client, operation)(ReturnConsumedCapacity="TOTAL", **arguments)
-                consumed = answer["ConsumedCapacity"]
-                tables = consumed if isinstance(consumed, list) else [consumed]
-                cost = sum(table["CapacityUnits"] for table in tables)
-                return answer
+                    consumed = answer["ConsumedCapacity"]
+                    tables = consumed if isinstance(consumed, list) else [consumed]
+                    cost.units = sum(table["CapacityUnits"] for table in tables)
+                    return answer
             except SourceUnavailable as error:
                 log.warning("%s", error)
                 if not patience.wait():
                     raise
-            finally:
-                self._budget.spent(taken, cost)
 
     def _read(self, keys: Sequence[str]) -> Page:
         (name,) = self.entity.key
@@ -369,28 +366,12 @@ class DynamoSource:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except aws.ClientError as error:
-            code = error.response["Error"]["Code"]
-            said = f"table {self._table}: DynamoDB answered {code}: {error.response['Error'].get('Message', '')}"
-            if code == "ResourceNotFoundException":
-                raise BadSource(f"{said}. Is it the right account and region?") from None
-            if code in _REFUSED:
-                raise BadConnection(f"{said}. Check the credentials of the AWS connection and its role") from None
-            if code == "ValidationException":
-                raise BadSource(said) from None
-            raise SourceUnavailable(f"{said}. Run the task again when it is available") from error
-        except NOT_SET_UP as error:
-            raise BadConnection(f"table {self._table}: {error}. {HOW_TO_SET_UP}") from None
-        except aws.BotoCoreError as error:
-            raise SourceUnavailable(f"table {self._table}: DynamoDB does not answer: {error}") from error
-
-
-_REFUSED = {
-    "AccessDeniedException",
-    "UnrecognizedClientException",
-    "InvalidSignatureException",
-    "ExpiredTokenException",
-    "MissingAuthenticationTokenException",
-}
+        with errors(f"table {self._table}: DynamoDB", SourceUnavailable):
+            try:
+                yield
+            except aws.ClientError as error:
+                code = code_of(error)
+                if code not in ("ResourceNotFoundException", "ValidationException"):
+                    raise
+                said = f"DynamoDB answered {code}: {error.response['Error'].get('Message', '')}"
+                raise BadSource(f"table {self._table}: {said}. Is it the right account and region?") from None

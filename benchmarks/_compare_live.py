@@ -29,7 +29,7 @@ HOT = 0.2
 """Share of the writes that one member takes at least."""
 
 READ_UNITS = 256.0
-"""Of the scan under writes: a page of a megabyte a second, because the emulator lets nobody write while it makes one."""
+"""Of the scan under writes: a megabyte a second, because the emulator lets nobody write while it makes a page."""
 
 EACH = 3
 """Faults of each kind."""

@@ -231,7 +231,7 @@ def reads_cost_what_they_cost_on_aws() -> None:
 
 
 def _size(attributes: dict[str, Any]) -> int:
-    return sum(len(name.encode()) + int(value.size()) for name, value in attributes.items())
+    return sum(len(name.encode()) + int(DynamoType(value).size()) for name, value in attributes.items())
 
 
 def _units(size: int) -> float:

@@ -26,6 +26,9 @@ Write = Callable[[Page, OnRejected], Ledger | None]
 """Writes a page of settled keys; returns the ledger of the index that is settled, None when it left the write set."""
 
 SAME_SECOND = 1.1
+SUMMED_AT_ONCE = 2_000_000
+"""Documents that one request sums over: some seconds of the 60 that it may take, at half a million a second."""
+
 KEYS_AT_ONCE = 200_000
 LISTED = 20
 """Keys that a message names."""
@@ -71,10 +74,23 @@ def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Su
     :raises IndexUnavailable: when the answer is of a part of the index
     """
     sums = {"high": {"sum": {"field": "sync.hash_high"}}, "low": {"sum": {"field": "sync.hash_low"}}}
-    buckets = {"terms": {"field": "sync.bucket", "size": BUCKETS}, "aggs": sums}
-    answer = reads.search(client, name, {"size": 0, "query": entity.visible, "aggs": {"buckets": buckets}})
-    found = answer["aggregations"]["buckets"]["buckets"]
-    return {b["key"]: (b["doc_count"], int(b["high"]["value"]), int(b["low"]["value"])) for b in found}
+    aggs = {"buckets": {"terms": {"field": "sync.bucket", "size": BUCKETS}, "aggs": sums}}
+    found: Sums = {}
+    for part in _parts(reads.count(client, name)):
+        query = {"bool": {"filter": [entity.visible, part]}}
+        answer = reads.search(client, name, {"size": 0, "query": query, "aggs": aggs})
+        for b in answer["aggregations"]["buckets"]["buckets"]:
+            found[b["key"]] = (b["doc_count"], int(b["high"]["value"]), int(b["low"]["value"]))
+    return found
+
+
+def _parts(documents: int) -> Iterator[dict[str, Any]]:
+    """Queries that divide all buckets, so that each request is answered in time however large the index is."""
+    width = max(1, BUCKETS * SUMMED_AT_ONCE // max(documents, 1))
+    for low in range(0, BUCKETS, width):
+        bounds = {"gte": low} if low else {}  # somebody else's numbers are at both ends
+        bounds |= {"lt": low + width} if low + width < BUCKETS else {}
+        yield {"range": {"sync.bucket": bounds}} if bounds else {"match_all": {}}
 
 
 def index_hashes(

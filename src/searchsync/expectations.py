@@ -117,6 +117,7 @@ def _table(report: Report) -> dict[str, int]:
         "changed_around": kinds.get(CONTENT, 0) + kinds.get(FUTURE, 0),
         "not_looked_at": report.not_looked_at,
         "unusable": report.unusable,
+        "left_out": sum(report.dropped.values()),
         "reindex_due": int(report.reindex_due),
     }
 

@@ -158,6 +158,7 @@ def _result(
             "kinds": {kind.replace(" ", "_"): count for kind, count in report.kinds.items()},
             "not_looked_at": report.not_looked_at,
             "unusable": report.unusable,
+            "left_out": sum(report.dropped.values()),
             "pending": report.pending,
             "unsettled": report.unsettled,
             "repaired": 0,

@@ -72,6 +72,9 @@ def _comparison(report: dict[str, Any]) -> str:
     rows = ("".join(f"<td>{escape(found[name])}</td>" for name in columns) for found in shown)
     findings = "".join(f"<tr>{row}</tr>" for row in rows)
     text = f"<h2>Comparison</h2><table>{counts}</table>"
+    if left_out := report.get("dropped"):
+        rows = (f"<tr><td>{escape(path)}</td><td>{count:,}</td></tr>" for path, count in sorted(left_out.items()))
+        text += f"<h2>Values left out of documents, by field</h2><table>{''.join(rows)}</table>"
     if shown:
         text += f"<h2>Confirmed differences, {len(shown)} of {report['confirmed']:,}</h2><table>"
         text += (

@@ -1,15 +1,17 @@
 """Reads of an index fetch what is needed, and nothing else."""
 
+import json
 from pathlib import Path
 
 import opensearchpy
 import psycopg
 import pytest
 
-from searchsync import differences, indexes, reads, writer
+from searchsync import comparison, differences, indexes, reads, writer
 from searchsync.entities import Entity
+from searchsync.opensearch import request
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
-from tests.steps import Connect, insert, make_index, never, page, rebuild
+from tests.steps import Connect, insert, line, make_index, never, page, position, rebuild
 
 LONG = "x" * 50_000
 
@@ -39,7 +41,7 @@ def test_a_scan_for_ids_fetches_no_document(
     assert not any("_source" in hit for hit in hits)
     assert sum(received) < 5_000
     (first, _) = reads.scroll(faulty, name, {"match_all": {}}, source=["sync.position"])
-    assert first["_source"] == {"sync": {"position": "0001.00000000000000000001.00000000000000000001.10000000"}}
+    assert first["_source"] == {"sync": {"position": position(1)}}
 
 
 def test_the_keys_to_compare_are_found_without_their_documents(
@@ -58,3 +60,27 @@ def test_the_keys_to_compare_are_found_without_their_documents(
     source.close()
     assert (report.sampled, report.findings) == (3, [])
     assert sum(received) < len(LONG)
+
+
+@pytest.mark.parametrize(("at_once", "requests"), [(2_000_000, 1), (3, 2), (1, 6)])
+def test_sums_of_an_index_of_any_size_are_asked_for_in_parts(
+    client: opensearchpy.OpenSearch,
+    faulty: opensearchpy.OpenSearch,
+    proxy: OpenSearchProxy,
+    locations: Entity,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
+    requests: int,
+) -> None:
+    """One request for all would be cut after 60 seconds, and begun again."""
+    name = make_index(client, locations)
+    for key, bucket in enumerate((0, 1, 511, 512, 1023, 5000)):
+        document = json.loads(line(str(key), key + 1).source)
+        document["sync"]["bucket"] = bucket
+        request(client, "PUT", f"/{name}/_doc/{key}", body=document)
+    indexes.refresh(client, name)
+    monkeypatch.setattr(comparison, "SUMMED_AT_ONCE", at_once)
+    sums = comparison.index_sums(faulty, locations, name)
+    assert sums == {bucket: (1, n, n) for n, bucket in enumerate((0, 1, 511, 512, 1023, 5000), start=1)}
+    sent = [asked for asked in proxy.requests if "_search" in asked]
+    assert requests + 1 <= len(sent) <= requests + 2  # one counts

@@ -3,17 +3,19 @@
 Measured from outside, on what both have, because a mapping that is disabled or throttled reports nothing itself.
 Records of one shard are applied in order, and a document written from the stream bears its event's position. So what
 counts is behind the last record of a shard that is proven applied; a read may have covered a record meanwhile, which
-proves nothing of those before it.
+proves nothing of those before it. And a member that is not live may have been passed by: what it missed is noted as its
+gap, is in the live index, and does not come by the stream any more.
 """
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import opensearchpy
 
-from searchsync import reads, records
+from searchsync import gaps, indexes, reads, records
 from searchsync.entities import Entity
 from searchsync.envelope import sync_in
 from searchsync.errors import BadParams, SourceUnavailable
@@ -28,6 +30,15 @@ MOST_PARKED = 10
 
 _OF_AN_EVENT = {"regexp": {"sync.position": r"[0-9]{10}\.[0-9]{40}\+*"}}
 _NOT_OF_A_READ = {"bool": {"must_not": [{"regexp": {"sync.position": r"[0-9]{10}\.0{40}\+*"}}]}}
+
+
+class _Change(NamedTuple):
+    """What one record of the stream says; ``second`` since the epoch."""
+
+    key: str
+    position: str
+    second: float
+    removed: bool
 
 
 @dataclass(frozen=True)
@@ -60,14 +71,14 @@ def measure(
     :raises SourceUnavailable: when the stream does not answer, or forgets records while they are read
     """
     now = time.time()
-    newest = _newest_event(client, index, now)
+    newest, passed_by = _newest_event(client, index, now), _PassedBy(client, entity, index)
     behind, parents = Lag(), records.shards(streams, stream)
     todo, seen = [shard for shard in parents if shard not in parents.values()], set()
     while todo:
         shard = todo.pop()
         seen.add(shard)
         try:
-            found, proven = _of_shard(client, entity, index, _from(streams, stream, shard, newest), now)
+            found, proven = _of_shard(client, entity, index, _from(streams, stream, shard, newest), now, passed_by)
         except Forgotten as error:
             raise SourceUnavailable(f"the end of {shard} was lost while it was read: {error}; run it again") from error
         behind = Lag(max(behind.seconds, found.seconds), behind.records + found.records)
@@ -121,29 +132,57 @@ def _from(streams: Any, stream: str, shard: str, sequence: str) -> Iterator[list
         return
 
 
+class _PassedBy:
+    """Which changes an index lacks because it took no writes: the writer noted it and went on."""
+
+    def __init__(self, client: opensearchpy.OpenSearch, entity: Entity, index: str) -> None:
+        self._client = client
+        noted = (one.gap for one in gaps.of_index(client, index) if "why" in one.gap)
+        self._times = [(_second(gap["from"]), _second(gap["to"])) for gap in noted]
+        self._live = indexes.live(client, entity) if self._times else None
+
+    def of(self, lacking: list[_Change]) -> set[str]:
+        """Positions of those that it missed: of a time that is noted, and in the live index, which is written first."""
+        noted = [one for one in lacking if any(begin <= one.second < end for begin, end in self._times)]
+        if not noted or self._live is None:
+            return set()
+        have = _positions(self._client, self._live, sorted({one.key for one in noted}))
+        return {one.position for one in noted if have.get(one.key, "") >= one.position}
+
+
+def _second(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
 def _of_shard(
-    client: opensearchpy.OpenSearch, entity: Entity, index: str, pages: Iterator[list[Record]], now: float
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    index: str,
+    pages: Iterator[list[Record]],
+    now: float,
+    passed_by: _PassedBy,
 ) -> tuple[Lag, bool]:
     """What is left of a shard, and whether any of its records is proven applied."""
     count, oldest, proven = 0, 0.0, False
     for page in pages:
         changes = _changes(entity, page)
-        have = _positions(client, index, sorted({key for key, *_ in changes}))
-        for key, position, second, removed in changes:
-            there = have.get(key, "")
-            if there >= position:
+        have = _positions(client, index, sorted({change.key for change in changes}))
+        missed = passed_by.of([change for change in changes if have.get(change.key, "") < change.position])
+        for change in changes:
+            there = have.get(change.key, "")
+            if there >= change.position:
                 if _sequence(there):
                     count, proven = 0, True
-            elif there or not removed:
-                oldest = second if not count else oldest
+            elif change.position not in missed and (there or not change.removed):
+                oldest = change.second if not count else oldest
                 count += 1
         if page[-1]["dynamodb"]["ApproximateCreationDateTime"] > now:
             break  # the stream goes on growing
     return Lag(max(0.0, now - oldest), count) if count else Lag(), proven
 
 
-def _changes(entity: Entity, page: list[Record]) -> list[tuple[str, str, float, bool]]:
-    """Key, position, second and whether it was removed, of the records that an index can have."""
+def _changes(entity: Entity, page: list[Record]) -> list[_Change]:
+    """The records that an index can have."""
     found = []
     for record in page:
         try:
@@ -152,7 +191,7 @@ def _changes(entity: Entity, page: list[Record]) -> list[tuple[str, str, float, 
             continue
         if position:
             second = record["dynamodb"]["ApproximateCreationDateTime"]
-            found.append((key, position, second, record["eventName"] == "REMOVE"))
+            found.append(_Change(key, position, second, record["eventName"] == "REMOVE"))
     return found
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from searchsync import differences, operations, reindex, writer
+from searchsync import differences, gaps, operations, reindex, writer
 from searchsync.differences import GHOST, MISSING
 from searchsync.errors import BadSource, StreamBehind
 from searchsync.lag import Lag
 from searchsync.opensearch import request
 from tests.integration.test_differences import behind_our_back, delete
 from tests.members import World
-from tests.steps import serve
+from tests.steps import make_index, serve
 
 
 @pytest.fixture
@@ -218,3 +218,32 @@ def test_without_the_gate_they_would_have_been_reported(world: World, blue: str)
     world.put("late", name="x")
     world.delete("there")
     assert differences.find(world.client, world.source, blue, grace=0.0).kinds == {GHOST: 1, MISSING: 1}
+
+
+def test_what_a_member_missed_is_no_lag_and_can_be_repaired_at_once(
+    world: World, blue: str, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No further change may ever come: a member that was passed by at the end must not wait for one to be healed."""
+    monkeypatch.setattr(writer, "SICK_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(gaps, "SICK_SECONDS", 0.0)
+    other = make_index(world.client, world.entity, "other", identity=world.identity)
+    world.put("both", name="x")
+    world.apply()
+    request(world.client, "PUT", f"/{other}/_settings", body={"index.blocks.write": True})
+    world.put("missed", name="x")
+    assert world.apply().missed
+    request(world.client, "PUT", f"/{other}/_settings", body={"index.blocks.write": None})
+    age(monkeypatch, 1_000)
+    assert behind(world, other) == Lag()
+    world.put("under way", name="x")  # nobody has it yet: that is the stream's to bring, gap or not
+    assert behind(world, other).records == 1
+    world.apply()
+
+    def find() -> differences.Report:
+        return differences.find(world.client, world.source, other, behind=lambda: behind(world, other))
+
+    found = find()
+    assert found.kinds == {MISSING: 1}
+    differences.repair(world.client, world.source, found, dry_run=False)
+    assert find().good
+    assert gaps.of_index(world.client, other) == []

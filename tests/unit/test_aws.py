@@ -40,6 +40,8 @@ def stubbed(service: str, operation: str, code: str, status: int) -> Any:
     session = boto3.Session(aws_access_key_id="any", aws_secret_access_key="any", region_name="eu-west-1")
     client: Any = session.client(service, config=Config(retries={"total_max_attempts": 1}))
     stub = Stubber(client)
+    if operation == "send_message_batch":  # it asks first what the queue takes
+        stub.add_response("get_queue_attributes", {"Attributes": {"MaximumMessageSize": "1048576"}})
     stub.add_client_error(operation, code, "said by AWS", status)
     stub.activate()
     return client

@@ -8,7 +8,7 @@ gap, is in the live index, and does not come by the stream any more.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -71,7 +71,10 @@ def measure(
     :raises SourceUnavailable: when the stream does not answer, or forgets records while they are read
     """
     now = time.time()
-    newest, passed_by = _newest_event(client, index, now), _PassedBy(client, entity, index)
+    newest = _newest_event(client, index, now)
+    serving = indexes.live(client, entity)
+    noted = gaps.of_index(client, index) if index != serving and serving is not None else []
+    passed_by = _PassedBy(noted, lambda: measure(client, entity, str(serving), streams, stream), now)
     behind, parents = Lag(), records.shards(streams, stream)
     todo, seen = [shard for shard in parents if shard not in parents.values()], set()
     while todo:
@@ -133,21 +136,18 @@ def _from(streams: Any, stream: str, shard: str, sequence: str) -> Iterator[list
 
 
 class _PassedBy:
-    """Which changes an index lacks because it took no writes: the writer noted it and went on."""
+    """Which changes an index lacks because it took no writes: noted as its gap, and written to the live one before.
 
-    def __init__(self, client: opensearchpy.OpenSearch, entity: Entity, index: str) -> None:
-        self._client = client
-        noted = (one.gap for one in gaps.of_index(client, index) if "why" in one.gap)
-        self._times = [(_second(gap["from"]), _second(gap["to"])) for gap in noted]
-        self._live = indexes.live(client, entity) if self._times else None
+    :param live: how far the live index is behind: what that one lacks, too, is the stream's to bring
+    """
 
-    def of(self, lacking: list[_Change]) -> set[str]:
-        """Positions of those that it missed: of a time that is noted, and in the live index, which is written first."""
-        noted = [one for one in lacking if any(begin <= one.second < end for begin, end in self._times)]
-        if not noted or self._live is None:
-            return set()
-        have = _positions(self._client, self._live, sorted({one.key for one in noted}))
-        return {one.position for one in noted if have.get(one.key, "") >= one.position}
+    def __init__(self, noted: list[gaps.Noted], live: Callable[[], Lag], now: float) -> None:
+        missed = [one.gap for one in noted if "why" in one.gap]
+        self._times = [(_second(gap["from"]), _second(gap["to"])) for gap in missed]
+        self._until = now - live().seconds if missed else 0.0
+
+    def __contains__(self, change: _Change) -> bool:
+        return change.second <= self._until and any(begin <= change.second < end for begin, end in self._times)
 
 
 def _second(moment: str) -> float:
@@ -167,13 +167,12 @@ def _of_shard(
     for page in pages:
         changes = _changes(entity, page)
         have = _positions(client, index, sorted({change.key for change in changes}))
-        missed = passed_by.of([change for change in changes if have.get(change.key, "") < change.position])
         for change in changes:
             there = have.get(change.key, "")
             if there >= change.position:
                 if _sequence(there):
                     count, proven = 0, True
-            elif change.position not in missed and (there or not change.removed):
+            elif change not in passed_by and (there or not change.removed):
                 oldest = change.second if not count else oldest
                 count += 1
         if page[-1]["dynamodb"]["ApproximateCreationDateTime"] > now:

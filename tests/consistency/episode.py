@@ -66,11 +66,11 @@ class Episode(Turmoil):
             thread.join()
 
     def settle(self) -> None:
-        """What was missed is repaired, what was parked is replayed."""
+        """What was parked is replayed, what was missed is repaired."""
         stage = self._stage
-        self._heal()
         for _ in range(QUIET_ROUNDS):
             if not len(stage.dead) and not len(stage.parked):
+                self._heal()
                 self.counts["checks"] += stage.check_sound()
                 self.counts["events"] += stage.table.events
                 return
@@ -88,7 +88,7 @@ class Episode(Turmoil):
             for _ in range(QUIET_ROUNDS):
                 if not gaps.of_index(stage.client, name):
                     break
-                self.counts["healed"] += stage.repair(name, grace=0.0).written
+                self.counts["healed"] += stage.repair(name, quiet=True).written
 
     # -- the source and its stream
 

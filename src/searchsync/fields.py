@@ -87,7 +87,7 @@ def holds(field: Field, value: Any) -> bool:
         return value is None or isinstance(value, bool) or value in ("true", "false")
     if kind == "geo_point":
         return _is_place(value)
-    if kind == "scaled_float" and isinstance(value, str):
+    if kind == "scaled_float" and value is not None and not _is_number(value):
         return False
     return not _is_number(value) or _in_range(field, Decimal(value))
 

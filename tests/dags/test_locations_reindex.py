@@ -180,7 +180,7 @@ def test_poison_is_listed_and_stops_the_swap_unless_allowed(
     owner: psycopg.Connection,
     rows: int,
 ) -> None:
-    owner.execute("UPDATE locations SET latitude = 'NaN' WHERE location_id IN (SELECT min(location_id) FROM locations)")
+    owner.execute("UPDATE locations SET rate = 'NaN' WHERE location_id IN (SELECT min(location_id) FROM locations)")
     dag_run = run(dags)
     assert dag_run.state == "failed"
     assert states(dag_run)["load"] == "success"

@@ -51,7 +51,7 @@ def test_an_index_as_its_table_passes_with_evidence(
     assert names["PostgreSQL and OpenSearch counts are equal"] is True
     assert names["the key is unique"] is True
     assert names["the last full comparison is recent"] is True
-    assert len(names) == 18
+    assert len(names) == 19
     page = (folder / "data_docs" / "index.html").read_text()
     assert "comparison" in page
     summary = (folder / "summary.html").read_text()

@@ -72,7 +72,7 @@ def test_each_kind_of_fault_is_named_and_repaired(
     owner.execute("UPDATE locations SET name = 'new' WHERE location_id = 3")
     behind_our_back(client, blue, "4", name="edited")
     behind_our_back(client, blue, "5", sync={"deleted": True})
-    future = "0001." + "9" * 20 + "." + "9" * 20 + ".10000000"
+    future = "0001.c" + ".".join(["9" * 20] * 3) + ".10000000"
     behind_our_back(client, blue, "6", sync={"position": future})
     request(client, "PUT", f"/{blue}/_doc/foreign", body={"name": "x"}, params={"refresh": "true"})
     report = compare(client, source, blue, sample=rows)

@@ -71,7 +71,7 @@ LONG = {"v": {"type": "long"}}
         ("text", "v", {}, "v has no field"),
         ("text", 'v AS "a.b"', {"a": {"properties": {"b": {"type": "text"}}}}, ""),
         ("text", 'v AS "a.c"', {"a": {"properties": {"b": {"type": "text"}}}}, "a.c has no field"),
-        ("text", 'v AS "sync.deleted"', {}, "'sync.deleted': that name is taken"),
+        ("text", 'v AS "sync.deleted"', {}, "column 'sync.deleted': 'sync' is the document's own state"),
     ],
 )
 def test_a_column_that_its_field_cannot_hold_is_refused_by_name(

@@ -27,7 +27,7 @@ FIELDS: dict[str, Any] = {
     "d": {"type": "date", "ignore_malformed": True},
     "e": {"type": "long", "ignore_malformed": True},
     "f": {"type": "float", "ignore_malformed": True},
-    "g": {"type": "scaled_float", "scaling_factor": 100, "ignore_malformed": True},
+    "g": {"type": "scaled_float", "scaling_factor": 100, "ignore_malformed": False},
     "h": {"type": "geo_point", "ignore_malformed": True},
     "i": {"type": "ip", "ignore_malformed": True},
     "j": {"type": "wildcard"},

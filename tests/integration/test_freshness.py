@@ -34,8 +34,9 @@ def test_the_age_of_the_last_full_comparison_is_known_shown_and_checked(
     world: World, opensearch_server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The scheduler was away at the hour of the nightly one: nothing ran, so nothing failed."""
+    now = datetime.now(UTC)
     blue = serve(world.client, world.entity)
-    later = NOW + timedelta(hours=40)
+    later = now + timedelta(hours=40)
     (problem,) = freshness.check(world.client, world.entity, world.feed, now=later)
     assert "last compared in full 40" in problem
     assert "30 h are allowed" in problem
@@ -46,8 +47,8 @@ def test_the_age_of_the_last_full_comparison_is_known_shown_and_checked(
     assert line[at:].startswith("- ")
     for level, hours in (("full", 2), ("light", 1)):
         result = {"run": f"a {level} run", "index": blue, "entity": "members", "level": level, "verdict": "good"}
-        history.keep(world.client, result | {"at": (NOW - timedelta(hours=hours)).isoformat(timespec="seconds")})
-    assert freshness.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=27)) == []
+        history.keep(world.client, result | {"at": (now - timedelta(hours=hours)).isoformat(timespec="seconds")})
+    assert freshness.check(world.client, world.entity, world.feed, now=now + timedelta(hours=27)) == []
     (problem,) = freshness.check(world.client, world.entity, world.feed, now=later)
     assert "last compared in full 40" in problem, "the gate of its reindex was later"
     assert cli.main(["indexes", "members"]) == 0

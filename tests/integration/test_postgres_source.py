@@ -341,7 +341,7 @@ BAD_SQL = [
     ("SELECT '1'::text AS _id, 1 AS location_id, 2 AS location_id", "two columns of one name"),
     ("SELECT '1'::text AS _id, 1 AS location_id, 1 AS sync", "'sync'"),
     ("SELECT '1'::text AS _id, 1 AS location_id, true AS \"sync.deleted\"", "'sync.deleted'"),
-    ("SELECT '1'::text AS _id, 1 AS location_id, 1 AS half, 2 AS \"name.plain\"", "half, name.plain, which include"),
+    ("SELECT '1'::text AS _id, 1 AS location_id, 1 AS half, 2 AS \"name.plain\"", "half has no field"),
     ("SELECT '1'::text AS _id, NULL::int AS location_id", "has NULLs"),
     ("SELECT l.nothing FROM locations l", "cannot be run: column l.nothing does not exist"),
     ("SELECT * FROM no_such_table", 'relation "no_such_table" does not exist'),

@@ -1,4 +1,4 @@
-"""The deployment packages of a Lambda function: its locked dependencies, our library and the handler.
+"""The deployment packages of a Lambda function: its locked dependencies, our library, the mappings and the handler.
 
 The same checkout makes the same bytes on every machine. What is installed comes from wheels that the lock names by
 hash; what varies is left out (the installer's notes, scripts with the path of a Python in them, bytecode), and the
@@ -78,6 +78,8 @@ def build(source: Path, folder: Path = PACKAGES) -> list[Package]:
                 *("--python-version", runtime.removeprefix("python"), "-r", _LOCK),
             )
             shutil.copytree(ROOT / "src" / "searchsync", content / "searchsync")
+            # Of an entity, and of the notes that an index misses something: where `include_dir` looks for them.
+            shutil.copytree(ROOT / "include" / "mappings", content / "searchsync" / "include" / "mappings")
             shutil.copy(source / "handler.py", content)
             packages.append(_archive(content, folder / f"{source.name}-{architecture}.zip"))
     return packages

@@ -21,8 +21,14 @@ SYNC_FIELDS = {"position", "deleted", "written_at", "bucket", "hash_high", "hash
 
 
 def include_dir() -> Path:
-    """The folder with mappings, SQL and policies: ``SEARCHSYNC_INCLUDE``, else ``include/`` of the checkout."""
-    return Path(os.environ.get("SEARCHSYNC_INCLUDE") or Path(__file__).parents[2] / "include")
+    """The folder with mappings, SQL and policies.
+
+    ``SEARCHSYNC_INCLUDE``, else what a function's package has inside the library, else ``include/`` of the checkout.
+    """
+    if named := os.environ.get("SEARCHSYNC_INCLUDE"):
+        return Path(named)
+    packed = Path(__file__).with_name("include")
+    return packed if packed.is_dir() else Path(__file__).parents[2] / "include"
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,10 @@ from local import lambda_package
 from local import opensearch as local_opensearch
 from local.errors import LocalError
 from local.lambda_package import Package
+from searchsync import gaps
+from searchsync.opensearch import request
 from tests.members import World, record
-from tests.steps import living, serve
+from tests.steps import living, make_index, serve
 
 REPO = Path(__file__).parents[2]
 SOURCE = lambda_package.FUNCTIONS / "members_stream"
@@ -106,6 +108,7 @@ def test_packages_hold_what_the_function_needs_for_their_processor(packages: lis
             files = archive.namelist()
             assert sum(entry.file_size for entry in archive.infolist()) == package.unzipped
         assert {"handler.py", "searchsync/stream.py", "opensearchpy/__init__.py", "boto3/__init__.py"} <= {*files}
+        assert {f"searchsync/include/mappings/{name}.json" for name in ("members", "searchsync-gaps")} <= {*files}
         assert not {file.split("/")[0] for file in files} & {"grpc", "google", "psycopg", "yaml", "airflow", "bin"}
         wanted = f".cpython-313-{CPU[_architecture(package)]}-linux-gnu.so"
         assert [file for file in files if file.endswith((".so", ".pyc")) and not file.endswith(wanted)] == []
@@ -134,6 +137,20 @@ def test_the_unpacked_function_writes_what_is_good_and_parks_what_is_not(
     metrics = json.loads(line)
     assert (metrics["Records"], metrics["Written"], metrics["Parked"], metrics["failed"]) == (2, 1, 1, "")
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "SearchSync"
+
+
+def test_the_unpacked_function_notes_what_a_member_misses(
+    world: World, opensearch_server: local_opensearch.Server, unpacked: Path
+) -> None:
+    """The first note makes its index: that file is read on such a day only."""
+    blue = serve(world.client, world.entity)
+    other = make_index(world.client, world.entity, "other")
+    request(world.client, "PUT", f"/{other}/_block/write")
+    batch = [record("m-1", name="Ada")]
+    report, lines = invoke(unpacked, {"Records": batch}, SEARCHSYNC_OPENSEARCH_URL=opensearch_server.url, **AWS)
+    assert report["answer"] == {"batchItemFailures": []}, lines
+    assert "m-1" in living(world.client, blue)
+    assert len(gaps.of_index(world.client, other)) == 1
 
 
 def test_a_cold_start_imports_little(unpacked: Path) -> None:

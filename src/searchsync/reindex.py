@@ -259,7 +259,7 @@ def gate(
     known_gaps = gaps.of_index(client, green)
     indexes.refresh(client, green)
     began = datetime.now(UTC)
-    caught_up = _catch_up(client, source, green)
+    caught_up = _catch_up(client, source, green, began)
     most = max(int(thresholds["settled"]), allowed)
     settled = comparison.settle(
         client,
@@ -300,15 +300,17 @@ def gate(
     }
 
 
-def _catch_up(client: opensearchpy.OpenSearch, source: Source, green: str) -> int:
+def _catch_up(client: opensearchpy.OpenSearch, source: Source, green: str, end: datetime) -> int:
     """Bring green the rows that changed since it was made, where a column says so: they are no fault of the load.
 
+    :param end: changes from then on are left to the comparison; without an end, a table that changes faster than its
+        rows are written is read forever
     :returns: the number of these rows
     """
     if source.entity.changed is None or not isinstance(source, PostgresSource):
         return 0
     ledger = Ledger(green)
-    for page in sync.changed_pages(source, indexes.get(client, source.entity, green).created):
+    for page in sync.changed_pages(source, indexes.get(client, source.entity, green).created, end):
         # What is refused here differs afterwards, and is refused and named then.
         ledger += writer.compare_and_set(client, green, page, on_rejected=lambda _: None)
     indexes.refresh(client, green)

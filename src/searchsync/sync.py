@@ -202,10 +202,10 @@ class _Deletions:
 _CONFIRM = 'run the sync with {{"allow_deletes": {gone}}}'
 
 
-def changed_pages(source: PostgresSource, start: datetime, end: datetime | None = None) -> Iterator[Page]:
+def changed_pages(source: PostgresSource, start: datetime, end: datetime) -> Iterator[Page]:
     """The rows whose column says that they changed in ``[start, end)``, in its order."""
     entity = source.entity
-    lower, upper = ((moment.isoformat(),) if moment else None for moment in (start, end))
+    lower, upper = ((moment.isoformat(),) for moment in (start, end))
     by_change = source.of(replace(entity, key=(str(entity.changed), *entity.key)))
     try:
         yield from by_change.pages(Partition(lower, upper), page_bytes=BULK_BYTES)

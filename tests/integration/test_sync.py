@@ -170,15 +170,15 @@ def test_a_table_that_is_emptied_while_its_keys_are_read_again_is_not_taken_for_
     client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The keys were looked at before, when three rows were gone; the state that is written is read later."""
-    read = PostgresSource.read
+    states = PostgresSource.states
 
     def late(self: PostgresSource, keys: Any) -> Any:
         owner.execute("TRUNCATE locations")
-        return read(self, keys)
+        return states(self, keys)
 
     for number in range(300):
         insert(owner, 9_000 + number, updated_at=NOW - 9 * HOUR)
-    monkeypatch.setattr(PostgresSource, "read", late)
+    monkeypatch.setattr(PostgresSource, "states", late)
     with pytest.raises(TooManyGone, match="300 of its 600"):
         synced()
     assert len(living(client, blue)) == len(documents(client, blue)) == ROWS

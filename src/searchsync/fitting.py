@@ -35,6 +35,9 @@ _TERM_BYTES = 32_766
 _NORMALIZED_BYTES = _TERM_BYTES * 2 // 3
 """A letter of two bytes may become one of three in lower case."""
 
+_SHORT = _NORMALIZED_BYTES // 4
+"""Characters of a text that is no too long term, whatever its letters."""
+
 _SCALARS = {
     *("text", "match_only_text", "search_as_you_type", "token_count", "keyword", "wildcard", "boolean", "ip"),
     *("long", "integer", "short", "byte", "unsigned_long", "double", "float", "half_float", "scaled_float"),
@@ -111,8 +114,11 @@ def _of(mapping: Mapping[str, Any], *, strict: bool) -> Fit:
         )
     every = [mapping, *mapping.get("fields", {}).values()]
     longest = _longest(every)
+    takes_text = not any(field.get("type") in ("boolean", "scaled_float") for field in every)
 
     def fit(value: Any, path: str, dropped: Dropped) -> Any:
+        if takes_text and isinstance(value, str) and len(value) <= _SHORT:
+            return value  # the usual case, at once: each record of the stream has some
         wrong = not all(fields.holds(field, value) for field in every) or (
             isinstance(value, str) and any(_too_long(value, *limits) for limits in longest)
         )

@@ -13,6 +13,7 @@ Each entry of ``include/mappings/<entity>.smoke.json`` has
 No data of any particular table is assumed. A sample that a query cannot be asked about is not tried.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +32,10 @@ _NOT_LATIN = ".*[^\u0001-\u024f].*"
 _LIST_VALUES = 10
 _CANDIDATES = 20
 """Candidates for each sample wanted: some cannot be asked about."""
+_MOST_WORDS = 900
+"""That a query asks for: of more than 1,024 clauses (``indices.query.bool.max_clause_count``) none is taken."""
+_WORD = re.compile(r"[A-Za-z0-9_]{1,255}|[^\x00-\x7f]")
+"""What may be a word to an analyzer: it divides at 255 letters, and some scripts at each."""
 
 
 class _NoQuestion(Exception):
@@ -109,7 +114,13 @@ def _filled(template: Any, document: dict[str, Any]) -> dict[str, Any]:
         query = _fill(template, document, choice)
         if query not in queries:
             queries.append(query)
+    if sum(_words(query) - _words(template) for query in queries) > _MOST_WORDS:
+        raise _NoQuestion
     return {"bool": {"should": queries, "minimum_should_match": 1}}
+
+
+def _words(query: Any) -> int:
+    return len(_WORD.findall(json.dumps(query, ensure_ascii=False)))
 
 
 def _fill(template: Any, document: dict[str, Any], choice: int) -> Any:

@@ -135,6 +135,10 @@ def _from(streams: Any, stream: str, shard: str, sequence: str) -> Iterator[list
         return
 
 
+_SAME = 0.001
+"""Seconds by which a difference of times may be off: of one stamp, which came first cannot be told."""
+
+
 class _PassedBy:
     """Which changes an index lacks because it took no writes: noted as its gap, and written to the live one before.
 
@@ -144,10 +148,10 @@ class _PassedBy:
     def __init__(self, noted: list[gaps.Noted], live: Callable[[], Lag], now: float) -> None:
         missed = [one.gap for one in noted if "why" in one.gap]
         self._times = [(_second(gap["from"]), _second(gap["to"])) for gap in missed]
-        self._until = now - live().seconds if missed else 0.0
+        self._before = now - live().seconds - _SAME if missed else 0.0
 
     def __contains__(self, change: _Change) -> bool:
-        return change.second <= self._until and any(begin <= change.second < end for begin, end in self._times)
+        return change.second < self._before and any(begin <= change.second < end for begin, end in self._times)
 
 
 def _second(moment: str) -> float:

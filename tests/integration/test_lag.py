@@ -15,7 +15,7 @@ from searchsync.lag import Lag
 from searchsync.opensearch import request
 from tests.integration.test_differences import behind_our_back, delete
 from tests.members import World
-from tests.steps import make_index, serve
+from tests.steps import make_index, serve, until
 
 
 @pytest.fixture
@@ -235,6 +235,8 @@ def test_what_a_member_missed_is_no_lag_and_can_be_repaired_at_once(
     request(world.client, "PUT", f"/{other}/_settings", body={"index.blocks.write": None})
     age(monkeypatch, 1_000)
     assert behind(world, other) == Lag()
+    missed_at = int(time.time())
+    until(lambda: int(time.time()) > missed_at, "a later stamp")
     world.put("under way", name="x")  # nobody has it yet: that is the stream's to bring, gap or not
     assert behind(world, other).records == 1
     world.apply()

@@ -39,6 +39,7 @@ from tests.steps import (
     page,
     position,
     serve,
+    until,
 )
 
 NOW = datetime.now(UTC)
@@ -88,8 +89,18 @@ def repository(
     register(client)
     tune(include, snapshot_repository="saved")
     yield folder
-    request(client, "DELETE", "/_snapshot/*")
+    until(lambda: _unregistered(client), "no snapshot under way in the repository")
     shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def _unregistered(client: opensearchpy.OpenSearch) -> bool:
+    try:
+        request(client, "DELETE", "/_snapshot/*")
+    except RequestRejected as error:
+        if error.error_type != "illegal_state_exception":  # a snapshot that a test asked for is still under way
+            raise
+        return False
+    return True
 
 
 def register(client: opensearchpy.OpenSearch, **settings: Any) -> None:

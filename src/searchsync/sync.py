@@ -35,7 +35,7 @@ from searchsync.writer import Ledger
 log = logging.getLogger(__name__)
 
 BULK_BYTES = 2_000_000
-"""Of a page that is written by compare-and-set, whose lines are longer by the script."""
+"""Bytes of a page that is written by compare-and-set: each document is looked up before it is written."""
 
 
 def check(client: opensearchpy.OpenSearch, entity: Entity) -> Served:

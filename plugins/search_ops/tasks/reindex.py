@@ -297,7 +297,7 @@ def announce(
     from searchsync import reindex
 
     seconds = (datetime.now(UTC) - dag_run.start_date).total_seconds()
-    # A task that is skipped after a clear keeps its earlier result: what it did now, its state says.
+    # A task that is not started again after a clear keeps its earlier result: what it did now, its state says.
     done = states_of(dag_run, "settle", "swap")
     found = settled if settled and done["settle"] == "success" else gated
     swapped = done["swap"] == "success"

@@ -1,5 +1,6 @@
 """Real servers for the tests: one PostgreSQL and one OpenSearch for the session, clean for each test that asks."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -120,7 +121,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def locations() -> Entity:
-    return entity("locations")
+    """One that has not read its files yet: what a test changes in them must not depend on the tests before it."""
+    return dataclasses.replace(entity("locations"))
 
 
 @pytest.fixture

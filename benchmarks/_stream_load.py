@@ -19,7 +19,7 @@ from local import members
 from local.function import Context
 from searchsync import opensearch, writer
 from searchsync.entities import entity
-from searchsync.envelope import Page, Rejection, page_of
+from searchsync.envelope import Page, Rejection, page_of, written_now
 from searchsync.opensearch import connect_from_environment
 from searchsync.stream import Change, decode, identify
 
@@ -133,7 +133,7 @@ def _pages(batches: Iterable[list[Event]]) -> Iterable[Page]:
         latest: dict[str, Change] = {}
         for record in batch:
             key, position = identify(ENTITY, record)
-            latest[key] = decode(ENTITY, record, key, position)
+            latest[key] = decode(ENTITY, record, key, position, at=written_now())
         lines = [change.line for change in latest.values()]
         yield page_of(lines, position=min(change.position for change in latest.values()))
 

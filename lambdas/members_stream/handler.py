@@ -79,7 +79,7 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
         "Stale": outcome.stale,
         "Parked": outcome.parked.total(),
         "Missed": len(outcome.missed),
-        "Dropped": outcome.dropped.total(),
+        "Dropped": sum(outcome.dropped.values()),
         "Unacknowledged": outcome.records if outcome.failed else 0,
     }
     metrics = [{"Name": name, "Unit": "Count"} for name in counts] + [{"Name": "Lag", "Unit": "Seconds"}]
@@ -92,6 +92,6 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
         "Lag": max(int(now) - outcome.newest, 0) if outcome.newest else 0,
         "reasons": dict(outcome.parked),
         "missed": outcome.missed,
-        "dropped": dict(outcome.dropped),
+        "dropped": outcome.dropped,
         "failed": outcome.failed,
     }

@@ -93,7 +93,10 @@ def holds(field: Field, value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
+
+
+_NUMBERS = (int, float, Decimal)
 
 
 def _is_place(value: Any) -> bool:

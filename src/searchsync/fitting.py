@@ -7,7 +7,6 @@ the engine keeps it in ``_source`` and lists its field under ``_ignored``. All t
 3.5.0 (tests/integration/test_fitting.py).
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from searchsync import fields
 from searchsync.errors import BadMapping
 
-Dropped = Counter[str]
+Dropped = dict[str, int]
 """How many values were left out, by dotted path."""
 
 Fit = Callable[[Any, str, Dropped], Any]
@@ -51,7 +50,9 @@ _PLACE = {"type": "geo_point"}
 def count(dropped: Dropped, path: str, values: int = 1) -> None:
     """Count values that are left out, under their path as long as there are not too many paths."""
     path = path[:_PATH_CHARACTERS]
-    dropped[path if path in dropped or len(dropped) < MOST_PATHS else OTHERS] += values
+    if path not in dropped and len(dropped) >= MOST_PATHS:
+        path = OTHERS
+    dropped[path] = dropped.get(path, 0) + values
 
 
 def add(into: Dropped, more: Mapping[str, int]) -> None:
@@ -62,10 +63,10 @@ def add(into: Dropped, more: Mapping[str, int]) -> None:
 
 def total(*counts: Mapping[str, int]) -> dict[str, int]:
     """The sum of some counts."""
-    summed = Dropped()
+    summed: Dropped = {}
     for some in counts:
         add(summed, some)
-    return dict(summed)
+    return summed
 
 
 def object_of(mapping: Mapping[str, Any], *, strict: bool = True) -> Fit:
@@ -117,20 +118,23 @@ def _of(mapping: Mapping[str, Any], *, strict: bool) -> Fit:
     takes_text = not any(field.get("type") in ("boolean", "scaled_float") for field in every)
 
     def fit(value: Any, path: str, dropped: Dropped) -> Any:
-        if takes_text and isinstance(value, str) and len(value) <= _SHORT:
-            return value  # the usual case, at once: each record of the stream has some
         wrong = not all(fields.holds(field, value) for field in every) or (
             isinstance(value, str) and any(_too_long(value, *limits) for limits in longest)
         )
         return _refuse(path, dropped) if wrong else value
 
-    return _each(fit)
+    return _each(fit, short=_SHORT if takes_text else -1)
 
 
-def _each(fit: Fit) -> Fit:
-    """A field holds lists of what it holds, in lists as deep as one likes; and null, which is nothing."""
+def _each(fit: Fit, *, short: int = -1) -> Fit:
+    """A field holds lists of what it holds, in lists as deep as one likes; and null, which is nothing.
+
+    :param short: characters up to which any text fits; below 0, none does. Most values of the stream are such texts
+    """
 
     def fit_each(value: Any, path: str, dropped: Dropped) -> Any:
+        if isinstance(value, str) and len(value) <= short:
+            return value
         if value is None:
             return None
         if not isinstance(value, list):

@@ -54,9 +54,9 @@ def document(entity: Entity, item: Any, dropped: Dropped | None = None) -> Item:
     :raises BadItem: when no document can be made of it, or the entity refuses to leave anything out
     """
     known = {name: value for name, value in decode(item).items() if value is not None and value != ""}
-    if taken := [name for name in known if reserved(name)]:
+    if taken := [name for name in known if name[:4] == "sync" and reserved(name)]:
         raise BadItem("invalid_attribute", f"the attribute name {taken[0]!r} is taken: 'sync' is the document's state")
-    left_out = Dropped()
+    left_out: Dropped = {}
     if (ends := entity.expires) and ends in known:
         known[ends] = _expiry(item[ends], known[ends])
         if known[ends] is None:
@@ -78,7 +78,7 @@ def decode(item: Any) -> Item:
 
     :raises BadItem: when this is not DynamoDB's JSON
     """
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         raise BadItem("malformed", f"an item must be an object, not {type(item).__name__}")
     return {name: _value(attribute) for name, attribute in item.items()}
 
@@ -106,9 +106,12 @@ def bucket_of(key: str) -> int:
 def render(fields: Item) -> str:
     """The document's text, the same on every path: in the order of the names, each number as the table writes it."""
     try:
-        return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        return _JSON.encode(fields)
     except TypeError:  # a Number: seldom, so this may be slower
         return _text(fields)
+
+
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def hash_of(item: Item) -> tuple[int, int]:
@@ -133,16 +136,11 @@ def live(
     content = document(entity, item, dropped)
     text = render(content)
     high, low = _hash(text)
-    sync = {
-        "position": position,
-        "deleted": False,
-        "written_at": written_at,
-        "bucket": bucket_of(key),
-        "hash_high": high,
-        "hash_low": low,
-    }
-    state = json.dumps(sync, separators=(",", ":"))
-    return Line(json.dumps(key).encode(), f'{{"sync":{state}{"," if content else ""}{text[1:]}'.encode())
+    sync = (  # neither a position nor a time has anything that JSON would escape
+        f'"position":"{position}","deleted":false,"written_at":"{written_at}","bucket":{bucket_of(key)},'
+        f'"hash_high":{high},"hash_low":{low}'
+    )
+    return Line(json.dumps(key).encode(), f'{{"sync":{{{sync}}}{"," if content else ""}{text[1:]}'.encode())
 
 
 def gone(key: str, *, position: str, written_at: str) -> Line:
@@ -158,6 +156,8 @@ def _expiry(attribute: Mapping[str, Any], value: Any) -> Any:
     is beyond the dates of OpenSearch is 292 million years away. A number stays as it is written, unless OpenSearch does
     not take it for a date: with an exponent or more than nine decimals it is rounded up.
     """
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST_SECOND:
+        return value
     text = attribute.get("N", "")
     second = math.ceil(Decimal(text)) if text else LAST_SECOND + 1
     if abs(second) > LAST_SECOND:
@@ -172,7 +172,7 @@ _SECONDS = re.compile(r"-?\d+(\.\d{1,9})?", re.ASCII)
 
 
 def _value(attribute: Any) -> Any:
-    if not isinstance(attribute, Mapping) or len(attribute) != 1:
+    if not isinstance(attribute, dict) or len(attribute) != 1:
         raise BadItem("malformed", f"an attribute must be an object with one type, not {_shown(attribute)}")
     ((kind, value),) = attribute.items()
     try:
@@ -186,7 +186,8 @@ def _value(attribute: Any) -> Any:
 def _string(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("not text")
-    _utf8(value)
+    if not value.isascii():
+        _utf8(value)
     return value
 
 

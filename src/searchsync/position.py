@@ -7,6 +7,8 @@ from typing import Any
 FORM = r"([0-9]{4}(\.[ct][0-9]{20})?(\.[0-9]{20}){2}\.[0-9]{8}|[0-9]{10}\.[0-9]{40})\+*"
 """Regular expression, for Python and OpenSearch, of every position that this system writes; a repair adds a ``+``."""
 
+_FORM = re.compile(FORM)
+
 FIRST_EPOCH = 1
 
 MARGIN_SECONDS = 5
@@ -48,7 +50,7 @@ class Snapshot:
 
 def known(value: Any) -> bool:
     """Whether a stored value is a position of ours; any other is foreign, whatever its type, and is replaced."""
-    return isinstance(value, str) and re.fullmatch(FORM, value) is not None
+    return isinstance(value, str) and _FORM.fullmatch(value) is not None
 
 
 def covers(stored: Any, position: str) -> bool:

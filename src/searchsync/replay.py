@@ -110,7 +110,7 @@ class Report:
     gaps: list[dict[str, Any]] = field(default_factory=list)
     why_parked: dict[str, str] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
-    dropped: Dropped = field(default_factory=Dropped)
+    dropped: Dropped = field(default_factory=dict)
     skipped: int = 0
     seconds: float = 0.0
 
@@ -124,7 +124,7 @@ class Report:
             "missed": self.missed,
             "why_parked": self.why_parked,
             "failed": self.failed,
-            "dropped": dict(self.dropped),
+            "dropped": self.dropped,
             "skipped": self.skipped,
             "messages": messages,
             "messages_per_second": round(messages / max(self.seconds, 0.001), 1),

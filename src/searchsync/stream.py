@@ -62,7 +62,7 @@ class Outcome:
     stale: int = 0
     parked: Counter[str] = field(default_factory=Counter)
     missed: dict[str, str] = field(default_factory=dict)
-    dropped: Dropped = field(default_factory=Dropped)
+    dropped: Dropped = field(default_factory=dict)
     failed: str = ""
     newest: int = 0
 
@@ -85,15 +85,16 @@ def identify(entity: Entity, record: Any) -> tuple[str, str]:
     return key, "" if stamp > time.time() + FUTURE_SECONDS else of_event(int(stamp), sequence)
 
 
-def decode(entity: Entity, record: Any, key: str, position: str) -> Change:
+def decode(entity: Entity, record: Any, key: str, position: str, *, at: str) -> Change:
     """The document or tombstone that a record leaves behind.
 
+    :param at: its ``sync.written_at``
     :raises BadItem: when no document can be made of it
     """
     if not position:
         raise BadItem("future", "the event is stamped more than an hour from now")
     name, change = record.get("eventName"), record["dynamodb"]
-    at, dropped = written_now(), Dropped()
+    dropped: Dropped = {}
     if name == "REMOVE":
         return Change(key, position, items.gone(key, position=position, written_at=at), record, dropped)
     if name not in ("INSERT", "MODIFY"):
@@ -141,11 +142,12 @@ class Stream:
         """The last change of each key, and what is none."""
         latest: dict[str, Change] = {}
         letters: list[Letter] = []
+        at = written_now()
         for record in records:
             key = position = ""
             try:
                 key, position = identify(self._entity, record)
-                change = decode(self._entity, record, key, position)
+                change = decode(self._entity, record, key, position, at=at)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one record must not touch the others
                 reason = error.type if isinstance(error, BadItem) else "unexpected"
                 letters.append(Letter(record, key, position, reason, f"{type(error).__name__}: {error}"))

@@ -93,7 +93,7 @@ def test_no_item_is_refused(
     client: opensearchpy.OpenSearch, every_type: Entity, index: str, found: list[dict[str, Any]]
 ) -> None:
     """A thousand items of the worst shapes, with names that OpenSearch takes for paths or for nothing."""
-    dropped = Dropped()
+    dropped: Dropped = {}
     at = {"position": "1700000000." + "0" * 40, "written_at": "2026-01-01T00:00:00Z"}
     example = uuid4().hex
     lines = [items.live(every_type, f"{example}-{n}", item, dropped=dropped, **at) for n, item in enumerate(found)]

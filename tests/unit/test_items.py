@@ -159,7 +159,7 @@ def test_what_would_become_the_documents_own_state_is_poison(name: str) -> None:
 @pytest.mark.parametrize("name", ["address.sync", "synced", "Sync", "_id", "aws:rep:deleting", "a", "", ".", "..", " ",
                                   ".sync", "name.x", "name."])  # fmt: skip
 def test_an_attribute_that_nobody_mapped_is_left_out_and_counted(name: str) -> None:
-    dropped = Dropped()
+    dropped: Dropped = {}
     item = {"member_id": {"S": "m-1"}, "name": {"S": "Ada"}, name: {"M": {"sync": {"N": "1"}}}}
     assert items.document(MEMBERS, item, dropped) == {"member_id": "m-1", "name": "Ada"}
     assert dropped == {name: 1}
@@ -196,7 +196,7 @@ def test_an_entity_may_refuse_what_it_has_no_place_for() -> None:
 )
 def test_a_document_ends_when_dynamodb_ends_its_item(attribute: dict[str, Any], second: float | None) -> None:
     """It ignores all but numbers; the index would take text for a time, and hide what the table keeps for ever."""
-    dropped = Dropped()
+    dropped: Dropped = {}
     document = items.document(MEMBERS, {"member_id": {"S": "m-1"}, "expires_at": attribute}, dropped)
     assert document.get("expires_at") == second
     assert dropped == ({} if second is not None else {"expires_at": 1})

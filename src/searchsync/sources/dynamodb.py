@@ -80,7 +80,7 @@ class DynamoSource:
         self._began = ""
         self._read_at: dict[str, str] = {}
         self._unusable: list[Rejection] = []
-        self._dropped = Dropped()
+        self._dropped: Dropped = {}
 
     def __repr__(self) -> str:
         return f"DynamoSource({self.entity.name!r})"
@@ -175,7 +175,7 @@ class DynamoSource:
         """
         self.close()
         self._scanned = Spool()
-        self._unusable, self._dropped, self._began = [], Dropped(), ""
+        self._unusable, self._dropped, self._began = [], {}, ""
         self._prove_identity()
         sums: dict[int, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
         one_at_a_time, failed = Lock(), Event()
@@ -235,7 +235,7 @@ class DynamoSource:
 
     def dropped(self) -> dict[str, int]:
         """Values that the last ``fingerprints`` left out of documents, by path."""
-        return dict(self._dropped)
+        return self._dropped
 
     def sample(self) -> Iterator[dict[str, Any]]:
         """Documents from the beginning of a scan, as many as are asked for."""
@@ -284,7 +284,7 @@ class DynamoSource:
         (name,) = self.entity.key
         lines: list[Line] = []
         rejected: list[Rejection] = []
-        dropped = Dropped()
+        dropped: Dropped = {}
         position = ""
         wanted = [{name: {"S": key}} for key in keys]
         patience = Patience(PATIENCE_SECONDS)
@@ -316,7 +316,7 @@ class DynamoSource:
     def _render(self, found: list[Any], read: _Read) -> tuple[list[Line], list[Rejection], Dropped]:
         lines: list[Line] = []
         rejected: list[Rejection] = []
-        dropped = Dropped()
+        dropped: Dropped = {}
         for item in found:
             try:
                 key = items.key_of(self.entity, item)

@@ -11,7 +11,19 @@ from typing import Any, cast
 import opensearchpy
 import pytest
 
-from searchsync import aliases, comparison, differences, freshness, indexes, listing, purge, reads, reindex, smoke
+from searchsync import (
+    aliases,
+    comparison,
+    differences,
+    freshness,
+    indexes,
+    listing,
+    purge,
+    reads,
+    reindex,
+    smoke,
+    writer,
+)
 from searchsync.deadline import within
 from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable
@@ -19,7 +31,7 @@ from searchsync.opensearch import request
 from searchsync.reindex import Plan
 from searchsync.sources.postgres import PostgresSource
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
-from tests.steps import SOURCE, line, make_index, until
+from tests.steps import SOURCE, line, make_index, never, page, tombstones, until
 
 NDJSON = {"content-type": "application/x-ndjson"}
 KEYS = [str(key) for key in range(1, 41)]
@@ -109,6 +121,16 @@ def test_a_listing_says_that_it_does_not_know(part: Part, monkeypatch: pytest.Mo
     part.source.close()
 
 
+def test_a_listing_says_what_it_knows(client: opensearchpy.OpenSearch, locations: Entity, whole: str) -> None:
+    """OpenSearch says ``terminated_early`` of an aggregation over all documents, and means no part of them."""
+    for written in (page(1, "1", "2"), tombstones(2, "2")):
+        writer.compare_and_set(client, whole, written, on_rejected=never)
+    indexes.refresh(client, whole)
+    (found,) = listing.lines(client, [locations])
+    assert (found[0], *found[2:4]) == (whole, "1", "1")
+    assert "?" not in found
+
+
 def test_a_shard_that_is_away_for_a_moment_is_waited_for(
     part: Part, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
 ) -> None:
@@ -133,7 +155,6 @@ SHARDS = {"total": 3, "successful": 3, "skipped": 0, "failed": 0}
     "said",
     [
         {"timed_out": True},
-        {"terminated_early": True},
         {"_shards": {**SHARDS, "successful": 2, "failed": 1}},
         {"_shards": {**SHARDS, "successful": 2}},
         {"_shards": {**SHARDS, "successful": 2, "skipped": 2}},  # skipped ones are among the successful

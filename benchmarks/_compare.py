@@ -13,9 +13,10 @@ import opensearchpy
 
 from benchmarks._loads import URL, peak_rss, source_of
 from local.airflow import MALLOC
-from searchsync import differences, opensearch
+from searchsync import differences
 from searchsync.entities import entity
 from searchsync.lag import Lag
+from searchsync.opensearch import connect
 from searchsync.sources import Source
 
 Job = dict[str, Any]
@@ -33,7 +34,7 @@ def run(entity: str, index: str, *, sample: int = 100, read_units: float | None 
 def main() -> None:
     """Run the job given as the only argument."""
     job: Job = json.loads(sys.argv[1])
-    client = opensearch.connect(os.environ[URL])
+    client = connect(os.environ[URL])
     source, behind = _source(client, job)
     began, cpu = time.monotonic(), time.process_time()
     report = differences.find(client, source, job["index"], sample=job["sample"], behind=behind)

@@ -18,9 +18,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from searchsync import opensearch, reindex
+from searchsync import reindex
 from searchsync.entities import entity
 from searchsync.ledgers import Rejections
+from searchsync.opensearch import BULK, connect
 from searchsync.sources.postgres import Partition, PostgresSource
 from searchsync.writer import IN_FLIGHT
 
@@ -65,7 +66,7 @@ def _bodies(job: Job) -> Callable[[], int]:
 
     pool = urllib3.connection_from_url(os.environ[URL], maxsize=IN_FLIGHT)
     # The filter is ours, whatever it becomes: part of what is compared.
-    url = f"/{job['index']}/{opensearch.BULK}"
+    url = f"/{job['index']}/{BULK}"
     headers = {"content-type": "application/x-ndjson"}
 
     def send(path: Path) -> int:
@@ -86,7 +87,7 @@ def _ours(job: Job) -> Callable[[], int]:
     plan = reindex.Plan(**job["plan"])
 
     def load_one(partition: Partition, folder: Path) -> int:
-        client, source = opensearch.connect(os.environ[URL]), source_of(plan)
+        client, source = connect(os.environ[URL]), source_of(plan)
         with Rejections(folder / "rejected.ndjson") as rejections:
             ledger = reindex.load(client, source, plan, job["index"], partition, rejections=rejections)
         source.close()

@@ -17,10 +17,10 @@ from typing import Any
 
 from local import members
 from local.function import Context
-from searchsync import opensearch, writer
+from searchsync import writer
 from searchsync.entities import entity
 from searchsync.envelope import Page, Rejection, page_of, written_now
-from searchsync.opensearch import connect_from_environment
+from searchsync.opensearch import bulk, connect_from_environment
 from searchsync.stream import Change, decode, identify
 
 ENTITY = entity("members")
@@ -120,7 +120,7 @@ def _index(job: Job, batches: list[list[Event]]) -> Callable[[], None]:
 
     def load() -> None:
         for body, count in bodies:
-            for item in opensearch.bulk(client, job["index"], body, count):
+            for item in bulk(client, job["index"], body, count):
                 if item["status"] not in (200, 201):
                     raise RuntimeError(f"a document was not written: {item}")
 

@@ -28,7 +28,8 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._loads import ENTITY, URL, source_of
 from benchmarks.reindex import OWNER_DSN
 from local import sample_data
-from searchsync import indexes, opensearch, operations
+from searchsync import indexes, operations
+from searchsync.opensearch import connect, request
 
 MOST_SECONDS = 10.0
 FOLDER = "SEARCHSYNC_BENCH_DIR"
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bars.append(Bar("peak memory at all rows / at a tenth", large["rss"] / small["rss"], most=1.1))
         figures |= {"small": small, "large": large}
     if options.members:
-        client, folder = opensearch.connect(os.environ[URL]), Path(os.environ[FOLDER]) / "stream"
+        client, folder = connect(os.environ[URL]), Path(os.environ[FOLDER]) / "stream"
         compared = _compare_live.run(client, folder, options.members, options.seed)
         bars += compared.bars()
         figures["members"] = compared.as_dict()
@@ -70,9 +71,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _measure(rows: int, runs: int) -> dict[str, Any]:
-    client = opensearch.connect(os.environ[URL])
+    client = connect(os.environ[URL])
     for left in indexes.of_entity(client, ENTITY):
-        opensearch.request(client, "DELETE", f"/{left.name}")
+        request(client, "DELETE", f"/{left.name}")
     with psycopg.connect(os.environ[OWNER_DSN]) as connection:
         sample_data.generate(connection, rows)
         connection.autocommit = True

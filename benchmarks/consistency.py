@@ -30,7 +30,7 @@ from benchmarks._bars import say
 from benchmarks._loads import DSN, URL
 from benchmarks.reindex import OWNER_DSN
 from local.postgres import AppDatabase
-from searchsync import opensearch
+from searchsync.opensearch import connect
 from tests.consistency.episode import Episode
 from tests.consistency.ground import Violation
 from tests.consistency.places import placed
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.disable(logging.CRITICAL)  # the product complains of every fault, and there are thousands
-    client = opensearch.connect(os.environ[URL])
+    client = connect(os.environ[URL])
     total: Counter[str] = Counter()
     violations: list[dict[str, Any]] = []
     end, seed = time.monotonic() + options.minutes * 60, options.seed

@@ -35,8 +35,8 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._loads import DSN, ENTITY, URL
 from benchmarks._runs import Run, Servers, Table, Way, prepare, run
 from local import sample_data
-from searchsync import aliases, indexes, opensearch
-from searchsync.opensearch import request
+from searchsync import aliases, indexes
+from searchsync.opensearch import connect, request
 
 CEILING, OURS = "bodies", "ours"
 DAG_PROCESSES = 2
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{', '.join(sorted(missing))} not set: run it by ./dev bench reindex", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also then
-    client = opensearch.connect(os.environ[URL])
+    client = connect(os.environ[URL])
     for left in indexes.of_entity(client, ENTITY):  # by a run that was killed
         aliases.delete(client, ENTITY, left.name)
     surroundings = environment(client)

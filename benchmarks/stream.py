@@ -32,8 +32,7 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._stream_live import Follower, Product
 from benchmarks._stream_runs import Run
 from local import airflow, members
-from searchsync import opensearch
-from searchsync.opensearch import request
+from searchsync.opensearch import connect, request
 
 BATCHES = (100, 500, 1_000)
 WRITTEN_BATCH = 500
@@ -159,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{', '.join(sorted(missing))} not set: run it by ./dev bench stream", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also then
-    client, endpoint = opensearch.connect(os.environ[URL]), os.environ[ENDPOINT]
+    client, endpoint = connect(os.environ[URL]), os.environ[ENDPOINT]
     env = airflow.environment({**airflow.aws_environment(endpoint), URL: os.environ[URL]})
     surroundings = environment(client)
     say("\n".join(f"{name:14} {value}" for name, value in surroundings.items()))

@@ -12,9 +12,9 @@ import psycopg
 from psycopg import conninfo
 
 from local import opensearch as local_opensearch
-from searchsync import aliases, envelope, indexes, operations, reindex
+from searchsync import aliases, indexes, operations, reindex
 from searchsync.entities import Entity
-from searchsync.envelope import Line, Page, Rejection
+from searchsync.envelope import Line, Page, Rejection, page_of, tombstone
 from searchsync.opensearch import request
 from searchsync.sources import Source
 from searchsync.sources.postgres import PostgresSource
@@ -68,7 +68,7 @@ def line(key: str, at: int, **fields: Any) -> Line:
 
 def page_of_lines(at: int, lines: list[Line]) -> Page:
     """A page of some documents at the n-th position."""
-    return envelope.page_of(lines, position=position(at))
+    return page_of(lines, position=position(at))
 
 
 def page(at: int, *keys: str, **fields: Any) -> Page:
@@ -78,10 +78,8 @@ def page(at: int, *keys: str, **fields: Any) -> Page:
 
 def tombstones(at: int, *keys: str) -> Page:
     """A page of deleted documents at the n-th position."""
-    lines = [
-        envelope.tombstone(key, position=position(at), bucket=1, written_at="2026-01-01T00:00:00.000Z") for key in keys
-    ]
-    return envelope.page_of(lines, position=position(at))
+    lines = [tombstone(key, position=position(at), bucket=1, written_at="2026-01-01T00:00:00.000Z") for key in keys]
+    return page_of(lines, position=position(at))
 
 
 def never(rejection: Rejection) -> None:

@@ -13,13 +13,14 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import differences, expectations, freshness, history, indexes, summary
+from searchsync import differences, expectations, freshness, history, indexes
 from searchsync.differences import Report
 from searchsync.errors import SearchSyncError, StreamBehind
 from searchsync.expectations import Evaluation
 from searchsync.freshness import COMPARED, LAG, Feed
 from searchsync.history import BAD, FULL, GOOD, LIGHT, WARNING, Result
 from searchsync.sources import Source
+from searchsync.summary import html
 
 log = logging.getLogger(__name__)
 
@@ -171,4 +172,4 @@ def _write(folder: Path, evidence: dict[str, Any], before: list[Result]) -> None
     whole = folder / "quality.json.new"  # a worker that is killed here must not leave half a file to the next attempt
     whole.write_text(json.dumps(evidence, indent=2), encoding="utf-8")
     whole.replace(folder / "quality.json")
-    (folder / "summary.html").write_text(summary.html(evidence, before), encoding="utf-8")
+    (folder / "summary.html").write_text(html(evidence, before), encoding="utf-8")

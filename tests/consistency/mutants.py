@@ -15,7 +15,6 @@ from searchsync import (
     differences,
     gaps,
     indexes,
-    opensearch,
     outcomes,
     position,
     purge,
@@ -29,7 +28,7 @@ from searchsync.comparison import Settled
 from searchsync.envelope import Line, Page
 from searchsync.errors import SearchSyncError
 from searchsync.indexes import Targets
-from searchsync.opensearch import request
+from searchsync.opensearch import bulk, request
 from searchsync.outcomes import Outcome
 from searchsync.position import Snapshot
 from searchsync.replay import Replay
@@ -219,7 +218,7 @@ def _conflicts_ignored(here: ContextVar[bool]) -> AbstractContextManager[Any]:
 
 
 def scan_by_plain_index() -> AbstractContextManager[Any]:
-    send = opensearch.bulk
+    send = bulk
 
     def overwrite(client: Any, index: str, body: bytes, count: int) -> Any:
         return send(client, index, body.replace(b'{"create":', b'{"index":'), count)

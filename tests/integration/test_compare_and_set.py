@@ -12,11 +12,11 @@ import opensearchpy
 import pytest
 
 from local import opensearch as local_opensearch
-from searchsync import opensearch, writer
+from searchsync import writer
 from searchsync.entities import Entity
 from searchsync.envelope import Line, Page, page_of
 from searchsync.errors import BadConnection, IndexUnavailable, RequestRejected
-from searchsync.opensearch import Backoff, connect, request
+from searchsync.opensearch import Backoff, connect, look_up, request
 from searchsync.outcomes import IndexGone
 from searchsync.writer import Ledger, compare_and_set, load
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
@@ -444,5 +444,5 @@ def test_a_write_whose_position_is_none_is_refused_before_anything_is_written(
 
 def test_a_look_reads_no_more_than_the_position(client: opensearchpy.OpenSearch, green: str) -> None:
     compare_and_set(client, green, page(9, "1", name="x" * 100_000), on_rejected=never)
-    (found,) = opensearch.look_up(client, green, [b'"1"'])
+    (found,) = look_up(client, green, [b'"1"'])
     assert found["get"]["_source"] == {"sync": {"position": position(9)}}

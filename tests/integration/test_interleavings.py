@@ -18,7 +18,7 @@ import pytest
 
 from local import opensearch as local_opensearch
 from local.members import generate
-from searchsync import aliases, differences, gaps, indexes, items, opensearch, operations, purge, reindex, rollback
+from searchsync import aliases, differences, gaps, indexes, items, operations, purge, reindex, rollback
 from searchsync.dead_letters import Letter
 from searchsync.differences import CONTENT, GHOST, MISSING
 from searchsync.entities import entity
@@ -203,7 +203,7 @@ def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
 ) -> None:
     """A function that was given up while it waits still writes; the fence keeps it below what was scanned meanwhile."""
     monkeypatch.setattr(reindex, "FENCE_SECONDS", FENCE_SECONDS)
-    monkeypatch.setattr(opensearch, "ANSWER_SECONDS", 100.0)  # or it would give up, and look again
+    monkeypatch.setattr("searchsync.opensearch.ANSWER_SECONDS", 100.0)  # or it would give up, and look again
     serve(world.client, world.entity, identity=world.identity)
     world.put("m-1", name="old")
     world.put("m-2", name="old")

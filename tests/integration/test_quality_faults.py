@@ -112,9 +112,9 @@ def test_a_retry_on_a_worker_without_the_evidence_stays_bad(
 
 
 def test_the_summary_shows_a_cause_and_does_not_run_it() -> None:
-    from searchsync import summary
+    from searchsync.summary import _repair
 
-    page = summary._repair({"dry_run": False, "failed": "<script>alert(1)</script>"})
+    page = _repair({"dry_run": False, "failed": "<script>alert(1)</script>"})
     assert "&lt;script&gt;" in page
     assert "<script>" not in page
 

@@ -16,7 +16,7 @@ import pytest
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import sample_data
-from searchsync import aliases, comparison, indexes, opensearch, operations, reads, reindex, rollback, writer
+from searchsync import aliases, comparison, indexes, operations, reads, reindex, rollback, writer
 from searchsync.absence import TooManyGone
 from searchsync.comparison import Settled
 from searchsync.entities import Entity
@@ -891,8 +891,8 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     proxy = OpenSearchProxy(mortal.url)
-    for module in (opensearch, writer):
-        monkeypatch.setattr(module, "Backoff", lambda patience: Backoff(patience, longest=0.5))
+    for module in ("searchsync.opensearch", "searchsync.writer"):
+        monkeypatch.setattr(f"{module}.Backoff", lambda patience: Backoff(patience, longest=0.5))
     restarted: list[local_opensearch.Server] = []
 
     def restart() -> None:

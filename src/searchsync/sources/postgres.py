@@ -17,9 +17,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from searchsync import envelope, fields, position
+from searchsync import fields, position
 from searchsync.entities import BUCKETS, Entity, reserved
-from searchsync.envelope import MAX_ID_BYTES, Page, Rejection
+from searchsync.envelope import MAX_ID_BYTES, Page, Rejection, page_of, tombstone
 from searchsync.errors import BadParams, BadSource, SourceChanged
 from searchsync.position import Snapshot
 from searchsync.sources.postgres_session import KEEPALIVES, Session, locking_first, options
@@ -248,10 +248,9 @@ class PostgresSource:
             ).fetchall()
         for some in _some(gone, READ_PAGE_ROWS):
             tombstones = [
-                envelope.tombstone(key, position=read.position, bucket=bucket, written_at=read.at)
-                for key, bucket in some
+                tombstone(key, position=read.position, bucket=bucket, written_at=read.at) for key, bucket in some
             ]
-            yield envelope.page_of(tombstones, position=read.position)
+            yield page_of(tombstones, position=read.position)
 
     def read(self, keys: Sequence[str]) -> list[Page]:
         """The same at once, of keys that are few."""

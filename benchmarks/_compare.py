@@ -13,11 +13,11 @@ import opensearchpy
 
 from benchmarks._loads import URL, peak_rss, source_of
 from local.airflow import MALLOC
-from searchsync import differences
-from searchsync.entities import entity
-from searchsync.lag import Lag
-from searchsync.opensearch import connect
-from searchsync.sources import Source
+from searchsync.catalog import entity
+from searchsync.cluster.client import connect
+from searchsync.compare import differences
+from searchsync.sources.base import Source
+from searchsync.stream.lag import Lag
 
 Job = dict[str, Any]
 
@@ -49,8 +49,8 @@ def _source(client: opensearchpy.OpenSearch, job: Job) -> tuple[Source, Callable
     if job["entity"] == "locations":
         return source_of(), None
     from local import members  # clients of AWS, whose memory is not for the figure of locations
-    from searchsync import lag
     from searchsync.sources.dynamodb import DynamoSource
+    from searchsync.stream import lag
 
     dynamodb, streams = (
         members.client(name, os.environ["AWS_ENDPOINT_URL"]) for name in ("dynamodb", "dynamodbstreams")

@@ -18,8 +18,8 @@ from benchmarks._runs import WrongResult
 from benchmarks._stream_live import CHANGED, Follower, Product
 from benchmarks._stream_load import ENTITY
 from local import airflow, members
-from searchsync.differences import CONTENT, GHOST, GRACE_SECONDS, LARGEST_SAMPLE, MISSING, STALE
-from searchsync.opensearch import request
+from searchsync.cluster.client import request
+from searchsync.compare.differences import CONTENT, GHOST, GRACE_SECONDS, LARGEST_SAMPLE, MISSING, STALE
 
 RATE = 100.0
 """Writes per second that are tried."""

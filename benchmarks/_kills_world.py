@@ -16,18 +16,22 @@ from local import members, postgres
 from local.airflow_api import AirflowApi
 from local.paths import Home
 from local.stack import Stack
-from searchsync import differences, freshness, indexes, operations, retire, sync
-from searchsync.dead_letters import Letter
-from searchsync.differences import GRACE_SECONDS, LARGEST_SAMPLE, Report
-from searchsync.entities import CATALOG, Entity, entity
-from searchsync.freshness import Feed
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import connect, request
-from searchsync.position import MARGIN_SECONDS
-from searchsync.queue import Queue
-from searchsync.sources import Source
+from searchsync.catalog import CATALOG, Entity, entity
+from searchsync.cli import workflows
+from searchsync.cluster import indexes
+from searchsync.cluster.client import connect, request
+from searchsync.compare import differences
+from searchsync.compare.differences import GRACE_SECONDS, LARGEST_SAMPLE, Report
+from searchsync.documents.position import MARGIN_SECONDS
+from searchsync.operations import retire, sync
+from searchsync.quality import health
+from searchsync.quality.health import Feed
+from searchsync.sources.base import Source
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.sources.postgres import PostgresSource
+from searchsync.stream.dead_letters import Letter
+from searchsync.stream.queue import Queue
+from searchsync.writing.progress import Rejections
 
 LOCATIONS, MEMBERS = entity("locations"), entity("members")
 ALL_DOCUMENTS = LARGEST_SAMPLE + 1
@@ -95,7 +99,7 @@ class World:
         while len(self._served(of)) < count:
             with tempfile.TemporaryDirectory() as folder:
                 build = f"kills/{datetime.now(UTC).isoformat()}"
-                operations.rebuild(self.search, partial(self._connect, of), build=build, reports=Path(folder))
+                workflows.rebuild(self.search, partial(self._connect, of), build=build, reports=Path(folder))
         if len(self._served(of)) > count:
             self._expire(of)
             retire.retire(self.search, of, lambda _: None)
@@ -247,4 +251,4 @@ class World:
 
     def _feed(self, source: DynamoSource) -> Feed:
         streams, cloudwatch = self._aws("dynamodbstreams"), self._aws("cloudwatch")
-        return freshness.Feed(source, streams, cloudwatch, self._queue("DEAD_LETTER"), self._queue("PARKED"))
+        return health.Feed(source, streams, cloudwatch, self._queue("DEAD_LETTER"), self._queue("PARKED"))

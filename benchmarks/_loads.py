@@ -18,12 +18,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from searchsync import reindex
-from searchsync.entities import entity
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import BULK, connect
+from searchsync.catalog import entity
+from searchsync.cluster.client import BULK, connect
+from searchsync.operations import reindex
 from searchsync.sources.postgres import Partition, PostgresSource
-from searchsync.writer import IN_FLIGHT
+from searchsync.writing.progress import Rejections
+from searchsync.writing.writer import IN_FLIGHT
 
 ENTITY = entity("locations")
 URL, DSN = "SEARCHSYNC_OPENSEARCH_URL", "SEARCHSYNC_POSTGRES_DSN"

@@ -14,7 +14,7 @@ import psycopg
 from benchmarks._bars import Bar, say
 from benchmarks._loads import DSN, ENTITY, source_of
 from benchmarks._runs import Servers
-from searchsync import reindex
+from searchsync.operations import reindex
 from searchsync.sources.postgres import Partition
 
 MOST = 1.25

@@ -17,8 +17,8 @@ import psutil
 from benchmarks._loads import ENTITY, source_of
 from local import servers
 from local.airflow import MALLOC
-from searchsync import reindex
-from searchsync.opensearch import request
+from searchsync.cluster.client import request
+from searchsync.operations import reindex
 from searchsync.sources.postgres import Partition
 
 PARTITIONS = 4

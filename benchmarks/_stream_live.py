@@ -19,8 +19,9 @@ from benchmarks._runs import WrongResult
 from benchmarks._stream_load import ENTITY
 from local import members, processes
 from local.paths import ROOT
-from searchsync import indexes, items, reads
-from searchsync.opensearch import request
+from searchsync.cluster import indexes, reads
+from searchsync.cluster.client import request
+from searchsync.documents import dynamodb_item
 
 THREADS = 4
 POLL_SECONDS = 0.02
@@ -177,7 +178,7 @@ def rebuild(env: Mapping[str, str], folder: Path) -> None:
     as one unit, lets nobody write while it makes a page.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "searchsync.cli", "reindex", ENTITY.name, "--read-units", "256"]
+    command = [sys.executable, "-m", "searchsync.cli.main", "reindex", ENTITY.name, "--read-units", "256"]
     with (folder / "reindex.log").open("w") as log:
         done = subprocess.run(command, cwd=folder, env=env, stdout=log, stderr=log, check=False)
     if done.returncode:
@@ -193,7 +194,7 @@ def compare(client: opensearchpy.OpenSearch, dynamodb: Any) -> int:
     if len(written) != 2:
         raise WrongResult(f"the write set is {written}: not the index that was built and the one before it")
     pages = dynamodb.get_paginator("scan").paginate(TableName=_TABLE, ConsistentRead=True)
-    wanted = {item[_KEY]["S"]: items.document(ENTITY, item) for page in pages for item in page["Items"]}
+    wanted = {item[_KEY]["S"]: dynamodb_item.document(ENTITY, item) for page in pages for item in page["Items"]}
     for index in written:
         indexes.refresh(client, index)
         missing, wrong = set(wanted), []

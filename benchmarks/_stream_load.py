@@ -17,11 +17,11 @@ from typing import Any
 
 from local import members
 from local.function import Context
-from searchsync import writer
-from searchsync.entities import entity
-from searchsync.envelope import Page, Rejection, page_of, written_now
-from searchsync.opensearch import bulk, connect_from_environment
-from searchsync.stream import Change, decode, identify
+from searchsync.catalog import entity
+from searchsync.cluster.client import bulk, connect_from_environment
+from searchsync.documents.page import Page, Rejection, page_of, written_now
+from searchsync.stream.consumer import Change, decode, identify
+from searchsync.writing import writer
 
 ENTITY = entity("members")
 _KEY = members.SETTINGS["table"]["key"]

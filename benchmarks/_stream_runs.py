@@ -15,8 +15,8 @@ from benchmarks._runs import WrongResult
 from benchmarks._stream_load import ENTITY
 from local import members
 from local.paths import ROOT
-from searchsync import aliases, indexes
-from searchsync.opensearch import request
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import request
 from searchsync.sources.dynamodb import DynamoSource
 
 

@@ -28,8 +28,9 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._loads import ENTITY, URL, source_of
 from benchmarks.reindex import OWNER_DSN
 from local import sample_data
-from searchsync import indexes, operations
-from searchsync.opensearch import connect, request
+from searchsync.cli import workflows
+from searchsync.cluster import indexes
+from searchsync.cluster.client import connect, request
 
 MOST_SECONDS = 10.0
 FOLDER = "SEARCHSYNC_BENCH_DIR"
@@ -79,7 +80,7 @@ def _measure(rows: int, runs: int) -> dict[str, Any]:
         connection.autocommit = True
         connection.execute("VACUUM (FREEZE, ANALYZE) locations")
     with tempfile.TemporaryDirectory() as folder:
-        made = operations.rebuild(client, source_of, build=f"bench/{rows}", reports=Path(folder), partitions=2)
+        made = workflows.rebuild(client, source_of, build=f"bench/{rows}", reports=Path(folder), partitions=2)
     found = []
     for _ in range(runs):
         found.append(_compare.run(ENTITY.name, made["index"]))

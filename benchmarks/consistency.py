@@ -30,7 +30,7 @@ from benchmarks._bars import say
 from benchmarks._loads import DSN, URL
 from benchmarks.reindex import OWNER_DSN
 from local.postgres import AppDatabase
-from searchsync.opensearch import connect
+from searchsync.cluster.client import connect
 from tests.consistency.episode import Episode
 from tests.consistency.ground import Violation
 from tests.consistency.places import placed

@@ -35,8 +35,8 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._loads import DSN, ENTITY, URL
 from benchmarks._runs import Run, Servers, Table, Way, prepare, run
 from local import sample_data
-from searchsync import aliases, indexes
-from searchsync.opensearch import connect, request
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import connect, request
 
 CEILING, OURS = "bodies", "ours"
 DAG_PROCESSES = 2

@@ -32,7 +32,7 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._stream_live import Follower, Product
 from benchmarks._stream_runs import Run
 from local import airflow, members
-from searchsync.opensearch import connect, request
+from searchsync.cluster.client import connect, request
 
 BATCHES = (100, 500, 1_000)
 WRITTEN_BATCH = 500

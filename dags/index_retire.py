@@ -21,7 +21,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from search_ops.runs import POLICY, timezone
 from search_ops.tasks import retire
-from searchsync.entities import CATALOG
+from searchsync.catalog import CATALOG
 
 with DAG(
     dag_id="index_retire",

@@ -20,7 +20,7 @@ from airflow.sdk import DAG
 from search_ops.approval import Approval
 from search_ops.runs import POLICY
 from search_ops.tasks import rollback
-from searchsync.entities import CATALOG
+from searchsync.catalog import CATALOG
 
 with DAG(
     dag_id="index_rollback",

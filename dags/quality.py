@@ -20,7 +20,7 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
 from search_ops.runs import POLICY, timezone
 from search_ops.tasks import quality, reindex
-from searchsync.entities import CATALOG
+from searchsync.catalog import CATALOG
 
 WHEN = {
     "postgres": "every hour at twenty past",

@@ -21,7 +21,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from search_ops.runs import POLICY, timezone
 from search_ops.tasks import reindex
-from searchsync.entities import CATALOG
+from searchsync.catalog import CATALOG
 
 # The more a source can tell between two reindexes, the rarer they need to be: a stream tells all, a sync does not.
 SCHEDULES = {

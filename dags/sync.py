@@ -19,7 +19,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from search_ops.runs import POLICY, timezone
 from search_ops.tasks import sync
-from searchsync.entities import CATALOG
+from searchsync.catalog import CATALOG
 
 for entity, described in CATALOG.items():
     if described.changed is None:

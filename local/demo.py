@@ -15,11 +15,11 @@ import opensearchpy
 from local import event_source, members
 from local.errors import LocalError
 from local.stack import Say, Stack
-from searchsync import indexes
+from searchsync.catalog import entity
+from searchsync.cluster import indexes
+from searchsync.cluster.client import connect, request
 from searchsync.deadline import within
-from searchsync.entities import entity
 from searchsync.errors import SearchSyncError
-from searchsync.opensearch import connect, request
 
 _PATIENCE_SECONDS = 15.0
 _POLL_SECONDS = 0.02

@@ -16,9 +16,10 @@ import pytest
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import processes, sample_data, servers
-from searchsync import differences, reindex, replay
-from searchsync.entities import Entity, entity
-from searchsync.opensearch import connect, request
+from searchsync.catalog import Entity, entity
+from searchsync.cluster.client import connect, request
+from searchsync.compare import differences
+from searchsync.operations import reindex, replay
 from searchsync.sources.postgres import PostgresSource
 from tests.members import World, clients, newer
 from tests.steps import start_mortal

@@ -11,14 +11,14 @@ import opensearchpy
 from botocore.config import Config
 
 from local.lambda_contract import event_record
-from searchsync import reindex
-from searchsync.entities import Entity
-from searchsync.fitting import object_of
-from searchsync.freshness import Feed
-from searchsync.queue import Message, Queue
-from searchsync.replay import Choice, Replay, Report
+from searchsync.catalog import Entity
+from searchsync.mapping.fitting import object_of
+from searchsync.operations import reindex
+from searchsync.operations.replay import Choice, Replay, Report
+from searchsync.quality.health import Feed
 from searchsync.sources.dynamodb import DynamoSource
-from searchsync.stream import Outcome, Stream
+from searchsync.stream.consumer import Outcome, Stream
+from searchsync.stream.queue import Message, Queue
 
 
 def clients(url: str) -> dict[str, Any]:

@@ -12,11 +12,13 @@ import psycopg
 from psycopg import conninfo
 
 from local import opensearch as local_opensearch
-from searchsync import aliases, indexes, operations, reindex
-from searchsync.entities import Entity
-from searchsync.envelope import Line, Page, Rejection, page_of, tombstone
-from searchsync.opensearch import request
-from searchsync.sources import Source
+from searchsync.catalog import Entity
+from searchsync.cli import workflows
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import request
+from searchsync.documents.page import Line, Page, Rejection, page_of, tombstone
+from searchsync.operations import reindex
+from searchsync.sources.base import Source
 from searchsync.sources.postgres import PostgresSource
 
 Connect = Callable[[reindex.Plan | None], PostgresSource]
@@ -129,7 +131,7 @@ def rebuild(
     **options: Any,
 ) -> dict[str, Any]:
     """One more reindex, without Airflow. Returns its report."""
-    return operations.rebuild(client, connect_source, build=f"test/{time.monotonic_ns()}", reports=reports, **options)
+    return workflows.rebuild(client, connect_source, build=f"test/{time.monotonic_ns()}", reports=reports, **options)
 
 
 def documents(client: opensearchpy.OpenSearch, index: str) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 It answers as an event source mapping with ``ReportBatchItemFailures`` expects, and never raises: for an exception the
 mapping splits the batch again and again (docs/decisions/003-retries.md). What it cannot index it parks itself, in
 the queue ``SEARCHSYNC_DEAD_LETTER_QUEUE`` (its URL); what it cannot park is not acknowledged. The connection is that of
-``searchsync.opensearch.connect_from_environment``.
+``searchsync.cluster.client.connect_from_environment``.
 """
 
 import json
@@ -13,11 +13,11 @@ from functools import cache
 from typing import Any
 
 from searchsync import aws
-from searchsync.entities import entity
+from searchsync.catalog import entity
+from searchsync.cluster.client import connect_from_environment, setting
 from searchsync.errors import SearchSyncError
-from searchsync.opensearch import connect_from_environment, setting
-from searchsync.queue import Queue
-from searchsync.stream import Outcome, Stream
+from searchsync.stream.consumer import Outcome, Stream
+from searchsync.stream.queue import Queue
 
 ENTITY = entity("members")
 

@@ -162,7 +162,7 @@ def _look(ask: Callable[[Any], Any]) -> Any:
 def _found_bad(dag_run: Any) -> dict[str, Any] | None:
     """What a quality run found, if that is what it failed for; it is kept where a killed task cannot take it along."""
     from search_ops.runs import build_of
-    from searchsync import history
+    from searchsync.quality import history
 
     try:
         result = _look(lambda client: history.of_run(client, build_of(dag_run)))
@@ -184,8 +184,8 @@ def _failed_tasks(dag_run: Any, context: Any) -> str:
 
 
 def _state_of_indexes(dag_run: Any) -> list[str]:
-    from searchsync import indexes
-    from searchsync.entities import CATALOG
+    from searchsync.catalog import CATALOG
+    from searchsync.cluster import indexes
 
     rolling_back = dag_run.dag_id == "index_rollback"
     name = (dag_run.conf or {}).get("entity") if rolling_back else dag_run.dag_id.removesuffix("_reindex")

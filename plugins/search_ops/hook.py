@@ -15,13 +15,13 @@ from airflow.sdk import BaseHook
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-    from searchsync.entities import Entity
-    from searchsync.freshness import Feed
-    from searchsync.indexes import Served
-    from searchsync.queue import Queue
-    from searchsync.reindex import Plan
-    from searchsync.sources import Source
+    from searchsync.catalog import Entity
+    from searchsync.cluster.indexes import Served
+    from searchsync.operations.reindex import Plan
+    from searchsync.quality.health import Feed
+    from searchsync.sources.base import Source
     from searchsync.sources.postgres import PostgresSource
+    from searchsync.stream.queue import Queue
 
 OPENSEARCH = "searchsync_opensearch"
 POSTGRES = "searchsync_postgres"
@@ -39,8 +39,8 @@ def opensearch(*, timeout: float | None = None) -> "OpenSearch":
     :param timeout: seconds that one answer may take; None for the client's own
     :raises BadParams: when the connection means nothing
     """
+    from searchsync.cluster.client import REQUEST_SECONDS, connect
     from searchsync.errors import BadParams
-    from searchsync.opensearch import REQUEST_SECONDS, connect
 
     connection = BaseHook.get_connection(OPENSEARCH)
     extra: dict[str, Any] = connection.extra_dejson
@@ -82,7 +82,7 @@ def _flag(extra: dict[str, Any], name: str) -> bool:
 def _sigv4(extra: dict[str, Any]) -> Any:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
-    from searchsync.opensearch import signer
+    from searchsync.cluster.client import signer
 
     # The session's credentials refresh themselves; a frozen copy would expire in the middle of a long load.
     hook: Any = AwsBaseHook(aws_conn_id=extra["aws_conn_id"], client_type="es")
@@ -97,11 +97,11 @@ def source(entity: "Entity", plan: "Plan | Served | None" = None, *, read_units:
     """
     if entity.source == "postgres":
         return postgres(entity, plan)
-    from searchsync import policies
+    from searchsync import config
     from searchsync.sources.dynamodb import DynamoSource
 
     identity = None if plan is None else plan.identity
-    return DynamoSource(entity, _aws("dynamodb"), identity=identity, read_units=policies.read_units(read_units))
+    return DynamoSource(entity, _aws("dynamodb"), identity=identity, read_units=config.read_units(read_units))
 
 
 def postgres(entity: "Entity", plan: "Plan | Served | None") -> "PostgresSource":
@@ -127,8 +127,8 @@ def postgres(entity: "Entity", plan: "Plan | Served | None") -> "PostgresSource"
 
 def queue(name: str) -> "Queue":
     """A queue by the environment variable that holds its URL."""
-    from searchsync.opensearch import setting
-    from searchsync.queue import Queue
+    from searchsync.cluster.client import setting
+    from searchsync.stream.queue import Queue
 
     return Queue(_aws("sqs"), setting(name))
 
@@ -137,7 +137,7 @@ def feed(entity: "Entity", served: "Served") -> "Feed | None":
     """What brings the entity's changes in real time, if anything does."""
     if entity.source != "dynamodb":
         return None
-    from searchsync.freshness import Feed
+    from searchsync.quality.health import Feed
     from searchsync.sources.dynamodb import DynamoSource
 
     source = DynamoSource(entity, _aws("dynamodb"), identity=served.identity)

@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
-from searchsync import aliases, differences, indexes, purge, writer
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import request
+from searchsync.compare import differences
 from searchsync.errors import LedgerMismatch, SearchSyncError
-from searchsync.opensearch import request
+from searchsync.operations import purge
+from searchsync.writing import writer
 from tests.consistency.ground import Build
 from tests.consistency.stage import Stage
 from tests.consistency.table import Event

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest import mock
 
-from searchsync import comparison, dead_letters, differences, lag, reindex, replay, stream
+from searchsync.compare import differences, reconcile
+from searchsync.operations import reindex, replay
 from searchsync.sources import dynamodb
+from searchsync.stream import consumer, dead_letters, lag
 
-_READERS = (comparison, dead_letters, differences, dynamodb, lag, reindex, replay, stream)
+_READERS = (reconcile, dead_letters, differences, dynamodb, lag, reindex, replay, consumer)
 """The writer's back-off is not among them: it waits for the real OpenSearch."""
 
 

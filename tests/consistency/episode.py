@@ -6,7 +6,8 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 
-from searchsync import gaps, indexes
+from searchsync.cluster import indexes
+from searchsync.stream import gaps
 from tests.consistency.faults import chance, stalled
 from tests.consistency.ground import Violation
 from tests.consistency.stage import Stage

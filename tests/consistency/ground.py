@@ -11,13 +11,16 @@ from typing import Any
 
 import opensearchpy
 
-from searchsync import differences, indexes, operations, reindex, retire
-from searchsync.entities import Entity
-from searchsync.lag import Lag
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
-from searchsync.policies import policy
-from searchsync.sources import Source
+from searchsync.catalog import Entity
+from searchsync.cli import workflows
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
+from searchsync.compare import differences
+from searchsync.config import policy
+from searchsync.operations import reindex, retire
+from searchsync.sources.base import Source
+from searchsync.stream.lag import Lag
+from searchsync.writing.progress import Rejections
 from tests.consistency.clock import Clock
 
 POISON_ALLOWED = 1_000
@@ -83,7 +86,7 @@ class Ground(ABC):
 
     def rollback(self, *, force: str = "") -> dict[str, Any]:
         with self.rejections() as rejections:
-            return operations.roll_back(
+            return workflows.roll_back(
                 self.client,
                 self.entity,
                 self.source,

@@ -9,32 +9,23 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
-from searchsync import (
-    aliases,
-    comparison,
-    differences,
-    gaps,
-    indexes,
-    outcomes,
-    position,
-    purge,
-    reindex,
-    replay,
-    stream,
-    tombstones,
-    writer,
-)
-from searchsync.comparison import Settled
-from searchsync.envelope import Line, Page
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import bulk, request
+from searchsync.cluster.indexes import Targets
+from searchsync.compare import differences, reconcile
+from searchsync.compare.reconcile import Settled
+from searchsync.documents import position
+from searchsync.documents.page import Line, Page
+from searchsync.documents.position import Snapshot
 from searchsync.errors import SearchSyncError
-from searchsync.indexes import Targets
-from searchsync.opensearch import bulk, request
-from searchsync.outcomes import Outcome
-from searchsync.position import Snapshot
-from searchsync.replay import Replay
+from searchsync.operations import purge, reindex, replay
+from searchsync.operations.replay import Replay
 from searchsync.sources.dynamodb import DynamoSource, Segment
-from searchsync.stream import Stream
-from searchsync.writer import Ledger, _Mode
+from searchsync.stream import consumer, gaps
+from searchsync.stream.consumer import Stream
+from searchsync.writing import item_outcome, tombstones, writer
+from searchsync.writing.item_outcome import Outcome
+from searchsync.writing.writer import Ledger, _Mode
 from tests.consistency.ground import Build
 from tests.consistency.stage import Stage
 
@@ -50,18 +41,18 @@ def any_write_wins() -> AbstractContextManager[Any]:
 
 
 def sequence_numbers_as_text() -> AbstractContextManager[Any]:
-    return _patch(stream, "of_event", lambda second, sequence: f"{second:010d}.{sequence}")
+    return _patch(consumer, "of_event", lambda second, sequence: f"{second:010d}.{sequence}")
 
 
 def seconds_alone() -> AbstractContextManager[Any]:
-    return _patch(stream, "of_event", lambda second, _: f"{second:010d}.{0:040d}")
+    return _patch(consumer, "of_event", lambda second, _: f"{second:010d}.{0:040d}")
 
 
 def taken_for_done(status: int) -> Mutant:
     """An item's outcome that decides nothing, taken for a success."""
 
     def mutant() -> AbstractContextManager[Any]:
-        decide = outcomes.outcome_of
+        decide = item_outcome.outcome_of
 
         def outcome(index: str, item: dict[str, Any]) -> Outcome:
             return Outcome.STALE if item["status"] == status else decide(index, item)
@@ -165,7 +156,7 @@ def read_at_any_time() -> AbstractContextManager[Any]:
 
 
 def future_positions_used() -> AbstractContextManager[Any]:
-    return _patch(stream, "FUTURE_SECONDS", 10**6)
+    return _patch(consumer, "FUTURE_SECONDS", 10**6)
 
 
 def margin_below_the_skew() -> AbstractContextManager[Any]:
@@ -248,7 +239,7 @@ def tombstones_by_create() -> Iterator[None]:
 
 
 def gate_without_settling() -> AbstractContextManager[Any]:
-    return _patch(comparison, "settle", lambda *_, **__: Settled())
+    return _patch(reconcile, "settle", lambda *_, **__: Settled())
 
 
 @contextmanager
@@ -302,7 +293,7 @@ def deleted_without_leaving() -> AbstractContextManager[Any]:
 @contextmanager
 def really_deleted() -> Iterator[None]:
     """A delete instead of a tombstone."""
-    replacing, decide = writer._replacing, outcomes.outcome_of
+    replacing, decide = writer._replacing, item_outcome.outcome_of
 
     def operation(line: Line, stored: dict[str, Any]) -> bytes:
         return b'{"delete":{"_id":%b}}\n' % line.id if line.deleted else replacing(line, stored)

@@ -12,8 +12,8 @@ import opensearchpy
 import psycopg
 
 from local.postgres import AppDatabase
-from searchsync import sync
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
+from searchsync.operations import sync
 from searchsync.sources.postgres import PostgresSource
 from tests.consistency.clock import Clock
 from tests.consistency.ground import Content, Ground

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 
-from searchsync import writer
+from searchsync.writing import writer
 from tests.consistency.ground import Build
 from tests.consistency.places import Places, write
 from tests.steps import never

@@ -11,14 +11,17 @@ from unittest import mock
 
 import opensearchpy
 
-from searchsync import indexes, lag, replay, writer
-from searchsync.entities import Entity
-from searchsync.lag import Lag
-from searchsync.position import of_event
-from searchsync.queue import Queue
-from searchsync.replay import Replay
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes
+from searchsync.documents.position import of_event
+from searchsync.operations import replay
+from searchsync.operations.replay import Replay
 from searchsync.sources.dynamodb import DynamoSource
-from searchsync.stream import Outcome, Stream
+from searchsync.stream import lag
+from searchsync.stream.consumer import Outcome, Stream
+from searchsync.stream.lag import Lag
+from searchsync.stream.queue import Queue
+from searchsync.writing import writer
 from tests.consistency.clock import Clock
 from tests.consistency.ground import Content, Ground, Violation
 from tests.consistency.sqs import Sqs

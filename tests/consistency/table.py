@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from searchsync import items
-from searchsync.entities import entity
-from searchsync.position import of_event
+from searchsync.catalog import entity
+from searchsync.documents import dynamodb_item
+from searchsync.documents.position import of_event
 from tests.consistency.clock import Clock
 from tests.consistency.ground import Content
 from tests.members import newer
@@ -39,8 +39,8 @@ def content_of(item: Item | None) -> Content:
     """What a state of a key is in an index: the fields and both halves of the hash."""
     if item is None:
         return None
-    shown = items.document(MEMBERS, item)
-    high, low = items.hash_of(shown)
+    shown = dynamodb_item.document(MEMBERS, item)
+    high, low = dynamodb_item.hash_of(shown)
     return {**shown, "hash": f"{high:08x}{low:08x}"}
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import gaps, indexes
+from searchsync.cluster import indexes
+from searchsync.stream import gaps
 from tests.consistency.stage import staged
 from tests.consistency.wire import Forward, Request, Wire
 from tests.consistency.writes import blue, settled

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from searchsync import indexes
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
 from searchsync.errors import LedgerMismatch, SearchSyncError
-from searchsync.opensearch import request
 from tests.consistency.faults import chance
 from tests.consistency.ground import Build, Ground, Violation
 from tests.consistency.wire import Crashed, Wire

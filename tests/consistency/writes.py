@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from searchsync import indexes
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
+from searchsync.documents.position import MARGIN_SECONDS
 from searchsync.errors import SearchSyncError
-from searchsync.opensearch import request
-from searchsync.position import MARGIN_SECONDS
 from tests.consistency.ground import Build, Violation
 from tests.consistency.stage import Stage
 from tests.consistency.table import Event

@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from local import opensearch as local_opensearch
 from local import ports
 from local import postgres as local_postgres
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
 from tests.members import World
 from tests.steps import connector, rebuild
 

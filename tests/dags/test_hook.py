@@ -3,8 +3,8 @@
 import pytest
 
 from search_ops import hook
-from searchsync.entities import entity
-from searchsync.indexes import Served
+from searchsync.catalog import entity
+from searchsync.cluster.indexes import Served
 from searchsync.sources.postgres import PostgresSource
 
 

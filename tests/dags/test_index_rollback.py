@@ -10,9 +10,10 @@ import opensearchpy
 import pytest
 
 from local.members import generate
-from searchsync import indexes, reindex
-from searchsync.entities import Entity
-from searchsync.opensearch import request
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
+from searchsync.operations import reindex
 from tests.members import World
 from tests.steps import rebuild
 

@@ -10,9 +10,10 @@ import opensearchpy
 import psycopg
 import pytest
 
-from searchsync import aliases, indexes, reindex
-from searchsync.entities import Entity
-from searchsync.opensearch import request
+from searchsync.catalog import Entity
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import request
+from searchsync.operations import reindex
 
 Slack = Callable[[], list[str]]
 

@@ -11,9 +11,9 @@ import opensearchpy
 import psycopg
 import pytest
 
-from searchsync import indexes
-from searchsync.entities import Entity
-from searchsync.opensearch import request
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
 from tests.steps import living, make_index
 
 NOW = datetime.now(UTC)

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from local.members import generate
-from searchsync import indexes, reindex, retire, sick
-from searchsync.opensearch import request
-from searchsync.policies import policy
+from searchsync.cluster import indexes, unwritable
+from searchsync.cluster.client import request
+from searchsync.config import policy
+from searchsync.operations import reindex, retire
 from tests.members import World
 from tests.steps import documents, living, make_index, serve
 
@@ -105,8 +106,8 @@ def test_a_sick_member_is_abandoned_with_an_alert(
     blue = serve(members.client, members.entity, identity=members.identity)
     green = make_index(members.client, members.entity, "green")
     request(members.client, "PUT", f"/{green}/_block/write")
-    original = sick.abandon_sick
-    monkeypatch.setattr(sick, "abandon_sick", lambda client, entity: original(client, entity, patience=0))
+    original = unwritable.abandon_sick
+    monkeypatch.setattr(unwritable, "abandon_sick", lambda client, entity: original(client, entity, patience=0))
     assert run(dags, dag_id).state == "success"
     assert indexes.write_set(members.client, members.entity) == [blue]
     assert green in slack()[-1]

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from local.members import generate
-from searchsync import history
-from searchsync.entities import Entity
-from searchsync.opensearch import request
+from searchsync.catalog import Entity
+from searchsync.cluster.client import request
+from searchsync.quality import history
 from tests.members import World
 from tests.steps import living, rebuild
 
@@ -129,7 +129,7 @@ def test_a_stalled_stream_fails_as_such_and_nothing_is_compared(
 ) -> None:
     rebuild(members.client, members.connect, tmp_path, allow_shrink=True)
     generate(members.aws["dynamodb"], 50)
-    monkeypatch.setattr("searchsync.lag.time", SimpleNamespace(time=lambda: time.time() + 1_000))
+    monkeypatch.setattr("searchsync.stream.lag.time", SimpleNamespace(time=lambda: time.time() + 1_000))
     failed = run(dags, "members_quality")
     assert failed.state == "failed"
     assert "kinds" not in result(failed)

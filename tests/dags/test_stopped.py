@@ -6,8 +6,9 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import indexes, reindex
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes
+from searchsync.operations import reindex
 
 Slack = Callable[[], list[str]]
 

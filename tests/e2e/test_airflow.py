@@ -28,9 +28,10 @@ from local import processes, runs
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.stack import Stack
-from searchsync import aliases, indexes, rollback
-from searchsync.entities import entity
-from searchsync.opensearch import connect, request
+from searchsync.catalog import entity
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import connect, request
+from searchsync.operations import rollback
 from tests.e2e.conftest import ROWS
 
 DAG = "locations_reindex"

@@ -23,9 +23,10 @@ from local import opensearch as local_opensearch
 from local.event_source import EventSource
 from local.function import Function
 from local.paths import ROOT
-from searchsync import items, replay
-from searchsync.entities import entity
-from searchsync.opensearch import connect
+from searchsync.catalog import entity
+from searchsync.cluster.client import connect
+from searchsync.documents import dynamodb_item
+from searchsync.operations import replay
 from tests.members import World, clients
 from tests.steps import living, serve, start_mortal, until
 
@@ -88,7 +89,7 @@ def change(world: World, choose: random.Random, count: int) -> None:
 
 
 def expected(world: World) -> dict[str, Any]:
-    return {key: items.document(world.entity, item) for key, item in world.table().items()}
+    return {key: dynamodb_item.document(world.entity, item) for key, item in world.table().items()}
 
 
 def until_true_to_the_table(world: World, index: str, seconds: float = 60.0) -> None:

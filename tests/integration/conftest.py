@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
-from searchsync.entities import Entity, include_dir
-from searchsync.opensearch import connect
+from searchsync.catalog import Entity, include_dir
+from searchsync.cluster.client import connect
 from tests.faults import OpenSearchProxy, PostgresProxy
 from tests.steps import Connect, connector
 

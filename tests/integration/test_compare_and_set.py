@@ -12,13 +12,13 @@ import opensearchpy
 import pytest
 
 from local import opensearch as local_opensearch
-from searchsync import writer
-from searchsync.entities import Entity
-from searchsync.envelope import Line, Page, page_of
+from searchsync.catalog import Entity
+from searchsync.cluster.client import Backoff, connect, look_up, request
+from searchsync.documents.page import Line, Page, page_of
 from searchsync.errors import BadConnection, IndexUnavailable, RequestRejected
-from searchsync.opensearch import Backoff, connect, look_up, request
-from searchsync.outcomes import IndexGone
-from searchsync.writer import Ledger, compare_and_set, load
+from searchsync.writing import writer
+from searchsync.writing.item_outcome import IndexGone
+from searchsync.writing.writer import Ledger, compare_and_set, load
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import documents, line, make_index, never, page, position, start_mortal, tombstones
 

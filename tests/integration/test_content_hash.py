@@ -9,8 +9,8 @@ import pytest
 from psycopg import sql
 
 from local import postgres as local_postgres
-from searchsync.entities import Entity
-from searchsync.envelope import sync_of
+from searchsync.catalog import Entity
+from searchsync.documents.page import sync_of
 from searchsync.sources.postgres import Partition, PostgresSource
 
 ALL = Partition()

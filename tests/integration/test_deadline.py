@@ -16,12 +16,14 @@ from local import members
 from local.airflow import aws_environment
 from local.function import Function
 from local.paths import ROOT
-from searchsync import aliases, gaps, writer
+from searchsync.cluster import aliases
+from searchsync.cluster.client import request
 from searchsync.deadline import remaining, within
 from searchsync.errors import IndexUnavailable
-from searchsync.opensearch import request
-from searchsync.queue import Queue
-from searchsync.stream import Stream
+from searchsync.stream import gaps
+from searchsync.stream.consumer import Stream
+from searchsync.stream.queue import Queue
+from searchsync.writing import writer
 from tests.faults import OpenSearchProxy
 from tests.members import World, record
 from tests.steps import documents, make_index, serve

@@ -10,10 +10,12 @@ import psycopg
 import pytest
 
 from local.members import generate
-from searchsync import cli, differences, operations, reindex
-from searchsync.differences import CONTENT, FOREIGN, FUTURE, GHOST, MISSING, STALE, TOMBSTONE, Report
+from searchsync.cli import main, workflows
+from searchsync.cluster.client import request
+from searchsync.compare import differences
+from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, GHOST, MISSING, STALE, TOMBSTONE, Report
 from searchsync.errors import BadParams, GateFailed
-from searchsync.opensearch import request
+from searchsync.operations import reindex
 from searchsync.sources.postgres import PostgresSource
 from tests.integration.test_members_reindex import Writers
 from tests.members import World
@@ -48,7 +50,7 @@ def copy(client: opensearchpy.OpenSearch, index: str, key: str, to: str) -> None
 
 @pytest.fixture
 def blue(client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, tmp_path: Path) -> str:
-    return str(operations.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
+    return str(workflows.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
 
 
 def compare(client: opensearchpy.OpenSearch, source: PostgresSource, index: str, **options: Any) -> Report:
@@ -112,7 +114,7 @@ def test_a_repaired_document_still_gives_way_to_the_next_change(
 def test_a_rollback_candidate_is_proven_too_and_repaired_with_the_live_one(
     client: opensearchpy.OpenSearch, source: PostgresSource, blue: str, connect_source: Connect, tmp_path: Path
 ) -> None:
-    green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
     delete(client, blue, "1")
     assert compare(client, source, green).findings == []
     report = compare(client, source, blue)
@@ -132,12 +134,12 @@ def test_what_moves_between_the_two_looks_is_not_reported(
     report_pages = source.read(["1"])
 
     def meanwhile(_: float) -> None:
-        from searchsync import writer
+        from searchsync.writing import writer
 
         writer.apply(client, source.entity, report_pages, on_rejected=lambda _: None)
         owner.execute("UPDATE locations SET name = 'moved on' WHERE location_id = 2")
 
-    monkeypatch.setattr("searchsync.differences.time.sleep", meanwhile)
+    monkeypatch.setattr("searchsync.compare.differences.time.sleep", meanwhile)
     report = compare(client, source, blue)
     assert (report.suspects, report.findings, report.unsettled) == (2, [], 1)
 
@@ -198,12 +200,12 @@ def test_from_a_shell(
 ) -> None:
     monkeypatch.setattr(differences, "GRACE_SECONDS", 0.0)
     owner.execute("UPDATE locations SET name = 'x' WHERE location_id = 1")
-    assert cli.main(["compare", "locations", "--pending"]) == 1
+    assert main.main(["compare", "locations", "--pending"]) == 1
     said = capsys.readouterr()
     assert '"stale": 1' in said.out
     assert "1 documents differ" in said.err
-    assert cli.main(["compare", "locations", "--pending", "--repair"]) == 0
-    assert cli.main(["compare", "locations"]) == 0
+    assert main.main(["compare", "locations", "--pending", "--repair"]) == 0
+    assert main.main(["compare", "locations"]) == 0
 
 
 # -- members
@@ -217,7 +219,7 @@ def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp
     print(f"seed {SEED}")
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
     generate(world.aws["dynamodb"], 1_500)
-    blue = operations.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"]
+    blue = workflows.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"]
     world.records()
     client, index = world.client, str(blue)
     injected: dict[str, str] = {}

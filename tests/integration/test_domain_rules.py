@@ -7,11 +7,12 @@ from pathlib import Path
 import opensearchpy
 import pytest
 
-from searchsync import aliases, auto_create, indexes, mappings, notes, writer
+from searchsync.catalog import Entity
+from searchsync.cluster import aliases, auto_create, bookkeeping, indexes, schema
+from searchsync.cluster.client import connect_from_environment, request
 from searchsync.deadline import within
-from searchsync.entities import Entity
 from searchsync.errors import AliasConflict, BadConnection, BadMapping, BadParams, IndexUnavailable, RequestRejected
-from searchsync.opensearch import connect_from_environment, request
+from searchsync.writing import writer
 from tests.faults import Answer, OpenSearchProxy
 from tests.steps import SOURCE, fresh, make_index, names, never, page, serve
 
@@ -111,7 +112,7 @@ def test_a_domain_that_refuses_indexes_without_copies_gets_those_of_the_file(
     assert indexes.find_or_create(client, entity, build="run", source=SOURCE).name == name
     with pytest.raises(IndexUnavailable, match="allocation/explain"):
         indexes.make_searchable(client, entity, name, patience=0.1)
-    mappings.check(client, entity, name)
+    schema.check(client, entity, name)
 
 
 @pytest.mark.parametrize("zones", ["a,b,c"], indirect=True)
@@ -127,7 +128,7 @@ def test_a_file_with_too_few_copies_for_the_zones_is_told_the_domains_rule(
     body["settings"] = {"number_of_replicas": 1}
     path.write_text(json.dumps(body))
     with pytest.raises(BadMapping, match=r"as many copies.*searchsync-gaps.json"):
-        notes.put(client, "searchsync-gaps", "1", {})
+        bookkeeping.put(client, "searchsync-gaps", "1", {})
     no_wait_for_shards(include, replicas=2)
     assert indexes.find_or_create(client, fresh(), build="run", source=SOURCE).name
 
@@ -175,7 +176,7 @@ def test_an_index_that_vanishes_before_its_mapping_is_compared_is_named(
     name = make_index(client, locations)
     aliases.delete(client, locations, name)
     with pytest.raises(IndexUnavailable, match=f"{name} is gone"):
-        mappings.check(client, locations, name)
+        schema.check(client, locations, name)
 
 
 # -- snapshots that are being made

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 import yaml
 
-from searchsync import expectations
-from searchsync.differences import Report
-from searchsync.entities import include_dir
+from searchsync.catalog import include_dir
+from searchsync.compare.differences import Report
+from searchsync.quality import expectations
 from searchsync.sources.postgres import PostgresSource
 from tests.members import World
 

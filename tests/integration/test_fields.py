@@ -10,10 +10,11 @@ import psycopg
 import pytest
 
 from local import postgres as local_postgres
-from searchsync import differences, operations
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
+from searchsync.cli import workflows
+from searchsync.cluster.client import request
+from searchsync.compare import differences
 from searchsync.errors import BadMapping, BadSource, GateFailed
-from searchsync.opensearch import request
 from searchsync.sources.postgres import PostgresSource
 from tests.steps import connector, fresh, insert
 
@@ -134,7 +135,7 @@ def test_a_row_with_values_that_no_field_takes_is_found_by_its_others(
     insert(owner, 5, "Fine")
     insert(owner, 6, "Far", created_at="20000-01-01", latitude="NaN")
     connect = connector(fresh(), app.reader_dsn)
-    index = str(operations.rebuild(client, connect, build="blue", reports=tmp_path)["index"])
+    index = str(workflows.rebuild(client, connect, build="blue", reports=tmp_path)["index"])
     source = connect(None)
     assert differences.find(client, source, index, grace=0.0).findings == []
     source.close()
@@ -168,7 +169,7 @@ def test_a_field_that_would_drop_in_silence_has_to_refuse(
     """A scaled_float omits NaN from ``_ignored``: the row is rejected, which is counted."""
     insert(owner, 1, rate="NaN")
     with pytest.raises(GateFailed, match="1 documents were rejected"):
-        operations.rebuild(client, connector(fresh(), app.reader_dsn), build="blue", reports=tmp_path)
+        workflows.rebuild(client, connector(fresh(), app.reader_dsn), build="blue", reports=tmp_path)
     file = tolerant / "mappings" / "locations.json"
     body = json.loads(file.read_text())
     for said in ({}, {"ignore_malformed": True}):

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from searchsync import items, writer
-from searchsync.entities import Entity, entity
-from searchsync.envelope import Rejection, page_of
+from searchsync.catalog import Entity, entity
+from searchsync.cluster.client import request
+from searchsync.documents import dynamodb_item
+from searchsync.documents.page import Rejection, page_of
 from searchsync.errors import BadMapping
-from searchsync.fitting import Dropped
-from searchsync.opensearch import request
+from searchsync.mapping.fitting import Dropped
+from searchsync.writing import writer
 from tests.members import World
 from tests.steps import documents, living, make_index, rebuild, serve
 
@@ -96,7 +97,9 @@ def test_no_item_is_refused(
     dropped: Dropped = {}
     at = {"position": "1700000000." + "0" * 40, "written_at": "2026-01-01T00:00:00Z"}
     example = uuid4().hex
-    lines = [items.live(every_type, f"{example}-{n}", item, dropped=dropped, **at) for n, item in enumerate(found)]
+    lines = [
+        dynamodb_item.live(every_type, f"{example}-{n}", item, dropped=dropped, **at) for n, item in enumerate(found)
+    ]
     refused: list[Rejection] = []
     page = page_of(lines, position="", dropped=dropped)
     ledger = writer.compare_and_set(client, index, page, on_rejected=refused.append)

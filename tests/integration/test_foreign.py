@@ -8,14 +8,17 @@ import opensearchpy
 import psycopg
 import pytest
 
-from searchsync import differences, indexes, operations, reindex
-from searchsync.absence import TooManyGone
-from searchsync.differences import CONTENT, FOREIGN, GHOST, STALE
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
+from searchsync.cli import workflows
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
+from searchsync.compare import differences
+from searchsync.compare.absence import TooManyGone
+from searchsync.compare.differences import CONTENT, FOREIGN, GHOST, STALE
 from searchsync.errors import GateFailed
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
+from searchsync.operations import reindex
 from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.writing.progress import Rejections
 from tests.integration.test_differences import behind_our_back, found
 from tests.members import World
 from tests.steps import Connect, documents, insert, living, make_index, position, serve
@@ -69,7 +72,7 @@ def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_sou
     """The live index of 200 rows."""
     for n in range(1, 201):
         insert(owner, n)
-    return str(operations.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
+    return str(workflows.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
 
 
 def test_every_shape_in_every_member_is_named_and_repaired(

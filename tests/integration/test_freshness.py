@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from searchsync import cli, freshness, gaps, history, indexes
-from searchsync.opensearch import request
-from searchsync.queue import Queue
+from searchsync.cli import main
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
+from searchsync.quality import health, history
+from searchsync.stream import gaps
+from searchsync.stream.queue import Queue
 from tests.members import World
 from tests.steps import serve, until
 
@@ -17,14 +20,14 @@ NOW = datetime.now(UTC)
 
 
 def test_nothing_live_is_a_problem(world: World) -> None:
-    (problem,) = freshness.check(world.client, world.entity, world.feed)
+    (problem,) = health.check(world.client, world.entity, world.feed)
     assert "run members_reindex" in problem
 
 
 def test_all_is_well_after_a_swap_and_old_without_another(world: World) -> None:
     serve(world.client, world.entity)
-    assert freshness.check(world.client, world.entity, world.feed) == []
-    problem, unseen = freshness.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200))
+    assert health.check(world.client, world.entity, world.feed) == []
+    problem, unseen = health.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200))
     assert "h ago, 192 h are allowed" in problem
     assert "paused" in problem
     assert "was last compared in full" in unseen
@@ -37,21 +40,21 @@ def test_the_age_of_the_last_full_comparison_is_known_shown_and_checked(
     now = datetime.now(UTC)
     blue = serve(world.client, world.entity)
     later = now + timedelta(hours=40)
-    (problem,) = freshness.check(world.client, world.entity, world.feed, now=later)
+    (problem,) = health.check(world.client, world.entity, world.feed, now=later)
     assert "last compared in full 40" in problem
     assert "30 h are allowed" in problem
     monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
-    assert cli.main(["indexes", "members"]) == 0
+    assert main.main(["indexes", "members"]) == 0
     head, line = capsys.readouterr().out.splitlines()
     at = head.index("COMPARED")
     assert line[at:].startswith("- ")
     for level, hours in (("full", 2), ("light", 1)):
         result = {"run": f"a {level} run", "index": blue, "entity": "members", "level": level, "verdict": "good"}
         history.keep(world.client, result | {"at": (now - timedelta(hours=hours)).isoformat(timespec="seconds")})
-    assert freshness.check(world.client, world.entity, world.feed, now=now + timedelta(hours=27)) == []
-    (problem,) = freshness.check(world.client, world.entity, world.feed, now=later)
+    assert health.check(world.client, world.entity, world.feed, now=now + timedelta(hours=27)) == []
+    (problem,) = health.check(world.client, world.entity, world.feed, now=later)
     assert "last compared in full 40" in problem, "the gate of its reindex was later"
-    assert cli.main(["indexes", "members"]) == 0
+    assert main.main(["indexes", "members"]) == 0
     assert capsys.readouterr().out.splitlines()[1][at:].startswith("2h")
 
 
@@ -59,7 +62,7 @@ def test_a_sync_renews_it(world: World) -> None:
     blue = serve(world.client, world.entity)
     later = NOW + timedelta(hours=199)
     indexes.put_meta(world.client, blue, {**indexes.meta_of(world.client, blue), "synced_at": later.isoformat()})
-    (unseen,) = freshness.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200))
+    (unseen,) = health.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200))
     assert "was last compared in full" in unseen
 
 
@@ -69,7 +72,7 @@ def test_gaps_blocks_and_a_full_queue_are_problems(world: World, monkeypatch: py
     gaps.note(world.client, world.entity, gap)
     request(world.client, "PUT", f"/{blue}/_block/write")
     world.dead.send(["{}"] * 501)
-    said = freshness.check(world.client, world.entity, world.feed)
+    said = health.check(world.client, world.entity, world.feed)
     assert [word for text in said for word in ("blocked", "2026-01-01", "501 messages") if word in text] == [
         "blocked",
         "2026-01-01",
@@ -81,11 +84,11 @@ def test_a_message_that_waits_too_long_is_a_problem(world: World, include: Path)
     """Its age tells what a count does not: one message that no replay takes away."""
     serve(world.client, world.entity)
     world.dead.send(["{}"])
-    assert freshness.check(world.client, world.entity, world.feed) == []
+    assert health.check(world.client, world.entity, world.feed) == []
     file = include / "policies" / "freshness.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"oldest_message": 0}))
-    until(lambda: bool(freshness.check(world.client, world.entity, world.feed)), "it is a whole second old")
-    (said,) = freshness.check(world.client, world.entity, world.feed)
+    until(lambda: bool(health.check(world.client, world.entity, world.feed)), "it is a whole second old")
+    (said,) = health.check(world.client, world.entity, world.feed)
     assert "the oldest message" in said
 
 
@@ -93,7 +96,7 @@ def test_an_age_that_nobody_knows_is_a_problem(world: World, monkeypatch: pytest
     serve(world.client, world.entity)
     world.dead.send(["{}"])
     monkeypatch.setattr(Queue, "oldest", lambda *_: None)
-    (said,) = freshness.check(world.client, world.entity, world.feed)
+    (said,) = health.check(world.client, world.entity, world.feed)
     assert "CloudWatch has no figure" in said
 
 
@@ -116,9 +119,9 @@ def test_the_exit_code_is_the_answer(
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     serve(world.client, world.entity)
-    assert cli.main(["indexes", "members", "--check"]) == 0
-    assert cli.main(["indexes", "--check"]) == 1
+    assert main.main(["indexes", "members", "--check"]) == 0
+    assert main.main(["indexes", "--check"]) == 1
     assert "locations: nothing is live" in capsys.readouterr().err
     monkeypatch.delenv("SEARCHSYNC_DEAD_LETTER_QUEUE")
-    assert cli.main(["indexes", "members", "--check"]) == 1, "what is not looked at is not well"
+    assert main.main(["indexes", "members", "--check"]) == 1, "what is not looked at is not well"
     assert "SEARCHSYNC_DEAD_LETTER_QUEUE is not set" in capsys.readouterr().err

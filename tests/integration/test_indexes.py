@@ -11,8 +11,9 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import aliases, indexes, mappings, reindex, retire
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
+from searchsync.cluster import aliases, indexes, schema
+from searchsync.cluster.client import request
 from searchsync.errors import (
     AliasConflict,
     BadMapping,
@@ -22,8 +23,8 @@ from searchsync.errors import (
     StaleSwap,
     WriteSetFull,
 )
-from searchsync.opensearch import request
-from searchsync.writer import compare_and_set
+from searchsync.operations import reindex, retire
+from searchsync.writing.writer import compare_and_set
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import SOURCE, fresh, make_index, names, never, page, serve
 
@@ -600,10 +601,10 @@ def test_make_searchable_puts_back_what_loading_switched_off(
 ) -> None:
     name = make_index(client, locations)
     with pytest.raises(BadMapping, match="refresh_interval"):
-        mappings.check(client, locations, name)
+        schema.check(client, locations, name)
     compare_and_set(client, name, page(1, "1", name="x"), on_rejected=never)
     indexes.make_searchable(client, locations, name)
-    mappings.check(client, locations, name)
+    schema.check(client, locations, name)
     assert request(client, "GET", f"/{name}/_count")["count"] == 1
     settings = request(client, "GET", f"/{name}/_settings")[name]["settings"]["index"]
     assert (settings["refresh_interval"], settings["auto_expand_replicas"]) == ("1s", "0-1")
@@ -625,7 +626,7 @@ def test_index_that_is_not_as_its_file_says_is_not_served(
 ) -> None:
     request(client, "PUT", f"/{searchable}/{path}", body=change)
     with pytest.raises(BadMapping, match=named):
-        mappings.check(client, locations, searchable)
+        schema.check(client, locations, searchable)
 
 
 def test_file_changed_since_the_index_was_made_is_noticed(
@@ -638,7 +639,7 @@ def test_file_changed_since_the_index_was_made_is_noticed(
     body["mappings"]["properties"]["added"] = {"type": "keyword"}
     path.write_text(json.dumps(body))
     with pytest.raises(BadMapping) as caught:
-        mappings.check(client, fresh(), searchable)
+        schema.check(client, fresh(), searchable)
     for difference in ("rate.scaling_factor", "beginnings.max_gram", "properties.added"):
         assert difference in str(caught.value)
 

@@ -18,17 +18,22 @@ import pytest
 
 from local import opensearch as local_opensearch
 from local.members import generate
-from searchsync import aliases, differences, gaps, indexes, items, operations, purge, reindex, rollback
-from searchsync.dead_letters import Letter
-from searchsync.differences import CONTENT, GHOST, MISSING
-from searchsync.entities import entity
+from searchsync.catalog import entity
+from searchsync.cli import workflows
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import connect, request
+from searchsync.compare import differences
+from searchsync.compare.differences import CONTENT, GHOST, MISSING
+from searchsync.documents import dynamodb_item
+from searchsync.documents.position import FENCE_SECONDS
 from searchsync.errors import BadParams
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import connect, request
-from searchsync.position import FENCE_SECONDS
-from searchsync.replay import Replay
+from searchsync.operations import purge, reindex, rollback
+from searchsync.operations.replay import Replay
 from searchsync.sources.dynamodb import Segment
-from searchsync.stream import Outcome, Stream, identify
+from searchsync.stream import gaps
+from searchsync.stream.consumer import Outcome, Stream, identify
+from searchsync.stream.dead_letters import Letter
+from searchsync.writing.progress import Rejections
 from tests.faults import OpenSearchProxy
 from tests.integration.test_differences import copy, delete
 from tests.members import World, clients
@@ -51,7 +56,7 @@ def rejections(tmp_path: Path) -> Iterator[Rejections]:
 
 
 def expected(world: World) -> dict[str, dict[str, Any]]:
-    return {key: items.document(world.entity, item) for key, item in world.table().items()}
+    return {key: dynamodb_item.document(world.entity, item) for key, item in world.table().items()}
 
 
 def assert_true_everywhere(world: World) -> None:
@@ -180,7 +185,7 @@ def test_a_writer_that_resolved_before_the_join_and_writes_after_the_swap(
     records = world.records()
 
     def whole_reindex() -> None:
-        made = operations.rebuild(world.client, world.connect, build="meanwhile", reports=tmp_path)
+        made = workflows.rebuild(world.client, world.connect, build="meanwhile", reports=tmp_path)
         assert made["swapped"]
 
     fault = proxy.before(WRITE, whole_reindex)
@@ -203,7 +208,7 @@ def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
 ) -> None:
     """A function that was given up while it waits still writes; the fence keeps it below what was scanned meanwhile."""
     monkeypatch.setattr(reindex, "FENCE_SECONDS", FENCE_SECONDS)
-    monkeypatch.setattr("searchsync.opensearch.ANSWER_SECONDS", 100.0)  # or it would give up, and look again
+    monkeypatch.setattr("searchsync.cluster.client.ANSWER_SECONDS", 100.0)  # or it would give up, and look again
     serve(world.client, world.entity, identity=world.identity)
     world.put("m-1", name="old")
     world.put("m-2", name="old")
@@ -219,7 +224,7 @@ def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
     world.delete("m-1")
     world.put("m-2", name="new")
     world.apply()
-    operations.rebuild(world.client, world.connect, build="meanwhile", reports=tmp_path)
+    workflows.rebuild(world.client, world.connect, build="meanwhile", reports=tmp_path)
     assert said == []
     go_on.set()
     zombie.join(60)
@@ -232,9 +237,9 @@ def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
 
 FUNCTION = """
 import json, sys
-from searchsync.entities import entity
-from searchsync.opensearch import connect
-from searchsync.stream import Stream
+from searchsync.catalog import entity
+from searchsync.cluster.client import connect
+from searchsync.stream.consumer import Stream
 
 outcome = Stream(connect(sys.argv[1]), entity("members"), print).apply(json.loads(sys.argv[2]), seconds=60)
 print("not acknowledged" if outcome.failed else "acknowledged", flush=True)
@@ -338,7 +343,7 @@ def both(world: World, tmp_path: Path) -> tuple[str, str]:
     """The index that was live before, and the live one."""
     generate(world.aws["dynamodb"], 30)
     made = [
-        str(operations.rebuild(world.client, world.connect, build=build, reports=tmp_path)["index"]) for build in "ab"
+        str(workflows.rebuild(world.client, world.connect, build=build, reports=tmp_path)["index"]) for build in "ab"
     ]
     world.apply()
     return made[0], made[1]
@@ -385,7 +390,7 @@ def test_a_clone_is_never_served_by_mistake(world: World, both: tuple[str, str],
     with pytest.raises(BadParams, match="never served, or is not fed"):
         rollback.plan(world.client, world.entity, clone)
     with pytest.raises(BadParams, match="not in the write set"):
-        operations.serve(world.client, world.entity, world.connect, clone, rejections=rejections)
+        workflows.serve(world.client, world.entity, world.connect, clone, rejections=rejections)
     assert clone not in indexes.write_set(world.client, world.entity)
 
 
@@ -469,7 +474,7 @@ def test_opensearch_killed_right_after_the_swap(
     """What was acknowledged is there again, the alias and every document."""
     world = World(connect(mortal.url), entity("members"), clients(aws_url))
     generate(world.aws["dynamodb"], 300)
-    made = operations.rebuild(world.client, world.connect, build="test", reports=tmp_path)
+    made = workflows.rebuild(world.client, world.connect, build="test", reports=tmp_path)
     world.put("m-0000001", name="after the swap")
     assert world.apply(seconds=60).failed == ""
     if flushed:

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
-from searchsync import differences, gaps, operations, reindex, writer
-from searchsync.differences import GHOST, MISSING
+from searchsync.cli import workflows
+from searchsync.cluster.client import request
+from searchsync.compare import differences
+from searchsync.compare.differences import GHOST, MISSING
 from searchsync.errors import BadSource, StreamBehind
-from searchsync.lag import Lag
-from searchsync.opensearch import request
+from searchsync.operations import reindex
+from searchsync.stream import gaps
+from searchsync.stream.lag import Lag
+from searchsync.writing import writer
 from tests.integration.test_differences import behind_our_back, delete
 from tests.members import World
 from tests.steps import make_index, serve, until
@@ -30,7 +34,7 @@ def behind(world: World, index: str) -> Lag:
 
 def age(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """As if it were so much later."""
-    monkeypatch.setattr("searchsync.lag.time", SimpleNamespace(time=lambda: time.time() + seconds))
+    monkeypatch.setattr("searchsync.stream.lag.time", SimpleNamespace(time=lambda: time.time() + seconds))
 
 
 def test_an_index_that_has_everything_is_not_behind(world: World, blue: str, monkeypatch: Any) -> None:
@@ -82,7 +86,7 @@ def test_what_a_read_has_covered_is_no_lag_and_proves_nothing(
         assert time.monotonic() < deadline, found
         time.sleep(0.2)
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
-    green = str(operations.rebuild(world.client, world.connect, build="green", reports=tmp_path)["index"])
+    green = str(workflows.rebuild(world.client, world.connect, build="green", reports=tmp_path)["index"])
     assert behind(world, green) == Lag()
 
 
@@ -205,7 +209,7 @@ def test_a_comparison_waits_for_what_the_stream_had_when_it_looked(
             world.apply()  # only now the mapping comes round
             request(world.client, "POST", f"/{blue}/_refresh")
 
-    monkeypatch.setattr("searchsync.differences.time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+    monkeypatch.setattr("searchsync.compare.differences.time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     age(monkeypatch, 30)
     report = compare(world, blue, sample=100)
     assert {found.key: found.kind for found in report.findings} == {"m-7": MISSING, "m-8": differences.CONTENT}

@@ -19,8 +19,8 @@ from local import lambda_package
 from local import opensearch as local_opensearch
 from local.errors import LocalError
 from local.lambda_package import Package
-from searchsync import gaps
-from searchsync.opensearch import request
+from searchsync.cluster.client import request
+from searchsync.stream import gaps
 from tests.members import World, record
 from tests.steps import living, make_index, serve
 

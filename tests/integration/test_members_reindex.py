@@ -15,7 +15,10 @@ import pytest
 
 from local import opensearch as local_opensearch
 from local.members import generate
-from searchsync import comparison, gaps, indexes, items, reads, reindex, sick, writer
+from searchsync.cluster import indexes, reads, unwritable
+from searchsync.cluster.client import request
+from searchsync.compare import reconcile
+from searchsync.documents import dynamodb_item
 from searchsync.errors import (
     BadConnection,
     BadParams,
@@ -25,11 +28,13 @@ from searchsync.errors import (
     SourceUnavailable,
     StaleSwap,
 )
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
+from searchsync.operations import reindex
 from searchsync.sources import capacity, dynamodb
 from searchsync.sources.dynamodb import DynamoSource, Segment
-from searchsync.stream import Stream
+from searchsync.stream import gaps
+from searchsync.stream.consumer import Stream
+from searchsync.writing import writer
+from searchsync.writing.progress import Rejections
 from tests.faults import OpenSearchProxy
 from tests.members import World, record
 from tests.steps import documents, living, make_index, names, rebuild, serve
@@ -45,7 +50,7 @@ def no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def expected(world: World) -> dict[str, dict[str, Any]]:
     """The documents that the table stands for."""
-    return {key: items.document(world.entity, item) for key, item in world.table().items()}
+    return {key: dynamodb_item.document(world.entity, item) for key, item in world.table().items()}
 
 
 def all_living(world: World, index: str) -> dict[str, dict[str, Any]]:
@@ -155,11 +160,11 @@ def test_what_the_stream_brought_since_the_scan_began_is_no_difference(
     world.put("m-0000007", name="never told")
     world.records()
     changing = _Changing(world)
-    settled = comparison.settle(
+    settled = reconcile.settle(
         world.client,
         DynamoSource(world.entity, changing),
         index,
-        write=comparison.to_all(world.client, world.entity, index),
+        write=reconcile.to_all(world.client, world.entity, index),
         max_settled=1,
         confirm="",
         on_rejected=print,
@@ -246,9 +251,9 @@ def test_fingerprints_are_those_of_the_index(world: World, tmp_path: Path, no_fe
     report = rebuild(world.client, world.connect, tmp_path)
     source = world.source
     sums = source.fingerprints()
-    assert sums == comparison.index_sums(world.client, world.entity, report["index"])
+    assert sums == reconcile.index_sums(world.client, world.entity, report["index"])
     some = sorted(sums)[:20]
-    assert next(source.hashes([some])) == comparison.index_hashes(world.client, world.entity, report["index"], some)
+    assert next(source.hashes([some])) == reconcile.index_hashes(world.client, world.entity, report["index"], some)
 
 
 # -- the reindex
@@ -449,17 +454,17 @@ def test_a_reindex_under_writes_equals_the_table_exactly(
 def test_a_sick_member_is_abandoned_and_the_live_one_never(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     blue = serve(world.client, world.entity, identity=world.identity)
     green = make_index(world.client, world.entity, "green")
-    assert sick.abandon_sick(world.client, world.entity, patience=0) == {}
+    assert unwritable.abandon_sick(world.client, world.entity, patience=0) == {}
     request(world.client, "PUT", f"/{green}/_block/write")
     request(world.client, "PUT", f"/{blue}/_block/write")
-    assert sick.abandon_sick(world.client, world.entity, patience=0) == {}, "then green holds up nothing"
+    assert unwritable.abandon_sick(world.client, world.entity, patience=0) == {}, "then green holds up nothing"
     request(world.client, "PUT", f"/{blue}/_settings", body={"index.blocks.write": None})
-    assert list(sick.abandon_sick(world.client, world.entity, patience=0)) == [green]
+    assert list(unwritable.abandon_sick(world.client, world.entity, patience=0)) == [green]
     assert names(world.client, world.entity) == [blue]
     with pytest.raises(StaleSwap):
-        sick.abandon(world.client, world.entity, blue)
+        unwritable.abandon(world.client, world.entity, blue)
     with pytest.raises(BadParams):
-        sick.abandon(world.client, world.entity, "members-nothing")
+        unwritable.abandon(world.client, world.entity, "members-nothing")
 
 
 def test_a_member_that_recovers_in_time_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,8 +475,8 @@ def test_a_member_that_recovers_in_time_stays(world: World, monkeypatch: pytest.
     def heal(_: float) -> None:
         request(world.client, "PUT", f"/{green}/_settings", body={"index.blocks.write": None})
 
-    monkeypatch.setattr("searchsync.sick.time.sleep", heal)
-    assert sick.abandon_sick(world.client, world.entity, patience=60) == {}
+    monkeypatch.setattr("searchsync.cluster.unwritable.time.sleep", heal)
+    assert unwritable.abandon_sick(world.client, world.entity, patience=60) == {}
     assert green in indexes.write_set(world.client, world.entity)
 
 
@@ -505,7 +510,7 @@ def test_a_red_green_is_discarded_and_live_writes_go_on(
         outcome = world.apply(seconds=30)
         assert outcome.failed == ""
         assert living(world.client, blue)["m-1"]["name"] == "x"
-        assert list(sick.abandon_sick(world.client, world.entity, patience=0)) == [green]
+        assert list(unwritable.abandon_sick(world.client, world.entity, patience=0)) == [green]
         with pytest.raises(GreenDiscarded):
             reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
     assert reindex.discard(world.client, world.entity, "test") == []

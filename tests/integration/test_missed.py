@@ -10,12 +10,16 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import aliases, differences, gaps, indexes, operations, reindex, rollback
+from searchsync.cli import workflows
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import request
+from searchsync.compare import differences
 from searchsync.errors import GateFailed, SearchSyncError, Undone
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
+from searchsync.operations import reindex, rollback
 from searchsync.sources.dynamodb import DynamoSource
-from searchsync.stream import Stream
+from searchsync.stream import gaps
+from searchsync.stream.consumer import Stream
+from searchsync.writing.progress import Rejections
 from tests.faults import OpenSearchProxy
 from tests.members import World, record
 from tests.steps import documents, living, make_index, make_red_index, serve
@@ -26,7 +30,7 @@ GAP_NOTED = "PUT /searchsync-gaps/_doc/"
 @pytest.fixture(autouse=True)
 def _quick(at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """No fence, no grace, and a sick member is tried again at once."""
-    monkeypatch.setattr("searchsync.writer.SICK_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("searchsync.writing.writer.SICK_PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr(gaps, "SICK_SECONDS", 0.0)
 
 
@@ -246,7 +250,7 @@ def test_a_rollback_heals_what_its_candidate_missed(world: World, blue: str, tmp
 
     def roll_back() -> Any:
         with Rejections(tmp_path / "rejected") as rejections:
-            return operations.roll_back(
+            return workflows.roll_back(
                 world.client,
                 world.entity,
                 lambda _: world.source,

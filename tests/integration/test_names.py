@@ -10,10 +10,13 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import entities, indexes, smoke, writer
-from searchsync.entities import Entity
+from searchsync import catalog
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
 from searchsync.errors import GateFailed
-from searchsync.opensearch import request
+from searchsync.operations import smoke
+from searchsync.writing import writer
 from tests.steps import fresh, line, make_index, never, page, page_of_lines
 
 SEED = 20261129
@@ -179,7 +182,7 @@ def test_of_a_list_one_value_has_to_be_found(
 def test_every_smoke_file_can_be_asked_about_odd_members(
     client: opensearchpy.OpenSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    members = entities.entity("members")
+    members = catalog.entity("members")
     index = make_index(client, members)
     odd = [
         line("1", 1, name="Ærøskøbing Straße", email="a@b.example", city="Œ"),

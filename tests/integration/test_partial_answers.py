@@ -11,25 +11,18 @@ from typing import Any, cast
 import opensearchpy
 import pytest
 
-from searchsync import (
-    aliases,
-    comparison,
-    differences,
-    freshness,
-    indexes,
-    listing,
-    purge,
-    reads,
-    reindex,
-    smoke,
-    writer,
-)
+from searchsync.catalog import Entity
+from searchsync.cli import tables
+from searchsync.cluster import aliases, indexes, reads
+from searchsync.cluster.client import request
+from searchsync.compare import differences, reconcile
 from searchsync.deadline import within
-from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable
-from searchsync.opensearch import request
-from searchsync.reindex import Plan
+from searchsync.operations import purge, reindex, smoke
+from searchsync.operations.reindex import Plan
+from searchsync.quality import health
 from searchsync.sources.postgres import PostgresSource
+from searchsync.writing import writer
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import SOURCE, line, make_index, never, page, tombstones, until
 
@@ -77,9 +70,9 @@ def _scroll(part: Part) -> object:
 
 
 def _settle(part: Part) -> object:
-    write = comparison.to_one(part.client, part.live)
+    write = reconcile.to_one(part.client, part.live)
     options: dict[str, Any] = {"write": write, "max_settled": 10, "confirm": "", "on_rejected": lambda _: None}
-    return comparison.settle(part.client, part.source, part.live, **options)
+    return reconcile.settle(part.client, part.source, part.live, **options)
 
 
 READS: dict[str, Callable[[Part], object]] = {
@@ -92,12 +85,12 @@ READS: dict[str, Callable[[Part], object]] = {
     "highest position": lambda part: indexes.highest_position(part.client, part.live, fresh=False),
     "copy_tombstones": lambda part: reindex.copy_tombstones(part.client, part.entity, part.plan, part.green),
     "verify": lambda part: reindex.verify(part.client, part.entity, part.plan, part.live),
-    "sums": lambda part: comparison.index_sums(part.client, part.entity, part.live),
-    "hashes": lambda part: comparison.index_hashes(part.client, part.entity, part.live, [1]),
+    "sums": lambda part: reconcile.index_sums(part.client, part.entity, part.live),
+    "hashes": lambda part: reconcile.index_hashes(part.client, part.entity, part.live, [1]),
     "gate": _settle,
     "smoke queries": lambda part: smoke.run(part.client, part.entity, part.live),
     "comparison": lambda part: differences.find(part.client, part.source, part.live, grace=0.0),
-    "count_difference": lambda part: freshness.count_difference(
+    "count_difference": lambda part: health.count_difference(
         part.client, cast(Any, SimpleNamespace(entity=part.entity, count=lambda: 0)), part.live
     ),
     "tombstones to purge": lambda part: purge.count(part.client, part.live, datetime.now(UTC)),
@@ -114,8 +107,8 @@ def test_an_answer_without_a_shard_is_refused(part: Part, read: str) -> None:
 
 
 def test_a_listing_says_that_it_does_not_know(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "ANSWER_SECONDS", 0.5)
-    (found,) = (cells for cells in listing.lines(part.client, [part.entity]) if cells[0] == part.live)
+    monkeypatch.setattr(tables, "ANSWER_SECONDS", 0.5)
+    (found,) = (cells for cells in tables.lines(part.client, [part.entity]) if cells[0] == part.live)
     assert found[2:5] == ("?", "?", "?")
     assert found[-1].startswith("no: it is red")
     part.source.close()
@@ -126,7 +119,7 @@ def test_a_listing_says_what_it_knows(client: opensearchpy.OpenSearch, locations
     for written in (page(1, "1", "2"), tombstones(2, "2")):
         writer.compare_and_set(client, whole, written, on_rejected=never)
     indexes.refresh(client, whole)
-    (found,) = listing.lines(client, [locations])
+    (found,) = tables.lines(client, [locations])
     assert (found[0], *found[2:4]) == (whole, "1", "1")
     assert "?" not in found
 

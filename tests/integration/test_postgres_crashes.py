@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from local import postgres as local_postgres
-from searchsync import reindex
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
 from searchsync.errors import SourceChanged
+from searchsync.operations import reindex
 from searchsync.sources.postgres import PostgresSource
 from tests.crashes import Crashing
 from tests.steps import connector, insert, rebuild, until

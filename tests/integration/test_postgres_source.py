@@ -21,10 +21,10 @@ from psycopg import sql
 
 from local import postgres as local_postgres
 from local import system_user
-from searchsync.entities import Entity
-from searchsync.envelope import Page, sync_of
+from searchsync.catalog import Entity
+from searchsync.documents.page import Page, sync_of
+from searchsync.documents.position import Snapshot
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
-from searchsync.position import Snapshot
 from searchsync.sources.postgres import Partition, PostgresSource
 from tests.faults import PostgresProxy
 from tests.steps import fresh, insert, until, with_dsn

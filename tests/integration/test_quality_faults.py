@@ -10,28 +10,23 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from searchsync import (
-    aliases,
-    comparison,
-    differences,
-    gaps,
-    history,
-    operations,
-    policies,
-    quality,
-    replay,
-    sync,
-    writer,
-)
+from searchsync import config
+from searchsync.catalog import Entity
+from searchsync.cli import workflows
+from searchsync.cluster import aliases
+from searchsync.cluster.client import request
+from searchsync.compare import differences, reconcile
+from searchsync.compare.differences import FOREIGN, GHOST, MISSING, STALE, Report
 from searchsync.deadline import within
-from searchsync.differences import FOREIGN, GHOST, MISSING, STALE, Report
-from searchsync.entities import Entity
 from searchsync.errors import IndexUnavailable, StreamBehind
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
-from searchsync.quality import Wanted
-from searchsync.replay import NotAllReplayed, Replay
+from searchsync.operations import replay, sync
+from searchsync.operations.replay import NotAllReplayed, Replay
+from searchsync.quality import history, run
+from searchsync.quality.run import Wanted
 from searchsync.sources.postgres import PostgresSource
+from searchsync.stream import gaps
+from searchsync.writing import writer
+from searchsync.writing.progress import Rejections
 from tests.integration.test_differences import behind_our_back, delete, found
 from tests.members import World, newer
 from tests.steps import Connect, fresh, living, make_index, serve
@@ -48,7 +43,7 @@ def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_sou
         " SELECT n, 'x', 'DE', 52, 13, %s FROM generate_series(1, 40) AS n",
         [LONG_AGO],
     )
-    return str(operations.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
+    return str(workflows.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +71,7 @@ def test_a_repair_that_fails_and_its_retry_take_nothing_away(
     request(client, "PUT", f"/{candidate}/_block/write")
     wanted, folder = Wanted("locations_quality/one", repair="on"), tmp_path / "one"
     with within(3.0):
-        first = quality.run(client, source, blue, None, folder, wanted)
+        first = run.run(client, source, blue, None, folder, wanted)
     assert (first["verdict"], first["kinds"], first["repair"]["dry_run"]) == ("bad", {"missing": 1}, False)
     assert candidate in first["repair"]["failed"]
     assert "the repair failed" in first["problems"][-1]
@@ -84,14 +79,14 @@ def test_a_repair_that_fails_and_its_retry_take_nothing_away(
     assert "1" in living(client, blue), "half of it was written"
 
     aliases.delete(client, locations, candidate)
-    again = quality.run(client, source, blue, None, folder, wanted)
+    again = run.run(client, source, blue, None, folder, wanted)
     assert (again["verdict"], again["kinds"], again["confirmed"]) == ("bad", {"missing": 1}, 1)
     assert "no row is missing in the index" in {failed["name"] for failed in again["failed"]}
     assert (again["recovered"], again["repair"]) == (False, first["repair"])
     assert [finding["key"] for finding in evidence_in(folder)["comparison"]["findings"]] == ["1"]
     (kept,) = history.latest(client, locations)
     assert (kept["verdict"], kept["kinds"], kept["failed"]) == ("bad", {"missing": 1}, first_names(first))
-    next_run = quality.run(client, source, blue, None, tmp_path / "two", Wanted("locations_quality/two"))
+    next_run = run.run(client, source, blue, None, tmp_path / "two", Wanted("locations_quality/two"))
     assert (next_run["verdict"], next_run["recovered"]) == ("good", True)
 
 
@@ -104,15 +99,15 @@ def test_a_retry_on_a_worker_without_the_evidence_stays_bad(
 ) -> None:
     delete(client, blue, "1")
     wanted = Wanted("locations_quality/one")
-    quality.run(client, source, blue, None, tmp_path / "killed", wanted)
+    run.run(client, source, blue, None, tmp_path / "killed", wanted)
     differences.repair(client, source, differences.find(client, source, blue), dry_run=False)
-    again = quality.run(client, source, blue, None, tmp_path / "other", wanted)
+    again = run.run(client, source, blue, None, tmp_path / "other", wanted)
     assert (again["verdict"], again["kinds"]) == ("bad", {"missing": 1})
     assert [failed["severity"] for failed in again["failed"]] == ["critical", "critical"]
 
 
 def test_the_summary_shows_a_cause_and_does_not_run_it() -> None:
-    from searchsync.summary import _repair
+    from searchsync.quality.report import _repair
 
     page = _repair({"dry_run": False, "failed": "<script>alert(1)</script>"})
     assert "&lt;script&gt;" in page
@@ -129,7 +124,7 @@ def test_more_than_can_be_looked_at_ends_with_evidence(
 ) -> None:
     owner.execute("UPDATE locations SET name = 'y' WHERE location_id <= 20")
     gaps.note(client, locations, GAP)
-    result = quality.run(client, source, blue, None, tmp_path, Wanted("locations_quality/one", repair="on"))
+    result = run.run(client, source, blue, None, tmp_path, Wanted("locations_quality/one", repair="on"))
     assert (result["verdict"], result["not_looked_at"], result["confirmed"]) == ("bad", 20, 0)
     assert first_names(result) == ["no more differs than can be looked at"]
     assert result["repair"] is None
@@ -167,7 +162,7 @@ def test_a_row_of_which_no_document_can_be_made_is_no_silence(
     delete(client, blue, "7")
     try:
         assert source.count() == 39, "as the sync counts"
-        result = quality.run(client, source, blue, None, tmp_path, Wanted("locations_quality/one"))
+        result = run.run(client, source, blue, None, tmp_path, Wanted("locations_quality/one"))
     finally:
         source.close()
     assert (result["unusable"], result["kinds"], result["verdict"]) == (1, {}, "bad")
@@ -190,7 +185,7 @@ def test_a_stream_that_falls_behind_meanwhile_leaves_a_result(
         raise StreamBehind("301 s behind the stream")
 
     monkeypatch.setattr(differences, "find", find)
-    result = quality.run(world.client, world.source, blue, world.feed, tmp_path, Wanted("members_quality/one"))
+    result = run.run(world.client, world.source, blue, world.feed, tmp_path, Wanted("members_quality/one"))
     assert (result["verdict"], result["level"], result["problems"]) == ("bad", "light", ["301 s behind the stream"])
     assert evidence_in(tmp_path)["comparison"] is None
 
@@ -220,7 +215,7 @@ def test_the_overlap_is_read_once(
 
     def policy(name: str) -> Any:
         asked.append(name)
-        return policies.policy(name)
+        return config.policy(name)
 
     monkeypatch.setattr(differences, "policy", policy)
     assert len(differences.find(client, source, blue, since=datetime.now(UTC)).findings) == 9
@@ -281,9 +276,9 @@ def test_an_index_that_left_is_not_said_to_be_changed_around_the_writer(
     candidate = make_index(client, locations, "candidate")
     report = differences.find(client, source, candidate, limit=40)
     leave_before_the_write(monkeypatch, locations, candidate)
-    write = comparison.to_all(client, locations, candidate)
+    write = reconcile.to_all(client, locations, candidate)
     with pytest.raises(IndexUnavailable, match="left the write set"):
-        comparison.settle(
+        reconcile.settle(
             client, source, candidate, write=write, max_settled=100, confirm="", on_rejected=lambda _: None
         )
     monkeypatch.undo()
@@ -303,7 +298,7 @@ def test_a_sync_goes_on_without_a_candidate_that_left(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
     owner.execute("DELETE FROM locations WHERE location_id = 1")
     leave_before_the_write(monkeypatch, locations, blue)
     now, served = datetime.now(UTC), sync.check(client, locations)
@@ -323,7 +318,7 @@ def test_a_refused_key_is_counted_once_and_said(world: World, caplog: pytest.Log
     assert (report.kinds, report.unusable) == ({MISSING: 1}, 1), "of m-1 no index can have a document"
     done = differences.repair(world.client, world.source, report, dry_run=False)
     assert (done.found, done.written, done.rejected) == (1, 0, 1)
-    said = [record.getMessage() for record in caplog.records if record.name == "searchsync.differences"]
+    said = [record.getMessage() for record in caplog.records if record.name == "searchsync.compare.differences"]
     assert any(f"{blue}: m-2: strict_dynamic_mapping_exception" in text for text in said)
 
 
@@ -372,7 +367,7 @@ def test_a_pointer_whose_first_records_are_gone_brings_the_others(world: World) 
 
 
 def test_empty_answers_before_a_pointers_end_are_no_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("searchsync.records.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("searchsync.stream.reader.PAUSE_SECONDS", 0.01)
     blue = serve(world.client, world.entity)
     world.put("m-1", name="x")
     world.send_pointer(world.records())
@@ -381,8 +376,8 @@ def test_empty_answers_before_a_pointers_end_are_no_end(world: World, monkeypatc
 
 
 def test_a_stream_that_stays_empty_keeps_the_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("searchsync.records.PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr("searchsync.records.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("searchsync.stream.reader.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("searchsync.stream.reader.PATIENCE_SECONDS", 0.2)
     blue = serve(world.client, world.entity)
     world.put("m-1", name="x")
     world.send_pointer(world.records())

@@ -10,11 +10,11 @@ import opensearchpy
 import pytest
 
 from local import opensearch as local_opensearch
-from searchsync.entities import Entity
-from searchsync.envelope import Rejection, page_of
+from searchsync.catalog import Entity
+from searchsync.cluster.client import request
+from searchsync.documents.page import Rejection, page_of
 from searchsync.errors import IndexUnavailable, RequestRejected, SearchSyncError
-from searchsync.opensearch import request
-from searchsync.writer import compare_and_set
+from searchsync.writing.writer import compare_and_set
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import documents, line, make_index, make_red_index, position, serve
 

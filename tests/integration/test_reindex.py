@@ -16,10 +16,13 @@ import pytest
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import sample_data
-from searchsync import aliases, comparison, indexes, operations, reads, reindex, rollback, writer
-from searchsync.absence import TooManyGone
-from searchsync.comparison import Settled
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
+from searchsync.cli import workflows
+from searchsync.cluster import aliases, indexes, reads
+from searchsync.cluster.client import Backoff, connect, request
+from searchsync.compare import reconcile
+from searchsync.compare.absence import TooManyGone
+from searchsync.compare.reconcile import Settled
 from searchsync.errors import (
     AliasConflict,
     AlreadyRunning,
@@ -36,9 +39,10 @@ from searchsync.errors import (
     StaleSwap,
     WriteSetFull,
 )
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import Backoff, connect, request
+from searchsync.operations import reindex, rollback
 from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.writing import writer
+from searchsync.writing.progress import Rejections
 from tests.faults import OpenSearchProxy, PostgresProxy
 from tests.steps import (
     Connect,
@@ -78,7 +82,7 @@ def run(client: opensearchpy.OpenSearch, connect_source: Connect, reports: Path)
         count += 1
         arguments: dict[str, Any] = {"build": f"run {count}", "reports": reports, "partitions": 2, **options}
         given = (arguments.pop("client", client), arguments.pop("connect_source", connect_source))
-        return operations.rebuild(*given, **arguments)
+        return workflows.rebuild(*given, **arguments)
 
     return call
 
@@ -701,8 +705,8 @@ def test_gate_settles_drift_and_refuses_what_is_none(
 
 
 def settle(client: opensearchpy.OpenSearch, source: PostgresSource, green: str) -> Settled:
-    write = comparison.to_one(client, green)
-    return comparison.settle(client, source, green, write=write, max_settled=10, confirm="", on_rejected=never)
+    write = reconcile.to_one(client, green)
+    return reconcile.settle(client, source, green, write=write, max_settled=10, confirm="", on_rejected=never)
 
 
 def test_document_changed_around_the_protocol_is_settled_or_named(
@@ -891,7 +895,7 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     proxy = OpenSearchProxy(mortal.url)
-    for module in ("searchsync.opensearch", "searchsync.writer"):
+    for module in ("searchsync.cluster.client", "searchsync.writing.writer"):
         monkeypatch.setattr(f"{module}.Backoff", lambda patience: Backoff(patience, longest=0.5))
     restarted: list[local_opensearch.Server] = []
 
@@ -902,7 +906,7 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
     restarting = threading.Thread(target=restart)
     try:
         proxy.after(r"POST /.*/_bulk\?timeout", restarting.start, skip=5)
-        report = operations.rebuild(
+        report = workflows.rebuild(
             connect(proxy.url), connector(locations, app.reader_dsn), build="b", reports=reports, bulk_bytes=60_000
         )
         restarting.join()
@@ -956,7 +960,7 @@ def test_scan_whose_answer_was_lost_is_begun_again_not_continued(
     shards = {"total": 1, "successful": 1, "skipped": 0, "failed": 0}
     proxy.answer("POST /.*/_search", 200, {"timed_out": True, "_shards": shards, "hits": {"total": {"value": 0}}})
     with pytest.raises(IndexUnavailable, match="part of the index"):
-        comparison.index_sums(faulty, locations, green)
+        reconcile.index_sums(faulty, locations, green)
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:

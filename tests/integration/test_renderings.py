@@ -12,11 +12,14 @@ import opensearchpy
 import psycopg
 
 from local import postgres as local_postgres
-from searchsync import comparison, differences, operations, sync, writer
-from searchsync.entities import Entity
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
+from searchsync.catalog import Entity
+from searchsync.cli import workflows
+from searchsync.cluster.client import request
+from searchsync.compare import differences, reconcile
+from searchsync.operations import sync
 from searchsync.sources.postgres import PostgresSource
+from searchsync.writing import writer
+from searchsync.writing.progress import Rejections
 from tests.members import World
 from tests.steps import connector, insert, never, rebuild, serve
 
@@ -94,7 +97,7 @@ def test_a_member_is_the_same_bytes_by_load_stream_replay_repair_and_gate(
     look("repair", blue)
     request(client, "DELETE", f"/{blue}/_doc/m1", params={"refresh": "true"})
     (page,) = world.source.read(["m1"])
-    comparison.to_all(client, entity, blue)(page, never)
+    reconcile.to_all(client, entity, blue)(page, never)
     look("gate", blue)
     green = str(rebuild(client, world.connect, reports)["index"])
     assert green != blue
@@ -117,7 +120,7 @@ def test_a_location_is_the_same_bytes_by_load_sync_repair_and_gate(
     row: dict[str, Any] = {"rate": "12345678.50", "latitude": 47.37, "longitude": 8.5, "population": 2**53 + 1}
     row["region"] = '12345678.5 "é" \\'
     insert(owner, 1, name="same", **row)
-    blue = str(operations.rebuild(client, connector(locations, app.reader_dsn), build="one", reports=reports)["index"])
+    blue = str(workflows.rebuild(client, connector(locations, app.reader_dsn), build="one", reports=reports)["index"])
     wanted = {"load": stored(client, blue, "1")}
     now = datetime.now(UTC)
 
@@ -147,7 +150,7 @@ def test_a_location_is_the_same_bytes_by_load_sync_repair_and_gate(
 
     def gated() -> None:
         for page in source.read(["1"]):
-            comparison.to_all(client, locations, blue)(page, never)
+            reconcile.to_all(client, locations, blue)(page, never)
 
     def loaded() -> None:
         for page in source.read(["1"]):

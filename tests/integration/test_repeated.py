@@ -10,11 +10,13 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import aliases, cli, indexes, operations, reindex, retire, rollback, sick
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
+from searchsync.cli import main, workflows
+from searchsync.cluster import aliases, indexes, unwritable
+from searchsync.cluster.client import request
 from searchsync.errors import IndexUnavailable, RequestRejected, SourceChanged, StaleSwap
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
+from searchsync.operations import reindex, retire, rollback
+from searchsync.writing.progress import Rejections
 from tests.faults import OpenSearchProxy
 from tests.steps import Connect, make_index, names, serve
 
@@ -41,8 +43,8 @@ def test_a_run_that_began_an_epoch_does_not_begin_another_when_it_is_cleared_aft
     client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, tmp_path: Path
 ) -> None:
     """Its index would get positions above all that syncs write: every later change would be stale, silently."""
-    operations.rebuild(client, connect_source, build="first", reports=tmp_path)
-    swapped = operations.rebuild(client, connect_source, build="restored", reports=tmp_path, new_epoch=True)["index"]
+    workflows.rebuild(client, connect_source, build="first", reports=tmp_path)
+    swapped = workflows.rebuild(client, connect_source, build="restored", reports=tmp_path, new_epoch=True)["index"]
     with closing(connect_source(None)) as source:
         plan = reindex.check(client, source, build="restored", running=nobody, new_epoch=True)
         assert (plan.blue, plan.epoch, plan.fresh_epoch) == (swapped, 2, False)
@@ -68,7 +70,7 @@ def test_two_builds_of_one_epoch_and_different_servers_do_not_follow_each_other(
     other = indexes.find_or_create(client, locations, build="cli/other", source={"identity": "server C", "epoch": 1})
     aliases.join(client, locations, other.name)
     with Rejections(tmp_path / "rejected") as rejections, pytest.raises(SourceChanged, match="in one epoch"):
-        operations.serve(client, locations, connect_source, other.name, rejections=rejections)
+        workflows.serve(client, locations, connect_source, other.name, rejections=rejections)
     assert indexes.live(client, locations) == live
 
 
@@ -117,7 +119,7 @@ def test_a_rollback_that_is_cleared_after_its_swap_does_not_swap_back(
     client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, locations: Entity, tmp_path: Path
 ) -> None:
     good, bad = (
-        str(operations.rebuild(client, connect_source, build=build, reports=tmp_path)["index"])
+        str(workflows.rebuild(client, connect_source, build=build, reports=tmp_path)["index"])
         for build in ("good", "bad")
     )
     triggered = datetime.now(UTC)
@@ -197,11 +199,11 @@ def test_a_closed_member_is_given_up_as_one_that_takes_no_writes(
     live, closed = serve(client, locations), make_index(client, locations, "green")
     request(client, "POST", f"/{closed}/_close")
     monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
-    assert cli.main(["indexes", "locations"]) == 0
+    assert main.main(["indexes", "locations"]) == 0
     shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert shown[closed].endswith("no: it is closed")
     assert shown[live].endswith("yes")
-    assert sick.abandon_sick(client, locations, patience=0.0) == {closed: "it is closed"}
+    assert unwritable.abandon_sick(client, locations, patience=0.0) == {closed: "it is closed"}
     assert names(client, locations) == [live]
 
 
@@ -213,7 +215,7 @@ def test_who_gave_an_index_up_says_so_when_the_next_one_cannot_be(
     for name in (first, second):
         request(client, "PUT", f"/{name}/_settings", body={"index.blocks.write": True})
     proxy.answer(f"DELETE /{second}$", 400, {"error": {"type": "illegal_argument_exception", "reason": "no"}})
-    assert set(sick.abandon_sick(faulty, locations, patience=0.0)) == {first}
+    assert set(unwritable.abandon_sick(faulty, locations, patience=0.0)) == {first}
 
 
 def test_what_is_named_otherwise_is_given_up_when_it_is_in_our_aliases(
@@ -225,7 +227,7 @@ def test_what_is_named_otherwise_is_given_up_when_it_is_in_our_aliases(
     request(client, "PUT", "/restored-index", body={"aliases": aliases})
     monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
     try:
-        assert cli.main(["indexes", "abandon", "restored-index"]) == 0
+        assert main.main(["indexes", "abandon", "restored-index"]) == 0
         assert indexes.write_set(client, locations) == [live]
     finally:
         request(client, "DELETE", "/restored-index", params={"ignore_unavailable": "true"})

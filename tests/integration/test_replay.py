@@ -8,14 +8,16 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import dead_letters, gaps, pointers, position, records, replay
-from searchsync.dead_letters import Letter
+from searchsync.cluster.client import request
+from searchsync.documents import position
 from searchsync.errors import BadConnection, EmptyWriteSet, IndexUnavailable
-from searchsync.opensearch import request
-from searchsync.queue import Queue
-from searchsync.replay import NotAllReplayed, Replay
+from searchsync.operations import replay
+from searchsync.operations.replay import NotAllReplayed, Replay
 from searchsync.sources.dynamodb import DynamoSource
-from searchsync.stream import Stream, identify
+from searchsync.stream import dead_letters, gaps, pointers, reader
+from searchsync.stream.consumer import Stream, identify
+from searchsync.stream.dead_letters import Letter
+from searchsync.stream.queue import Queue
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.members import World, record
 from tests.steps import documents, living, serve, until
@@ -260,7 +262,7 @@ def test_a_shard_that_does_not_answer_stops_no_other_message(
     world: World, blue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each run would end at this message, until the records of all others are forgotten."""
-    monkeypatch.setattr(records, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(reader, "PATIENCE_SECONDS", 0.5)
     world.put("m-1", name="good")
     found = world.records()
     world.send_pointer(found, endSequenceNumber="9" * 40)
@@ -280,14 +282,14 @@ def test_a_stream_that_this_role_may_not_read_stops_no_other_message(
     found = world.records()
     world.send_pointer(found, streamArn=world.stream_arn + "-of-somebody-else")
     world.send_pointer(found)
-    real = records.pages
+    real = reader.pages
 
     def pages(streams: Any, stream: str, *arguments: Any, **options: Any) -> Any:
         if stream.endswith("else"):
             raise BadConnection("the stream: AccessDeniedException")
         return real(streams, stream, *arguments, **options)
 
-    monkeypatch.setattr(records, "pages", pages)
+    monkeypatch.setattr(reader, "pages", pages)
     report = world.replay().as_dict()
     assert sorted(living(world.client, blue)) == ["m-1"]
     assert "AccessDeniedException" in report["failed"][0]

@@ -17,14 +17,17 @@ import yaml
 
 from local import opensearch as local_opensearch
 from local import sample_data
-from searchsync import aliases, cli, differences, indexes, operations, purge, reindex, retire, snapshots
-from searchsync.entities import Entity, entity
-from searchsync.envelope import Line, Page, page_of, tombstone
+from searchsync.catalog import Entity, entity
+from searchsync.cli import main, workflows
+from searchsync.cluster import aliases, indexes, snapshots
+from searchsync.cluster.client import request
+from searchsync.compare import differences
+from searchsync.documents.page import Line, Page, page_of, tombstone
 from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SnapshotFailed, StaleSwap
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
+from searchsync.operations import purge, reindex, retire
 from searchsync.sources.postgres import PostgresSource
-from searchsync.writer import compare_and_set
+from searchsync.writing.progress import Rejections
+from searchsync.writing.writer import compare_and_set
 from tests.faults import Answer, OpenSearchProxy, Request
 from tests.steps import (
     SOURCE,
@@ -188,7 +191,7 @@ def test_an_index_that_was_restored_with_its_aliases_is_not_served_before_it_has
     sample_data.generate(owner, 200)
     owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=9)])
     first, live = (
-        str(operations.rebuild(client, connect_source, build=build, reports=tmp_path)["index"]) for build in "ab"
+        str(workflows.rebuild(client, connect_source, build=build, reports=tmp_path)["index"]) for build in "ab"
     )
     tune(include, keep_previous=0)
     indexes.stamp_left_read(client, first, NOW - timedelta(hours=25))
@@ -199,7 +202,7 @@ def test_an_index_that_was_restored_with_its_aliases_is_not_served_before_it_has
 
     def back() -> dict[str, Any]:
         with Rejections(tmp_path / "rejected") as rejections:
-            return operations.roll_back(
+            return workflows.roll_back(
                 client,
                 locations,
                 lambda _: connect_source(None),
@@ -394,7 +397,7 @@ def test_the_command_prints_a_line_for_each_index(
     building = make_index(client, locations, "locations_reindex/of Airflow")
     live = indexes.live_or_raise(client, locations)
     write(client, live, buried(31, "x"), page(2, "b"))
-    assert cli.main(["retire", "--dry-run"]) == 0
+    assert main.main(["retire", "--dry-run"]) == 0
     said = {row.split()[0]: row for row in capsys.readouterr().out.splitlines()}
     assert old in names(client, locations)
     assert "would be deleted" in said[old]
@@ -402,8 +405,8 @@ def test_the_command_prints_a_line_for_each_index(
     assert "building" in said[building]
     assert "kept" in said[building]
     assert said[live].split()[1:4] == ["live", "kept", "1"]
-    assert cli.main(["retire", "nothing"]) == 1
-    assert cli.main(["retire", "locations", "members"]) == 0
+    assert main.main(["retire", "nothing"]) == 1
+    assert main.main(["retire", "locations", "members"]) == 0
     assert set(documents(client, live)) == {"b"}
     assert old not in names(client, locations)
     request(client, "DELETE", "/_snapshot/saved")
@@ -411,7 +414,7 @@ def test_the_command_prints_a_line_for_each_index(
     indexes.stamp_left_read(client, live, NOW - timedelta(days=9))
     members = serve(client, entity("members"))
     capsys.readouterr()
-    assert cli.main(["retire", "--dry-run"]) == 1
+    assert main.main(["retire", "--dry-run"]) == 1
     said_now = capsys.readouterr()
     assert "repository_missing_exception" in said_now.err
     assert members in said_now.out, "the other entity goes on"

@@ -11,13 +11,16 @@ import psycopg
 import pytest
 
 from local.members import generate
-from searchsync import aliases, cli, indexes, items, operations, reindex, retire, rollback
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
+from searchsync.cli import main, workflows
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import request
+from searchsync.documents import dynamodb_item
 from searchsync.errors import AliasConflict, BadParams, GateFailed, SourceChanged, SourceUnavailable, StaleSwap, Undone
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
-from searchsync.rollback import Plan
+from searchsync.operations import reindex, retire, rollback
+from searchsync.operations.rollback import Plan
 from searchsync.sources.postgres import PostgresSource
+from searchsync.writing.progress import Rejections
 from tests.faults import OpenSearchProxy
 from tests.members import World
 from tests.steps import Connect, fresh, living
@@ -34,7 +37,7 @@ def both(
     """The index that was live before, and the live one."""
     owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=9)])
     return tuple(  # type: ignore[return-value]
-        str(operations.rebuild(client, connect_source, build=build, reports=tmp_path)["index"])
+        str(workflows.rebuild(client, connect_source, build=build, reports=tmp_path)["index"])
         for build in ("blue", "green")
     )
 
@@ -43,7 +46,7 @@ def roll(
     client: opensearchpy.OpenSearch, entity: Entity, dsn: str, folder: Path, name: str | None = None, force: str = ""
 ) -> dict[str, Any]:
     with Rejections(folder / "rejected") as rejections:
-        return operations.roll_back(
+        return workflows.roll_back(
             client,
             entity,
             lambda served: PostgresSource(entity, dsn, epoch=served.epoch, identity=served.identity),
@@ -128,9 +131,9 @@ def test_a_candidate_whose_mapping_cannot_hold_what_came_is_refused(
         source.entity = fresh()
         return source
 
-    blue = operations.rebuild(client, connect, build="blue", reports=tmp_path)["index"]
+    blue = workflows.rebuild(client, connect, build="blue", reports=tmp_path)["index"]
     file.write_text(present)
-    green = operations.rebuild(client, connect, build="green", reports=tmp_path)["index"]
+    green = workflows.rebuild(client, connect, build="green", reports=tmp_path)["index"]
     owner.execute("UPDATE locations SET timezone = 'Europe/Berlin', updated_at = %s WHERE location_id = 3", [NOW])
     entity = Entity(name="locations", source="postgres", key=("location_id",), changed="updated_at")
     with pytest.raises(GateFailed, match=f"{blue} refuses 1 documents that {green} has"):
@@ -169,7 +172,7 @@ def test_a_stale_view_swaps_nothing(
     tmp_path: Path,
 ) -> None:
     plan = rollback.plan(client, locations)
-    third = str(operations.rebuild(client, connect_source, build="third", reports=tmp_path)["index"])
+    third = str(workflows.rebuild(client, connect_source, build="third", reports=tmp_path)["index"])
     with pytest.raises(StaleSwap):
         rollback.swap(client, locations, plan)
     assert indexes.live(client, locations) == third
@@ -239,7 +242,7 @@ def test_after_the_window_there_is_no_way_back(
     tmp_path: Path,
 ) -> None:
     """Only what is fed may serve: the one that was retired is not, and the one before the live one still is."""
-    operations.rebuild(client, connect_source, build="third", reports=tmp_path)
+    workflows.rebuild(client, connect_source, build="third", reports=tmp_path)
     indexes.stamp_left_read(client, both[0], datetime.now(UTC) - timedelta(hours=25))
     retire.retire(client, locations, lambda _: None)
     with pytest.raises(BadParams, match=f"not fed any more: rollback candidates of locations: {both[1]}"):
@@ -253,7 +256,7 @@ def test_members_go_back_while_they_change(
     """Before it is proven, and once more between the proof and the swap: nobody waits for a rollback."""
     generate(world.aws["dynamodb"], 60)
     names = [
-        str(operations.rebuild(world.client, world.connect, build=build, reports=tmp_path)["index"])
+        str(workflows.rebuild(world.client, world.connect, build=build, reports=tmp_path)["index"])
         for build in ("blue", "green")
     ]
     world.apply()
@@ -266,7 +269,7 @@ def test_members_go_back_while_they_change(
     moments = (f"POST /{names[0]}/_refresh", "POST /_aliases")
     faults = [proxy.before(moment, partial(change, 10 * n)) for n, moment in enumerate(moments, 1)]
     with Rejections(tmp_path / "rejected") as rejections:
-        done = operations.roll_back(
+        done = workflows.roll_back(
             faulty,
             world.entity,
             lambda _: world.source,
@@ -275,7 +278,7 @@ def test_members_go_back_while_they_change(
             behind=lambda name: lambda: world.feed.behind(world.client, name),
         )
     assert (done["index"], [fault.hits for fault in faults]) == (names[0], [1, 1])
-    wanted = {key: items.document(world.entity, item) for key, item in world.table().items()}
+    wanted = {key: dynamodb_item.document(world.entity, item) for key, item in world.table().items()}
     assert len(wanted) == 58
     assert [living(world.client, name) == wanted for name in names] == [True, True]
 
@@ -295,7 +298,7 @@ def test_a_swap_that_does_not_serve_is_undone(
 
     monkeypatch.setattr(aliases, "verify_served", wrong)
     with pytest.raises(Undone, match=f"{both[1]} serves again"):
-        operations.rebuild(client, connect_source, build="third", reports=tmp_path)
+        workflows.rebuild(client, connect_source, build="third", reports=tmp_path)
     assert indexes.live(client, locations) == both[1]
     assert indexes.get(client, locations, both[1]).left_read_at is None
     assert {index.build for index in indexes.of_entity(client, locations)} == {"blue", "green"}, (
@@ -314,20 +317,20 @@ def test_from_a_shell(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     reports = ["--reports", str(tmp_path)]
-    assert cli.main(["rollback", "locations", *reports]) == 0
+    assert main.main(["rollback", "locations", *reports]) == 0
     assert json.loads(capsys.readouterr().out)["index"] == both[0]
-    assert cli.main(["rollback", "locations", "--index", both[0], *reports]) == 1
+    assert main.main(["rollback", "locations", "--index", both[0], *reports]) == 1
     assert "is live already" in capsys.readouterr().err
 
-    assert cli.main(["reindex", "locations", "--no-swap", *reports]) == 0
+    assert main.main(["reindex", "locations", "--no-swap", *reports]) == 0
     built = json.loads(capsys.readouterr().out)
     assert built["swapped"] is False
     assert indexes.live(client, locations) == both[0]
     request(client, "DELETE", f"/{built['index']}/_doc/9", params={"refresh": "true"})
-    assert cli.main(["swap", "locations", built["index"], *reports]) == 0
+    assert main.main(["swap", "locations", built["index"], *reports]) == 0
     assert json.loads(capsys.readouterr().out)["gate"]["settled"] == 1, "the gate looks again"
     assert indexes.live(client, locations) == built["index"]
-    assert cli.main(["swap", "locations", both[0], *reports]) == 1
+    assert main.main(["swap", "locations", both[0], *reports]) == 1
     assert "roll back to it" in capsys.readouterr().err
 
 

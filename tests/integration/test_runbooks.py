@@ -15,15 +15,16 @@ import pytest
 import yaml
 
 from local import opensearch as local_opensearch
-from searchsync import cli, indexes, operations
-from searchsync.entities import Entity
-from searchsync.opensearch import request
+from searchsync.catalog import Entity
+from searchsync.cli import main, workflows
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
 from tests.steps import Connect
 
 REPO = Path(__file__).parents[2]
 SHELL = """
 set -euo pipefail
-searchsync() { "$PYTHON" -m searchsync.cli "$@"; }
+searchsync() { "$PYTHON" -m searchsync.cli.main "$@"; }
 curl() { command curl --fail-with-body "$@"; }
 """
 
@@ -55,7 +56,7 @@ def run(shell: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def served(client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, tmp_path: Path) -> list[str]:
     """Three indexes that were served one after the other, the live one last."""
     return [
-        str(operations.rebuild(client, connect_source, build=build, reports=tmp_path)["index"])
+        str(workflows.rebuild(client, connect_source, build=build, reports=tmp_path)["index"])
         for build in ("first", "second", "third")
     ]
 
@@ -100,7 +101,7 @@ def test_of_index_retire(
     said = run(dry.replace("searchsync retire --dry-run", ""))  # members have nothing here
     assert re.search(rf"{served[0]}.*would be deleted.*saved in {retired}", said)
     assert served[0] in indexes.write_set(client, locations)
-    assert cli.main(["retire", "locations"]) == 0
+    assert main.main(["retire", "locations"]) == 0
     assert served[0] not in indexes.write_set(client, locations)
 
     *ask, remove = look_into.replace("locations-20260101t020000-0123abcd", served[0]).strip().splitlines()

@@ -19,11 +19,13 @@ from psycopg.types.json import Jsonb
 
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
-from searchsync import differences, operations, sync
-from searchsync.entities import Entity
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
+from searchsync.catalog import Entity
+from searchsync.cli import workflows
+from searchsync.cluster.client import request
+from searchsync.compare import differences
+from searchsync.operations import sync
 from searchsync.sources.postgres import PostgresSource
+from searchsync.writing.progress import Rejections
 from tests.members import World, clients
 from tests.steps import connector
 
@@ -153,7 +155,7 @@ def test_a_row_has_the_same_bytes_on_every_way(
     keys = list(table)
     entity = Entity(name="locations", source="postgres", key=("id",), changed="updated_at")
     connect = connector(entity, app.reader_dsn)
-    index = str(operations.rebuild(client, connect, build=f"{datetime.now(UTC)}", reports=tmp_path)["index"])
+    index = str(workflows.rebuild(client, connect, build=f"{datetime.now(UTC)}", reports=tmp_path)["index"])
 
     def check(way: str) -> None:
         for key, source in stored(opensearch_server, index, keys).items():
@@ -252,7 +254,7 @@ def test_an_item_has_the_same_bytes_on_every_way(
 ) -> None:
     empty(client)
     remap(include, "members", FIELDS)
-    monkeypatch.setattr("searchsync.replay.EMPTY_SECONDS", 0)
+    monkeypatch.setattr("searchsync.operations.replay.EMPTY_SECONDS", 0)
     # Without a time to live, which is a whole second whatever the table says.
     entity = Entity(name="members", source="dynamodb", key=("member_id",))
     world = World(client, entity, clients(aws_url))
@@ -266,7 +268,7 @@ def test_an_item_has_the_same_bytes_on_every_way(
 
     put()
     table = world.table()
-    index = str(operations.rebuild(client, world.connect, build=f"{datetime.now(UTC)}", reports=tmp_path)["index"])
+    index = str(workflows.rebuild(client, world.connect, build=f"{datetime.now(UTC)}", reports=tmp_path)["index"])
 
     def check(way: str) -> None:
         for key, source in stored(opensearch_server, index, keys).items():

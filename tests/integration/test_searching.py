@@ -8,9 +8,10 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import indexes, writer
-from searchsync.entities import Entity
-from searchsync.opensearch import request
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
+from searchsync.writing import writer
 from tests.steps import line, make_index, never, page_of_lines
 
 PAGE = (Path(__file__).parents[2] / "docs" / "searching.md").read_text(encoding="utf-8")

@@ -8,12 +8,13 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import indexes, items, position
-from searchsync.dead_letters import Letter
-from searchsync.entities import Entity
-from searchsync.opensearch import Backoff, request
-from searchsync.position import of_event
-from searchsync.stream import Stream
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes
+from searchsync.cluster.client import Backoff, request
+from searchsync.documents import dynamodb_item, position
+from searchsync.documents.position import of_event
+from searchsync.stream.consumer import Stream
+from searchsync.stream.dead_letters import Letter
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.members import World, record
 from tests.steps import documents, living, make_index, serve
@@ -245,14 +246,14 @@ def test_what_cannot_be_parked_is_not_acknowledged(world: World, blue: str) -> N
 
 
 def test_a_bug_of_ours_is_parked_for_its_record_alone(world: World, blue: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    render = items.live
+    render = dynamodb_item.live
 
     def buggy(entity: Entity, key: str, *arguments: Any, **options: Any) -> Any:
         if key == "m-2":
             raise ZeroDivisionError("a bug")
         return render(entity, key, *arguments, **options)
 
-    monkeypatch.setattr(items, "live", buggy)
+    monkeypatch.setattr(dynamodb_item, "live", buggy)
     world.apply([record(f"m-{n}", sequence=n, name="x") for n in (1, 2, 3)])
     assert sorted(living(world.client, blue)) == ["m-1", "m-3"]
     assert [(letter["reason"], letter["key"]) for letter in world.letters()] == [("unexpected", "m-2")]

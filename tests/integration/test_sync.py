@@ -12,19 +12,16 @@ import pytest
 
 from local import postgres as local_postgres
 from local import sample_data
-from searchsync import aliases, indexes, operations, sync, writer
-from searchsync.absence import TooManyGone
-from searchsync.entities import Entity
-from searchsync.errors import (
-    BadParams,
-    EmptyWriteSet,
-    IndexUnavailable,
-    SourceChanged,
-    SourceUnavailable,
-)
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
+from searchsync.catalog import Entity
+from searchsync.cli import workflows
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import request
+from searchsync.compare.absence import TooManyGone
+from searchsync.errors import BadParams, EmptyWriteSet, IndexUnavailable, SourceChanged, SourceUnavailable
+from searchsync.operations import sync
 from searchsync.sources.postgres import PostgresSource
+from searchsync.writing import writer
+from searchsync.writing.progress import Rejections
 from tests.faults import PostgresProxy
 from tests.steps import Connect, connector, documents, insert, living, make_index, make_red_index, serve, with_dsn
 
@@ -38,7 +35,7 @@ def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_sou
     """The live index of 600 rows that were last changed long ago."""
     sample_data.generate(owner, ROWS)
     owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=30)])
-    return str(operations.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
+    return str(workflows.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
 
 
 @pytest.fixture
@@ -152,7 +149,7 @@ def test_a_table_that_is_being_filled_again_is_not_taken_for_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """TRUNCATE and the load behind it are two transactions, and the sync comes between: nothing is written."""
-    green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
     made_at(client, monkeypatch, NOW - 2 * HOUR)
     before = {name: documents(client, name) for name in (blue, green)}
     owner.execute("DELETE FROM locations WHERE location_id > %s", [left])
@@ -194,7 +191,7 @@ def test_what_a_person_let_go_of_goes_from_the_candidate_too(
 ) -> None:
     """A reindex that was told so has served the smaller table: nobody has to be asked a second time, each hour."""
     owner.execute("DELETE FROM locations WHERE location_id > 100")
-    operations.rebuild(client, connect_source, build="green", reports=tmp_path, allow_shrink=True)
+    workflows.rebuild(client, connect_source, build="green", reports=tmp_path, allow_shrink=True)
     assert synced()["deleted"] == ROWS - 100
     assert len(living(client, blue)) == 100
 
@@ -223,7 +220,7 @@ def test_a_candidate_that_takes_no_writes_does_not_stop_the_live_one(
 ) -> None:
     """It was handled first, and without a way around it: the hourly sync of the live index failed with it."""
     monkeypatch.setattr(writer, "SICK_PATIENCE_SECONDS", 0.5)
-    green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
     if fault == "red":
         sick = make_red_index(client, locations)
         served = {"add": {"index": sick, "alias": locations.served, "is_hidden": True}}
@@ -358,7 +355,7 @@ def test_a_row_deleted_just_before_a_swap_goes_from_the_rollback_candidate_too(
 ) -> None:
     """The new index never had it, so nothing in it tells that the old one still has it."""
     owner.execute("DELETE FROM locations WHERE location_id = 2")
-    operations.rebuild(client, connect_source, build="green", reports=tmp_path)
+    workflows.rebuild(client, connect_source, build="green", reports=tmp_path)
     assert "2" in living(client, blue)
     synced()
     assert "2" not in living(client, blue)
@@ -398,7 +395,7 @@ def test_a_sync_beside_a_reindex_and_overlapping_backfills_end_as_the_table(
     for thread in threads:
         thread.start()
     try:
-        report = operations.rebuild(client, connect_source, build="beside", reports=tmp_path)
+        report = workflows.rebuild(client, connect_source, build="beside", reports=tmp_path)
     finally:
         stop.set()
         for thread in threads:
@@ -427,7 +424,7 @@ def test_a_sync_over_the_swap_of_a_new_epoch_writes_no_index_of_either(
     def swapped_meanwhile(*args: Any, **options: Any) -> Any:
         monkeypatch.setattr(writer, "apply", written)
         rename(owner, 1, "after")
-        operations.rebuild(client, connect_source, build="green", reports=tmp_path, new_epoch=True)
+        workflows.rebuild(client, connect_source, build="green", reports=tmp_path, new_epoch=True)
         return written(*args, **options)
 
     before = documents(client, blue)
@@ -534,7 +531,7 @@ def test_a_source_that_is_restarted_in_the_middle(
         with psycopg.connect(app.owner_dsn, autocommit=True) as owner:
             sample_data.generate(owner, ROWS)
             owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=30)])
-            operations.rebuild(client, connector(locations, app.reader_dsn), build="blue", reports=tmp_path)
+            workflows.rebuild(client, connector(locations, app.reader_dsn), build="blue", reports=tmp_path)
             owner.execute("UPDATE locations SET population = 7, updated_at = %s", [NOW])
         monkeypatch.setattr(sync, "BULK_BYTES", 20_000)
         written = writer.apply
@@ -580,7 +577,7 @@ def test_a_sync_stamps_up_to_when_every_served_index_is_true(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A paused DAG is noticed by the age of this stamp; a backfill of last year must not renew it, nor undo it."""
-    green = str(operations.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
     made_at(client, monkeypatch, NOW - 2 * HOUR)
     synced(start=NOW - 50 * HOUR, end=NOW - 49 * HOUR)
     assert (synced_at(client, blue), synced_at(client, green)) == (None, None)
@@ -622,7 +619,7 @@ def test_a_live_index_that_is_retired_meanwhile_is_left_to_the_next_attempt(
 ) -> None:
     """Airflow tries again what is not permanent, and the next attempt sees the new live index."""
     served = sync.check(client, locations)
-    operations.rebuild(client, connect_source, build="green", reports=tmp_path)
+    workflows.rebuild(client, connect_source, build="green", reports=tmp_path)
     aliases.delete(client, locations, blue)
     rename(owner, 1, "changed")
     source = PostgresSource(locations, app.reader_dsn, epoch=served.epoch, identity=served.identity)

@@ -9,12 +9,16 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import comparison, differences, gaps, indexes, reindex, sync, writer
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
+from searchsync.compare import differences, reconcile
 from searchsync.errors import AliasConflict
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
+from searchsync.operations import reindex, sync
 from searchsync.sources.postgres import PostgresSource
+from searchsync.stream import gaps
+from searchsync.writing import writer
+from searchsync.writing.progress import Rejections
 from tests.members import World
 from tests.steps import documents, make_index, never, page, serve
 
@@ -87,7 +91,7 @@ class Writers:
         yield "stream", self._stream
         yield "replay", world.replay
         yield "repair", lambda: differences.repair(client, source, self.repairable, dry_run=False)
-        to_all = comparison.to_all(client, entity, self.live)
+        to_all = reconcile.to_all(client, entity, self.live)
         yield "gate", lambda: to_all(page(5, "m1", name="second"), never)
         yield "gap", lambda: gaps.note(client, entity, {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z"})
         yield "reindex", lambda: reindex.check(client, source, build="new", running=lambda _: None)

@@ -13,13 +13,17 @@ import pytest
 
 from local import postgres as local_postgres
 from local.members import generate
-from searchsync import differences, indexes, items, operations, reindex, sync
-from searchsync.differences import GHOST, MISSING, STALE, Report
-from searchsync.entities import Entity
+from searchsync.catalog import Entity
+from searchsync.cli import workflows
+from searchsync.cluster import indexes
+from searchsync.cluster.client import request
+from searchsync.compare import differences
+from searchsync.compare.differences import GHOST, MISSING, STALE, Report
+from searchsync.documents import dynamodb_item
 from searchsync.errors import BadSource, GateFailed
-from searchsync.ledgers import Rejections
-from searchsync.opensearch import request
+from searchsync.operations import reindex, sync
 from searchsync.sources.postgres import PostgresSource
+from searchsync.writing.progress import Rejections
 from tests.integration.test_rollback import roll
 from tests.members import World
 from tests.steps import connector, documents, insert, living
@@ -51,7 +55,7 @@ class Deployment:
     def reindex(self) -> str:
         build = f"{datetime.now(UTC).timestamp()}"
         connect = connector(self.entity, self.dsn)
-        return str(operations.rebuild(self.client, connect, build=build, reports=self.folder)["index"])
+        return str(workflows.rebuild(self.client, connect, build=build, reports=self.folder)["index"])
 
     @property
     def source(self) -> PostgresSource:
@@ -242,11 +246,11 @@ def test_members_of_another_transform_are_compared_by_their_keys(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generate(world.aws["dynamodb"], 30)
-    blue = str(operations.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"])
-    assert indexes.meta_of(world.client, blue)["transform"] == items.TRANSFORM
-    original = items.document
-    monkeypatch.setattr(items, "document", lambda *args: {**original(*args), "status": "new"})
-    monkeypatch.setattr(items, "TRANSFORM", items.TRANSFORM + 1)
+    blue = str(workflows.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"])
+    assert indexes.meta_of(world.client, blue)["transform"] == dynamodb_item.TRANSFORM
+    original = dynamodb_item.document
+    monkeypatch.setattr(dynamodb_item, "document", lambda *args: {**original(*args), "status": "new"})
+    monkeypatch.setattr(dynamodb_item, "TRANSFORM", dynamodb_item.TRANSFORM + 1)
     report = differences.find(world.client, world.source, blue, grace=0.0)
     assert (report.findings, report.reindex_due, report.keys_alone) == ([], True, True)
     key = next(iter(documents(world.client, blue)))
@@ -259,7 +263,7 @@ def test_a_new_field_of_members_makes_no_document_stale(world: World, include: P
     """An item shows what is mapped: an index from before the field was has none of its values, and that is no fault."""
     for number in range(5):
         world.put(f"m-{number}", name="Ada", motto="who knows")
-    blue = str(operations.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"])
+    blue = str(workflows.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"])
     assert differences.find(world.client, world.source, blue, grace=0.0, sample=100).findings == []
     file = include / "mappings" / "members.json"
     body = json.loads(file.read_text())
@@ -269,7 +273,7 @@ def test_a_new_field_of_members_makes_no_document_stale(world: World, include: P
     request(world.client, "PUT", f"/{blue}/_mapping", body={"properties": {"motto": {"type": "keyword"}}})
     report = differences.find(world.client, world.source, blue, grace=0.0, sample=100)
     assert (report.findings, report.reindex_due, report.keys_alone) == ([], True, True)
-    green = str(operations.rebuild(world.client, world.connect, build="green", reports=tmp_path)["index"])
+    green = str(workflows.rebuild(world.client, world.connect, build="green", reports=tmp_path)["index"])
     report = differences.find(world.client, world.source, green, grace=0.0, sample=100)
     assert (report.findings, report.reindex_due, report.keys_alone) == ([], False, False)
     assert living(world.client, green)["m-1"]["motto"] == "who knows"

@@ -7,9 +7,12 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import aliases, differences, indexes, rollback, writer
-from searchsync.entities import Entity
-from searchsync.opensearch import request
+from searchsync.catalog import Entity
+from searchsync.cluster import aliases, indexes
+from searchsync.cluster.client import request
+from searchsync.compare import differences
+from searchsync.operations import rollback
+from searchsync.writing import writer
 from tests.conftest import REPO
 from tests.members import World
 from tests.steps import Connect, insert, living, make_index, never, page, rebuild, serve, tombstones

@@ -10,19 +10,14 @@ from typing import Any
 import opensearchpy
 import pytest
 
-from searchsync import aliases, writer
-from searchsync.entities import Entity
-from searchsync.envelope import Line, Page, Rejection, page_of
-from searchsync.errors import (
-    BadConnection,
-    EmptyWriteSet,
-    IndexUnavailable,
-    RequestRejected,
-    SearchSyncError,
-)
-from searchsync.opensearch import Backoff, connect, request
-from searchsync.outcomes import IndexGone
-from searchsync.writer import Ledger, compare_and_set, load
+from searchsync.catalog import Entity
+from searchsync.cluster import aliases
+from searchsync.cluster.client import Backoff, connect, request
+from searchsync.documents.page import Line, Page, Rejection, page_of
+from searchsync.errors import BadConnection, EmptyWriteSet, IndexUnavailable, RequestRejected, SearchSyncError
+from searchsync.writing import writer
+from searchsync.writing.item_outcome import IndexGone
+from searchsync.writing.writer import Ledger, compare_and_set, load
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import documents, line, make_index, never, page, position, serve, tombstones
 

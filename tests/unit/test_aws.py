@@ -8,11 +8,12 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
-from searchsync import cli, environment, records
+from searchsync.cli import connections, main
+from searchsync.cluster.client import connect, connect_from_environment, request, signer
 from searchsync.errors import BadConnection, BadParams, SearchSyncError, SourceUnavailable
-from searchsync.opensearch import connect, connect_from_environment, request, signer
-from searchsync.queue import Message, Queue, QueueUnavailable
-from searchsync.records import Forgotten
+from searchsync.stream import reader
+from searchsync.stream.queue import Message, Queue, QueueUnavailable
+from searchsync.stream.reader import Forgotten
 
 MESSAGE = Message("{}", "receipt", 1, 0.0)
 CALLS: dict[str, tuple[str, Callable[[Queue], object]]] = {
@@ -106,22 +107,22 @@ def test_the_stream_likewise(code: str, status: int, error: type[SearchSyncError
     client = stubbed("dynamodbstreams", "get_shard_iterator", code, status)
     arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/members/stream/2026-01-01T00:00:00.000"
     with pytest.raises(error):
-        next(records.pages(client, arn, "shardId-00000000000000000000-00000000"))
+        next(reader.pages(client, arn, "shardId-00000000000000000000-00000000"))
 
 
 @pytest.mark.parametrize("service", ["sqs", "dynamodb", "dynamodbstreams", "cloudwatch"])
 def test_without_a_region_it_is_said_what_to_set(nothing_set_up: None, service: str) -> None:
     with pytest.raises(BadConnection, match="AWS_DEFAULT_REGION"):
-        environment.aws(service)
+        connections.aws(service)
 
 
 def test_without_credentials_it_is_said_what_to_set(nothing_set_up: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     with pytest.raises(BadConnection, match="AWS_ACCESS_KEY_ID"):
-        Queue(environment.aws("sqs"), "https://sqs.eu-west-1.amazonaws.com/1/q").receive()
+        Queue(connections.aws("sqs"), "https://sqs.eu-west-1.amazonaws.com/1/q").receive()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "half of them")
     with pytest.raises(BadConnection, match="AWS_SECRET_ACCESS_KEY"):
-        Queue(environment.aws("sqs"), "https://sqs.eu-west-1.amazonaws.com/1/q").receive()
+        Queue(connections.aws("sqs"), "https://sqs.eu-west-1.amazonaws.com/1/q").receive()
 
 
 @pytest.mark.parametrize("region", ["", "eu-west-1"])
@@ -138,7 +139,7 @@ def test_a_domain_of_aws_without_credentials_or_region(
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
     with pytest.raises(BadConnection, match="credentials" if region else "region"):
         connect_from_environment()
-    assert cli.main(["indexes"]) == 1
+    assert main.main(["indexes"]) == 1
     assert "AWS_DEFAULT_REGION" in capsys.readouterr().err
 
 

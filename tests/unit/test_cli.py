@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from searchsync import cli
+from searchsync.cli import main
 
-SRC = Path(cli.__file__).parent
+SRC = Path(main.__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ SRC = Path(cli.__file__).parent
     ],
 )
 def test_parameters_are_named_as_options(said: str, shown: str) -> None:
-    assert cli.as_options(said) == shown
+    assert main.as_options(said) == shown
 
 
 def test_every_parameter_that_an_error_advises_is_an_option() -> None:
@@ -38,7 +38,7 @@ def test_every_parameter_that_an_error_advises_is_an_option() -> None:
 
 def _help() -> list[str]:
     texts = []
-    for action in cli._parser()._actions:
+    for action in main._parser()._actions:
         if isinstance(action.choices, dict):
             texts += [command.format_help() for command in action.choices.values()]
     return texts

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from searchsync import dead_letters
-from searchsync.dead_letters import Letter, Parked, Pointer, TooLong, Unreadable
+from searchsync.stream import dead_letters
+from searchsync.stream.dead_letters import Letter, Parked, Pointer, TooLong, Unreadable
 
 POSITION = f"1700000000.{7:040d}"
 

@@ -5,7 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from searchsync.envelope import Line, Page, create_body, page_of, sync_of, tombstone, with_position
+from searchsync.documents.page import Line, Page, create_body, page_of, sync_of, tombstone, with_position
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),

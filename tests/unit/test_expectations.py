@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from searchsync import expectations
 from searchsync.errors import BadParams
+from searchsync.quality import expectations
 
 GOOD = {"name": "n", "severity": "critical", "type": "expect_column_max_to_be_between", "column": "blocked"}
 

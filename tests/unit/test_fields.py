@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from searchsync import fields
-from searchsync.entities import entity
+from searchsync.catalog import entity
+from searchsync.mapping import field_types
 
 SCALED = {"type": "scaled_float", "scaling_factor": 100}
 
@@ -42,9 +42,9 @@ def mapped(kind: str, **more: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_a_column_has_a_field_that_holds_it(field: dict[str, Any], fits: str, does_not: str) -> None:
     for kind in fits.split():
-        assert fields.why_not(field, kind.replace("_", " ")) == "", kind
+        assert field_types.why_not(field, kind.replace("_", " ")) == "", kind
     for kind in does_not.split():
-        assert fields.why_not(field, kind.replace("_", " ")), kind
+        assert field_types.why_not(field, kind.replace("_", " ")), kind
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_a_column_has_a_field_that_holds_it(field: dict[str, Any], fits: str, do
     ],
 )
 def test_a_number_is_in_the_range_of_its_field(field: dict[str, Any], held: list[str], not_held: list[str]) -> None:
-    assert [text for text in held if not fields.holds(field, Decimal(text))] == []
-    assert [text for text in not_held if fields.holds(field, Decimal(text))] == []
+    assert [text for text in held if not field_types.holds(field, Decimal(text))] == []
+    assert [text for text in not_held if field_types.holds(field, Decimal(text))] == []
 
 
 @pytest.mark.parametrize(
@@ -84,17 +84,17 @@ def test_a_number_is_in_the_range_of_its_field(field: dict[str, Any], held: list
 def test_a_value_that_would_vanish_or_move_is_not_held(kind: str, held: list[Any], not_held: list[Any]) -> None:
     """``_ignored`` does not tell of these. What it tells of (a text that is no date) may stay."""
     field = mapped(kind, scaling_factor=100)
-    assert [value for value in held if not fields.holds(field, value)] == []
-    assert [value for value in not_held if fields.holds(field, value)] == []
+    assert [value for value in held if not field_types.holds(field, value)] == []
+    assert [value for value in not_held if field_types.holds(field, value)] == []
 
 
 def test_a_name_is_followed_into_objects() -> None:
     properties = {"a": {"properties": {"b": mapped("long")}}, "c": mapped("keyword", fields={"d": mapped("text")})}
-    assert fields.of_path(properties, "a.b") == mapped("long")
-    assert [fields.of_path(properties, path) for path in ("a.x", "b", "c.d", "a.b.c")] == [None] * 4
+    assert field_types.of_path(properties, "a.b") == mapped("long")
+    assert [field_types.of_path(properties, path) for path in ("a.x", "b", "c.d", "a.b.c")] == [None] * 4
 
 
 def test_the_mapping_of_places_holds_its_columns() -> None:
     properties = entity("locations").index_body["mappings"]["properties"]
     for name, kind in {"rate": "numeric(10,2)", "population": "bigint", "alternate_names": "text[]"}.items():
-        assert fields.why_not(properties[name], kind) == ""
+        assert field_types.why_not(properties[name], kind) == ""

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from searchsync import fitting
-from searchsync.entities import CATALOG
+from searchsync.catalog import CATALOG
 from searchsync.errors import BadMapping
-from searchsync.fitting import Dropped
+from searchsync.mapping import fitting
+from searchsync.mapping.fitting import Dropped
 
 PROPERTIES: dict[str, Any] = {
     "name": {"type": "text", "fields": {"exact": {"type": "keyword", "ignore_above": 256}}},

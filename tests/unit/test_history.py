@@ -2,7 +2,7 @@
 
 import pytest
 
-from searchsync.history import recovered
+from searchsync.quality.history import recovered
 
 
 def results(text: str) -> list[dict[str, str]]:

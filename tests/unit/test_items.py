@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from searchsync import items
-from searchsync.entities import BUCKETS, entity
-from searchsync.fitting import Dropped
-from searchsync.items import BadItem
+from searchsync.catalog import BUCKETS, entity
+from searchsync.documents import dynamodb_item
+from searchsync.documents.dynamodb_item import BadItem
+from searchsync.mapping.fitting import Dropped
 
 MEMBERS = entity("members")
 
@@ -40,7 +40,7 @@ MEMBERS = entity("members")
     ],
 )
 def test_every_type_in_every_shape(attribute: dict[str, Any], value: Any) -> None:
-    assert items.decode({"a": attribute}) == {"a": value}
+    assert dynamodb_item.decode({"a": attribute}) == {"a": value}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_every_type_in_every_shape(attribute: dict[str, Any], value: Any) -> Non
 def test_what_is_not_dynamodbs_json_is_poison_and_nothing_else(attribute: Any) -> None:
     """Any other exception would be taken for a fault of ours, and block the shard."""
     with pytest.raises(BadItem):
-        items.decode({"a": attribute})
+        dynamodb_item.decode({"a": attribute})
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_number_is_written_as_the_table_writes_it(text: str, rendered: str) ->
         ({"L": [{"M": {"n": {"N": text}}}, {"S": "x"}]}, f'[{{"n":{rendered}}},"x"]'),
         ({"NS": [text]}, f"[{rendered}]"),
     ):
-        document = items.render(items.decode({"b": attribute, "a": {"S": '\u2028"é'}}))
+        document = dynamodb_item.render(dynamodb_item.decode({"b": attribute, "a": {"S": '\u2028"é'}}))
         assert document == '{"a":"\\u2028\\"\\u00e9","b":' + wanted + "}"
         json.loads(document)
 
@@ -83,7 +83,7 @@ def test_a_number_is_written_as_the_table_writes_it(text: str, rendered: str) ->
 @given(st.integers(-(10**38) + 1, 10**38 - 1), st.integers(-126, 80))
 def test_a_number_keeps_its_value(digits: int, exponent: int) -> None:
     text = f"{digits}E{exponent}"
-    found = items.render(items.decode({"a": {"N": text}}))
+    found = dynamodb_item.render(dynamodb_item.decode({"a": {"N": text}}))
     assert found == f'{{"a":{text}}}'
 
 
@@ -91,28 +91,28 @@ def test_a_number_keeps_its_value(digits: int, exponent: int) -> None:
 def test_what_no_table_holds_is_no_number(text: str) -> None:
     """Python would take the first two, and OpenSearch might compute for ever with a million digits."""
     with pytest.raises(BadItem):
-        items.decode({"a": {"N": text}})
+        dynamodb_item.decode({"a": {"N": text}})
 
 
 def test_hash_is_of_the_values_and_not_of_their_order() -> None:
     """Sets have no order, and the API and the stream list attributes as they like."""
-    one = items.decode({"b": {"SS": ["x", "y"]}, "a": {"N": "1"}})
-    two = items.decode({"a": {"N": "1"}, "b": {"SS": ["y", "x"]}})
-    other = items.decode({"a": {"N": "1"}, "b": {"SS": ["y", "z"]}})
-    assert items.hash_of(one) == items.hash_of(two) != items.hash_of(other)
-    assert all(0 <= half < 2**32 for half in items.hash_of(one))
+    one = dynamodb_item.decode({"b": {"SS": ["x", "y"]}, "a": {"N": "1"}})
+    two = dynamodb_item.decode({"a": {"N": "1"}, "b": {"SS": ["y", "x"]}})
+    other = dynamodb_item.decode({"a": {"N": "1"}, "b": {"SS": ["y", "z"]}})
+    assert dynamodb_item.hash_of(one) == dynamodb_item.hash_of(two) != dynamodb_item.hash_of(other)
+    assert all(0 <= half < 2**32 for half in dynamodb_item.hash_of(one))
 
 
 def test_hash_is_of_what_the_document_shows() -> None:
     """What no search sees makes no document stale: an attribute that the mapping has no place for, or an empty one."""
     bare = {"member_id": {"S": "m-1"}, "name": {"S": "x"}}
     noted = {**bare, "login_count": {"N": "7"}, "city": {"S": ""}}
-    assert items.document(MEMBERS, bare) == items.document(MEMBERS, noted)
+    assert dynamodb_item.document(MEMBERS, bare) == dynamodb_item.document(MEMBERS, noted)
     assert _sync(bare) == _sync(noted) != _sync({**bare, "city": {"S": "Berlin"}})
 
 
 def _sync(item: dict[str, Any]) -> Any:
-    return json.loads(items.live(MEMBERS, "m-1", item, position="p", written_at="w").source)["sync"]
+    return json.loads(dynamodb_item.live(MEMBERS, "m-1", item, position="p", written_at="w").source)["sync"]
 
 
 def test_a_document_of_this_transform() -> None:
@@ -124,8 +124,8 @@ def test_a_document_of_this_transform() -> None:
         "city": {"NULL": True},
         "expires_at": {"N": "4102444800.50"},
     }
-    line = items.live(MEMBERS, "m-1", item, position="p", written_at="w")
-    assert items.TRANSFORM == 1
+    line = dynamodb_item.live(MEMBERS, "m-1", item, position="p", written_at="w")
+    assert dynamodb_item.TRANSFORM == 1
     assert line.source.decode() == (
         '{"sync":{"position":"p","deleted":false,"written_at":"w","bucket":948,'
         '"hash_high":4172529818,"hash_low":1835137457},'
@@ -135,13 +135,13 @@ def test_a_document_of_this_transform() -> None:
 
 def test_nothing_known_is_no_field() -> None:
     item = {"name": {"S": "Ada"}, "city": {"NULL": True}, "joined_date": {"S": ""}, "tags": {"L": []}}
-    assert items.document(MEMBERS, item) == {"name": "Ada", "tags": []}
+    assert dynamodb_item.document(MEMBERS, item) == {"name": "Ada", "tags": []}
 
 
 def test_live_and_gone_carry_the_same_state_fields() -> None:
     item = {"member_id": {"S": "m-1"}}
-    there = items.live(MEMBERS, "m-1", item, position="p", written_at="w")
-    gone = items.gone("m-1", position="p", written_at="w")
+    there = dynamodb_item.live(MEMBERS, "m-1", item, position="p", written_at="w")
+    gone = dynamodb_item.gone("m-1", position="p", written_at="w")
     assert (there.deleted, gone.deleted) == (False, True)
     sync, tombstone = (json.loads(line.source)["sync"] for line in (there, gone))
     assert sync.keys() == tombstone.keys()
@@ -152,7 +152,7 @@ def test_live_and_gone_carry_the_same_state_fields() -> None:
 def test_what_would_become_the_documents_own_state_is_poison(name: str) -> None:
     """OpenSearch takes dots for a path: `sync.deleted` would hide a document that lives, and have it purged."""
     with pytest.raises(BadItem, match="sync") as caught:
-        items.document(MEMBERS, {"member_id": {"S": "m-1"}, name: {"BOOL": True}})
+        dynamodb_item.document(MEMBERS, {"member_id": {"S": "m-1"}, name: {"BOOL": True}})
     assert caught.value.type == "invalid_attribute"
 
 
@@ -161,13 +161,13 @@ def test_what_would_become_the_documents_own_state_is_poison(name: str) -> None:
 def test_an_attribute_that_nobody_mapped_is_left_out_and_counted(name: str) -> None:
     dropped: Dropped = {}
     item = {"member_id": {"S": "m-1"}, "name": {"S": "Ada"}, name: {"M": {"sync": {"N": "1"}}}}
-    assert items.document(MEMBERS, item, dropped) == {"member_id": "m-1", "name": "Ada"}
+    assert dynamodb_item.document(MEMBERS, item, dropped) == {"member_id": "m-1", "name": "Ada"}
     assert dropped == {name: 1}
 
 
 def test_an_entity_may_refuse_what_it_has_no_place_for() -> None:
     with pytest.raises(BadItem, match="a, expires_at") as caught:
-        items.document(replace(MEMBERS, unmapped="refuse"), {"a": {"S": "x"}, "expires_at": {"S": "1"}})
+        dynamodb_item.document(replace(MEMBERS, unmapped="refuse"), {"a": {"S": "x"}, "expires_at": {"S": "1"}})
     assert caught.value.type == "unmapped"
 
 
@@ -197,7 +197,7 @@ def test_an_entity_may_refuse_what_it_has_no_place_for() -> None:
 def test_a_document_ends_when_dynamodb_ends_its_item(attribute: dict[str, Any], second: float | None) -> None:
     """It ignores all but numbers; the index would take text for a time, and hide what the table keeps for ever."""
     dropped: Dropped = {}
-    document = items.document(MEMBERS, {"member_id": {"S": "m-1"}, "expires_at": attribute}, dropped)
+    document = dynamodb_item.document(MEMBERS, {"member_id": {"S": "m-1"}, "expires_at": attribute}, dropped)
     assert document.get("expires_at") == second
     assert dropped == ({} if second is not None else {"expires_at": 1})
 
@@ -208,8 +208,8 @@ def test_a_document_ends_when_dynamodb_ends_its_item(attribute: dict[str, Any], 
 def test_a_key_that_no_document_can_have_is_poison(keys: Any) -> None:
     """One id over 512 bytes makes OpenSearch refuse the whole bulk."""
     with pytest.raises(BadItem):
-        items.key_of(MEMBERS, keys)
+        dynamodb_item.key_of(MEMBERS, keys)
 
 
 def test_the_longest_key_is_taken() -> None:
-    assert items.key_of(MEMBERS, {"member_id": {"S": "é" * 256}}) == "é" * 256
+    assert dynamodb_item.key_of(MEMBERS, {"member_id": {"S": "é" * 256}}) == "é" * 256

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from searchsync import differences, lag
-from searchsync.entities import entity
+from searchsync.catalog import entity
+from searchsync.compare import differences
 from searchsync.errors import SourceUnavailable, StreamBehind
-from searchsync.lag import Lag
+from searchsync.stream import lag
+from searchsync.stream.lag import Lag
 
 PAGE = [("m-1", 1), ("m-2", 2)], [("m-3", 3)]
 
@@ -50,7 +51,7 @@ def newest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """The last record that the index, which is empty, is known to have had."""
     monkeypatch.setattr(lag, "_newest_event", lambda *_: request.param)
     monkeypatch.setattr(lag, "_positions", lambda *_: {})
-    monkeypatch.setattr("searchsync.indexes.live", lambda *_: "blue")
+    monkeypatch.setattr("searchsync.cluster.indexes.live", lambda *_: "blue")
     return str(request.param)
 
 

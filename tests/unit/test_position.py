@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from searchsync.position import Snapshot, behind, known, of_event, of_read
+from searchsync.documents.position import Snapshot, behind, known, of_event, of_read
 
 NUMBERS = st.integers(0, 2**63 - 1)
 SNAPSHOTS = st.tuples(NUMBERS, NUMBERS, NUMBERS, st.integers(0, 10**7)).map(

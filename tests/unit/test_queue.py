@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from searchsync.cluster.indexes import Targets
 from searchsync.deadline import within
 from searchsync.errors import BadConnection
-from searchsync.indexes import Targets
-from searchsync.queue import ASSUMED_BYTES, Message, Queue, QueueUnavailable
-from searchsync.replay import Choice, Replay
+from searchsync.operations.replay import Choice, Replay
+from searchsync.stream.queue import ASSUMED_BYTES, Message, Queue, QueueUnavailable
 
 MESSAGE = {"Body": "{}", "ReceiptHandle": "r", "Attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"}}
 GIVEN = [Message("{}", f"r{number}", 1, 0.0) for number in range(2)]
@@ -37,9 +37,9 @@ class Sqs:
 
 def test_a_false_empty_answer_ends_no_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     sqs = Sqs(messages=3)
-    monkeypatch.setattr("searchsync.replay.indexes.targets_or_raise", lambda *_: Targets(["blue"], "blue"))
+    monkeypatch.setattr("searchsync.operations.replay.indexes.targets_or_raise", lambda *_: Targets(["blue"], "blue"))
     source: Any = type("Source", (), {"entity": None})()
-    monkeypatch.setattr("searchsync.queue.Queue.give_back", lambda *_, **__: None)
+    monkeypatch.setattr("searchsync.stream.queue.Queue.give_back", lambda *_, **__: None)
     client: Any = None
     run = Replay(client, source, Queue(sqs, "q"), None, None, dry_run=True, choice=Choice(kind="pointer")).run()
     assert run.skipped + run.as_dict()["messages"] == 3

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from searchsync.envelope import Page, Rejection
+from searchsync.documents.page import Page, Rejection
 from searchsync.errors import LedgerMismatch, RequestRejected
-from searchsync.outcomes import IndexGone, Outcome, outcome_of
-from searchsync.writer import Ledger, load
+from searchsync.writing.item_outcome import IndexGone, Outcome, outcome_of
+from searchsync.writing.writer import Ledger, load
 
 
 def item(status: int, kind: str = "", reason: str = "", cause: str = "", result: str = "") -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_a_ledger_that_does_not_add_up_fails_the_task() -> None:
 
 
 def test_a_load_that_loses_count_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("searchsync.writer._write", lambda *_: Ledger("i", read=2, written=1))
+    monkeypatch.setattr("searchsync.writing.writer._write", lambda *_: Ledger("i", read=2, written=1))
     with pytest.raises(LedgerMismatch):
         load(None, "i", [Page(b"", 2, "p")], on_rejected=lambda _: None)  # type: ignore[arg-type]
 

@@ -65,8 +65,9 @@ def level(asked: str, source: str, dag_run: Any, compared: datetime | None) -> s
 @task_with_evidence
 def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     """Look at the index, write the evidence, repair if asked to."""
-    from searchsync import history, indexes, quality
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.cluster import indexes
+    from searchsync.quality import history, run
 
     check_conf(dag_run.conf, PARAMS)
     client, described = hook.opensearch(), lookup(entity)
@@ -75,10 +76,10 @@ def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, A
     folder = reports_dir(build_of(dag_run))
     due = level(params["level"], described.source, dag_run, history.last_full(client, name))
     sample, cap = whole(params["sample"]), whole(params["cap"])
-    wanted = quality.Wanted(build_of(dag_run), due, sample, params["repair"], cap)
+    wanted = run.Wanted(build_of(dag_run), due, sample, params["repair"], cap)
     feed = hook.feed(described, served)
     source = hook.source(described, served, read_units=params["read_units"])
-    result = quality.run(client, source, name, feed, folder, wanted)
+    result = run.run(client, source, name, feed, folder, wanted)
     log.info("the evidence is in %s", folder)
     return result | {"evidence": str(folder)}
 

@@ -1,4 +1,4 @@
-"""Tasks of ``<entity>_reindex``: each makes its clients, calls one step of ``searchsync.reindex``, returns little."""
+"""Tasks of ``<entity>_reindex``: each calls one step of ``searchsync.operations.reindex`` and returns little."""
 
 import logging
 from copy import deepcopy
@@ -13,8 +13,8 @@ from search_ops.approval import Approval
 from search_ops.runs import LOAD_POOL, build_of, check_conf, reports_dir, running, states_of, whole
 
 if TYPE_CHECKING:
-    from searchsync.entities import Entity
-    from searchsync.reindex import Plan
+    from searchsync.catalog import Entity
+    from searchsync.operations.reindex import Plan
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +84,8 @@ def check(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any
     """Refuse what cannot end well; decide what is replaced and from which source."""
     from dataclasses import asdict
 
-    from searchsync import reindex
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import reindex
 
     check_conf(dag_run.conf, parameters(lookup(entity)))
     plan = reindex.check(
@@ -103,8 +103,8 @@ def check(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any
 @task
 def create_green(entity: str, plan: dict[str, Any]) -> str:
     """The index of this run, in the write set."""
-    from searchsync import reindex
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import reindex
 
     return reindex.create_green(hook.opensearch(), lookup(entity), _plan(plan))
 
@@ -114,7 +114,7 @@ def partitions(entity: str, plan: dict[str, Any], green: str, *, params: dict[st
     """Parts of the source, each naming the index that it is for: a load refuses any other."""
     from dataclasses import asdict
 
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
 
     source = hook.source(lookup(entity), _plan(plan))
     ranges = source.partitions(whole(params["partitions"]))
@@ -143,12 +143,13 @@ def load(
     """Fill one part; an attempt that was killed is gone on with."""
     from dataclasses import asdict
 
-    from searchsync import policies, reindex
-    from searchsync.entities import entity as lookup
-    from searchsync.ledgers import Rejections
+    from searchsync import config
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import reindex
+    from searchsync.writing.progress import Rejections
 
     the_plan = _plan(plan)
-    units = policies.read_units(params.get("read_units"))
+    units = config.read_units(params.get("read_units"))
     source = hook.source(lookup(entity), the_plan, read_units=units and units / params["partitions"])
     path = reports_dir(the_plan.build) / f"rejected-{ti.map_index}.ndjson"
     with Rejections(path) as rejections:
@@ -193,8 +194,8 @@ def copy_tombstones(
     """What was deleted stays deleted. Refuses to go on when a part of the source was not loaded."""
     from dataclasses import asdict
 
-    from searchsync import reindex
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import reindex
 
     _ledgers(ranges, loaded)
     return asdict(reindex.copy_tombstones(hook.opensearch(), lookup(entity), _plan(plan), green))
@@ -203,8 +204,8 @@ def copy_tombstones(
 @task
 def make_searchable(entity: str, green: str) -> None:
     """Refresh and replicas as in the mapping file; wait for all copies."""
-    from searchsync import indexes
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.cluster import indexes
 
     indexes.make_searchable(hook.opensearch(), lookup(entity), green)
 
@@ -212,9 +213,9 @@ def make_searchable(entity: str, green: str) -> None:
 @task
 def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> dict[str, Any]:
     """All that must hold before an index is served; fails the run otherwise."""
-    from searchsync import reindex
-    from searchsync.entities import entity as lookup
-    from searchsync.ledgers import Rejections
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import reindex
+    from searchsync.writing.progress import Rejections
 
     the_plan = _plan(plan)
     with Rejections(reports_dir(the_plan.build) / "rejected-gate.ndjson") as rejections:
@@ -247,7 +248,7 @@ def settle(
     """The gate once more, for what came during the wait; what it found before when nobody was asked."""
     if not gated["ask"]:
         return gated
-    from searchsync import reindex
+    from searchsync.operations import reindex
 
     found: dict[str, Any] = gate.function(entity, plan, green, params=params)
     reindex.check_as_approved(gated, found)
@@ -259,8 +260,8 @@ def swap(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
     """Serve the new index. Skipped when the run only builds and checks."""
     from airflow.sdk.exceptions import AirflowSkipException
 
-    from searchsync import reindex
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import reindex
 
     if not params["swap"]:
         raise AirflowSkipException("swap is off: the index was built and checked only")
@@ -271,8 +272,8 @@ def swap(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
 @task
 def verify(entity: str, plan: dict[str, Any], green: str, *, outlet_events: Any) -> int:
     """Read the aliases back, search through them, and tell the DAGs that wait for it."""
-    from searchsync import reindex
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import reindex
 
     the_plan = _plan(plan)
     documents = reindex.verify(hook.opensearch(), lookup(entity), the_plan, green)
@@ -294,7 +295,7 @@ def announce(
     dag_run: Any,
 ) -> dict[str, Any]:
     """The run's result: what was read, written and found, and how fast."""
-    from searchsync import reindex
+    from searchsync.operations import reindex
 
     seconds = (datetime.now(UTC) - dag_run.start_date).total_seconds()
     # A task that is not started again after a clear keeps its earlier result: what it did now, its state says.
@@ -309,8 +310,8 @@ def announce(
 @task
 def discard_green(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[str]:
     """Teardown: whatever this run built and did not serve goes."""
-    from searchsync import reindex
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import reindex
 
     keep = params["keep_green"] and params["swap"]
     return reindex.discard(hook.opensearch(), lookup(entity), build_of(dag_run), keep=keep)
@@ -353,6 +354,6 @@ class _Checkpoint:
 
 
 def _plan(plan: dict[str, Any]) -> "Plan":
-    from searchsync.reindex import Plan
+    from searchsync.operations.reindex import Plan
 
     return Plan(**plan)

@@ -40,11 +40,11 @@ PARAMS = {
 @task
 def abandon_sick(entity: str, *, dag_run: Any) -> dict[str, str]:
     """Give up members that are not live and refuse writes for five minutes: all that time they miss changes."""
-    from searchsync import sick
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.cluster import unwritable
 
     check_conf(dag_run.conf, PARAMS)
-    abandoned = sick.abandon_sick(hook.opensearch(), lookup(entity))
+    abandoned = unwritable.abandon_sick(hook.opensearch(), lookup(entity))
     if abandoned:
         alerts.abandoned(dag_run, abandoned)
     return abandoned
@@ -53,8 +53,8 @@ def abandon_sick(entity: str, *, dag_run: Any) -> dict[str, str]:
 @task
 def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
     """Read the keys of all messages again and write them; a message goes when its keys are written everywhere."""
-    from searchsync.entities import entity as lookup
-    from searchsync.replay import Choice, Replay
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations.replay import Choice, Replay
 
     dead_letters, parked = hook.queue(hook.DEAD_LETTERS), hook.queue(hook.PARKED)
     run = Replay(
@@ -72,7 +72,7 @@ def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
 @task
 def announce(report: dict[str, Any], *, dag_run: Any) -> dict[str, Any]:
     """The run's result; to Slack when a person has to do something; red when messages could not be replayed."""
-    from searchsync.replay import check_all
+    from searchsync.operations.replay import check_all
 
     for reason, counts in report["reasons"].items():
         log.info("%-40s %s", reason, ", ".join(f"{name} {count}" for name, count in counts.items()))

@@ -19,14 +19,14 @@ PARAMS = {
 @task(map_index_template="{{ task.op_kwargs['entity'] }}")
 def retire(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[dict[str, Any]]:
     """Delete what is out of the rollback window, or abandoned; purge old tombstones; say why for each index."""
-    from searchsync import retire as library
-    from searchsync import sick
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.cluster import unwritable
+    from searchsync.operations import retire as library
 
     check_conf(dag_run.conf, PARAMS)
     library.check_policy(datetime.now(UTC))
     client, described, dry_run = hook.opensearch(), lookup(entity), params["dry_run"]
-    if not dry_run and (abandoned := sick.abandon_sick(client, described)):
+    if not dry_run and (abandoned := unwritable.abandon_sick(client, described)):
         alerts.abandoned(dag_run, abandoned)
     return library.retire(client, described, running, dry_run=dry_run)
 

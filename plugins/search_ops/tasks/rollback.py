@@ -1,4 +1,4 @@
-"""Tasks of ``index_rollback``: each makes its clients, calls one step of ``searchsync.rollback``, returns little."""
+"""Tasks of ``index_rollback``: each calls one step of ``searchsync.operations.rollback``, returns little."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -7,10 +7,10 @@ from airflow.sdk import Asset, AssetAlias, Param, task
 
 from search_ops import alerts, hook
 from search_ops.runs import build_of, check_conf, reports_dir
-from searchsync.entities import CATALOG
+from searchsync.catalog import CATALOG
 
 if TYPE_CHECKING:
-    from searchsync.rollback import Plan
+    from searchsync.operations.rollback import Plan
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,9 @@ SERVED = AssetAlias("served_index")
 @task
 def choose(*, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     """Which index is to be served instead of which, and what is known of it."""
-    from searchsync import indexes, rollback
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.cluster import indexes
+    from searchsync.operations import rollback
 
     check_conf(dag_run.conf, PARAMS)
     client, entity = hook.opensearch(), lookup(params["entity"])
@@ -66,8 +67,9 @@ def choose(*, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
 @task
 def compare(chosen: dict[str, Any], *, params: dict[str, Any]) -> dict[str, Any]:
     """Prove that the candidate is what its source is, and refuse it otherwise; not when it is forced."""
-    from searchsync import indexes, rollback
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.cluster import indexes
+    from searchsync.operations import rollback
 
     if params["force"]:
         log.warning("not proven, but forced: %s", params["force"])
@@ -86,9 +88,10 @@ def compare(chosen: dict[str, Any], *, params: dict[str, Any]) -> dict[str, Any]
 @task
 def settle(chosen: dict[str, Any], *, params: dict[str, Any], dag_run: Any) -> int | None:
     """Bring the candidate what came since, and prove it equal; not when it is forced."""
-    from searchsync import indexes, rollback
-    from searchsync.entities import entity as lookup
-    from searchsync.ledgers import Rejections
+    from searchsync.catalog import entity as lookup
+    from searchsync.cluster import indexes
+    from searchsync.operations import rollback
+    from searchsync.writing.progress import Rejections
 
     if params["force"]:
         log.warning("served unproven: %s", params["force"])
@@ -102,8 +105,8 @@ def settle(chosen: dict[str, Any], *, params: dict[str, Any], dag_run: Any) -> i
 @task
 def swap(chosen: dict[str, Any], *, params: dict[str, Any]) -> None:
     """Serve the candidate."""
-    from searchsync import rollback
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import rollback
 
     rollback.swap(hook.opensearch(), lookup(params["entity"]), _plan(chosen))
 
@@ -111,8 +114,8 @@ def swap(chosen: dict[str, Any], *, params: dict[str, Any]) -> None:
 @task(outlets=[SERVED])
 def verify(chosen: dict[str, Any], *, params: dict[str, Any], outlet_events: Any) -> int:
     """Read the aliases back, search through them, and tell the DAGs that wait for it."""
-    from searchsync import rollback
-    from searchsync.entities import entity as lookup
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import rollback
 
     plan = _plan(chosen)
     documents = rollback.verify(hook.opensearch(), lookup(params["entity"]), plan)
@@ -146,6 +149,6 @@ def announce(
 
 
 def _plan(chosen: dict[str, Any]) -> "Plan":
-    from searchsync.rollback import Plan
+    from searchsync.operations.rollback import Plan
 
     return Plan(chosen["live"], chosen["target"])

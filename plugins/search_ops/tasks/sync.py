@@ -10,7 +10,7 @@ from search_ops import hook
 from search_ops.runs import build_of, check_conf, reports_dir
 
 if TYPE_CHECKING:
-    from searchsync.indexes import Served
+    from searchsync.cluster.indexes import Served
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +61,9 @@ def sync(
     data_interval_end: Any = None,
 ) -> dict[str, Any]:
     """Write what the interval changed, and what is deleted."""
-    from searchsync import sync as library
-    from searchsync.entities import entity as lookup
-    from searchsync.ledgers import Rejections
+    from searchsync.catalog import entity as lookup
+    from searchsync.operations import sync as library
+    from searchsync.writing.progress import Rejections
 
     check_conf(dag_run.conf, PARAMS)
     start, end = interval(params, data_interval_start, data_interval_end)

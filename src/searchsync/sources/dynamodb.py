@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 
 from botocore import exceptions as aws
 
-from searchsync import fitting, items, transforms
 from searchsync.aws import code_of, errors
-from searchsync.entities import TTL_DAYS, Entity
-from searchsync.envelope import Line, Page, Rejection, page_of, written_now
+from searchsync.catalog import TTL_DAYS, Entity
+from searchsync.documents import dynamodb_item, transforms
+from searchsync.documents.dynamodb_item import BadItem
+from searchsync.documents.page import Line, Page, Rejection, page_of, written_now
+from searchsync.documents.position import FUTURE_SECONDS, of_event, of_read
+from searchsync.documents.transforms import Transform
 from searchsync.errors import BadParams, BadSource, SourceChanged, SourceUnavailable
-from searchsync.fitting import Dropped
-from searchsync.items import BadItem
-from searchsync.position import FUTURE_SECONDS, of_event, of_read
+from searchsync.mapping import fitting
+from searchsync.mapping.fitting import Dropped
 from searchsync.sources.capacity import Budget, Patience
 from searchsync.sources.spool import Spool
-from searchsync.transforms import Transform
 
 log = logging.getLogger(__name__)
 
@@ -200,15 +201,15 @@ class DynamoSource:
     def _add(self, item: Any, read: _Read, sums: dict[int, tuple[int, int, int]]) -> None:
         """One item of a scan to its bucket's sums and to what was seen."""
         try:
-            key = items.key_of(self.entity, item)
-            content = items.document(self.entity, item, self._dropped)
+            key = dynamodb_item.key_of(self.entity, item)
+            content = dynamodb_item.document(self.entity, item, self._dropped)
         except BadItem as error:
             self._reject(item, error, self._unusable)
             return
         if self._expired(content):
             return
-        high, low = items.hash_of(content)
-        bucket = items.bucket_of(key)
+        high, low = dynamodb_item.hash_of(content)
+        bucket = dynamodb_item.bucket_of(key)
         count, highs, lows = sums[bucket]
         sums[bucket] = (count + 1, highs + high, lows + low)
         if self._scanned is not None:
@@ -242,7 +243,7 @@ class DynamoSource:
         for found, _, _ in self._scan(Segment(0, 1), None):
             for item in found:
                 with suppress(BadItem):  # a comparison counts these
-                    yield items.document(self.entity, item)
+                    yield dynamodb_item.document(self.entity, item)
 
     # -- reading
 
@@ -301,7 +302,7 @@ class DynamoSource:
             fitting.add(dropped, left_out)
             there = {item[name]["S"] for item in found} | {key[name]["S"] for key in left}
             absent = [key[name]["S"] for key in wanted if key[name]["S"] not in there]
-            lines += [items.gone(key, position=read.position, written_at=read.at) for key in absent]
+            lines += [dynamodb_item.gone(key, position=read.position, written_at=read.at) for key in absent]
             stuck, wanted = len(left) == len(wanted), left
             if not wanted:
                 return page_of(lines, position=position, rejected=tuple(rejected), dropped=dropped)
@@ -319,8 +320,10 @@ class DynamoSource:
         dropped: Dropped = {}
         for item in found:
             try:
-                key = items.key_of(self.entity, item)
-                line = items.live(self.entity, key, item, position=read.position, written_at=read.at, dropped=dropped)
+                key = dynamodb_item.key_of(self.entity, item)
+                line = dynamodb_item.live(
+                    self.entity, key, item, position=read.position, written_at=read.at, dropped=dropped
+                )
             except BadItem as error:
                 self._reject(item, error, rejected)
             else:
@@ -335,7 +338,7 @@ class DynamoSource:
         """As ``Entity.visible`` has it in the index."""
         until = content.get(self.entity.expires) if self.entity.expires else None
         now = time.time()
-        return isinstance(until, int | float | items.Number) and now - TTL_DAYS * 86_400 < until <= now
+        return isinstance(until, int | float | dynamodb_item.Number) and now - TTL_DAYS * 86_400 < until <= now
 
     def _when(self, answer: dict[str, Any]) -> _Read:
         try:

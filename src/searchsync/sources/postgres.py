@@ -17,14 +17,15 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from searchsync import fields, position
-from searchsync.entities import BUCKETS, Entity, reserved
-from searchsync.envelope import MAX_ID_BYTES, Page, Rejection, page_of, tombstone
+from searchsync.catalog import BUCKETS, Entity, reserved
+from searchsync.documents import position
+from searchsync.documents.page import MAX_ID_BYTES, Page, Rejection, page_of, tombstone
+from searchsync.documents.position import Snapshot
+from searchsync.documents.transforms import Transform
 from searchsync.errors import BadParams, BadSource, SourceChanged
-from searchsync.position import Snapshot
+from searchsync.mapping import field_types
 from searchsync.sources.postgres_session import KEEPALIVES, Session, locking_first, options
 from searchsync.sources.spool import Spool
-from searchsync.transforms import Transform
 
 log = logging.getLogger(__name__)
 
@@ -446,10 +447,10 @@ class PostgresSource:
         properties = self.entity.index_body["mappings"].get("properties", {})
         wrong = []
         for name, sql_type in self._types(connection):
-            field = fields.of_path(properties, name)
+            field = field_types.of_path(properties, name)
             if field is None:
                 wrong.append(f"{name} has no field; add one, to every index of the write set first, or drop the column")
-            elif reason := fields.why_not(field, sql_type):
+            elif reason := field_types.why_not(field, sql_type):
                 kind = field.get("type", "object")
                 wrong.append(f"{name} is {sql_type}, which a field of the type {kind} does not hold: {reason}")
         if wrong:

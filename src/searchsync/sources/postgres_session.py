@@ -17,8 +17,8 @@ import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 
+from searchsync.documents.position import Snapshot
 from searchsync.errors import BadConnection, BadSource, SearchSyncError, SourceUnavailable
-from searchsync.position import Snapshot
 
 LOCK_SECONDS = 300
 """Seconds that a read waits for a lock: a reload or a rewrite of the table takes minutes. Others do not wait for us."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from searchsync.entities import BUCKETS
+from searchsync.catalog import BUCKETS
 
 _FILES = 64
 

@@ -1,0 +1,1 @@
+"""The command ``searchsync``: the same work as the DAGs, from a shell."""

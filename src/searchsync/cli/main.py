@@ -1,0 +1,290 @@
+"""``searchsync``: the same functions as the DAGs, from a shell.
+
+Connections come from ``SEARCHSYNC_OPENSEARCH_URL`` (and ``SEARCHSYNC_OPENSEARCH_USER``, ``_PASSWORD``, ``_CA_CERTS``)
+and ``SEARCHSYNC_POSTGRES_DSN``; DynamoDB and SQS from AWS' own variables and files, with the queues' URLs in
+``SEARCHSYNC_DEAD_LETTER_QUEUE`` and ``SEARCHSYNC_PARKED_QUEUE``.
+"""
+
+import argparse
+import json
+import logging
+import re
+import secrets
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+
+from searchsync.catalog import CATALOG, entity
+from searchsync.cli import connections, tables, workflows
+from searchsync.cluster import indexes, unwritable
+from searchsync.cluster.client import connect_from_environment
+from searchsync.compare import differences
+from searchsync.errors import BadParams, Different, SearchSyncError
+from searchsync.operations import retire
+from searchsync.operations.replay import Choice, Replay, check_all
+from searchsync.quality import health
+from searchsync.writing.progress import Rejections
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; 0 on success, 1 with one line on stderr otherwise, 2 for a wrong command line."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where each of its settings comes from
+    try:
+        arguments.command(arguments)
+    except SearchSyncError as error:
+        print(f"searchsync: {type(error).__name__}: {as_options(str(error))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def as_options(message: str) -> str:
+    """The message with parameters, which it names as a DAG takes them, as options of this command line."""
+
+    def options(found: re.Match[str]) -> str:
+        pairs = (pair.split(": ", 1) for pair in found[1].split(", "))
+        return " ".join(_option(name.strip('"'), value.strip('"')) for name, value in pairs)
+
+    return _PARAMETERS.sub(options, message)
+
+
+_PARAMETER = r'"[a-z_]+": (?:"[^",]*"|\w+)'
+_PARAMETERS = re.compile(rf"\{{({_PARAMETER}(?:, {_PARAMETER})*)\}}")
+
+
+def _option(name: str, value: str) -> str:
+    option = f"--{name.replace('_', '-')}"
+    return option if value in ("true", "on") else f"{option} {value}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="searchsync", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    show = commands.add_parser("indexes", help="physical indexes of each entity: role, documents, age")
+    show.add_argument(
+        "what",
+        nargs="*",
+        help=f"of {', '.join(CATALOG)}, all when none is named; or: abandon NAME, to give up an index",
+    )
+    show.add_argument(
+        "--check", action="store_true", help="exit code 1, and why, when an index is older than freshness.yaml allows"
+    )
+    show.set_defaults(command=_indexes)
+    _add_reindex(commands)
+    _add_rollback(commands)
+    _add_compare(commands)
+    end = commands.add_parser("retire", help="delete indexes and tombstones that had their day; say why")
+    end.add_argument("entities", nargs="*", metavar="ENTITY", help=f"{', '.join(CATALOG)}; all when none is named")
+    end.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
+    end.set_defaults(command=_retire)
+    again = commands.add_parser("replay", help="replay the dead-letter queue of an entity")
+    again.add_argument("entity", choices=[name for name, found in CATALOG.items() if found.source == "dynamodb"])
+    again.add_argument("--dry-run", action="store_true", help="count what is there, write nothing")
+    again.add_argument("--cap", type=int, default=10_000, help="messages at most (default %(default)s)")
+    again.add_argument("--parked", action="store_true", help="those that wait for a person")
+    _add_read_units(again)
+    again.set_defaults(command=_replay)
+    return parser
+
+
+def _add_reindex(commands: Any) -> None:
+    """``reindex``, and ``swap`` for what it built without one."""
+    build = commands.add_parser("reindex", help="rebuild an index from its source and serve it")
+    build.add_argument("entity", choices=list(CATALOG))
+    build.add_argument("--partitions", type=int, default=1, help="ranges of keys, one after the other (default 1)")
+    for name, text in (
+        ("force", "start although another reindex is under way"),
+        ("new-epoch", "the source was restored or failed over"),
+    ):
+        build.add_argument(f"--{name}", action="store_true", help=text)
+    build.add_argument("--no-swap", action="store_true", help="build and check only; `swap` serves it later")
+    build.set_defaults(command=_reindex)
+    serve = commands.add_parser("swap", help="serve an index that was built and not served yet, after the same gate")
+    serve.add_argument("entity", choices=list(CATALOG))
+    serve.add_argument("index")
+    serve.set_defaults(command=_swap)
+    for gated in (build, serve):
+        _add_read_units(gated)
+        gated.add_argument("--max-rejected", type=int, help="documents that may be rejected (default: thresholds.yaml)")
+        gated.add_argument("--allow-shrink", action="store_true", help="serve it with far fewer documents, or none")
+        _add_reports(gated)
+
+
+def _add_rollback(commands: Any) -> None:
+    text = "serve an index again that was served before, proven and brought up to date"
+    back = commands.add_parser("rollback", help=text)
+    back.add_argument("entity", choices=list(CATALOG))
+    back.add_argument("--index", help="a rollback candidate (default: the one that was live last)")
+    back.add_argument("--force", default="", metavar="REASON", help="serve it unproven, and why")
+    _add_read_units(back)
+    _add_reports(back)
+    back.set_defaults(command=_rollback)
+
+
+def _add_compare(commands: Any) -> None:
+    text = "where an index differs from its source, proven; exit code 1 if it does"
+    differ = commands.add_parser("compare", help=text)
+    differ.add_argument("entity", choices=list(CATALOG))
+    differ.add_argument("--index", help="an index of the write set (default: the live one)")
+    differ.add_argument(
+        "--sample", type=int, default=100, help="documents compared field by field (default 100; above 10,000: all)"
+    )
+    differ.add_argument("--pending", action="store_true", help="report also what the next sync has to bring")
+    differ.add_argument("--repair", action="store_true", help="write the confirmed keys as the source has them")
+    differ.add_argument("--cap", type=int, help="keys that a repair may write (default: thresholds.yaml)")
+    _add_read_units(differ)
+    differ.set_defaults(command=_compare)
+
+
+def _add_read_units(command: Any) -> None:
+    text = "read capacity units a second of all reads of a DynamoDB table (default: thresholds.yaml)"
+    command.add_argument("--read-units", type=float, help=text)
+
+
+def _add_reports(command: Any) -> None:
+    text = "folder for the lists of rejected documents"
+    command.add_argument("--reports", type=Path, default=Path("reports"), help=text)
+
+
+def _indexes(arguments: argparse.Namespace) -> None:
+    client = connect_from_environment()
+    if arguments.what[:1] == ["abandon"]:
+        _abandon(client, arguments.what[1:])
+        return
+    wanted = [entity(name) for name in arguments.what or CATALOG]
+    tables.show([tables.HEAD, *tables.lines(client, wanted)])
+    if not arguments.check:
+        return
+    problems = [problem for found in wanted for problem in health.check(client, found, connections.feed(found))]
+    if problems:
+        raise Different("; ".join(problems))
+
+
+def _abandon(client: opensearchpy.OpenSearch, names: list[str]) -> None:
+    if len(names) != 1:
+        raise BadParams("abandon takes one index: searchsync indexes abandon NAME")
+    (name,) = names
+    of = {index.name: found for found in CATALOG.values() for index in indexes.of_entity(client, found)}
+    owner = of.get(name)
+    if owner is None:
+        raise BadParams(f"{name} is no index of {', '.join(CATALOG)}")
+    unwritable.abandon(client, owner, name)
+    print(f"{name} is abandoned: it left the write set and is deleted")
+
+
+def _reindex(arguments: argparse.Namespace) -> None:
+    report = workflows.rebuild(
+        connect_from_environment(),
+        lambda plan: connections.source(entity(arguments.entity), plan, read_units=arguments.read_units),
+        build=f"cli/{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(4)}",
+        reports=arguments.reports,
+        partitions=arguments.partitions,
+        force=arguments.force,
+        new_epoch=arguments.new_epoch,
+        allow_shrink=arguments.allow_shrink,
+        max_rejected=arguments.max_rejected,
+        swapping=not arguments.no_swap,
+    )
+    print(json.dumps(report, indent=2))
+
+
+def _swap(arguments: argparse.Namespace) -> None:
+    wanted = entity(arguments.entity)
+    with Rejections(arguments.reports / "cli" / f"rejected-{arguments.index}.ndjson") as rejections:
+        gated = workflows.serve(
+            connect_from_environment(),
+            wanted,
+            lambda plan: connections.source(wanted, plan, read_units=arguments.read_units),
+            arguments.index,
+            rejections=rejections,
+            max_rejected=arguments.max_rejected,
+            allow_shrink=arguments.allow_shrink,
+        )
+    print(json.dumps({"index": arguments.index, "gate": gated}, indent=2))
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    client, wanted = connect_from_environment(), entity(arguments.entity)
+    with Rejections(arguments.reports / "cli" / f"rejected-rollback-{wanted.name}.ndjson") as rejections:
+        done = workflows.roll_back(
+            client,
+            wanted,
+            lambda served: connections.source(wanted, served, read_units=arguments.read_units),
+            name=arguments.index,
+            rejections=rejections,
+            behind=lambda name: connections.behind(client, wanted, name),
+            force=arguments.force,
+        )
+    print(json.dumps(done, indent=2))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    client, wanted = connect_from_environment(), entity(arguments.entity)
+    name = arguments.index or indexes.live_or_raise(client, wanted)
+    served = indexes.served(client, wanted, name)
+    since = served.synced if wanted.changed and not arguments.pending else None
+    with closing(connections.source(wanted, served, read_units=arguments.read_units)) as source:
+        report = differences.find(
+            client,
+            source,
+            name,
+            sample=arguments.sample,
+            grace=differences.GRACE_SECONDS,
+            since=since,
+            behind=connections.behind(client, wanted, name),
+        )
+        print(json.dumps(report.as_dict(), indent=2))
+        if report.not_looked_at:
+            raise Different(
+                f"{name}: at least {report.not_looked_at} documents differ, more than can be looked at: run the reindex"
+            )
+        if report.good:
+            return
+        done = differences.repair(client, source, report, dry_run=not arguments.repair, cap=arguments.cap)
+    print(json.dumps(asdict(done), indent=2))
+    if not arguments.repair or done.left or done.rejected:
+        raise Different(f"{name}: {len(report.findings)} documents differ: {report.kinds}")
+
+
+def _retire(arguments: argparse.Namespace) -> None:
+    client, dry_run = connect_from_environment(), arguments.dry_run
+    retire.check_policy(datetime.now(UTC))
+    report: list[dict[str, Any]] = []
+    failures: list[SearchSyncError] = []
+    for found in [entity(name) for name in arguments.entities or CATALOG]:
+        try:
+            if not dry_run:
+                unwritable.abandon_sick(client, found)
+            # The builds of Airflow are not known here, so none is taken for dead before it is a day old.
+            report += retire.retire(client, found, lambda _: None, dry_run=dry_run)
+        except SearchSyncError as error:
+            failures.append(error)
+    lines = [(line["index"], line["role"], line["action"], f"{line['purged']:,}", line["why"]) for line in report]
+    tables.show([("INDEX", "ROLE", "ACTION", "TOMBSTONES TO PURGE" if dry_run else "TOMBSTONES PURGED", "WHY"), *lines])
+    if failures:
+        raise failures[0]
+
+
+def _replay(arguments: argparse.Namespace) -> None:
+    dead_letters, parked = connections.queues()
+    report = Replay(
+        connect_from_environment(),
+        connections.source(entity(arguments.entity), None, read_units=arguments.read_units),
+        parked if arguments.parked else dead_letters,
+        None if arguments.parked else parked,
+        connections.aws("dynamodbstreams"),
+        dry_run=arguments.dry_run,
+        choice=Choice(cap=arguments.cap),
+    ).run()
+    print(json.dumps(report.as_dict(), indent=2))
+    check_all(report.as_dict())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""Whether OpenSearch would make an index by itself, by a late write to one that was deleted."""
+
+import re
+from datetime import UTC, datetime
+
+import opensearchpy
+
+from searchsync.catalog import CATALOG, Entity
+from searchsync.cluster.client import request
+from searchsync.errors import AliasConflict
+
+_SETTING = "action.auto_create_index"
+
+
+def check(client: opensearchpy.OpenSearch, entity: Entity) -> None:
+    """Refuse a cluster that would create one of the entity's names by a write.
+
+    :raises AliasConflict: with a value that leaves the indexes of plugins alone
+    """
+    params = {"include_defaults": "true", "flat_settings": "true", "filter_path": "*.action*"}
+    answer = request(client, "GET", "/_cluster/settings", params=params) or {}
+    levels = [answer.get(level, {}) for level in ("transient", "persistent", "defaults")]
+    value = next((found[_SETTING] for found in levels if _SETTING in found), "true")
+    value = ",".join(value) if isinstance(value, list) else str(value)
+    now = datetime.now(UTC)
+    names = (entity.name, entity.writers, entity.served, f"{entity.name}-{now:%Y%m%dt%H%M%S}-0123abcd")
+    if name := next((name for name in names if creates(value, name)), ""):
+        spared = ",".join([*(f"-{known}*" for known in sorted({*CATALOG, entity.name})), "+*"])
+        raise AliasConflict(
+            f"the cluster has {_SETTING}: {value}, so a late write to a deleted index would create one under its name "
+            f"({name}). Nothing was written. Forbid our names, and leave those of others alone: PUT /_cluster/settings "
+            f'{{"persistent": {{"{_SETTING}": "{spared}"}}}}'
+        )
+
+
+def creates(value: str, name: str) -> bool:
+    """Whether a value of the setting lets a write create an index of a name, as OpenSearch decides it.
+
+    The first pattern that matches counts; ``-`` before it forbids. Without a match there is no index.
+    """
+    if value in ("true", "false"):
+        return value == "true"
+    for pattern in (part.strip() for part in value.split(",")):
+        parts = pattern.removeprefix("-").removeprefix("+").split("*")
+        if re.fullmatch(".*".join(map(re.escape, parts)), name):
+            return not pattern.startswith("-")
+    return False

@@ -1,0 +1,329 @@
+"""OpenSearch over the wire: the client, one request with patience, raw bulk. All answers become typed errors here."""
+
+import json
+import logging
+import os
+import random
+import time
+from typing import Any, Final, cast
+
+import botocore.session
+import opensearchpy
+import urllib3
+from opensearchpy import exceptions as os_errors
+
+from searchsync import aws
+from searchsync.cluster import refusals
+from searchsync.deadline import remaining
+from searchsync.errors import BadConnection, BadParams, IndexUnavailable, RequestRejected, SearchSyncError
+
+log = logging.getLogger(__name__)
+logging.getLogger("opensearch").setLevel(logging.ERROR)  # it warns of every 404; what matters is raised here, typed
+logging.getLogger("opensearchpy.trace").setLevel(logging.ERROR)  # at INFO it writes every document to the log
+
+PATIENCE_SECONDS: Final = 300.0
+"""How long a write or request is tried again before it fails: longer than a node's restart."""
+
+REQUEST_SECONDS: Final = 60.0
+CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 10.0
+"""How long one attempt may connect, and wait for its answer, where there is a deadline: one that hangs must leave time
+for another."""
+
+MAX_CONNECTIONS: Final = 8
+_NOT_OPENSEARCH = "the answer is not OpenSearch's JSON ({}). Does the URL lead to a proxy or a login page?"
+_NDJSON = {"content-type": "application/x-ndjson"}
+# The filter keeps the item array positional and cuts the answer to what is read (opensearch-py parses all of it). The
+# time-out is that for a shard which is away: how often to try again is decided here. Both stand in the path, because
+# opensearch-py takes a parameter of that name for its own.
+BULK = (
+    "_bulk?timeout=5s&filter_path=errors,items.*.status,"
+    "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+)
+# An update with nothing in it changes nothing, and is answered with what is stored: by the primary shard, which will
+# compare the write with it, and without the refresh that reading a young document by `_mget` costs.
+_LOOK_UP = (
+    "_bulk?_source=sync.position&timeout=5s&filter_path=errors,items.*.status,items.*.get,"
+    "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+)
+
+
+def connect(
+    url: str,
+    *,
+    auth: Any = None,
+    ca_certs: str | None = None,
+    verify_certs: bool = True,
+    timeout: float = REQUEST_SECONDS,
+) -> opensearchpy.OpenSearch:
+    """A client for one cluster. Nothing is sent yet.
+
+    :param url: ``http(s)://host:port``, without credentials
+    :param auth: ``(user, password)``, a SigV4 signer such as ``Urllib3AWSV4SignerAuth``, or None
+    :param ca_certs: file of the certificates to trust; None for the system's
+    :param verify_certs: off only for development
+    :param timeout: seconds that one answer may take where there is no deadline
+    """
+    parts = urllib3.util.parse_url(url)
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise BadParams("the OpenSearch URL must be http(s)://host:port")
+    return opensearchpy.OpenSearch(
+        hosts=[{"host": parts.host, "port": parts.port or (443 if parts.scheme == "https" else 9200)}],
+        use_ssl=parts.scheme == "https",
+        verify_certs=verify_certs,
+        ssl_show_warn=verify_certs,
+        ca_certs=ca_certs,
+        http_auth=auth,
+        connection_class=opensearchpy.Urllib3HttpConnection,
+        timeout=timeout,
+        pool_maxsize=MAX_CONNECTIONS,
+        max_retries=0,  # retried here, where it is known what a second attempt means
+        serializer=_Answers(),
+    )
+
+
+def connect_from_environment() -> opensearchpy.OpenSearch:
+    """A client of ``SEARCHSYNC_OPENSEARCH_URL``.
+
+    With ``SEARCHSYNC_OPENSEARCH_USER`` and ``_PASSWORD``; or signed with the credentials that AWS gives this process,
+    when ``SEARCHSYNC_OPENSEARCH_AWS_SERVICE`` is set (``es``); ``SEARCHSYNC_OPENSEARCH_CA_CERTS`` as ``ca_certs``.
+
+    :raises BadParams: when there is no URL
+    :raises BadConnection: when AWS gives no credentials, or no region
+    """
+    user, service = os.environ.get("SEARCHSYNC_OPENSEARCH_USER"), os.environ.get("SEARCHSYNC_OPENSEARCH_AWS_SERVICE")
+    auth: Any = None
+    if service:
+        with aws.errors("OpenSearch's signature", SearchSyncError):
+            session = botocore.session.get_session()
+            auth = signer(session.get_credentials(), session.get_config_variable("region"), service)
+    elif user:
+        auth = (user, os.environ.get("SEARCHSYNC_OPENSEARCH_PASSWORD", ""))
+    ca_certs = os.environ.get("SEARCHSYNC_OPENSEARCH_CA_CERTS")
+    return connect(setting("SEARCHSYNC_OPENSEARCH_URL"), auth=auth, ca_certs=ca_certs)
+
+
+def signer(credentials: Any, region: str | None, service: str) -> Any:
+    """What signs requests to a domain of AWS.
+
+    :param credentials: botocore's, which refresh themselves; None when AWS gives this process none
+    :raises BadConnection: without credentials, or without a region
+    """
+    for there, name in ((credentials, "credentials"), (region, "region")):
+        if not there:
+            raise BadConnection(f"OpenSearch's requests cannot be signed: AWS has no {name} here. {aws.HOW_TO_SET_UP}")
+    if service == "aoss":
+        raise BadParams(
+            "OpenSearch Serverless (aoss) cannot be used: it has no cluster health and settings, no refresh, no scroll "
+            "and no snapshots, by which an index is checked before it is served. Use a managed domain (service es)"
+        )
+    return opensearchpy.Urllib3AWSV4SignerAuth(credentials, region, service)
+
+
+def setting(name: str) -> str:
+    """An environment variable that has to be there.
+
+    :raises BadParams: when it is not
+    """
+    value = os.environ.get(name)
+    if not value:
+        raise BadParams(f'{name} is not set; for the local stack: eval "$(./dev env)"')
+    return value
+
+
+class _Answers(opensearchpy.JSONSerializer):
+    """JSON, with a short cut for the usual answer to a bulk: every document was created.
+
+    Parsing two objects per document, and collecting them as garbage, would be half of what a load costs this process.
+    """
+
+    _HEAD, _ITEM, _TAIL = '{"errors":false,"items":[', '{"create":{"status":201}}', "]}"
+
+    def loads(self, s: str) -> Any:
+        if s.startswith(self._HEAD):
+            count = s.count(self._ITEM)
+            # Not a character beside these items and their commas: nothing is left that could say otherwise.
+            if count and len(s) == len(self._HEAD) + count * (len(self._ITEM) + 1) - 1 + len(self._TAIL):
+                return {"errors": False, "items": [json.loads(self._ITEM)] * count}
+        return super().loads(s)
+
+
+class TooLarge(SearchSyncError):
+    """The body was refused for its size (413): a smaller one may pass."""
+
+
+class Overloaded(IndexUnavailable):
+    """The request was refused as a whole because OpenSearch has too much to do (429): a smaller one may pass."""
+
+
+class Backoff:
+    """Exponential back-off with full jitter and a total deadline.
+
+    :param patience: seconds after which the last error is raised, as ``IndexUnavailable``
+    """
+
+    def __init__(self, patience: float = PATIENCE_SECONDS, *, first: float = 0.2, longest: float = 10.0) -> None:
+        self._patience = patience
+        self._began = time.monotonic()
+        self._deadline = self._began + patience
+        self._ceiling = first
+        self._longest = longest
+
+    def wait(self, cause: str) -> None:
+        """Sleep before another attempt.
+
+        :raises IndexUnavailable: when patience has run out; ``cause`` says of what
+        """
+        pause = random.uniform(self._ceiling / 2, self._ceiling)
+        if pause > min(self._deadline - time.monotonic(), remaining()):
+            raise IndexUnavailable(
+                f"gave up after {time.monotonic() - self._began:.0f} s of trying again; last answer: {cause}. Nothing "
+                "was acknowledged; run the task again when OpenSearch is healthy"
+            )
+        log.warning("trying again in %.1f s: %s", pause, cause)
+        time.sleep(pause)
+        self._ceiling = min(self._ceiling * 2, self._longest)
+
+    def progress(self) -> None:
+        """Something was written: patience begins anew, because it is measured since the last success."""
+        self._deadline = time.monotonic() + self._patience
+
+
+def request(
+    client: opensearchpy.OpenSearch,
+    method: str,
+    path: str,
+    *,
+    body: Any = None,
+    params: dict[str, Any] | None = None,
+    patience: float = PATIENCE_SECONDS,
+) -> Any:
+    """One request, tried again while OpenSearch is away or overloaded.
+
+    :param patience: 0 for a request whose effect has to be looked at before it may be repeated (a swap)
+    :raises IndexUnavailable: when patience has run out
+    :raises RequestRejected: for any other refusal; ``status`` tells 404 from 400
+    :raises BadConnection: credentials, certificate or address are wrong
+    """
+    backoff = Backoff(patience)
+    while True:
+        try:
+            return _perform(client, method, path, params=params, body=body)
+        except IndexUnavailable as error:
+            if not patience:
+                raise
+            backoff.wait(str(error))
+
+
+def bulk(client: opensearchpy.OpenSearch, index: str, body: bytes, count: int) -> list[dict[str, Any]]:
+    """One ``_bulk`` of raw NDJSON, without retry.
+
+    :param count: actions in the body
+    :returns: per action, in order: ``status`` and, when it failed, ``error``
+    :raises IndexUnavailable: the whole request is undecided (connection lost, overloaded, half an answer)
+    :raises TooLarge: 413
+    :raises RequestRejected: the whole request was refused
+    """
+    return _bulk(client, f"/{index}/{BULK}", body, count)
+
+
+def look_up(client: opensearchpy.OpenSearch, index: str, ids: list[bytes]) -> list[dict[str, Any]]:
+    """What is stored under some ids now, refreshed or not; without retry.
+
+    :param ids: as JSON
+    :returns: per id, in order: ``status``; where there is a document ``get`` with ``_seq_no``, ``_primary_term`` and
+        ``_source.sync.position``, of whatever shape; else ``error``
+    :raises IndexUnavailable: as ``bulk``, and so are the others
+    """
+    body = b"".join(b'{"update":{"_id":%b}}\n{"doc":{}}\n' % key for key in ids)
+    return _bulk(client, f"/{index}/{_LOOK_UP}", body, len(ids))
+
+
+def _bulk(client: opensearchpy.OpenSearch, path: str, body: bytes, count: int) -> list[dict[str, Any]]:
+    answer = _perform(client, "POST", path, body=body, headers=_NDJSON)
+    items = answer.get("items") if isinstance(answer, dict) else None
+    if not isinstance(items, list) or len(items) != count:
+        found = len(items) if isinstance(items, list) else "none"
+        raise IndexUnavailable(f"{path.split('?', maxsplit=1)[0]}: {count} actions were answered with {found} items")
+    return [next(iter(item.values())) for item in items]
+
+
+def _perform(client: opensearchpy.OpenSearch, method: str, path: str, **options: Any) -> Any:
+    """One attempt, no longer than the deadline allows (``deadline.within``); every failure as one of our errors."""
+    left = remaining()
+    if left <= 0:
+        raise IndexUnavailable("no time was left to ask OpenSearch. Nothing was acknowledged; run the task again")
+    if left < float("inf"):
+        options["timeout"] = urllib3.Timeout(connect=min(left, CONNECT_SECONDS), read=min(left, ANSWER_SECONDS))
+    try:
+        answer = client.transport.perform_request(method, path, **options)
+    except os_errors.SSLError as error:
+        raise BadConnection(
+            f"TLS to OpenSearch failed: {_cause(error)}. Trust the right certificate authority (ca_certs) or correct "
+            "the host"
+        ) from None
+    except os_errors.ConnectionError as error:  # includes time-outs and connections cut in the middle of an answer
+        if isinstance(error.info, aws.NOT_SET_UP):
+            raise BadConnection(f"OpenSearch's requests cannot be signed: {error.info}. {aws.HOW_TO_SET_UP}") from error
+        raise IndexUnavailable(f"OpenSearch does not answer: {_cause(error)}") from error
+    except os_errors.SerializationError as error:
+        if isinstance(error.args[-1], ValueError):  # said to be JSON, and is not: broken off on its way
+            raise IndexUnavailable(f"OpenSearch's answer broke off: {error.args[-1]}") from error
+        raise BadConnection(_NOT_OPENSEARCH.format(str(error)[:200])) from None
+    except os_errors.TransportError as error:
+        raise _refusal(error) from error
+    if not isinstance(answer, dict | list):
+        raise BadConnection(_NOT_OPENSEARCH.format(str(answer)[:200]))
+    return answer
+
+
+_PASSES = {
+    "snapshot_in_progress_exception": "a snapshot is being made of what was to be deleted or closed: ",
+    "index_create_block_exception": "the domain creates no index now, as it does when disk space or memory is short: ",
+}
+"""Types of refusals that pass by themselves, whatever their status; with what to say of them."""
+
+
+def _refusal(error: os_errors.TransportError) -> SearchSyncError:
+    status = int(error.status_code) if str(error.status_code).isdigit() else 0
+    error_type, reason = explain(error.info)
+    said = f"{error_type or 'no error type'}: {reason}"[:1500]
+    if 300 <= status < 400:
+        return BadConnection(_NOT_OPENSEARCH.format(f"{status}, a redirect"))
+    if status == 401 or (status == 403 and error_type not in ("cluster_block_exception", *_PASSES)):
+        return BadConnection(
+            f"OpenSearch answered {status} ({said}). Check the credentials of the connection and the permissions of "
+            "its role"
+        )
+    if status == 413:
+        return TooLarge(f"OpenSearch answered 413 ({said})")
+    if status == 429 and error_type == "cluster_block_exception":
+        return RequestRejected(flood_stage(reason), status=status, error_type=error_type)
+    callers = refusals.is_callers(error.info.get("error") if isinstance(error.info, dict) else None)
+    if status in (0, 408, 429) or (status >= 500 and not callers) or error_type in _PASSES:
+        why = _PASSES.get(error_type, "")
+        return (Overloaded if status == 429 else IndexUnavailable)(f"{why}OpenSearch answered {status} ({said})")
+    return RequestRejected(f"OpenSearch answered {status} ({said})", status=status, error_type=error_type)
+
+
+def explain(info: Any) -> tuple[str, str]:
+    """``error.type`` and ``error.reason`` (with the cause's) of an answer; empty and the text when it has none."""
+    error = info.get("error") if isinstance(info, dict) else None
+    if isinstance(error, str):
+        return "", error
+    if not isinstance(error, dict):
+        return "", str(info)[:200]
+    causes = [cast(dict[str, Any], c) for c in (error, error.get("caused_by") or {})]
+    reasons = dict.fromkeys(str(c["reason"]) for c in causes if c.get("reason"))
+    return str(error.get("type", "")), "; ".join(reasons)
+
+
+def flood_stage(reason: str) -> str:
+    """Why waiting does not help when a disk is full, and what does."""
+    return (
+        f"a node's disk is past the flood stage and its indexes are read-only ({reason}). Free disk space or add "
+        "nodes; the block goes away by itself below the high watermark. Then run the task again"
+    )
+
+
+def _cause(error: os_errors.ConnectionError) -> str:
+    return str(error.info if error.info is not None else error)[:300]

@@ -1,0 +1,1 @@
+"""Source against index: what differs, proven, and its repair."""

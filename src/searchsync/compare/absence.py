@@ -1,0 +1,75 @@
+"""How many deletions are believed that nobody reported: the rows are only not there (docs/protocol.md, rule 9).
+
+A table that is emptied and filled again in two transactions, a restore that is half done, a view that lost its join:
+each looks like a deletion while it lasts. So a person has to confirm more than the policy's share, and nothing is
+written before. A stream's event, or one key that was read for its own sake, is no absence in this sense.
+"""
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from searchsync.config import policy
+from searchsync.documents.page import Page
+from searchsync.errors import GateFailed
+
+LEAST = 100
+"""Deletions that are believed in any index, however small the share makes it, unless less than half would be left."""
+
+
+class TooManyGone(GateFailed):
+    """More documents have no row than may be taken for deleted."""
+
+
+def believed(documents: int) -> int:
+    """Maximum number of an index' documents that may be taken for deleted without a person's word.
+
+    The thresholds are those of a reindex that shrinks: ``approval_share``, ``shrink`` and, as a number, ``settled``.
+
+    :param documents: documents of the index, without tombstones
+    """
+    thresholds = policy("thresholds")
+    share = max(int(documents * float(thresholds["approval_share"])), LEAST)
+    return min(share, int(documents * (1 - float(thresholds["shrink"]))), int(thresholds["settled"]))
+
+
+@dataclass
+class Guard:
+    """Counts what one run takes for deleted in one index.
+
+    :ivar documents: of the index, without tombstones
+    :ivar allowed: deletions that are believed
+    :ivar confirm: what a person does when the rows are gone for good; ``{gone}`` stands for their number
+    :ivar gone: deletions passed on so far
+    """
+
+    index: str
+    documents: int
+    allowed: int
+    confirm: str
+    gone: int = 0
+
+    def check(self, gone: int) -> None:
+        """Refuse a number of deletions before the first of them is written.
+
+        :raises TooManyGone: when it is more than may be believed
+        """
+        if gone > self.allowed:
+            raise TooManyGone(
+                f"{self.index}: at least {gone} of its {self.documents} documents have no row in the source, and "
+                f"{self.allowed} may be taken for deleted unasked. Was the table emptied to be filled again, was it "
+                "restored, is the SQL file wrong? None of these was deleted. Run it again when the table is whole; if "
+                f"the rows are gone for good, {self.confirm.format(gone=gone)}"
+            )
+
+    def take(self, page: Page, *, counted: AbstractSet[str] = frozenset()) -> set[str]:
+        """Count the tombstones of a page that is about to be written.
+
+        :param counted: keys that are written a second time
+        :returns: the keys of its tombstones
+        :raises TooManyGone: when they are too many together with those before
+        """
+        gone = {line.key for line in page.lines() if line.deleted}
+        if fresh := gone - counted:
+            self.check(self.gone + len(fresh))
+            self.gone += len(fresh)
+        return gone

@@ -1,0 +1,490 @@
+"""Where an index differs from its source, proven: nothing that is merely under way is reported.
+
+Sums per bucket say where to look, hashes of unequal buckets which keys to suspect. A suspect is read again on both
+sides, the index first, and once more after a grace period, when all that the stream had at the first look is applied:
+only a pair that differs twice in the same way is confirmed; what keeps moving is unsettled. A sample is compared field
+by field: it finds documents that were changed around the writer with their hash intact.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes, reads, schema
+from searchsync.cluster.indexes import Index
+from searchsync.compare import reconcile
+from searchsync.compare.absence import Guard, believed
+from searchsync.config import policy
+from searchsync.documents import transforms
+from searchsync.documents.page import Page, Rejection, is_ours, page_of, sync_in, with_position
+from searchsync.documents.position import known
+from searchsync.errors import GateFailed, IndexUnavailable, StreamBehind
+from searchsync.sources.base import READ_KEYS, Source
+from searchsync.stream import gaps
+from searchsync.stream.lag import Lag
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 10.0
+"""Between the two looks at a suspect: longer than a change takes from the source to the index."""
+
+LARGEST_SAMPLE = 10_000
+"""That one search returns."""
+
+LISTED = 1_000
+"""Findings that a report lists; all are counted."""
+
+MOST_SUSPECTS = 100_000
+"""Keys that are looked at: more are no drift."""
+
+WHOLE_AT_ONCE = 100
+"""Whole documents that are in memory at once."""
+
+NO_HASH = "no hash"
+"""Of a document whose ``sync`` is not of our form."""
+
+MISSING, GHOST, STALE, CONTENT = "missing", "ghost", "stale", "content differs"
+TOMBSTONE, FUTURE, FOREIGN = "tombstone wrong", "position in the future", "foreign document"
+
+
+class State(NamedTuple):
+    """One side of a key; ``hash`` is empty where there is no document, ``NO_HASH`` where none of ours is.
+
+    :ivar fields: digest of each field of the document, without ``sync``; None for a tombstone and for nothing
+    :ivar changed: when the row says it was changed; empty where it does not
+    """
+
+    hash: str
+    position: str
+    deleted: bool
+    fields: dict[str, bytes] | None
+    written_at: str = ""
+    changed: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One confirmed difference.
+
+    :ivar kind: one of the names above
+    :ivar source: hash of the source's state, ``absent``, or the fields that differ
+    :ivar index: position and hash of the document, or ``absent``
+    :ivar since: the difference is no older than this (ISO 8601): when the row changed, else when the document was
+        written; empty when nobody knows
+    """
+
+    key: str
+    kind: str
+    source: str
+    index: str
+    since: str
+
+
+@dataclass
+class Report:
+    """What a comparison of one index found; counts of documents.
+
+    :ivar not_looked_at: at least so many suspects, more than are looked at: then none was, and there are no findings
+    :ivar unusable: rows or items of which no document can be made, 10,000 at most
+    :ivar dropped: values that the mapping has no place for, left out of documents, by path
+    :ivar pending: keys that the next sync has to bring
+    :ivar unsettled: keys that changed between the two looks
+    :ivar reindex_due: the index is of another mapping or transform than the present one
+    :ivar keys_alone: its transform is one that the source cannot make any more: contents were not compared
+    :ivar sampled: documents compared field by field
+    """
+
+    index: str
+    source_count: int = 0
+    index_count: int = 0
+    unequal_buckets: int = 0
+    suspects: int = 0
+    not_looked_at: int = 0
+    unusable: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    pending: int = 0
+    unsettled: int = 0
+    sampled: int = 0
+    reindex_due: bool = False
+    keys_alone: bool = False
+    findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether everything was looked at and nothing differs."""
+        return not self.findings and not self.not_looked_at
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Confirmed differences by kind."""
+        return dict(sorted(Counter(finding.kind for finding in self.findings).items()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs: the first findings, and all of them counted."""
+        return {
+            **{name: value for name, value in asdict(self).items() if name != "findings"},
+            "kinds": self.kinds,
+            "confirmed": len(self.findings),
+            "findings": [asdict(finding) for finding in self.findings[:LISTED]],
+        }
+
+
+def find(
+    client: opensearchpy.OpenSearch,
+    source: Source,
+    name: str,
+    *,
+    sample: int = 100,
+    grace: float = GRACE_SECONDS,
+    limit: int = MOST_SUSPECTS,
+    since: datetime | None = None,
+    behind: Callable[[], Lag] | None = None,
+) -> Report:
+    """Compare one index of the write set with its source. Changes no document; when all is good, gaps are closed.
+
+    :param sample: documents that are compared field by field, by chance; above 10,000 all of them
+    :param grace: seconds between the two looks at a suspect
+    :param since: up to when a sync has brought the source's changes; what the next one has to bring is pending; None
+        where nothing may be
+    :param behind: how far the index is behind its stream now; None where there is no stream
+    :param limit: of suspects; when there are more, none is looked at
+    :raises BadParams: when the index is not one of the entity's
+    :raises StreamBehind: by more than freshness.yaml allows
+    """
+    began, entity = time.monotonic(), source.entity
+    if behind is not None and (lag := behind()).unexplained > float(policy("freshness")["stream_lag"]):
+        raise _behind(name, lag.seconds)
+    known_gaps = gaps.of_index(client, name)
+    index = indexes.get(client, entity, name)
+    report = Report(name, reindex_due=_reindex_due(client, entity, index))
+    indexes.refresh(client, name)
+    with reconcile.renderings(source, index.meta) as renderings:
+        report.keys_alone = not renderings
+        if report.keys_alone:
+            log.warning("%s is of a transform that cannot be made any more: only its keys are compared", name)
+        suspects = _suspects(client, source, reconcile.Yardstick(source, renderings), report, limit)
+        if not report.not_looked_at:
+            sampled = _sample(client, entity, name, sample)
+            report.sampled = len(sampled)
+            look = _Look(client, source, renderings, name, {*sampled})
+            looked = time.monotonic()
+            first = look.at(sorted(suspects.union(sampled)))
+            if first:
+                _wait(name, looked, grace, behind)
+                _confirm(report, first, look.at(sorted(first)), since)
+    if report.good:
+        gaps.close(client, entity, name, known_gaps)
+    report.seconds = round(time.monotonic() - began, 1)
+    besides = (report.unsettled, report.not_looked_at)
+    log.info("%s: %s, %d unsettled, %d not looked at", name, report.kinds or "no difference", *besides)
+    return report
+
+
+def _reindex_due(client: opensearchpy.OpenSearch, entity: Entity, index: Index) -> bool:
+    other = transforms.of_index(index.meta) != transforms.present(entity)
+    return other or bool(schema.differences(client, entity, index.name))
+
+
+def _suspects(
+    client: opensearchpy.OpenSearch, source: Source, yardstick: reconcile.Yardstick, report: Report, limit: int
+) -> set[str]:
+    """Keys to be looked at, unless there are more than the limit, which the report says then."""
+    entity, name = source.entity, report.index
+    late = {"range": {"sync.position": {"gt": source.latest()}}}
+    count, suspects = reads.count(client, name, late), set[str]()
+    try:
+        if count <= limit:
+            suspects |= reconcile.foreign_keys(client, name, limit=limit)
+            suspects.update(_ids(client, name, late))
+    except reconcile.TooMany as error:
+        count = error.count
+    wanted = yardstick.sums()
+    report.unusable, report.dropped = len(source.unusable()), source.dropped()
+    found = reconcile.index_sums(client, entity, name)
+    report.source_count, report.index_count = (sum(n for n, _, _ in sums.values()) for sums in (wanted, found))
+    report.unequal_buckets = sum(wanted.get(b) != found.get(b) for b in wanted.keys() | found.keys())
+    if count <= limit:
+        try:
+            suspects.update(reconcile.unequal_keys(client, entity, name, yardstick, wanted, found, limit=limit).keys)
+            count = len(suspects)
+        except reconcile.TooMany as error:
+            count = error.count
+    report.suspects, report.not_looked_at = count, count if count > limit else 0
+    return suspects
+
+
+def _wait(name: str, looked: float, grace: float, behind: Callable[[], Lag] | None) -> None:
+    """Until all that the stream had when we looked is applied: what differs then is not on its way.
+
+    What may be a waiting message's may also be on its way, so it is waited for, too, as long as a stream may lag.
+    """
+    time.sleep(grace)
+    while behind is not None:
+        waited, lag = time.monotonic() - looked, behind()
+        if lag.seconds < max(waited, 1.0):  # stamps are whole seconds
+            return
+        if waited > float(policy("freshness")["stream_lag"]):
+            if lag.explained:
+                return
+            raise _behind(name, lag.seconds)
+        time.sleep(1.0)
+
+
+def _behind(name: str, seconds: float) -> StreamBehind:
+    return StreamBehind(
+        f"{name} is {seconds:.0f} s behind the stream: what differs is on its way, and nothing was compared. Is the "
+        "event source mapping enabled, is the function throttled? Then run it again"
+    )
+
+
+class _Difference(NamedTuple):
+    pair: tuple[str, str, str]
+    finding: Finding
+    changed: str
+
+
+def _confirm(
+    report: Report, first: dict[str, _Difference], second: dict[str, _Difference], since: datetime | None
+) -> None:
+    """What differs twice in the same way is a finding, unless the next sync has to bring it.
+
+    That sync knows of deletions by the counts alone: these betray a ghost, unless a row is missing that it will not
+    bring. And it deletes no more than may be believed unasked.
+    """
+    settled = [second[key] for key in sorted(second) if second[key].pair == first[key].pair]
+    report.unsettled = len(second) - len(settled)
+    pending: list[_Difference] = []
+    if since is not None:
+        pending = _in_interval(settled, since)
+        coming = sum(found.finding.kind == MISSING for found in pending)
+        ghosts = [found for found in settled if found.finding.kind == GHOST]
+        if report.index_count + coming != report.source_count and len(ghosts) <= believed(report.index_count):
+            pending += ghosts
+    later = {found.finding.key for found in pending}
+    report.findings = [found.finding for found in settled if found.finding.key not in later]
+    report.pending = len(pending)
+
+
+def _in_interval(settled: list[_Difference], since: datetime) -> list[_Difference]:
+    """Rows that the next sync reads: it begins an hour before its interval, for what is committed late."""
+    overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
+    begin, end = since - overlap, datetime.now(UTC) + overlap
+    found = ((one, _moment(one.changed)) for one in settled if one.finding.kind in (MISSING, STALE))
+    return [one for one, moment in found if moment is not None and begin <= moment <= end]
+
+
+def _moment(text: str) -> datetime | None:
+    """As a row says it, UTC without a zone; None for what is no time of a calendar, such as ``infinity``."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@dataclass
+class _Look:
+    """Looks at keys on both sides.
+
+    :ivar renderings: sources whose document is a right one; without any, contents are not compared
+    :ivar compared: keys whose documents are compared field by field
+    """
+
+    client: opensearchpy.OpenSearch
+    source: Source
+    renderings: Sequence[Source]
+    name: str
+    compared: set[str]
+
+    def at(self, keys: Sequence[str]) -> dict[str, _Difference]:
+        """Keys that differ now. The index is read first: what is written meanwhile makes the source the later one."""
+        different: dict[str, _Difference] = {}
+        for at in range(0, len(keys), READ_KEYS):
+            some = list(keys[at : at + READ_KEYS])
+            have = _index_states(self.client, self.name, some)
+            whole = [key for key in some if key in self.compared or have[key].deleted]
+            have |= _whole_states(self.client, self.name, whole)
+            latest = self.source.latest()
+            states = [dict(_source_states(source, some)) for source in self.renderings or [self.source]]
+            for key in some:
+                found = self._difference(key, [want[key] for want in states], have[key], latest)
+                if found is not None:
+                    different[key] = found
+        return different
+
+    def _difference(self, key: str, wants: list[State], have: State, latest: str) -> _Difference | None:
+        kinds = [_kind(want, have, latest) for want in wants]
+        kind = "" if "" in kinds or (kinds[-1] == STALE and not self.renderings) else kinds[-1]
+        want = wants[kinds.index("")] if "" in kinds else wants[-1]
+        details = _fields(want, have) if key in self.compared and self.renderings and not kind else ""
+        if not kind and not details:
+            return None
+        shown = want.hash or "absent"
+        there = f"{have.position} {have.hash}".strip() or "absent"
+        since = want.changed if kind in (MISSING, STALE) and want.changed else have.written_at
+        finding = Finding(key, kind or CONTENT, details or shown, there, since)
+        return _Difference((finding.kind, shown, there), finding, want.changed)
+
+
+def _kind(want: State, have: State, latest: str) -> str:
+    """What is wrong with a key, if anything."""
+    visible = have.hash != "" and not have.deleted
+    wrong = {
+        FUTURE: have.position > latest,
+        FOREIGN: have.hash == NO_HASH,
+        TOMBSTONE: have.deleted and bool(have.fields),
+        MISSING: want.hash != "" and not visible,
+        GHOST: want.hash == "" and visible,
+        STALE: visible and want.hash != have.hash,
+    }
+    return next((kind for kind, is_so in wrong.items() if is_so), "")
+
+
+def _fields(want: State, have: State) -> str:
+    """Names of the fields that differ."""
+    ours, theirs = want.fields or {}, have.fields or {}
+    return ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
+
+
+def _index_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
+    """What documents carry of ours, whatever else is in them."""
+    found = reads.documents(client, name, keys, source="sync")
+    return {doc["_id"]: _state(doc.get("_source")) for doc in found}
+
+
+def _whole_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
+    """The same of whole documents, which may be large: some at a time, of which only digests are kept."""
+    states: dict[str, State] = {}
+    for at in range(0, len(keys), WHOLE_AT_ONCE):
+        found = reads.documents(client, name, keys[at : at + WHOLE_AT_ONCE], source="*")
+        states |= {doc["_id"]: _state(doc.get("_source")) for doc in found}
+    return states
+
+
+def _source_states(source: Source, keys: list[str]) -> Iterator[tuple[str, State]]:
+    for page in source.states(keys):
+        for line in page.lines():
+            state = _state(json.loads(line.source), source.entity.changed)
+            yield line.key, State("", state.position, True, None) if line.deleted else state
+        for rejection in page.rejected:
+            yield rejection.id, State(rejection.type, "", False, None)
+
+
+def _state(document: dict[str, Any] | None, changed: str | None = None) -> State:
+    if document is None:
+        return State("", "", False, None)
+    sync = sync_in(document)
+    ours = is_ours(sync)
+    shown = f"{sync['hash_high']:08x}{sync['hash_low']:08x}" if ours else NO_HASH
+    position = sync["position"] if known(sync.get("position")) else ""
+    fields = {name: _digest(value) for name, value in document.items() if name != "sync"}
+    written_at, moment = str(sync.get("written_at") or ""), str(document.get(changed or "") or "")
+    return State(shown, position, sync.get("deleted") is True, fields, written_at, moment)
+
+
+def _digest(value: Any) -> bytes:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=8).digest()
+
+
+def _sample(client: opensearchpy.OpenSearch, entity: Entity, name: str, count: int) -> list[str]:
+    if count > LARGEST_SAMPLE:
+        return _ids(client, name, entity.visible)
+    query = {"function_score": {"query": entity.visible, "random_score": {}}}
+    body = {"size": count, "query": query, "_source": False}
+    return [hit["_id"] for hit in reads.search(client, name, body)["hits"]["hits"]]
+
+
+def _ids(client: opensearchpy.OpenSearch, name: str, query: dict[str, Any]) -> list[str]:
+    return [hit["_id"] for hit in reads.scroll(client, name, query, source=False)]
+
+
+# -- repair
+
+
+@dataclass
+class Repaired:
+    """What a repair did; counts of keys.
+
+    :ivar rejected: keys that the index refuses
+    :ivar left: documents from the future
+    """
+
+    found: int = 0
+    written: int = 0
+    stale: int = 0
+    rejected: int = 0
+    left: int = 0
+    dry_run: bool = False
+
+
+def repair(
+    client: opensearchpy.OpenSearch, source: Source, report: Report, *, dry_run: bool = True, cap: int | None = None
+) -> Repaired:
+    """Write the confirmed keys as the source has them now, by the one writer, into the whole write set (rule 9).
+
+    A document that was changed around the writer kept its position, which may be as late as the read's: the write goes
+    just above it. That is sound, because the source is read after the index was. A document from the future stays: to
+    go above it would hide the changes to come. A reindex takes care of it.
+
+    :param cap: keys at most, as a person confirmed, deletions included; None for one in a hundred of the source's
+        documents, at least 100
+    :raises GateFailed: when there are more: that is no drift but a fault of the mapping or the stream
+    :raises TooManyGone: when the source lacks more of them than may be believed
+    :raises IndexUnavailable: when a member of the write set takes no writes, or the index left the write set
+    """
+    keys = [finding.key for finding in report.findings if finding.kind != FUTURE]
+    done = Repaired(found=len(report.findings), left=len(report.findings) - len(keys), dry_run=dry_run)
+    share = float(policy("thresholds")["repair_share"])
+    allowed = cap if cap is not None else max(int(report.source_count * share), 100)
+    if len(keys) > allowed:
+        raise GateFailed(
+            f"{report.index}: {len(keys)} differences are more than the {allowed} that a repair may write: this smells "
+            "of a fault of the mapping or the stream. Find it, then run the reindex; or repair with a higher cap"
+        )
+    ghosts = report.kinds.get(GHOST, 0)
+    guard = Guard(report.index, report.index_count, max(believed(report.index_count), ghosts if cap else 0), _CONFIRM)
+    guard.check(ghosts)
+    if dry_run or not keys:
+        return done
+
+    write = reconcile.to_all(client, source.entity, report.index)
+    for at in range(0, len(keys), READ_KEYS):
+        some = keys[at : at + READ_KEYS]
+        have = _index_states(client, report.index, some)  # the index first, then the source
+        with closing(source.states(some)) as pages:
+            for page in pages:
+                guard.take(page)
+                ledger = write(_above(page, have), _log_refused)
+                if ledger is None:
+                    raise IndexUnavailable(f"{report.index} left the write set meanwhile; run it again")
+                done.written += ledger.written + ledger.tombstoned
+                done.stale += ledger.stale
+                done.rejected += ledger.rejected
+    return done
+
+
+_CONFIRM = 'repair with {{"cap": {gone}}} or more'
+
+
+def _log_refused(refused: Rejection) -> None:
+    log.warning("%s: %s: %s: %s", refused.index or "no document", refused.id, refused.type, refused.reason)
+
+
+def _above(page: Page, have: dict[str, State]) -> Page:
+    """The page with every position above the one that the index has: positions have one length, a sign more is more."""
+    lines = []
+    for line in page.lines():
+        known = have[line.key].position
+        lines.append(with_position(line, at_least=f"{known}+") if known else line)
+    return page_of(lines, position=page.position, rejected=page.rejected)

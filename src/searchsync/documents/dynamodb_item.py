@@ -1,0 +1,294 @@
+"""DynamoDB items to documents: decoding, hash and rendering, the same for stream, scan, replay and comparison.
+
+Items come in DynamoDB's typed JSON, ``{"member_id": {"S": "m-1"}, ...}``: from stream events, queue messages and
+exports with binary values as base64 text, from the API's client as bytes. boto3's own deserializer fails on the one
+and on numbers of more than 38 digits.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from searchsync.catalog import BUCKETS, Entity, reserved
+from searchsync.documents.page import MAX_ID_BYTES, Line, tombstone
+from searchsync.errors import SearchSyncError
+from searchsync.mapping import fitting
+from searchsync.mapping.fitting import Dropped
+
+TRANSFORM = 1
+"""Version of the documents that this module makes (``documents.transforms``). Whoever changes them raises it."""
+
+Item = dict[str, Any]
+
+LAST_SECOND = 9_223_372_036_854_775
+"""Of the dates that OpenSearch knows: milliseconds in 64 bits."""
+
+
+class BadItem(SearchSyncError):
+    """An item, or what is said to be one, that no document can be made of (poison).
+
+    :ivar type: a word for the reason, for counting
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.type = kind
+
+
+def document(entity: Entity, item: Any, dropped: Dropped | None = None) -> Item:
+    """The transformation: what is searched of an item, without ``sync``.
+
+    Applications write NULL and "" where they know nothing; an index has a field or has it not (and "" is no date).
+    Attributes and values that the entity's mapping has no place for are left out (``mapping.fitting``), and so is a time
+    to live that ends nothing.
+
+    :param item: DynamoDB's JSON
+    :param dropped: counts what was left out
+    :raises BadItem: when no document can be made of it, or the entity refuses to leave anything out
+    """
+    known = {name: value for name, value in decode(item).items() if value is not None and value != ""}
+    if taken := [name for name in known if name[:4] == "sync" and reserved(name)]:
+        raise BadItem("invalid_attribute", f"the attribute name {taken[0]!r} is taken: 'sync' is the document's state")
+    left_out: Dropped = {}
+    if (ends := entity.expires) and ends in known:
+        known[ends] = _expiry(item[ends], known[ends])
+        if known[ends] is None:
+            del known[ends]
+            fitting.count(left_out, ends)
+    shown: Item = entity.fits(known, "", left_out)
+    if left_out and entity.unmapped == "refuse":
+        raise BadItem("unmapped", f"the mapping has no place for {', '.join(sorted(left_out))}")
+    if dropped is not None:
+        fitting.add(dropped, left_out)
+    return shown
+
+
+def decode(item: Any) -> Item:
+    """The attributes of an item as plain values.
+
+    Numbers become int, or float, or ``Number``, whichever is written as the table writes it; sets become sorted lists;
+    binary values base64 text.
+
+    :raises BadItem: when this is not DynamoDB's JSON
+    """
+    if not isinstance(item, dict):
+        raise BadItem("malformed", f"an item must be an object, not {type(item).__name__}")
+    return {name: _value(attribute) for name, attribute in item.items()}
+
+
+def key_of(entity: Entity, keys: Any) -> str:
+    """The document id, from an item or from the keys of an event.
+
+    :raises BadItem: when there is none that a document can have
+    """
+    (name,) = entity.key
+    attribute = keys.get(name) if isinstance(keys, Mapping) else None
+    key = attribute.get("S") if isinstance(attribute, Mapping) and len(attribute) == 1 else None
+    if not isinstance(key, str):
+        raise BadItem("invalid_key", f"the key {name} must be a string, not {_shown(attribute)}")
+    if not 1 <= len(_utf8(key)) <= MAX_ID_BYTES:
+        raise BadItem("invalid_id", f"an _id must have 1 to {MAX_ID_BYTES} bytes, this has {len(_utf8(key))}")
+    return key
+
+
+def bucket_of(key: str) -> int:
+    """The bucket that comparisons count a document in."""
+    return zlib.crc32(_utf8(key)) % BUCKETS
+
+
+def render(fields: Item) -> str:
+    """The document's text, the same on every path: in the order of the names, each number as the table writes it."""
+    try:
+        return _JSON.encode(fields)
+    except TypeError:  # a Number: seldom, so this may be slower
+        return _text(fields)
+
+
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def hash_of(item: Item) -> tuple[int, int]:
+    """Both 32-bit halves of a hash over a document's fields, as they are stored."""
+    return _hash(render(item))
+
+
+def _hash(text: str) -> tuple[int, int]:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest[:4]), int.from_bytes(digest[4:])
+
+
+def live(
+    entity: Entity, key: str, item: Any, *, position: str, written_at: str, dropped: Dropped | None = None
+) -> Line:
+    """The document of an item.
+
+    :param item: DynamoDB's JSON
+    :param dropped: counts what was left out of it
+    :raises BadItem: as ``document``
+    """
+    content = document(entity, item, dropped)
+    text = render(content)
+    high, low = _hash(text)
+    sync = (  # neither a position nor a time has anything that JSON would escape
+        f'"position":"{position}","deleted":false,"written_at":"{written_at}","bucket":{bucket_of(key)},'
+        f'"hash_high":{high},"hash_low":{low}'
+    )
+    return Line(json.dumps(key).encode(), f'{{"sync":{{{sync}}}{"," if content else ""}{text[1:]}'.encode())
+
+
+def gone(key: str, *, position: str, written_at: str) -> Line:
+    """The tombstone of an item that is not there."""
+    return tombstone(key, position=position, bucket=bucket_of(key), written_at=written_at)
+
+
+def _expiry(attribute: Mapping[str, Any], value: Any) -> Any:
+    """When DynamoDB takes an item for expired, in seconds since the epoch: so that index and comparison agree.
+
+    None when it never does: anything but a number it ignores, whatever it looks like
+    (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html), and what
+    is beyond the dates of OpenSearch is 292 million years away. A number stays as it is written, unless OpenSearch does
+    not take it for a date: with an exponent or more than nine decimals it is rounded up.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST_SECOND:
+        return value
+    text = attribute.get("N", "")
+    second = math.ceil(Decimal(text)) if text else LAST_SECOND + 1
+    if abs(second) > LAST_SECOND:
+        return None
+    return value if _SECONDS.fullmatch(text) else second
+
+
+_SECONDS = re.compile(r"-?\d+(\.\d{1,9})?", re.ASCII)
+
+
+# -- values
+
+
+def _value(attribute: Any) -> Any:
+    if not isinstance(attribute, dict) or len(attribute) != 1:
+        raise BadItem("malformed", f"an attribute must be an object with one type, not {_shown(attribute)}")
+    ((kind, value),) = attribute.items()
+    try:
+        return _DECODERS[kind](value)
+    except KeyError:
+        raise BadItem("malformed", f"unknown attribute type {kind!r}") from None
+    except (TypeError, ValueError, InvalidOperation) as error:
+        raise BadItem("malformed", f"{_shown(value)} is no value of the type {kind}: {error}") from None
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not text")
+    if not value.isascii():
+        _utf8(value)
+    return value
+
+
+class Number(Decimal):
+    """A number that Python would write in another way than the table does: 1.10, -0, 38 digits.
+
+    :ivar text: as the table has it
+    """
+
+    text: str
+
+
+def _as_written(text: str) -> Number:
+    number = Number(text)
+    number.text = text
+    return number
+
+
+def _number(value: Any) -> int | float | Number:
+    text = _string(value)
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    number = Decimal(text) if _NUMBER.fullmatch(text) else None
+    if number is None or not -_EXPONENT <= number.adjusted() <= _EXPONENT:
+        raise ValueError("not a number of DynamoDB")
+    if not _JSON_NUMBER.fullmatch(text):  # +1, .5, 007: no table writes that, but an export by hand may
+        return _number(str(number))
+    approximate = float(number)
+    return approximate if repr(approximate) == text else _as_written(text)
+
+
+_DIGITS = 38
+_EXPONENT = 130
+"""Numbers of DynamoDB are between 1E-130 and 9.9E+125: one with millions of digits would be no document's."""
+
+_WHOLE = re.compile(rf"-?[1-9]\d{{0,{_DIGITS - 1}}}|0", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+
+
+def _text(value: Any) -> str:
+    """As ``json.dumps`` in ``render``, and a ``Number`` as it came."""
+    if isinstance(value, Number):
+        return value.text
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{json.dumps(name)}:{_text(value[name])}' for name in sorted(value))}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    return json.dumps(value)
+
+
+def _binary(value: Any) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    try:
+        base64.b64decode(_string(value), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"not base64: {error}") from None
+    return str(value)
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("not a boolean")
+    return value
+
+
+def _list_of(decoder: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    def decode_list(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise TypeError("not a list")
+        return [decoder(member) for member in value]
+
+    return decode_list
+
+
+def _set_of(decoder: Callable[[Any], Any], order: Callable[[Any], Any] | None = None) -> Callable[[Any], list[Any]]:
+    decode_list = _list_of(decoder)
+    return lambda value: sorted(decode_list(value), key=order)
+
+
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    "S": _string,
+    "N": _number,
+    "B": _binary,
+    "BOOL": _boolean,
+    "NULL": lambda _: None,
+    "L": _list_of(_value),
+    "M": decode,
+    "SS": _set_of(_string),
+    "NS": _set_of(_number, lambda number: (Decimal(number), str(number))),
+    "BS": _set_of(_binary),
+}
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise BadItem("malformed", f"not Unicode text: {error.reason}") from None
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:100]

@@ -1,0 +1,157 @@
+"""What every document carries in ``sync``, and how documents travel: pages of NDJSON bytes.
+
+A page is the body of one ``_bulk`` of ``create`` actions, two lines a document::
+
+    {"create":{"_id":"42"}}
+    {"sync":{"position":...,"deleted":false,"written_at":...,"bucket":...,"hash_high":...,"hash_low":...},"name":...}
+
+That one form serves all writes: ``load`` sends it as it is, ``compare_and_set`` sends the same bytes of each document.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from searchsync.documents.position import known
+
+MAX_ID_BYTES = 512
+"""A longer ``_id`` makes OpenSearch refuse the whole bulk request."""
+
+
+class Line(NamedTuple):
+    """One document of a page: its ``_id`` as JSON and its source, both bytes."""
+
+    id: bytes
+    source: bytes
+
+    @property
+    def key(self) -> str:
+        """The ``_id``."""
+        return str(json.loads(self.id))
+
+    @property
+    def deleted(self) -> bool:
+        """Whether this is a tombstone. ``sync`` comes first in every document, and its ``position`` holds no quote."""
+        return self.source.startswith(b"true", self.source.find(_DELETED) + len(_DELETED))
+
+    @property
+    def position(self) -> str:
+        """``sync.position``. As ``sync`` comes first, and ``position`` in it, nothing is parsed for it.
+
+        :raises ValueError: when it does not stand there
+        """
+        found = _POSITION.match(self.source)
+        if found is None:
+            raise ValueError(f"document {self.key!r} does not begin with sync.position: nothing was written")
+        return found[1].decode()
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A document that cannot be indexed as it is (poison).
+
+    :ivar index: the index that refused it; empty when the source could not even render it
+    """
+
+    id: str
+    type: str
+    reason: str
+    index: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some documents, live ones and tombstones.
+
+    :param body: NDJSON, ``create`` form
+    :param count: documents in ``body``
+    :param position: of the read (protocol.md, Position); of several reads or events, the earliest
+    :param rejected: rows that the source could not make a document of; they count as read
+    :param resume: where the source goes on reading after this page, as JSON's values; None when it does not say
+    :param dropped: values left out of its documents, by path (``searchsync.mapping.fitting``)
+    """
+
+    body: bytes
+    count: int
+    position: str
+    rejected: tuple[Rejection, ...] = field(default=())
+    resume: Any = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def lines(self) -> Iterator[Line]:
+        """The documents one by one."""
+        rows = self.body.split(b"\n")
+        for at in range(0, 2 * self.count, 2):
+            yield Line(rows[at][len(_ACTION) : -len(_ACTION_END)], rows[at + 1])
+
+
+_DELETED = b'"deleted":'
+_POSITION = re.compile(rb'\s*\{\s*"sync"\s*:\s*\{\s*"position"\s*:\s*"([^"\\]*)"')
+_ACTION = b'{"create":{"_id":'
+_ACTION_END = b"}}"
+
+
+def create_body(lines: Iterable[Line]) -> bytes:
+    """The ``create`` form of some documents."""
+    return b"".join(b"%b%b%b\n%b\n" % (_ACTION, line.id, _ACTION_END, line.source) for line in lines)
+
+
+def written_now() -> str:
+    """``sync.written_at`` of what is rendered here and now."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def tombstone(key: str, *, position: str, bucket: int, written_at: str) -> Line:
+    """A deleted document: id and ``sync`` only, so that late older writes meet something newer."""
+    sync = {"position": position, "deleted": True, "written_at": written_at, "bucket": bucket}
+    sync |= {"hash_high": 0, "hash_low": 0}
+    return Line(json.dumps(key).encode(), json.dumps({"sync": sync}, separators=(",", ":")).encode())
+
+
+def page_of(
+    lines: list[Line],
+    *,
+    position: str,
+    rejected: tuple[Rejection, ...] = (),
+    resume: Any = None,
+    dropped: Mapping[str, int] | None = None,
+) -> Page:
+    """A page of single documents."""
+    return Page(create_body(lines), len(lines), position, rejected, resume, dropped or {})
+
+
+def with_position(line: Line, *, at_least: str) -> Line:
+    """The document under a position that is not lower than the one given (rule 5).
+
+    :param at_least: any text; what is no position of ours, from a message that somebody edited, raises nothing
+    """
+    position = line.position
+    if position >= at_least or not known(at_least):
+        return line
+    return Line(line.id, line.source.replace(b'"%b"' % position.encode(), b'"%b"' % at_least.encode(), 1))
+
+
+def sync_of(line: Line) -> dict[str, Any]:
+    """The ``sync`` object of a document."""
+    sync: dict[str, Any] = json.loads(line.source)["sync"]
+    return sync
+
+
+def sync_in(document: dict[str, Any]) -> dict[str, Any]:
+    """What a stored document carries of ours; nothing where somebody else wrote something of another form."""
+    sync = document.get("sync")
+    return sync if isinstance(sync, dict) else {}
+
+
+def is_ours(sync: dict[str, Any]) -> bool:
+    """Whether all that a document carries has the form that the writer gives it; else the document is foreign."""
+    numbers = [sync.get(name) for name in ("bucket", "hash_high", "hash_low")]
+    return (
+        known(sync.get("position"))
+        and isinstance(sync.get("deleted"), bool)
+        and isinstance(sync.get("written_at"), str)
+        and all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    )

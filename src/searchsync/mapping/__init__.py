@@ -1,0 +1,1 @@
+"""What a field of an index can hold."""

@@ -1,0 +1,178 @@
+"""What of an item an index can hold, by its mapping: the rest is left out, and counted by its path.
+
+One attribute that the mapping does not have, or one value of a shape that its field cannot take, makes OpenSearch
+refuse the whole document, and some values it would change in silence (``mapping.field_types``). Left out and counted, the
+document stays findable by its other fields. A malformed date or address is not judged here: with ``ignore_malformed``
+the engine keeps it in ``_source`` and lists its field under ``_ignored``. All that is said of OpenSearch here is of
+3.5.0 (tests/integration/test_fitting.py).
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from searchsync.errors import BadMapping
+from searchsync.mapping import field_types
+
+Dropped = dict[str, int]
+"""How many values were left out, by dotted path."""
+
+Fit = Callable[[Any, str, Dropped], Any]
+"""The part of a value that a field can hold, ``NOTHING`` where there is none; counts what is left out."""
+
+NOTHING: Any = object()
+
+MOST_PATHS = 100
+"""Paths that are counted by name: attribute names are data, and a table may have millions."""
+
+OTHERS = "(others)"
+_PATH_CHARACTERS = 200
+
+_TERM_BYTES = 32_766
+"""The longest term of an index (Lucene). Longer ones make OpenSearch refuse the document."""
+
+_NORMALIZED_BYTES = _TERM_BYTES * 2 // 3
+"""A letter of two bytes may become one of three in lower case."""
+
+_SHORT = _NORMALIZED_BYTES // 4
+"""Characters of a text that is no too long term, whatever its letters."""
+
+_SCALARS = {
+    *("text", "match_only_text", "search_as_you_type", "token_count", "keyword", "wildcard", "boolean", "ip"),
+    *("long", "integer", "short", "byte", "unsigned_long", "double", "float", "half_float", "scaled_float"),
+    *("date", "date_nanos"),
+}
+"""Types that take no object."""
+
+_PLACE = {"type": "geo_point"}
+
+
+def count(dropped: Dropped, path: str, values: int = 1) -> None:
+    """Count values that are left out, under their path as long as there are not too many paths."""
+    path = path[:_PATH_CHARACTERS]
+    if path not in dropped and len(dropped) >= MOST_PATHS:
+        path = OTHERS
+    dropped[path] = dropped.get(path, 0) + values
+
+
+def add(into: Dropped, more: Mapping[str, int]) -> None:
+    """Add counts to others."""
+    for path, values in more.items():
+        count(into, path, values)
+
+
+def total(*counts: Mapping[str, int]) -> dict[str, int]:
+    """The sum of some counts."""
+    summed: Dropped = {}
+    for some in counts:
+        add(summed, some)
+    return summed
+
+
+def object_of(mapping: Mapping[str, Any], *, strict: bool = True) -> Fit:
+    """What an object can hold: the attributes that its mapping has by exactly their names, each as its field can.
+
+    A name with dots is no name of a mapping: OpenSearch would merge it into the object of that path.
+
+    :param mapping: with ``properties``
+    :param strict: what ``dynamic`` is where the mapping does not say it; where it is false, names that it does not have
+        are kept, unless OpenSearch takes them for paths
+    """
+    strict = str(mapping.get("dynamic", "strict" if strict else "false")).lower() != "false"
+    known = {
+        name: _of(field, strict=strict)
+        for name, field in mapping.get("properties", {}).items()
+        if field.get("type") != "alias"
+    }
+
+    def fit(value: Any, path: str, dropped: Dropped) -> Any:
+        if not isinstance(value, dict):
+            return _refuse(path, dropped)
+        held = {}
+        for name, inner in value.items():
+            below = f"{path}.{name}" if path else name
+            if (field := known.get(name)) is not None:
+                if (part := field(inner, below, dropped)) is not NOTHING:
+                    held[name] = part
+            elif strict or not name.strip() or "." in name:
+                count(dropped, below)
+            else:
+                held[name] = inner
+        return held
+
+    return fit
+
+
+def _of(mapping: Mapping[str, Any], *, strict: bool) -> Fit:
+    kind = mapping.get("type", "object")
+    if kind in ("object", "nested"):
+        return _as_it_is if mapping.get("enabled") in (False, "false") else _each(object_of(mapping, strict=strict))
+    if kind == "geo_point":
+        return _point
+    if kind not in _SCALARS:
+        raise BadMapping(
+            f"what a field of the type {kind!r} takes of an item of DynamoDB is not known here; use another"
+        )
+    every = [mapping, *mapping.get("fields", {}).values()]
+    longest = _longest(every)
+    takes_text = not any(field.get("type") in ("boolean", "scaled_float") for field in every)
+
+    def fit(value: Any, path: str, dropped: Dropped) -> Any:
+        wrong = not all(field_types.holds(field, value) for field in every) or (
+            isinstance(value, str) and any(_too_long(value, *limits) for limits in longest)
+        )
+        return _refuse(path, dropped) if wrong else value
+
+    return _each(fit, short=_SHORT if takes_text else -1)
+
+
+def _each(fit: Fit, *, short: int = -1) -> Fit:
+    """A field holds lists of what it holds, in lists as deep as one likes; and null, which is nothing.
+
+    :param short: characters up to which any text fits; below 0, none does. Most values of the stream are such texts
+    """
+
+    def fit_each(value: Any, path: str, dropped: Dropped) -> Any:
+        if isinstance(value, str) and len(value) <= short:
+            return value
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            return fit(value, path, dropped)
+        return [part for inner in value if (part := fit_each(inner, path, dropped)) is not NOTHING]
+
+    return fit_each
+
+
+def _point(value: Any, path: str, dropped: Dropped) -> Any:
+    """A point, or a list of points: a list of numbers is one, and of nothing none."""
+    if not isinstance(value, list) or (value and all(isinstance(part, int | float | Decimal) for part in value)):
+        return value if field_types.holds(_PLACE, value) else _refuse(path, dropped)
+    points = [part for part in value if field_types.holds(_PLACE, part)]
+    if len(points) < len(value):
+        count(dropped, path, len(value) - len(points))
+    return points
+
+
+def _as_it_is(value: Any, *_: Any) -> Any:
+    return value
+
+
+def _refuse(path: str, dropped: Dropped) -> Any:
+    count(dropped, path)
+    return NOTHING
+
+
+def _longest(fields: list[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """Of each field whose whole value is one term: characters above which it is not indexed, and bytes it may have."""
+    return [
+        (int(field.get("ignore_above", 2**31)), _NORMALIZED_BYTES if "normalizer" in field else _TERM_BYTES)
+        for field in fields
+        if field.get("type") in ("keyword", "wildcard")
+    ]
+
+
+def _too_long(value: str, ignored_above: int, limit: int) -> bool:
+    if len(value) <= limit // 4 or len(value.encode()) <= limit:
+        return False
+    return len(value.encode("utf-16-le")) // 2 <= ignored_above  # it counts the units of UTF-16

@@ -1,0 +1,114 @@
+"""The end of old tombstones: compare-and-delete in every member of the write set (docs/protocol.md, rule 12).
+
+A tombstone keeps late older writes out. Each such write was read, or told by the stream, before the tombstone was
+written. A stream keeps its records for 24 hours, a queue its messages for 14 days (and a replay reads the source
+again), a task ends within hours: after ``LEAST_DAYS`` nothing is left to keep out. So neither a reindex nor a rollback
+has to be waited for:
+
+- Blue's tombstone that is due is not copied (rule 8): green never needed it. One that comes due after the copy is as
+  old in green, and goes with the next run.
+- A load (rule 7) reads the source now: an absent key is not created, a re-created one has a later position, so a copied
+  tombstone does not replace it (rule 1).
+- A key that is re-created between search and delete has another sequence number: it stays.
+- The highest position of an index stays, whatever its age: by it a source that was put back is recognised.
+
+``written_at`` decides, because not every position is a time. A copy keeps it.
+"""
+
+import json
+import logging
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes, reads
+from searchsync.cluster.client import PATIENCE_SECONDS, Backoff, bulk
+from searchsync.config import policy
+from searchsync.errors import BadParams, IndexUnavailable, RequestRejected
+from searchsync.writing import tombstones
+from searchsync.writing.item_outcome import Outcome, outcome_of, reason_of
+
+log = logging.getLogger(__name__)
+
+LEAST_DAYS = 15
+AT_ONCE = 5_000
+
+
+def cutoff(now: datetime) -> datetime:
+    """Tombstones that were written before this have no use.
+
+    :raises BadParams: when the policy would purge what is still needed
+    """
+    days = float(policy("retention")["tombstone_days"])
+    if days < LEAST_DAYS:
+        raise BadParams(
+            f"include/policies/retention.yaml: tombstone_days must be at least {LEAST_DAYS}, not {days:g}: a "
+            "tombstone has to outlive what may be on its way, 24 hours in the stream and then 14 days in a queue; 30 "
+            "leaves room for the rollback window. Nothing was changed"
+        )
+    return now - timedelta(days=days)
+
+
+def count(client: opensearchpy.OpenSearch, name: str, before: datetime) -> int:
+    """Tombstones that a purge would delete."""
+    return reads.count(client, name, tombstones.old(client, name, before))
+
+
+def purge(
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    name: str,
+    before: datetime,
+    *,
+    patience: float = PATIENCE_SECONDS,
+) -> int:
+    """Delete the tombstones of one member that were written before a moment, unless they change meanwhile.
+
+    :returns: tombstones deleted; what was deleted by a request whose answer was lost is not among them
+    """
+    purged = 0
+    try:
+        hits = reads.scroll(client, name, tombstones.old(client, name, before), source=False, versions=True)
+        while lines := [_line(hit) for hit in islice(hits, AT_ONCE)]:
+            purged += _delete(client, name, lines, patience)
+            log.info("%s: %d tombstones older than %s purged", name, purged, before.isoformat(timespec="seconds"))
+    except (RequestRejected, IndexUnavailable):
+        if name in indexes.write_set(client, entity):
+            raise
+        log.info("%s left the write set meanwhile", name)
+    return purged
+
+
+def _line(hit: dict[str, Any]) -> bytes:
+    seen = {"_id": hit["_id"], "if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}
+    return json.dumps({"delete": seen}).encode() + b"\n"
+
+
+def _delete(client: opensearchpy.OpenSearch, index: str, lines: list[bytes], patience: float) -> int:
+    backoff, deleted = Backoff(patience), 0
+    while lines:
+        try:
+            items = bulk(client, index, b"".join(lines), len(lines))
+        except IndexUnavailable as error:
+            backoff.wait(f"{index}: {error}")
+            continue
+        again, cause = [], ""
+        for line, item in zip(lines, items, strict=True):
+            if item["status"] == 404 and "error" not in item:
+                continue  # gone already
+            outcome = outcome_of(index, item)
+            if outcome is Outcome.RETRY:
+                again.append(line)
+                cause = f"{index}: {item['status']} {reason_of(item)}"
+            elif outcome is Outcome.REJECTED:
+                raise RequestRejected(f"{index}: {reason_of(item)}", status=item["status"], error_type="")
+            deleted += outcome is Outcome.WRITTEN  # a conflict was written meanwhile, and stays
+        if len(again) < len(lines):
+            backoff.progress()
+        if again:
+            backoff.wait(f"{len(again)} of {len(lines)} tombstones: {cause}")
+        lines = again
+    return deleted

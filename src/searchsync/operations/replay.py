@@ -1,0 +1,440 @@
+"""Replay of the dead-letter queue (docs/protocol.md, rule 5).
+
+Every message ends in keys. The keys are read again, consistently, and written with the later of the parked event's
+position and the read's, into the whole write set; only then the message goes. So neither order nor duplicates matter,
+and a message that is not understood stays. What is wrong with one message holds up no other.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes
+from searchsync.deadline import within
+from searchsync.documents.page import Line, Page, Rejection, page_of, sync_of, with_position
+from searchsync.documents.position import MARGIN_SECONDS, second_of
+from searchsync.errors import BadConnection, SearchSyncError, SourceUnavailable
+from searchsync.mapping import fitting
+from searchsync.mapping.fitting import Dropped
+from searchsync.sources.base import Source
+from searchsync.stream import dead_letters, gaps, pointers
+from searchsync.stream.dead_letters import Letter, Parked, Pointer, TooLong, Unreadable
+from searchsync.stream.pointers import Resolved
+from searchsync.stream.queue import Message, Queue
+from searchsync.writing import writer
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 5
+"""A message that is poison again after so many replays waits for a person, in the queue of parked ones."""
+
+MESSAGES_AT_ONCE, MESSAGE_BYTES_AT_ONCE = 500, 32_000_000
+"""Messages received before they are replayed; no more are received beyond so many bytes of them."""
+
+KEYS_AT_ONCE, READ_AT_ONCE = 10_000, 100
+"""Keys that messages may stand for before they are replayed; and keys of one read, of items of up to 400 kB."""
+
+WRITE_BYTES = 4_000_000
+"""Documents of one write, about; managed domains refuse bodies over 10 MiB on small nodes."""
+
+EMPTY_SECONDS = 1
+"""How long a queue that seems to be empty is asked: without waiting it may forget some of its servers."""
+
+DELAY_SECONDS = 600.0
+PATIENCE_SECONDS = 30.0
+"""A queue keeps what it has: better to fail soon, and be told, than to hold messages out of sight."""
+
+UNREADABLE = "unreadable"
+LISTED = 100
+"""Reasons of failure that a report names."""
+
+
+class NotAllReplayed(SearchSyncError):
+    """Some messages could not be replayed and stay in the queue; all others were."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which messages a run is about.
+
+    :ivar cap: messages at most
+    :ivar kind: ``record``, ``pointer`` or empty for both
+    :ivar reason: only messages parked for this one; empty for all
+    :ivar min_age: seconds since they were sent, or found to be poison again, at least
+    """
+
+    cap: int = 10_000
+    kind: str = ""
+    reason: str = ""
+    min_age: float = 0.0
+
+
+@dataclass
+class Counts:
+    """What became of the messages of one reason.
+
+    :ivar messages: received
+    :ivar read: keys read again
+    :ivar written: of these, written to the live index (tombstones included)
+    :ivar stale: of these, proven older than what the live index has
+    :ivar back: messages that are poison again, or came too early; they are seen again later
+    :ivar parked: messages that now wait for a person
+    :ivar gap: records that the stream has forgotten
+    """
+
+    messages: int = 0
+    read: int = 0
+    written: int = 0
+    stale: int = 0
+    back: int = 0
+    parked: int = 0
+    gap: int = 0
+
+
+@dataclass
+class Report:
+    """What a run did.
+
+    :ivar skipped: messages that did not match its choice
+    :ivar missed: members that are not live and took no writes, and why: a gap is noted for each
+    :ivar failed: why messages were not replayed, which stay in the queue; the others were
+    :ivar dropped: values left out of the documents that were read again, by path
+    """
+
+    dry_run: bool
+    missed: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
+    gaps: list[dict[str, Any]] = field(default_factory=list)
+    why_parked: dict[str, str] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    dropped: Dropped = field(default_factory=dict)
+    skipped: int = 0
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For XCom and people."""
+        messages = sum(counts.messages for counts in self.reasons.values())
+        return {
+            "dry_run": self.dry_run,
+            "reasons": {reason: asdict(counts) for reason, counts in sorted(self.reasons.items())},
+            "gaps": self.gaps,
+            "missed": self.missed,
+            "why_parked": self.why_parked,
+            "failed": self.failed,
+            "dropped": self.dropped,
+            "skipped": self.skipped,
+            "messages": messages,
+            "messages_per_second": round(messages / max(self.seconds, 0.001), 1),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def check_all(report: dict[str, Any]) -> None:
+    """Refuse to end well when messages stayed in the queue that could not be replayed.
+
+    :param report: as ``Report.as_dict`` makes it
+    :raises NotAllReplayed: naming the first reasons
+    """
+    if failed := report["failed"]:
+        raise NotAllReplayed(
+            f"{len(failed)} messages stay in the queue because they could not be replayed; all others were: "
+            + "; ".join(failed[:5])
+        )
+
+
+@dataclass
+class _Task:
+    """A message with the keys that it stands for."""
+
+    message: Message
+    content: Parked | Pointer
+    found: Resolved
+
+
+@dataclass
+class _Written:
+    """What became of keys: refused with type and reason, or read too soon after they were parked."""
+
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    early: set[str] = field(default_factory=set)
+
+
+class Replay:
+    """One run.
+
+    :param queue: the dead-letter queue, or the queue of parked messages when a person replays those
+    :param parked: where messages go that wait for a person; None when they are just being replayed
+    :param streams: boto3's DynamoDB Streams client
+    """
+
+    def __init__(
+        self,
+        client: opensearchpy.OpenSearch,
+        source: Source,
+        queue: Queue,
+        parked: Queue | None,
+        streams: Any,
+        *,
+        dry_run: bool = False,
+        choice: Choice | None = None,
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._entity: Entity = source.entity
+        self._queue = queue
+        self._parked = parked
+        self._streams = streams
+        self._choice = choice or Choice()
+        self._bypass = gaps.Bypass(client)
+        self._report = Report(dry_run, missed=self._bypass.missed)
+        self._held: dict[str, Message] = {}
+
+    def run(self) -> Report:
+        """Replay until the queue is empty, or the cap is reached. What failed alone is in the report.
+
+        :raises EmptyWriteSet: there is no index to write to; nothing was received
+        :raises IndexUnavailable: OpenSearch does not answer; what was not written is in the queue as before
+        :raises SourceUnavailable: the table does not answer; as before
+        """
+        began = time.monotonic()
+        with within(PATIENCE_SECONDS):
+            indexes.targets_or_raise(self._client, self._entity)
+        seen = 0
+        try:
+            while seen < self._choice.cap:
+                most = min(MESSAGES_AT_ONCE, self._choice.cap - seen)
+                messages = self._receive(most) or self._receive(most, wait=EMPTY_SECONDS)
+                if not messages:
+                    break
+                seen += len(messages)
+                self._replay(messages)
+                rate = seen / (time.monotonic() - began)
+                log.info("%d messages so far, %.0f a second", seen, rate)
+        finally:
+            if self._held:
+                self._queue.give_back(list(self._held.values()))
+        self._report.seconds = time.monotonic() - began
+        return self._report
+
+    def _receive(self, most: int, *, wait: int = 0) -> list[Message]:
+        messages: list[Message] = []
+        size = 0
+        while len(messages) < most and size < MESSAGE_BYTES_AT_ONCE:
+            found = self._queue.receive(most - len(messages), wait=wait)
+            if not found:
+                break
+            messages += found
+            size += sum(len(message.body) for message in found)
+            self._held |= {message.receipt: replace(message, body="") for message in found}  # for long, so without it
+        return messages
+
+    def _replay(self, messages: list[Message]) -> None:
+        by_reason: dict[str, list[tuple[Message, Parked | Pointer]]] = defaultdict(list)
+        for message in messages:
+            try:
+                content = dead_letters.read(message.body)
+            except Unreadable as error:
+                if self._wanted(message, "", UNREADABLE):
+                    self._report.reasons[UNREADABLE].messages += 1
+                    self._for_a_person(message, UNREADABLE, str(error))
+                continue
+            kind = "record" if isinstance(content, Parked) else "pointer"
+            if self._wanted(message, kind, content.reason):
+                by_reason[content.reason].append((message, content))
+        for reason, found in sorted(by_reason.items()):
+            counts = self._report.reasons[reason]
+            counts.messages += len(found)
+            for tasks in self._in_portions(found, counts):
+                self._replay_tasks(tasks, counts)
+
+    def _wanted(self, message: Message, kind: str, reason: str) -> bool:
+        choice = self._choice
+        wanted = (
+            choice.kind in ("", kind)
+            and choice.reason in ("", reason)
+            and time.time() - message.sent_at >= choice.min_age
+        )
+        self._report.skipped += not wanted
+        return wanted
+
+    def _in_portions(self, found: list[tuple[Message, Parked | Pointer]], counts: Counts) -> Iterator[list[_Task]]:
+        """Messages with their keys, of so many keys together that memory stays small."""
+        tasks: list[_Task] = []
+        keys = 0
+        for message, content in found:
+            resolved = self._resolve(message, content, counts)
+            if resolved is None:
+                continue
+            tasks.append(_Task(message, content, resolved))
+            keys += len(resolved.keys)
+            if keys >= KEYS_AT_ONCE:
+                yield tasks
+                tasks, keys = [], 0
+        if tasks:
+            yield tasks
+
+    def _replay_tasks(self, tasks: list[_Task], counts: Counts) -> None:
+        if self._report.dry_run:
+            counts.read += len({key for task in tasks for key in task.found.keys})
+            return
+        written = self._write(tasks, counts)
+        done: list[Message] = []
+        for task in tasks:
+            try:
+                if self._is_done(task, written, counts):
+                    done.append(task.message)
+            except TooLong as error:
+                self._failed(f"{task.content.reason}: {error}")
+        self._done(done)
+
+    def _is_done(self, task: _Task, written: _Written, counts: Counts) -> bool:
+        """Whether a message can go now: all it stands for is written, or in messages of its own."""
+        if isinstance(task.content, Pointer):
+            found, refused = task.found, written.refused
+            letters = [self._letter(found, key, *refused[key]) for key in sorted(found.keys.keys() & refused)]
+            early = sorted(found.keys.keys() & written.early)
+            letters += [self._letter(found, key, "future", "read too soon after it") for key in early]
+            self._queue.send([letter.message() for letter in letters + found.hopeless])
+            return True
+        key, reason = task.content.key, task.content.reason
+        if not key:
+            self._for_a_person(task.message, reason, "it has no key that a document can have")
+        elif key in written.refused:
+            self._again(task.message, task.content, *written.refused[key], counts)
+        elif key in written.early:
+            self._later(task.message, MARGIN_SECONDS * 3.0, counts)
+        else:
+            return True
+        return False
+
+    # -- keys
+
+    def _resolve(self, message: Message, content: Parked | Pointer, counts: Counts) -> Resolved | None:
+        """The keys that a message stands for; None when they are not to be had."""
+        if isinstance(content, Parked):
+            return Resolved({content.key: content.position} if content.key else {})
+        try:
+            found = pointers.resolve(self._streams, self._entity, content)
+        except Unreadable as error:
+            self._for_a_person(message, content.reason, str(error))
+            return None
+        except (SourceUnavailable, BadConnection) as error:  # of this shard or stream; others may answer
+            self._failed(f"{content.reason}: records {content.start} to {content.end} of {content.shard}: {error}")
+            return None
+        if found.forgotten:
+            counts.gap += found.forgotten
+            gap = {
+                "from": content.first_arrival,
+                "to": content.last_arrival,
+                "records": found.forgotten,
+                "shard": content.shard,
+            }
+            self._report.gaps.append(gap)
+            log.error("the stream has forgotten %(records)d records of %(from)s to %(to)s", gap)
+            if not self._report.dry_run:
+                gaps.note(self._client, self._entity, gap)
+        return found
+
+    def _write(self, tasks: list[_Task], counts: Counts) -> _Written:
+        positions: dict[str, str] = {}
+        not_before: dict[str, float] = {}
+        for task in tasks:
+            for key, position in task.found.keys.items():
+                positions[key] = max(positions.get(key, ""), position)
+                if not position:  # the read has to be later than all events before the parking, by whatever clock
+                    parked_at = task.content.parked_at if isinstance(task.content, Parked) else task.message.sent_at
+                    not_before[key] = max(not_before.get(key, 0.0), parked_at + MARGIN_SECONDS)
+        written = _Written()
+        lines: list[Line] = []
+        size = 0
+        for key, line in self._lines(sorted(positions), written):
+            if second_of(sync_of(line)["position"]) <= not_before.get(key, 0.0):
+                written.early.add(key)
+                continue
+            lines.append(with_position(line, at_least=positions[key]))
+            size += len(line.source)
+            counts.read += 1
+            if size >= WRITE_BYTES:
+                self._apply(lines, written, counts)
+                lines, size = [], 0
+        self._apply(lines, written, counts)
+        return written
+
+    def _lines(self, keys: list[str], written: _Written) -> Iterator[tuple[str, Line]]:
+        """The state of each key now, a few reads in memory at most; what no document can be made of is refused."""
+        for at in range(0, len(keys), READ_AT_ONCE):
+            for page in self._source.read(keys[at : at + READ_AT_ONCE]):
+                fitting.add(self._report.dropped, page.dropped)
+                written.refused |= {one.id: (one.type, one.reason) for one in page.rejected}
+                yield from _lines(page)
+
+    def _apply(self, lines: list[Line], written: _Written, counts: Counts) -> None:
+        if not lines:
+            return
+
+        def reject(rejection: Rejection) -> None:
+            written.refused[rejection.id] = (rejection.type, f"{rejection.index}: {rejection.reason}")
+
+        page = page_of(lines, position=min(sync_of(line)["position"] for line in lines))
+        with within(PATIENCE_SECONDS):
+            ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject, detour=self._bypass)
+        ledger = next(iter(ledgers.values()))  # of the live index
+        counts.written += ledger.written + ledger.tombstoned
+        counts.stale += ledger.stale
+
+    # -- messages
+
+    def _letter(self, found: Resolved, key: str, reason: str, detail: str) -> Letter:
+        return Letter(found.records[key], key, found.keys[key], reason, detail, tuple(dead_letters.IMAGES))
+
+    def _again(self, message: Message, content: Parked, kind: str, detail: str, counts: Counts) -> None:
+        """Poison again: as a message that says so, because SQS counts how often one was looked at, not why."""
+        attempts = content.attempts + 1
+        if attempts >= MAX_ATTEMPTS:
+            self._for_a_person(message, content.reason, f"{kind}: {detail}")
+            return
+        counts.back += 1
+        self._queue.send([dead_letters.tried_again(message.body, attempts)], delay=DELAY_SECONDS)
+        self._done([message])
+
+    def _for_a_person(self, message: Message, reason: str, why: str) -> None:
+        self._report.reasons[reason].parked += 1
+        self._report.why_parked[reason] = why
+        log.error("a message waits for a person: %s: %s", reason, why)
+        if self._parked is None or self._report.dry_run:
+            return
+        try:
+            self._parked.send([message.body])
+        except TooLong as error:
+            self._failed(f"{reason}: it stays in the dead-letter queue: {error}")
+        else:
+            self._done([message])
+
+    def _failed(self, why: str) -> None:
+        log.error("a message stays in the queue: %s", why)
+        if len(self._report.failed) < LISTED:
+            self._report.failed.append(why)
+
+    def _later(self, message: Message, delay: float, counts: Counts) -> None:
+        counts.back += 1
+        self._queue.give_back([message], delay=delay)
+        self._release([message])
+
+    def _done(self, messages: list[Message]) -> None:
+        self._queue.delete(messages)
+        self._release(messages)
+
+    def _release(self, messages: list[Message]) -> None:
+        for message in messages:
+            self._held.pop(message.receipt, None)
+
+
+def _lines(page: Page) -> Iterable[tuple[str, Line]]:
+    for line in page.lines():
+        yield line.key, line

@@ -1,0 +1,151 @@
+"""The end of an index that had its day or was abandoned, and of old tombstones (docs/protocol.md, rules 11 and 12)."""
+
+import logging
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import aliases, indexes, snapshots, unwritable
+from searchsync.cluster.indexes import Index, Running
+from searchsync.config import policy
+from searchsync.errors import BadParams, SearchSyncError, StaleSwap
+from searchsync.operations import purge
+
+log = logging.getLogger(__name__)
+
+
+def retire(
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    running: Running,
+    *,
+    dry_run: bool = False,
+    now: datetime | None = None,
+) -> list[dict[str, Any]]:
+    """Delete indexes that are out of the rollback window, and abandoned ones (rule 11); purge tombstones (rule 12).
+
+    An index that cannot be saved or purged holds up nothing else: its error is raised at the end.
+
+    :param dry_run: change nothing; report what a run would do
+    :param now: the present, for tests
+    :returns: per index: name, role, action, why, and the tombstones purged
+    :raises BadParams: when the policy cannot be followed; nothing was changed
+    :raises SearchSyncError: an index stays: it could not be saved or deleted, or was served at the same moment
+    """
+    now = now or datetime.now(UTC)
+    repository, before = check_policy(now)
+    run = _Run(client, entity, dry_run, repository)
+    _previous(run, now)
+    for index in indexes.of_entity(client, entity):
+        if index.role == "building":
+            gone = indexes.abandoned(index, running, now=now)
+            run.decide(index, gone, "abandoned" if gone else "being built, or kept for a day")
+        elif index.read:
+            run.decide(index, False, "it is read")
+    members = set(indexes.write_set(client, entity))
+    done = "to purge" if dry_run else "purged"
+    for line in run.report:
+        if line["index"] in members and line["action"] == "kept":
+            run.purge(line, before)
+        log.info("%(index)s (%(role)s): %(action)s, %(why)s; tombstones %(done)s: %(purged)d", line | {"done": done})
+    if run.failures:
+        raise run.failures[0]  # all of them are in the log
+    return run.report
+
+
+def _previous(run: "_Run", now: datetime) -> None:
+    """Decide on the indexes that were served."""
+    window = policy("retention")
+    live = indexes.live(run.client, run.entity)
+    previous = [index for index in indexes.of_entity(run.client, run.entity) if index.was_served and index.name != live]
+    previous.sort(key=lambda index: index.left_read_at or now, reverse=True)
+    for rank, index in enumerate(previous):
+        if index.left_read_at is None and not run.dry_run:
+            # A crash between the swap and its stamp: the window begins now.
+            indexes.stamp_left_read(run.client, index.name, now)
+        hours = (now - (index.left_read_at or now)).total_seconds() / 3600
+        retired = live is not None and rank >= int(window["keep_previous"]) and hours >= float(window["rollback_hours"])
+        run.decide(index, retired, f"left the read alias {hours:.1f} h ago")
+
+
+def check_policy(now: datetime) -> tuple[str, datetime]:
+    """Refuse a policy that cannot be followed, before anything is changed.
+
+    :returns: the repository of snapshots, empty for none; tombstones written before the moment are purged
+    :raises BadParams: naming the file and what is wrong in it
+    """
+    return _repository(), purge.cutoff(now)
+
+
+def _repository() -> str:
+    repository = policy("retention").get("snapshot_repository") or ""
+    if not isinstance(repository, str) or not re.fullmatch(r"[\w.-]*", repository):
+        raise BadParams(
+            "include/policies/retention.yaml: snapshot_repository must be the name of a snapshot repository, or empty, "
+            f"not {repository!r}. Nothing was changed"
+        )
+    return repository
+
+
+@dataclass
+class _Run:
+    """One run: what it decided, and what it could not do."""
+
+    client: opensearchpy.OpenSearch
+    entity: Entity
+    dry_run: bool
+    repository: str
+    report: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[SearchSyncError] = field(default_factory=list)
+
+    def decide(self, index: Index, gone: bool, why: str) -> None:
+        """Keep an index, or delete it."""
+        action = "kept"
+        if gone:
+            try:
+                why += self._delete(index)
+                action = "would be deleted" if self.dry_run else "deleted"
+            except SearchSyncError as error:
+                self._failed(error)
+                why += f"; not deleted: {type(error).__name__}"
+        self.report.append({"index": index.name, "role": index.role, "action": action, "why": why, "purged": 0})
+
+    def _delete(self, index: Index) -> str:
+        """Save an index that was served, then delete it. Saved first: without its aliases it would be swept later."""
+        how = ""
+        if self.repository and index.was_served:
+            how = f"; saved in {self.repository}"
+            if self.dry_run:
+                snapshots.find(self.client, self.repository, index.name)
+            else:
+                snapshots.save(self.client, self.repository, index.name, index.left_read_at)
+                self._check_unchanged(index)
+        if not self.dry_run:
+            aliases.delete(self.client, self.entity, index.name)
+        return how
+
+    def _check_unchanged(self, index: Index) -> None:
+        meta = indexes.meta_of(self.client, index.name)
+        if meta and meta.get("left_read_at") != index.meta.get("left_read_at"):
+            raise StaleSwap(f"{index.name} stays: it was served again while it was being saved; run it again")
+
+    def purge(self, line: dict[str, Any], before: datetime) -> None:
+        """Purge a member of the write set, or count what would be."""
+        try:
+            if refusal := unwritable.refuses_writes(self.client, line["index"]):
+                line["why"] += f"; not purged: {refusal}"
+            elif self.dry_run:
+                line["purged"] = purge.count(self.client, line["index"], before)
+            else:
+                line["purged"] = purge.purge(self.client, self.entity, line["index"], before)
+        except SearchSyncError as error:
+            self._failed(error)
+            line["why"] += "; the purge failed"
+
+    def _failed(self, error: SearchSyncError) -> None:
+        log.error("%s", error)
+        self.failures.append(error)

@@ -1,0 +1,172 @@
+"""Back to an index that was served before, or forward again: all the while it was fed (docs/protocol.md, rule 10)."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import aliases, indexes, reads
+from searchsync.cluster.indexes import Index
+from searchsync.compare import differences, reconcile
+from searchsync.compare.absence import believed
+from searchsync.compare.differences import Report
+from searchsync.compare.reconcile import Settled
+from searchsync.config import policy
+from searchsync.errors import BadParams, GateFailed, SourceChanged, StaleSwap
+from searchsync.sources.base import Source
+from searchsync.stream import gaps
+from searchsync.stream.lag import Lag
+from searchsync.writing.progress import Rejections
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run decided before it looked: ``target`` is to be served instead of ``live``."""
+
+    live: str
+    target: str
+
+
+def candidates(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
+    """Indexes that were served and are still fed, the one that was live last first."""
+    found = [index for index in indexes.of_entity(client, entity) if index.role == "rollback candidate"]
+    return sorted(found, key=lambda index: index.left_read_at or datetime.now(UTC), reverse=True)
+
+
+def plan(
+    client: opensearchpy.OpenSearch, entity: Entity, name: str | None = None, *, since: datetime | None = None
+) -> Plan:
+    """Which index to go back to.
+
+    :param name: a rollback candidate; None for the one that was live last
+    :param since: when that was asked for: a run that is repeated after its swap must not swap what it left in again
+    :raises BadParams: when it is none, or there is none
+    :raises StaleSwap: when another index is live since then
+    :raises SourceChanged: when it belongs to another source: what was written since is not in it
+    """
+    live = indexes.live_or_raise(client, entity)
+    found = candidates(client, entity)
+    names = [index.name for index in found]
+    if not found or (name and name not in names):
+        which = name or entity.name
+        why = "is live already" if name == live else "was never served, or is not fed any more" if name else "has none"
+        known = ", ".join(names) or "none"
+        raise BadParams(f"{which} {why}: rollback candidates of {entity.name}: {known}. Nothing was changed")
+    left = found[0].left_read_at
+    if since is not None and left is not None and left >= since:
+        raise StaleSwap(
+            f"{entity.name}: {found[0].name} stopped being served after this run was triggered, and {live} is live. "
+            "Nothing was changed. If that swap was this run's, clear only what failed after it; to swap once more, "
+            "trigger a new run"
+        )
+    target = name or names[0]
+    ours, theirs = (indexes.served(client, entity, index) for index in (target, live))
+    if (ours.identity, ours.epoch) != (theirs.identity, theirs.epoch):
+        raise SourceChanged(
+            f"{target} was built from {ours.identity} in epoch {ours.epoch}, {live} from {theirs.identity} in epoch "
+            f"{theirs.epoch}: it has got nothing since. Run {entity.name}_reindex instead"
+        )
+    return Plan(live, target)
+
+
+def prove(
+    client: opensearchpy.OpenSearch,
+    source: Source,
+    plan: Plan,
+    *,
+    sample: int = 100,
+    behind: Callable[[], Lag] | None = None,
+) -> Report:
+    """Compare the candidate with the source; changes nothing.
+
+    What the next sync has to bring is pending for the live index, too, and is brought before the swap.
+    """
+    entity = source.entity
+    since = indexes.get(client, entity, plan.target).synced if entity.changed else None
+    return differences.find(client, source, plan.target, sample=sample, since=since, behind=behind)
+
+
+def check_fresh(report: Report) -> None:
+    """Refuse a candidate that missed something.
+
+    :raises GateFailed: naming what it missed
+    """
+    if report.not_looked_at:
+        raise GateFailed(
+            f"{report.index} is not what its source is: at least {report.not_looked_at} documents differ, more than "
+            "can be looked at. Nothing was changed. Say as force why it is served all the same"
+        )
+    if report.findings:
+        repair = f'{{"index": "{report.index}", "repair": "on"}}'
+        raise GateFailed(
+            f"{report.index} is not what its source is: {report.kinds}. Nothing was changed. Repair it by a "
+            f"comparison ({repair}) and roll back then; or say as force why it is served all the same (a row that no "
+            "index takes is missing here, too)"
+        )
+
+
+def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejections: Rejections) -> Settled:
+    """Bring the candidate what came since it was compared, and prove it equal (rule 9).
+
+    :raises GateFailed: when it cannot hold what the source has now: then its mapping is too old to serve; or when it
+        took no writes meanwhile
+    """
+    thresholds, began = policy("thresholds"), datetime.now(UTC)
+    known_gaps = gaps.of_index(client, plan.target)
+    with reconcile.renderings(source, indexes.get(client, source.entity, plan.target).meta) as renderings:
+        settled = reconcile.settle(
+            client,
+            source,
+            plan.target,
+            write=reconcile.to_all(client, source.entity, plan.target),
+            renderings=renderings,
+            max_settled=int(thresholds["settled"]),
+            deletes=_deletes(client, source.entity, plan),
+            confirm="bring the live index to it first, by a sync or a repair, and roll back then",
+            on_rejected=rejections.add,
+        )
+    if len(settled.rejected) > int(thresholds["rejected"]):
+        raise GateFailed(
+            f"{plan.target} refuses {len(settled.rejected)} documents that {plan.live} has: see {rejections.path}. Its "
+            "mapping is too old; nothing was changed"
+        )
+    gaps.close(client, source.entity, plan.target, known_gaps)
+    gaps.refuse(client, plan.target)
+    indexes.stamp_synced(client, indexes.get(client, source.entity, plan.target), began)
+    return settled
+
+
+def _deletes(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> int:
+    """What the live index has not either is gone; of the rest, what is believed unasked."""
+    live, target = (reads.count(client, name, entity.visible) for name in (plan.live, plan.target))
+    return believed(min(live, target)) + max(0, target - live)
+
+
+def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, *, forget: bool = False) -> None:
+    """Serve the candidate, and note since when the other is not served. Safe to repeat.
+
+    :param forget: nobody shall go forward again to what was live
+    :raises StaleSwap: when something else is live by now, or the candidate is not fed any more
+    """
+    began = time.monotonic()
+    aliases.swap(client, entity, blue=plan.live, green=plan.target, served=True, forget=forget)
+    seconds = time.monotonic() - began
+    indexes.stamp_left_read(client, plan.target, None)
+    indexes.stamp_left_read(client, plan.live, datetime.now(UTC))
+    log.info("%s serves %s instead of %s; that took %.2f s", entity.name, plan.target, plan.live, seconds)
+
+
+def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> int:
+    """Read the aliases back, and search through them.
+
+    :returns: documents served
+    :raises AliasConflict: when they are not as the swap left them
+    """
+    aliases.verify_served(client, entity, plan.target)
+    return reads.count(client, entity.name)

@@ -1,0 +1,158 @@
+"""Smoke queries: searches that a new index has to answer before it is served.
+
+Each entry of ``include/mappings/<entity>.smoke.json`` has
+
+- ``name``;
+- ``sample``: a query that picks the documents to look for. It has to pick only documents that have the fields in
+  question indexed (``exists``): a value over ``ignore_above`` is in no index;
+- ``query``: has to find each sample. ``${field}`` stands for the sample's value, ``${field|typed}`` for the first half
+  of it, ``${field|misspelt}`` for the value with two letters exchanged. Of a list, one of its values has to do;
+- ``extremes`` (optional): a keyword field. The longest, the shortest and one non-Latin value are tried as well, because
+  an analyzer that drops long, short or foreign words passes every sample of usual ones.
+
+No data of any particular table is assumed. A sample that a query cannot be asked about is not tried.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import reads
+from searchsync.config import policy
+from searchsync.errors import GateFailed, RequestRejected
+
+_PLACEHOLDER = re.compile(r"\$\{([\w.]+)(?:\|(typed|misspelt))?\}")
+_CAN_BE_MISSPELT = re.compile(r"[A-Za-z]{5,}( [A-Za-z]{5,})*")
+_NOT_LATIN = ".*[^\u0001-\u024f].*"
+"""A regular expression of Lucene: a character beyond Latin Extended-B."""
+_LIST_VALUES = 10
+_CANDIDATES = 20
+"""Candidates for each sample wanted: some cannot be asked about."""
+_MOST_WORDS = 900
+"""That a query asks for: of more than 1,024 clauses (``indices.query.bool.max_clause_count``) none is taken."""
+_WORD = re.compile(r"[A-Za-z0-9_]{1,255}|[^\x00-\x7f]")
+"""What may be a word to an analyzer: it divides at 255 letters, and some scripts at each."""
+
+
+class _NoQuestion(Exception):
+    """The query cannot be asked about this document."""
+
+
+def run(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> dict[str, int]:
+    """Run all smoke queries.
+
+    :returns: per query, the samples it found; 0 when the index has no document to try it with
+    :raises GateFailed: when a query is refused or does not find its sample
+    """
+    samples = int(policy("thresholds")["smoke_samples"])
+    return {smoke["name"]: _run_one(client, entity, name, smoke, samples) for smoke in entity.smoke_queries}
+
+
+def _run_one(client: opensearchpy.OpenSearch, entity: Entity, name: str, smoke: dict[str, Any], samples: int) -> int:
+    picked = {"bool": {"must": [smoke["sample"]], "filter": [entity.visible]}}
+    tried: set[str] = set()
+    for most, body in _picks(smoke, picked, samples):
+        found = 0
+        for hit in _search(client, name, smoke, body):
+            if found == most:
+                break
+            try:
+                query = _filled(smoke["query"], hit["_source"])
+            except _NoQuestion:
+                continue
+            found += 1
+            if hit["_id"] not in tried:
+                tried.add(hit["_id"])
+                _check_found(client, name, smoke, hit["_id"], query)
+    return len(tried)
+
+
+def _picks(smoke: dict[str, Any], picked: dict[str, Any], samples: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Searches for candidates, each with the number of samples to take of them."""
+    # A fixed seed: a failure can be looked at again.
+    random = {"function_score": {"query": picked, "random_score": {"seed": 7, "field": "_seq_no"}}}
+    yield samples, {"size": samples * _CANDIDATES, "query": random}
+    if field := smoke.get("extremes"):
+        there = {"bool": {"must": [picked], "filter": [{"exists": {"field": field}}]}}
+        for order in ("asc", "desc"):
+            script = {"source": "doc[params.field].value.length()", "params": {"field": field}}
+            by_length = [{"_script": {"type": "number", "script": script, "order": order}}]
+            yield 1, {"size": _CANDIDATES, "query": there, "sort": by_length}
+        foreign = {"bool": {"must": [picked], "filter": [{"regexp": {field: _NOT_LATIN}}]}}
+        yield 1, {"size": _CANDIDATES, "query": foreign}
+
+
+def _check_found(
+    client: opensearchpy.OpenSearch, name: str, smoke: dict[str, Any], key: str, query: dict[str, Any]
+) -> None:
+    wanted = {"bool": {"must": [query], "filter": [{"ids": {"values": [key]}}]}}
+    if not _search(client, name, smoke, {"size": 1, "query": wanted, "_source": False}):
+        raise GateFailed(f"{name}: the smoke query {smoke['name']!r} does not find document {key!r}: {query}")
+
+
+def _search(
+    client: opensearchpy.OpenSearch, name: str, smoke: dict[str, Any], body: dict[str, Any]
+) -> list[dict[str, Any]]:
+    try:
+        hits: list[dict[str, Any]] = reads.search(client, name, body)["hits"]["hits"]
+    except RequestRejected as error:
+        raise GateFailed(f"{name}: OpenSearch refuses the smoke query {smoke['name']!r}: {error}") from error
+    return hits
+
+
+def _filled(template: Any, document: dict[str, Any]) -> dict[str, Any]:
+    """The query about a document; of values in lists, one has to do.
+
+    :raises _NoQuestion: when the document has no value that can be asked for
+    """
+    queries = []
+    for choice in range(_LIST_VALUES):
+        query = _fill(template, document, choice)
+        if query not in queries:
+            queries.append(query)
+    if sum(_words(query) - _words(template) for query in queries) > _MOST_WORDS:
+        raise _NoQuestion
+    return {"bool": {"should": queries, "minimum_should_match": 1}}
+
+
+def _words(query: Any) -> int:
+    return len(_WORD.findall(json.dumps(query, ensure_ascii=False)))
+
+
+def _fill(template: Any, document: dict[str, Any], choice: int) -> Any:
+    if isinstance(template, dict):
+        return {key: _fill(value, document, choice) for key, value in template.items()}
+    if isinstance(template, list):
+        return [_fill(value, document, choice) for value in template]
+    match = _PLACEHOLDER.fullmatch(template) if isinstance(template, str) else None
+    if match is None:
+        return template
+    value = _value(document, match[1], choice)
+    if match[2] is None:
+        return value
+    if not isinstance(value, str):
+        raise _NoQuestion
+    return value[: -(-len(value) // 2)] if match[2] == "typed" else _misspelt(value)
+
+
+def _value(document: Any, path: str, choice: int) -> Any:
+    value = document
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+        if isinstance(value, list):
+            value = value[min(choice, len(value) - 1)] if value else None
+    if value is None:
+        raise _NoQuestion
+    return value
+
+
+def _misspelt(text: str) -> str:
+    """Two letters in the middle exchanged, where that is one mistake after the analysis, too."""
+    if not _CAN_BE_MISSPELT.fullmatch(text):
+        raise _NoQuestion  # a letter such as œ becomes two, and the two would be more than one mistake
+    middle = len(text) // 2
+    return text[: middle - 1] + text[middle] + text[middle - 1] + text[middle + 1 :]

@@ -1,0 +1,232 @@
+"""Incremental sync from PostgreSQL: the rows that an interval changed, and the deletions that a count betrays.
+
+Any two syncs may overlap, run at once, late or twice, and beside a reindex: positions keep order. What commits later
+than the overlap, or changes without touching the column that says so, is found by a comparison.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes, reads
+from searchsync.cluster.indexes import Index, Served
+from searchsync.compare import reconcile
+from searchsync.compare.absence import Guard, believed
+from searchsync.compare.reconcile import Settled
+from searchsync.config import policy
+from searchsync.documents.page import Page
+from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SearchSyncError, SourceChanged
+from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.writing import writer
+from searchsync.writing.progress import Progress, Rejections
+from searchsync.writing.writer import Ledger
+
+log = logging.getLogger(__name__)
+
+BULK_BYTES = 2_000_000
+"""Bytes of a page that is written by compare-and-set: each document is looked up before it is written."""
+
+
+def check(client: opensearchpy.OpenSearch, entity: Entity) -> Served:
+    """The live index, and the source that it belongs to.
+
+    :raises BadParams: when the entity has no column that says when a row changed
+    :raises EmptyWriteSet: when nothing is live yet
+    """
+    if entity.changed is None:
+        raise BadParams(f"{entity.name} has no column that says when a row changed; it cannot be synced by intervals")
+    return indexes.served(client, entity, indexes.live_or_raise(client, entity))
+
+
+def run(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    served: Served,
+    start: datetime,
+    end: datetime,
+    *,
+    rejections: Rejections,
+    allow_deletes: int | None = None,
+) -> dict[str, Any]:
+    """Write what changed in ``[start - overlap, end)`` and what is deleted to the whole write set, the live one first.
+
+    It begins earlier when an index was last synced before: after a pause the first run brings all that was missed. An
+    index that is not live and takes no writes holds up nothing: it gets no stamp, so the next run brings it the rest.
+
+    :param source: made for ``served``: it refuses any other server
+    :param start: with a time zone, as ``end``
+    :param allow_deletes: documents that may be taken for deleted, as a person confirmed; None for what is believed
+        unasked (``absence.believed``)
+    :returns: the result: keys changed, deleted, written, stale, rejected; and ``behind``, the indexes that are not as
+        the source is, with the reasons
+    :raises BadParams: when the interval is none
+    :raises SourceChanged: when the source is another, or was put back
+    :raises TooManyGone: when the live index has too many documents without a row: none was deleted, nothing is stamped
+    """
+    began, entity, now = time.monotonic(), source.entity, datetime.now(UTC)
+    start, end = start.astimezone(UTC), end.astimezone(UTC)  # sums in a zone with summer time are of the wall clock
+    if start >= end:
+        raise BadParams(f"the interval ends ({end.isoformat()}) before it begins ({start.isoformat()})")
+    if start > now:
+        raise BadParams(f"the interval begins in the future: {start.isoformat()}; nothing can have changed in it yet")
+    fed = _fed(client, source, served)
+    start = min([start, *(index.synced for index in fed if index.synced < end)])
+    overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
+    bypass = _Bypass()
+    pages = changed_pages(source, start - overlap, end)
+    changed = _write_changed(client, source, served, pages, rejections, bypass)
+    result = {"changed": changed.read, "deleted": 0, "late": 0, "rejected": changed.rejected}
+    result |= {"written": changed.written, "stale": changed.stale}
+    deletions = _Deletions(client, source, served, rejections, bypass, allow_deletes)
+    for index in fed:
+        found = deletions.settle(index)
+        if found is not None:
+            result["deleted"] += found.tombstoned
+            result["late"] += found.written
+            result["rejected"] += len(found.rejected)
+            indexes.stamp_synced(client, index, min(end, now))
+    members = indexes.write_set(client, entity)
+    return result | {
+        "behind": {name: str(error) for name, error in bypass.failures.items() if name in members},
+        "from": start.isoformat(),
+        "to": end.isoformat(),
+        "index": served.index,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def _fed(client: opensearchpy.OpenSearch, source: PostgresSource, served: Served) -> list[Index]:
+    """The indexes that a sync keeps true, the live one first: a rollback candidate has to be as fresh as it is.
+
+    :raises SourceChanged: when the source was put back to before what the live one has
+    """
+    entity = source.entity
+    members = indexes.targets_or_raise(client, entity).members  # or a sync that has nothing to write would end well
+    fed = [index for index in indexes.of_entity(client, entity) if index.name in members and index.role != "building"]
+    if served.index not in {index.name for index in fed}:
+        raise _retired(served)
+    highest = indexes.highest_position(client, served.index)
+    if highest and (reason := source.lost_history(highest)):
+        raise SourceChanged(
+            f"{entity.name}: {reason}. Nothing was written; if this is the right database, run {entity.name}_reindex "
+            'with {"new_epoch": true}'
+        )
+    return sorted(fed, key=lambda index: index.name != served.index)
+
+
+@dataclass
+class _Bypass:
+    """Lets the live index go on when another member takes no writes. What that one lacks, the next sync brings it.
+
+    :ivar failures: members that are not as the source is, with the reasons
+    """
+
+    failures: dict[str, SearchSyncError] = field(default_factory=dict)
+
+    def known(self, index: str) -> SearchSyncError | None:
+        return self.failures.get(index)
+
+    def take(self, index: str, _: Page, error: SearchSyncError) -> None:
+        if index not in self.failures:
+            log.error("%s takes no writes: %s; the others go on", index, error)
+            self.failures[index] = error
+
+
+@dataclass
+class _Deletions:
+    """What indexes have and the source has not, where their counts differ."""
+
+    client: opensearchpy.OpenSearch
+    source: PostgresSource
+    served: Served
+    rejections: Rejections
+    bypass: _Bypass
+    allow_deletes: int | None
+    live_documents: int = 0
+
+    def settle(self, index: Index) -> Settled | None:
+        """Settle one index; None when it is not as the source is, because it left or takes no writes.
+
+        :raises SearchSyncError: when it is the live one
+        """
+        if index.name == self.served.index:
+            found = self._settle(index.name)
+            self.live_documents = reads.count(self.client, index.name, self.source.entity.visible)
+            return found
+        if index.name in self.bypass.failures:
+            return None
+        try:
+            return self._settle(index.name)
+        except (RequestRejected, IndexUnavailable, GateFailed) as error:
+            if index.name not in indexes.write_set(self.client, self.source.entity):
+                log.info("%s was retired meanwhile", index.name)
+            else:
+                log.error("%s is behind: %s; the others go on", index.name, error)
+                self.bypass.failures[index.name] = error
+            return None
+
+    def _settle(self, name: str) -> Settled:
+        entity = self.source.entity
+        indexes.refresh(self.client, name)
+        visible, counted = reads.count(self.client, name, entity.visible), self.source.count()
+        if counted == visible:
+            return Settled()
+        log.info("source %d, %s %d: looking for what was deleted", counted, name, visible)
+        return reconcile.settle_presence(
+            self.client,
+            self.source,
+            name,
+            write=reconcile.to_all(self.client, entity, name, self.bypass),
+            guard=Guard(name, visible, self._allowed(name, visible), _CONFIRM),
+            on_rejected=self.rejections.add,
+        )
+
+    def _allowed(self, name: str, visible: int) -> int:
+        # What the live index has not either is gone: somebody let it be served so.
+        known_gone = 0 if name == self.served.index else max(0, visible - self.live_documents)
+        asked = self.allow_deletes if self.allow_deletes is not None else believed(visible - known_gone)
+        return asked + known_gone
+
+
+_CONFIRM = 'run the sync with {{"allow_deletes": {gone}}}'
+
+
+def changed_pages(source: PostgresSource, start: datetime, end: datetime) -> Iterator[Page]:
+    """The rows whose column says that they changed in ``[start, end)``, in its order."""
+    entity = source.entity
+    lower, upper = ((moment.isoformat(),) for moment in (start, end))
+    by_change = source.of(replace(entity, key=(str(entity.changed), *entity.key)))
+    try:
+        yield from by_change.pages(Partition(lower, upper), page_bytes=BULK_BYTES)
+    finally:
+        by_change.close()
+
+
+def _write_changed(
+    client: opensearchpy.OpenSearch,
+    source: PostgresSource,
+    served: Served,
+    pages: Iterator[Page],
+    rejections: Rejections,
+    bypass: _Bypass,
+) -> Ledger:
+    """Write pages to the whole write set. The ledger is that of the live index."""
+    total, progress = Ledger(served.index), Progress(f"{source.entity.name} changed", 0)
+    for page in pages:
+        ledgers = writer.apply(client, source.entity, [page], on_rejected=rejections.add, detour=bypass)
+        if served.index not in ledgers:
+            raise _retired(served)
+        total += ledgers[served.index]
+        progress(total)
+    progress(total, last=True)
+    return total.balanced()
+
+
+def _retired(served: Served) -> IndexUnavailable:
+    return IndexUnavailable(f"{served.index} was retired meanwhile; run the sync again")

@@ -1,0 +1,174 @@
+"""Whether an entity is kept true at all: cheap figures, for a cron job outside Airflow and for the quality DAGs.
+
+Outside, because Airflow may be what has stopped.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes, reads, unwritable
+from searchsync.cluster.indexes import Index
+from searchsync.config import policy
+from searchsync.errors import EmptyWriteSet
+from searchsync.quality import history
+from searchsync.sources.dynamodb import DynamoSource
+from searchsync.stream import gaps, lag
+from searchsync.stream.lag import Lag
+from searchsync.stream.queue import Queue
+
+LAG, WAITING, OLDEST, PARKED, SYNCED, COMPARED, BLOCKED, GAPS = (
+    "stream_lag_seconds",
+    "waiting_messages",
+    "oldest_message_seconds",
+    "parked_messages",
+    "hours_since_sync",
+    "hours_since_comparison",
+    "blocked",
+    "gaps",
+)
+
+
+LONGEST_SECONDS = 1_209_600
+"""That a queue keeps a message; so long has one waited of which nobody knows how long."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What brings the changes of a table in real time, and what could not be brought.
+
+    :ivar streams: boto3's DynamoDB Streams client
+    :ivar cloudwatch: boto3's client
+    """
+
+    source: DynamoSource
+    streams: Any
+    cloudwatch: Any
+    dead_letters: Queue
+    parked: Queue
+
+    def behind(self, client: opensearchpy.OpenSearch, index: str) -> Lag:
+        """How far an index is behind the stream."""
+        stream, waiting = self.source.stream(), self.dead_letters.waiting() + self.parked.waiting()
+        return lag.measure(client, self.source.entity, index, self.streams, stream, waiting=waiting)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure, the most that it may be, and what is wrong when it is more, with the next step."""
+
+    name: str
+    value: float
+    most: float
+    problem: str
+
+    @property
+    def good(self) -> bool:
+        """Whether it is within its limit."""
+        return self.value <= self.most
+
+
+def check(
+    client: opensearchpy.OpenSearch, entity: Entity, feed: Feed | None, *, now: datetime | None = None
+) -> list[str]:
+    """What is wrong with the live index, each with the next step; nothing when all is well.
+
+    :param now: the present, for tests
+    """
+    try:
+        live = indexes.get(client, entity, indexes.live_or_raise(client, entity))
+    except EmptyWriteSet as error:
+        return [str(error)]
+    return [figure.problem for figure in figures(client, entity, live, feed, now=now) if not figure.good]
+
+
+def figures(
+    client: opensearchpy.OpenSearch, entity: Entity, index: Index, feed: Feed | None, *, now: datetime | None = None
+) -> list[Figure]:
+    """Cheap figures of one index of the write set, and of what feeds it.
+
+    :param feed: None where syncs bring the changes
+    """
+    limits = policy("freshness")
+    present = now or datetime.now(UTC)
+    hours, allowed = (present - index.synced) / timedelta(hours=1), float(limits[entity.name])
+    # The gate of a reindex compares everything, too.
+    compared = max(index.created, history.last_full(client, index.name) or index.created)
+    unseen = (present - compared) / timedelta(hours=1)
+    why = unwritable.refuses_writes(client, index.name)
+    known = [noted.gap["from"] for noted in gaps.of_index(client, index.name)]
+    found = [
+        Figure(
+            SYNCED,
+            round(hours, 2),
+            allowed,
+            f"{index.name} has all changes up to {hours:.1f} h ago, {allowed:g} h are allowed: is Airflow's scheduler "
+            f"running, is a DAG of {entity.name} paused?",
+        ),
+        Figure(
+            COMPARED,
+            round(unseen, 2),
+            float(limits["comparison"]),
+            f"{index.name} was last compared in full {unseen:.1f} h ago, {limits['comparison']} h are allowed: is "
+            f"{entity.name}_quality paused, did it fail? Trigger it with level = full",
+        ),
+        Figure(BLOCKED, bool(why), 0, f"{index.name} takes no writes: {why}"),
+        Figure(
+            GAPS,
+            len(known),
+            0,
+            f"{index.name} may lack changes since {known[0] if known else ''}: run {entity.name}_quality with "
+            f"repair, then once more: a comparison without findings closes it, or {entity.name}_reindex",
+        ),
+    ]
+    return found + (_of_feed(client, entity, index, feed, limits) if feed else [])
+
+
+def _of_feed(
+    client: opensearchpy.OpenSearch, entity: Entity, index: Index, feed: Feed, limits: dict[str, Any]
+) -> list[Figure]:
+    behind = feed.behind(client, index.name)
+    waiting = feed.dead_letters.waiting()
+    oldest = feed.dead_letters.oldest(feed.cloudwatch) if waiting else 0.0
+    parked = feed.parked.waiting()
+    replay = f"see {entity.name}_dlq_replay"
+    return [
+        Figure(
+            LAG,
+            round(behind.unexplained),
+            float(limits["stream_lag"]),
+            f"{index.name} is {behind.seconds:.0f} s behind the stream, {limits['stream_lag']} s are allowed: "
+            f"{behind.records} records wait. Is the event source mapping enabled, is the function throttled?",
+        ),
+        Figure(
+            WAITING,
+            waiting,
+            float(limits["dead_letters"]),
+            f"{entity.name}: {waiting} messages wait in the dead-letter queue, {limits['dead_letters']} are allowed: "
+            f"{replay}",
+        ),
+        Figure(
+            OLDEST,
+            LONGEST_SECONDS if oldest is None else round(oldest),
+            float(limits["oldest_message"]),
+            f"{entity.name}: the oldest message of the dead-letter queue has waited "
+            f"{'for nobody knows how long (CloudWatch has no figure)' if oldest is None else f'{oldest:.0f} s'}, "
+            f"{limits['oldest_message']} s are allowed: {replay}",
+        ),
+        Figure(
+            PARKED,
+            parked,
+            float(limits["parked"]),
+            f"{entity.name}: {parked} messages wait for a person, {limits['parked']} are allowed: {replay}",
+        ),
+    ]
+
+
+def count_difference(client: opensearchpy.OpenSearch, source: DynamoSource, index: str) -> float:
+    """By what share the table's own count, some six hours old, and the index differ: a smoke test."""
+    counted = source.count()
+    visible = reads.count(client, index, source.entity.visible)
+    return round(abs(counted - visible) / max(counted, visible, 1), 4)

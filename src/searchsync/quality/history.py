@@ -1,0 +1,90 @@
+"""Results of quality runs over time: one document for each, in the index ``searchsync-quality``, to be searched.
+
+A result is some 500 bytes, so that a year of hourly runs is a few megabytes.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import bookkeeping
+
+INDEX = "searchsync-quality"
+LIGHT, FULL = "light", "full"
+GOOD, WARNING, BAD = "good", "warning", "bad"
+
+Result = dict[str, Any]
+"""Fields of ``include/mappings/searchsync-quality.json``."""
+
+
+def keep(client: opensearchpy.OpenSearch, result: Result) -> Result:
+    """Write a result; a run that is repeated replaces its own, but never what it found bad: that may be half repaired.
+
+    :returns: what is kept: with what an earlier attempt found, if that was bad
+    """
+    key = f"{result['run']}-{result['index']}"
+    for hit in bookkeeping.find(client, INDEX, {"query": {"ids": {"values": [key]}}}):
+        if hit["_source"]["verdict"] == BAD:
+            result = _with(result, hit["_source"])
+    bookkeeping.put(client, INDEX, key, result)
+    return result
+
+
+def _with(result: Result, earlier: Result) -> Result:
+    said = {part: [*earlier.get(part, []), *result.get(part, [])] for part in ("failed", "problems")}
+    counted = ("confirmed", "kinds", "not_looked_at", "unusable")
+    return {
+        **result,
+        **{part: [*dict.fromkeys(texts)] for part, texts in said.items()},
+        **{part: earlier[part] for part in counted if part in earlier},
+        "repaired": earlier.get("repaired", 0) + result.get("repaired", 0),
+        "level": FULL if FULL in (earlier["level"], result["level"]) else LIGHT,
+        "verdict": BAD,
+    }
+
+
+def latest(client: opensearchpy.OpenSearch, entity: Entity, *, most: int = 500) -> list[Result]:
+    """Results of an entity's live indexes, the newest first."""
+    query = {"bool": {"filter": [{"term": {"entity": entity.name}}, {"term": {"live": True}}]}}
+    body = {"size": most, "query": query, "sort": [{"at": "desc"}]}
+    return [hit["_source"] for hit in bookkeeping.find(client, INDEX, body)]
+
+
+def of_run(client: opensearchpy.OpenSearch, run: str) -> Result | None:
+    """What a run found; None when it found nothing out."""
+    body = {"size": 1, "query": {"bool": {"filter": [{"term": {"run": run}}]}}, "sort": [{"at": "desc"}]}
+    return next((hit["_source"] for hit in bookkeeping.find(client, INDEX, body)), None)
+
+
+def last_full(client: opensearchpy.OpenSearch, index: str) -> datetime | None:
+    """When an index was last compared in full, whatever was found; None when it never was."""
+    query = {"bool": {"filter": [{"term": {"index": index}}, {"term": {"level": FULL}}]}}
+    body = {"size": 1, "query": query, "sort": [{"at": "desc"}], "_source": ["at"]}
+    return next((datetime.fromisoformat(hit["_source"]["at"]) for hit in bookkeeping.find(client, INDEX, body)), None)
+
+
+def recovered(result: Result, before: list[Result]) -> bool:
+    """Whether a good result is the first one that says so after a bad one.
+
+    A light run cannot say that what a full one found is gone: while the latest full result is bad, it says nothing.
+
+    :param before: earlier results, the newest first
+    """
+    full = next((earlier for earlier in before if earlier["level"] == FULL and earlier["run"] != result["run"]), result)
+    if result["verdict"] == BAD or (result["level"] == LIGHT and full["verdict"] == BAD):
+        return False
+    covered = (LIGHT, FULL) if result["level"] == FULL else (LIGHT,)
+    good: set[str] = set()
+    for earlier in before:
+        if earlier["run"] == result["run"]:
+            continue
+        if earlier["verdict"] == BAD:
+            if earlier["level"] in covered and earlier["level"] not in good:
+                return True
+        else:
+            good |= {LIGHT, FULL} if earlier["level"] == FULL else {LIGHT}
+        if good.issuperset(covered):
+            return False
+    return False

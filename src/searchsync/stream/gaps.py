@@ -1,0 +1,139 @@
+"""Gaps: times of which an index may lack changes (docs/protocol.md, What the stream has forgotten; A member misses).
+
+Two things make one: the stream forgot records before they were replayed, or a member that is not live took no writes.
+Each is a document of the index ``searchsync-gaps`` for every index that may lack the changes, until the gate of a
+reindex or a whole comparison has found that index equal to its source. Not in ``_meta``, which is replaced as a whole:
+whoever stamps an index at the same moment would forget the gap.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import bookkeeping, indexes
+from searchsync.documents.page import Page, sync_of
+from searchsync.documents.position import second_of
+from searchsync.errors import GateFailed, SearchSyncError
+from searchsync.writing import tombstones
+
+log = logging.getLogger(__name__)
+
+INDEX = "searchsync-gaps"
+MOST = 1_000
+MISSED_SECONDS = 3_600
+"""Changes of one hour that an index missed share one note: an outage makes a handful of them, however long the stream
+is."""
+
+SICK_SECONDS = 30.0
+"""How long a member that is not live and took no write is left alone before it is tried again."""
+
+Gap = dict[str, Any]
+"""``from`` and ``to`` (ISO 8601); ``records`` and ``shard`` of what the stream forgot, ``why`` of what was missed."""
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A gap as it was looked at.
+
+    :ivar key: of its document
+    :ivar version: of its document: one that was noted again since then is another, and is not closed with this one
+    """
+
+    gap: Gap
+    key: str
+    version: tuple[int, int]
+
+
+def note(client: opensearchpy.OpenSearch, entity: Entity, gap: Gap) -> None:
+    """Note for the whole write set that changes of some time are lost; safe to repeat."""
+    digest = hashlib.sha256(json.dumps(gap, sort_keys=True).encode()).hexdigest()[:32]
+    for name in indexes.targets_or_raise(client, entity).members:
+        bookkeeping.put(client, INDEX, f"{name}-{digest}", {"index": name, **gap})
+
+
+def of_index(client: opensearchpy.OpenSearch, name: str) -> list[Noted]:
+    """Times of which an index may lack changes, the earliest first."""
+    body = {"size": MOST, "query": {"term": {"index": name}}, "sort": [{"from": "asc"}], "seq_no_primary_term": True}
+    return [_noted(hit) for hit in bookkeeping.find(client, INDEX, body)]
+
+
+def close(client: opensearchpy.OpenSearch, entity: Entity, name: str, closed: list[Noted]) -> None:
+    """Forget gaps of an index that were noted before a comparison which found everything there.
+
+    A comparison sees no deletion of what the index never had: so the tombstones that it missed are brought first, from
+    the other members. What was noted again meanwhile stays: the comparison may have read the index before it missed
+    that.
+    """
+    if any("why" in noted.gap for noted in closed):
+        for other in indexes.write_set(client, entity):
+            if other != name:
+                tombstones.copy(client, other, name)
+    for noted in closed:
+        bookkeeping.remove(client, INDEX, noted.key, version=noted.version)
+
+
+def refuse(client: opensearchpy.OpenSearch, name: str) -> None:
+    """Refuse to serve an index that missed changes since it was compared with its source.
+
+    :raises GateFailed: when it has a gap
+    """
+    if found := of_index(client, name):
+        first, last = found[0].gap, found[-1].gap
+        raise GateFailed(
+            f"{name} may lack changes of {first['from']} to {last['to']}, noted since it was compared with its source: "
+            f"{last.get('why', 'the stream forgot them')}. What is live goes on serving. See that the index takes "
+            "writes, then clear the run from its gate (or its comparison), or run it again"
+        )
+
+
+def _noted(hit: dict[str, Any]) -> Noted:
+    gap = {part: value for part, value in hit["_source"].items() if part != "index"}
+    return Noted(gap, hit["_id"], (hit["_seq_no"], hit["_primary_term"]))
+
+
+class Bypass:
+    """Around members that are not live and take no writes: what they miss is noted (``writer.Detour``).
+
+    Remembers between batches which index is sick.
+
+    :ivar missed: index and reason, of those passed by since the last ``forget``
+    """
+
+    def __init__(self, client: opensearchpy.OpenSearch) -> None:
+        self.missed: dict[str, str] = {}
+        self._client = client
+        self._sick: dict[str, tuple[float, SearchSyncError]] = {}
+
+    def forget(self) -> None:
+        """Begin to count anew. Who is sick stays known."""
+        self.missed = {}
+
+    def known(self, index: str) -> SearchSyncError | None:
+        """Why this member is not even tried for the moment; None to try it."""
+        since, error = self._sick.get(index, (float("-inf"), None))
+        return error if time.monotonic() - since < SICK_SECONDS else None
+
+    def take(self, index: str, page: Page, error: SearchSyncError) -> None:
+        """Note that an index missed a page; each time, so that no comparison closes what it has not seen."""
+        if self.known(index) is None:
+            log.error("%s is not live and takes no writes; what it misses is noted as a gap: %s", index, error)
+            self._sick[index] = (time.monotonic(), error)
+        self.missed[index] = why = f"it took no writes: {str(error)[:500]}"
+        for begin in sorted({_begin(sync_of(line)["position"]) for line in page.lines()}):
+            gap = {"from": _iso(begin), "to": _iso(begin + MISSED_SECONDS), "why": why}
+            bookkeeping.put(self._client, INDEX, f"{index}-missed-{begin}", {"index": index, **gap})
+
+
+def _begin(position: str) -> int:
+    return second_of(position) // MISSED_SECONDS * MISSED_SECONDS
+
+
+def _iso(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

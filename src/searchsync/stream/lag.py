@@ -1,0 +1,205 @@
+"""How far an index is behind the stream of its table: the age of the oldest record that it still has to get.
+
+Measured from outside, on what both have, because a mapping that is disabled or throttled reports nothing itself.
+Records of one shard are applied in order, and a document written from the stream bears its event's position. So what
+counts is behind the last record of a shard that is proven applied; a read may have covered a record meanwhile, which
+proves nothing of those before it. And a member that is not live may have been passed by: what it missed is noted as its
+gap, is in the live index, and does not come by the stream any more.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import opensearchpy
+
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes, reads
+from searchsync.documents.dynamodb_item import BadItem
+from searchsync.documents.page import sync_in
+from searchsync.documents.position import known, of_event
+from searchsync.errors import BadParams, SourceUnavailable
+from searchsync.stream import gaps, reader
+from searchsync.stream.consumer import identify
+from searchsync.stream.reader import Forgotten, Record
+
+STREAM_SECONDS = 86_400
+MOST_PARKED = 10
+"""Records at the end of the stream that waiting messages account for: poison must not hide a mapping that stands."""
+
+_OF_AN_EVENT = {"regexp": {"sync.position": r"[0-9]{10}\.[0-9]{40}\+*"}}
+_NOT_OF_A_READ = {"bool": {"must_not": [{"regexp": {"sync.position": r"[0-9]{10}\.0{40}\+*"}}]}}
+
+
+class _Change(NamedTuple):
+    """What one record of the stream says; ``second`` since the epoch."""
+
+    key: str
+    position: str
+    second: float
+    removed: bool
+
+
+@dataclass(frozen=True)
+class Lag:
+    """What an index has not got yet.
+
+    :ivar seconds: age of the oldest record
+    :ivar records: how many there are
+    :ivar explained: messages that wait in the queues may account for all of them; they may be on their way as well
+    """
+
+    seconds: float = 0.0
+    records: int = 0
+    explained: bool = False
+
+    @property
+    def unexplained(self) -> float:
+        """Seconds, as a figure: what may be parked is reported by the queues."""
+        return 0.0 if self.explained else self.seconds
+
+
+def measure(
+    client: opensearchpy.OpenSearch, entity: Entity, index: str, streams: Any, stream: str, *, waiting: int = 0
+) -> Lag:
+    """Compare the end of each shard that has no child with the index, and of its parents until one is proven applied.
+
+    :param streams: boto3's DynamoDB Streams client
+    :param stream: ARN
+    :param waiting: messages in the queues; so many records at the end of the stream, ten at most, may be parked ones
+    :raises SourceUnavailable: when the stream does not answer, or forgets records while they are read
+    """
+    now = time.time()
+    newest = _newest_event(client, index, now)
+    serving = indexes.live(client, entity)
+    noted = gaps.of_index(client, index) if index != serving and serving is not None else []
+    passed_by = _PassedBy(noted, lambda: measure(client, entity, str(serving), streams, stream), now)
+    behind, parents = Lag(), reader.shards(streams, stream)
+    todo, seen = [shard for shard in parents if shard not in parents.values()], set()
+    while todo:
+        shard = todo.pop()
+        seen.add(shard)
+        try:
+            found, proven = _of_shard(client, entity, index, _from(streams, stream, shard, newest), now, passed_by)
+        except Forgotten as error:
+            raise SourceUnavailable(f"the end of {shard} was lost while it was read: {error}; run it again") from error
+        behind = Lag(max(behind.seconds, found.seconds), behind.records + found.records)
+        if not proven and (parent := parents[shard]) in parents and parent not in seen:
+            todo.append(parent)  # a shard is applied after its parent: without a record of its own it proves nothing
+    return replace(behind, explained=0 < behind.records <= min(waiting, MOST_PARKED))
+
+
+def _newest_event(client: opensearchpy.OpenSearch, index: str, now: float) -> str:
+    """Sequence number of the latest record that was written to an index; empty when the stream has it no more."""
+    lately = {"range": {"sync.position": {"gte": of_event(int(now) - STREAM_SECONDS, "0")}}}
+    body = {
+        "size": 1,
+        "query": {"bool": {"filter": [lately, _OF_AN_EVENT, _NOT_OF_A_READ]}},
+        "sort": [{"sync.position": "desc"}],
+        "_source": False,
+    }
+    hits = reads.search(client, index, body)["hits"]["hits"]
+    return _sequence(hits[0]["sort"][0]) if hits and known(hits[0]["sort"][0]) else ""
+
+
+def _sequence(position: str) -> str:
+    """Of an event's position: without the padding."""
+    return position.split(".")[1].rstrip("+").lstrip("0")
+
+
+def _from(streams: Any, stream: str, shard: str, sequence: str) -> Iterator[list[Record]]:
+    """Pages of a shard from a record on, if that is one of its records; else from the oldest. None of one that expired.
+
+    :raises Forgotten: when records are lost behind the first page
+    """
+    if sequence:
+        at_it = reader.pages(streams, stream, shard, at=sequence)
+        try:
+            first = next(at_it, [])
+        except (BadParams, Forgotten):
+            first = []  # it is another shard's
+        if first and first[0]["dynamodb"]["SequenceNumber"] == sequence:
+            yield first
+            yield from at_it
+            return
+    for _ in range(2):  # the oldest record may be lost between two calls
+        oldest = reader.pages(streams, stream, shard)
+        try:
+            first = next(oldest, [])
+        except Forgotten:
+            continue
+        if first:
+            yield first
+            yield from oldest
+        return
+
+
+_SAME = 0.001
+"""Seconds by which a difference of times may be off: of one stamp, which came first cannot be told."""
+
+
+class _PassedBy:
+    """Which changes an index lacks because it took no writes: noted as its gap, and written to the live one before.
+
+    :param live: how far the live index is behind: what that one lacks, too, is the stream's to bring
+    """
+
+    def __init__(self, noted: list[gaps.Noted], live: Callable[[], Lag], now: float) -> None:
+        missed = [one.gap for one in noted if "why" in one.gap]
+        self._times = [(_second(gap["from"]), _second(gap["to"])) for gap in missed]
+        self._before = now - live().seconds - _SAME if missed else 0.0
+
+    def __contains__(self, change: _Change) -> bool:
+        return change.second < self._before and any(begin <= change.second < end for begin, end in self._times)
+
+
+def _second(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def _of_shard(
+    client: opensearchpy.OpenSearch,
+    entity: Entity,
+    index: str,
+    pages: Iterator[list[Record]],
+    now: float,
+    passed_by: _PassedBy,
+) -> tuple[Lag, bool]:
+    """What is left of a shard, and whether any of its records is proven applied."""
+    count, oldest, proven = 0, 0.0, False
+    for page in pages:
+        changes = _changes(entity, page)
+        have = _positions(client, index, sorted({change.key for change in changes}))
+        for change in changes:
+            there = have.get(change.key, "")
+            if there >= change.position:
+                if _sequence(there):
+                    count, proven = 0, True
+            elif change not in passed_by and (there or not change.removed):
+                oldest = change.second if not count else oldest
+                count += 1
+        if page[-1]["dynamodb"]["ApproximateCreationDateTime"] > now:
+            break  # the stream goes on growing
+    return Lag(max(0.0, now - oldest), count) if count else Lag(), proven
+
+
+def _changes(entity: Entity, page: list[Record]) -> list[_Change]:
+    """The records that an index can have."""
+    found = []
+    for record in page:
+        try:
+            key, position = identify(entity, record)
+        except BadItem:
+            continue
+        if position:
+            second = record["dynamodb"]["ApproximateCreationDateTime"]
+            found.append(_Change(key, position, second, record["eventName"] == "REMOVE"))
+    return found
+
+
+def _positions(client: opensearchpy.OpenSearch, index: str, keys: list[str]) -> dict[str, str]:
+    found = reads.documents(client, index, keys, source="sync.position")
+    there = ((doc["_id"], sync_in(doc["_source"]).get("position")) for doc in found if "_source" in doc)
+    return {key: str(position) for key, position in there if known(position)}

@@ -1,0 +1,71 @@
+"""Pointers of the event source mapping: the records that they stand for, while the stream has them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from searchsync.catalog import Entity
+from searchsync.documents.dynamodb_item import BadItem
+from searchsync.errors import BadParams
+from searchsync.stream import reader
+from searchsync.stream.consumer import identify
+from searchsync.stream.dead_letters import IMAGES, Letter, Pointer, Unreadable, without
+from searchsync.stream.reader import Forgotten, Record
+
+
+@dataclass
+class Resolved:
+    """What a pointer stands for.
+
+    :ivar keys: each with its latest event's position, empty when that is not to be used
+    :ivar records: of the keys, without their images: a thousand pointers are resolved at once
+    :ivar hopeless: records of no key
+    :ivar forgotten: records that the stream does not have any more
+    """
+
+    keys: dict[str, str] = field(default_factory=dict)
+    records: dict[str, Any] = field(default_factory=dict)
+    hopeless: list[Letter] = field(default_factory=list)
+    forgotten: int = 0
+
+
+def resolve(streams: Any, entity: Entity, pointer: Pointer) -> Resolved:
+    """Read the records of a pointer.
+
+    :param streams: boto3's DynamoDB Streams client
+    :raises Unreadable: when it leads nowhere
+    :raises SourceUnavailable: when the stream does not answer
+    """
+    resolved, found = Resolved(), 0
+    for record in _records(streams, pointer):
+        found += 1
+        light = without(record, IMAGES)
+        try:
+            key, position = identify(entity, record)
+        except BadItem as error:
+            resolved.hopeless.append(Letter(light, "", "", error.type, str(error), tuple(IMAGES)))
+            continue
+        resolved.keys[key] = max(resolved.keys.get(key, ""), position)
+        resolved.records[key] = light
+    resolved.forgotten = max(pointer.records - found, 0)
+    return resolved
+
+
+def _records(streams: Any, pointer: Pointer) -> Iterable[Record]:
+    """A pointer's records; those that are left, when the first ones are gone."""
+    start, end = int(pointer.start), int(pointer.end)
+    for at in (pointer.start, ""):
+        try:
+            for page in reader.pages(streams, pointer.stream, pointer.shard, at=at, until=end):
+                for record in page:
+                    sequence = int(record["dynamodb"]["SequenceNumber"])
+                    if start <= sequence <= end:
+                        start = sequence + 1
+                        yield record
+                    if sequence >= end:
+                        return
+        except BadParams as error:
+            raise Unreadable(f"the pointer leads nowhere: {error}") from None
+        except Forgotten:
+            continue
+        return

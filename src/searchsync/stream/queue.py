@@ -1,0 +1,190 @@
+"""SQS, as much of it as a dead-letter queue needs. Every entry's outcome is read."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from searchsync import aws
+from searchsync.deadline import remaining
+from searchsync.errors import BadConnection, SearchSyncError
+from searchsync.stream.dead_letters import fit
+
+log = logging.getLogger(__name__)
+
+BATCH = 10
+"""Messages of one request at most."""
+
+ASSUMED_BYTES = 262_144
+"""Of a message, and of all messages of a request, where the role may not ask for the queue's limit: the default of
+queues that were made before the limit was raised to 1 MiB, and of Terraform
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html)."""
+
+MAX_DELAY_SECONDS = 43_200
+"""Longest time that a message can be out of sight."""
+
+_NOT_ON_LOAN = {"MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight", "ReceiptHandleIsInvalid"}
+_NOT_ON_LOAN |= {"InvalidParameterValue"}  # so it is said of a message that others have by now
+
+
+class QueueUnavailable(SearchSyncError):
+    """The queue does not answer, or did not take what was sent."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message on loan: out of others' sight until it is deleted, given back, or its time is over.
+
+    :ivar receives: how often it was received, this time included
+    :ivar sent_at: seconds since the epoch
+    """
+
+    body: str
+    receipt: str
+    receives: int
+    sent_at: float
+
+
+class Queue:
+    """One queue.
+
+    :param client: boto3's SQS client
+    :param call_seconds: that one call of this client may take; none is begun when less is left (``deadline.within``)
+    """
+
+    def __init__(self, client: Any, url: str, *, call_seconds: float = 0.0) -> None:
+        self._client = client
+        self._url = url
+        self._call_seconds = call_seconds
+        self._limit: int | None = None
+
+    def limit(self) -> int:
+        """Bytes that a message may have here, and all messages of a request. Asked for once.
+
+        :raises QueueUnavailable: when the queue does not answer
+        """
+        if self._limit is None:
+            try:
+                found = self._call("get_queue_attributes", AttributeNames=["MaximumMessageSize"])
+                self._limit = int(found["Attributes"]["MaximumMessageSize"])
+            except BadConnection as error:
+                log.warning("%s: its limit is not told, so %d bytes are assumed: %s", self._url, ASSUMED_BYTES, error)
+                self._limit = ASSUMED_BYTES
+        return self._limit
+
+    def send(self, bodies: Sequence[str], *, delay: float = 0) -> None:
+        """Returns when the queue has all of them, each as much of it as the queue takes (``dead_letters.fit``).
+
+        :param delay: seconds that they are out of sight, 900 at most
+        :raises TooLong: when one does not fit; none was sent
+        :raises QueueUnavailable: otherwise; some may have been sent
+        """
+        if not bodies:
+            return
+        limit = self.limit()
+        for batch in _batches([fit(body, limit) for body in bodies], limit):
+            entries = [
+                {"Id": str(number), "MessageBody": body, "DelaySeconds": int(delay)}
+                for number, body in enumerate(batch)
+            ]
+            try:
+                self._call("send_message_batch", Entries=entries)
+            except SearchSyncError:
+                self._limit = None  # it may have been lowered
+                raise
+
+    def receive(self, most: int = BATCH, *, wait: int = 0) -> list[Message]:
+        """Up to ``most`` messages, ten at most; none when none was found.
+
+        :param wait: seconds, twenty at most, to wait for one. Without waiting only some of SQS' servers are asked, so
+            that none does not mean empty
+            (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html)
+        """
+        answer = self._call(
+            "receive_message",
+            MaxNumberOfMessages=min(most, BATCH),
+            WaitTimeSeconds=wait,
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+        )
+        return [
+            Message(
+                found["Body"],
+                found["ReceiptHandle"],
+                int(found["Attributes"]["ApproximateReceiveCount"]),
+                int(found["Attributes"]["SentTimestamp"]) / 1000,
+            )
+            for found in answer.get("Messages", [])
+        ]
+
+    def waiting(self) -> int:
+        """Messages, about: those that can be received, on loan, and delayed."""
+        names = ["", "NotVisible", "Delayed"]
+        wanted = [f"ApproximateNumberOfMessages{name}" for name in names]
+        found = self._call("get_queue_attributes", AttributeNames=wanted)["Attributes"]
+        return sum(int(found[name]) for name in wanted)
+
+    def oldest(self, cloudwatch: Any) -> float | None:
+        """Seconds that the oldest message has waited, which only CloudWatch tells; None when it has no figure.
+
+        :param cloudwatch: boto3's client
+        """
+        now = datetime.now(UTC)
+        with self._errors():
+            found = cloudwatch.get_metric_statistics(
+                Namespace="AWS/SQS",
+                MetricName="ApproximateAgeOfOldestMessage",
+                Dimensions=[{"Name": "QueueName", "Value": self._url.rsplit("/", 1)[-1]}],
+                StartTime=now - timedelta(minutes=15),
+                EndTime=now,
+                Period=60,
+                Statistics=["Maximum"],
+            )["Datapoints"]
+        return max(found, key=lambda point: point["Timestamp"])["Maximum"] if found else None
+
+    def delete(self, messages: Sequence[Message]) -> None:
+        """They are done."""
+        for at in range(0, len(messages), BATCH):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": message.receipt}
+                for number, message in enumerate(messages[at : at + BATCH])
+            ]
+            self._call("delete_message_batch", Entries=entries)
+
+    def give_back(self, messages: Sequence[Message], *, delay: float = 0) -> None:
+        """Let others see them again, after so many seconds; those that others can see already, they can."""
+        seconds = min(int(delay), MAX_DELAY_SECONDS)
+        for at in range(0, len(messages), BATCH):
+            entries = [
+                {"Id": str(number), "ReceiptHandle": message.receipt, "VisibilityTimeout": seconds}
+                for number, message in enumerate(messages[at : at + BATCH])
+            ]
+            self._call("change_message_visibility_batch", Entries=entries, harmless=_NOT_ON_LOAN)
+
+    def _call(self, operation: str, *, harmless: AbstractSet[str] = frozenset(), **arguments: Any) -> Any:
+        if remaining() < self._call_seconds:
+            raise QueueUnavailable(f"{self._url}: no time was left for {operation}")
+        with self._errors():
+            answer = getattr(self._client, operation)(QueueUrl=self._url, **arguments)
+        if failed := [one for one in answer.get("Failed", []) if one["Code"] not in harmless]:
+            raise QueueUnavailable(f"{self._url}: {operation} failed for {len(failed)} messages: {failed[0]}")
+        return answer
+
+    def _errors(self) -> AbstractContextManager[None]:
+        return aws.errors(self._url, QueueUnavailable)
+
+
+def _batches(bodies: Sequence[str], most_bytes: int) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for body in bodies:
+        more = len(body.encode())
+        if batch and (len(batch) == BATCH or size + more > most_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append(body)
+        size += more
+    if batch:
+        yield batch

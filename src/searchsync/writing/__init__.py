@@ -1,0 +1,1 @@
+"""The one path by which documents are written, and what became of each."""

@@ -15,7 +15,7 @@ from benchmarks._loads import URL, peak_rss, source_of
 from local.airflow import MALLOC
 from searchsync.catalog import entity
 from searchsync.cluster.client import connect
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.sources.base import Source
 from searchsync.stream.lag import Lag
 
@@ -39,7 +39,7 @@ def main() -> None:
     began, cpu = time.monotonic(), time.process_time()
     report = differences.find(client, source, job["index"], sample=job["sample"], behind=behind)
     figures = {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu, "rss": peak_rss()}
-    repaired = differences.repair(client, source, report, dry_run=not job["repair"])
+    repaired = repair.repair(client, source, report, dry_run=not job["repair"])
     source.close()
     print(json.dumps({**report.as_dict(), **figures, "repaired": asdict(repaired)}))
 

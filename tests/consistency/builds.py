@@ -7,10 +7,10 @@ from unittest import mock
 
 from searchsync.cluster import aliases, indexes
 from searchsync.cluster.client import request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.errors import LedgerMismatch, SearchSyncError
 from searchsync.operations import purge
-from searchsync.writing import writer
+from searchsync.writing import bulk
 from tests.consistency.ground import Build
 from tests.consistency.stage import Stage
 from tests.consistency.table import Event
@@ -115,7 +115,7 @@ def change_during_a_repair(stage: Stage) -> None:
         return forward()
 
     stage.table.before = before
-    differences.repair(Wire(stage.client, act).client, stage.source(), report, dry_run=False)
+    repair.repair(Wire(stage.client, act).client, stage.source(), report, dry_run=False)
     stage.check()
 
 
@@ -198,14 +198,14 @@ def rewritten_during_a_purge(stage: Stage) -> None:
 def lost_by_the_writer(stage: Stage) -> None:
     """The writer forgets what is to be sent again: the counts are there to say so, and the task fails."""
     green = _zombie_in_green(stage)
-    decided = writer._Writing._decided
+    decided = bulk._Writing._decided
 
     def forgetful(self: Any, *arguments: Any) -> Any:
         todo = list(self._todo)
         yield from decided(self, *arguments)
         self._todo = todo
 
-    with mock.patch.object(writer._Writing, "_decided", forgetful), suppress(LedgerMismatch):
+    with mock.patch.object(bulk._Writing, "_decided", forgetful), suppress(LedgerMismatch):
         green.load()
         stage.check(green.green)
 

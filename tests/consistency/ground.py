@@ -15,9 +15,9 @@ from searchsync.catalog import Entity
 from searchsync.cli import workflows
 from searchsync.cluster import indexes
 from searchsync.cluster.client import request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.config import policy
-from searchsync.operations import reindex, retire
+from searchsync.operations import gate, reindex, retire
 from searchsync.sources.base import Source
 from searchsync.stream.lag import Lag
 from searchsync.writing.progress import Rejections
@@ -73,7 +73,7 @@ class Ground(ABC):
         """No position may be later."""
         return "~"
 
-    def repair(self, index: str, *, quiet: bool = False) -> differences.Repaired:
+    def repair(self, index: str, *, quiet: bool = False) -> repair.Repaired:
         """Compare an index and repair it.
 
         :param quiet: nothing is on its way, so nothing is waited for. (Nor could it be told: the turmoil purges
@@ -82,7 +82,7 @@ class Ground(ABC):
         with closing(self.source()) as source:
             grace, behind = (0.0, None) if quiet else (2.0, self.behind(index))
             report = differences.find(self.client, source, index, grace=grace, behind=behind)
-            return differences.repair(self.client, source, report, dry_run=False, cap=10_000)
+            return repair.repair(self.client, source, report, dry_run=False, cap=10_000)
 
     def rollback(self, *, force: str = "") -> dict[str, Any]:
         with self.rejections() as rejections:
@@ -207,7 +207,7 @@ class Build:
     def gate(self) -> None:
         indexes.make_searchable(self.client, self.stage.entity, self.green)
         with closing(self.stage.source(self.plan)) as source, self.stage.rejections() as rejections:
-            found = reindex.gate(
+            found = gate.gate(
                 self.client,
                 source,
                 self.plan,

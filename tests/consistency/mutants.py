@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
-from searchsync.cluster import aliases, indexes
-from searchsync.cluster.client import bulk, request
+from searchsync.cluster import aliases, client, indexes
+from searchsync.cluster.client import request
 from searchsync.cluster.indexes import Targets
-from searchsync.compare import differences, reconcile
+from searchsync.compare import differences, reconcile, repair
 from searchsync.compare.reconcile import Settled
 from searchsync.documents import position
 from searchsync.documents.page import Line, Page
@@ -23,9 +23,10 @@ from searchsync.operations.replay import Replay
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import consumer, gaps
 from searchsync.stream.consumer import Stream
-from searchsync.writing import item_outcome, tombstones, writer
+from searchsync.writing import bulk, item_outcome, tombstones, writer
+from searchsync.writing.bulk import Mode
 from searchsync.writing.item_outcome import Outcome
-from searchsync.writing.writer import Ledger, _Mode
+from searchsync.writing.ledger import Ledger
 from tests.consistency.ground import Build
 from tests.consistency.stage import Stage
 
@@ -37,7 +38,7 @@ _patch = mock.patch.object
 
 
 def any_write_wins() -> AbstractContextManager[Any]:
-    return _patch(writer, "_stale", lambda *_: False)
+    return _patch(bulk, "_stale", lambda *_: False)
 
 
 def sequence_numbers_as_text() -> AbstractContextManager[Any]:
@@ -57,7 +58,7 @@ def taken_for_done(status: int) -> Mutant:
         def outcome(index: str, item: dict[str, Any]) -> Outcome:
             return Outcome.STALE if item["status"] == status else decide(index, item)
 
-        return _patch(writer, "outcome_of", outcome)
+        return _patch(bulk, "outcome_of", outcome)
 
     return mutant
 
@@ -198,23 +199,23 @@ def conflict_of_the_scan_ignored() -> AbstractContextManager[Any]:
 
 
 def _conflicts_ignored(here: ContextVar[bool]) -> AbstractContextManager[Any]:
-    decided = writer._Writing._decided
+    decided = bulk._Writing._decided
 
     def ignoring(self: Any, chunk: Any, items: list[dict[str, Any]] | None) -> Any:
-        if chunk.mode is _Mode.CREATE and here.get() and items is not None:
+        if chunk.mode is Mode.CREATE and here.get() and items is not None:
             items = [{"status": 200} if item["status"] == 409 else item for item in items]
         return decided(self, chunk, items)
 
-    return _patch(writer._Writing, "_decided", ignoring)
+    return _patch(bulk._Writing, "_decided", ignoring)
 
 
 def scan_by_plain_index() -> AbstractContextManager[Any]:
-    send = bulk
+    send = client.bulk
 
-    def overwrite(client: Any, index: str, body: bytes, count: int) -> Any:
-        return send(client, index, body.replace(b'{"create":', b'{"index":'), count)
+    def overwrite(cluster: Any, index: str, body: bytes, count: int) -> Any:
+        return send(cluster, index, body.replace(b'{"create":', b'{"index":'), count)
 
-    return _patch(writer, "bulk", overwrite)
+    return _patch(bulk, "bulk", overwrite)
 
 
 def tombstones_not_copied() -> AbstractContextManager[Any]:
@@ -229,7 +230,7 @@ def tombstones_by_create() -> Iterator[None]:
     def create(client: Any, index: str, page: Page, **options: Any) -> Ledger:
         token = here.set(True)
         try:
-            return writer._write(client, index, page, _Mode.CREATE, options["on_rejected"], 60.0)
+            return bulk.write(client, index, page, Mode.CREATE, options["on_rejected"], 60.0)
         finally:
             here.reset(token)
 
@@ -245,14 +246,14 @@ def gate_without_settling() -> AbstractContextManager[Any]:
 @contextmanager
 def source_read_before_the_index() -> Iterator[None]:
     """In a repair."""
-    look, states, repair = differences._index_states, DynamoSource.states, differences.repair
+    look, states, mend = differences.index_states, DynamoSource.states, repair.repair
     repairing: ContextVar[DynamoSource | None] = ContextVar("repairing", default=None)
     early: ContextVar[list[Page]] = ContextVar("early")
 
-    def reversed_repair(client: Any, source: DynamoSource, report: Any, **options: Any) -> differences.Repaired:
+    def reversed_repair(client: Any, source: DynamoSource, report: Any, **options: Any) -> repair.Repaired:
         token = repairing.set(source)
         try:
-            return repair(client, source, report, **options)
+            return mend(client, source, report, **options)
         finally:
             repairing.reset(token)
 
@@ -266,8 +267,8 @@ def source_read_before_the_index() -> Iterator[None]:
 
     with ExitStack() as stack:
         for place, name, changed in (
-            (differences, "repair", reversed_repair),
-            (differences, "_index_states", look_late),
+            (repair, "repair", reversed_repair),
+            (repair, "index_states", look_late),
             (DynamoSource, "states", as_it_was),
         ):
             stack.enter_context(_patch(place, name, changed))
@@ -293,7 +294,7 @@ def deleted_without_leaving() -> AbstractContextManager[Any]:
 @contextmanager
 def really_deleted() -> Iterator[None]:
     """A delete instead of a tombstone."""
-    replacing, decide = writer._replacing, item_outcome.outcome_of
+    replacing, decide = bulk._replacing, item_outcome.outcome_of
 
     def operation(line: Line, stored: dict[str, Any]) -> bytes:
         return b'{"delete":{"_id":%b}}\n' % line.id if line.deleted else replacing(line, stored)
@@ -303,8 +304,8 @@ def really_deleted() -> Iterator[None]:
         return Outcome.WRITTEN if gone else decide(index, item)
 
     with ExitStack() as stack:
-        stack.enter_context(_patch(writer, "_replacing", operation))
-        stack.enter_context(_patch(writer, "outcome_of", outcome))
+        stack.enter_context(_patch(bulk, "_replacing", operation))
+        stack.enter_context(_patch(bulk, "outcome_of", outcome))
         yield
 
 

@@ -13,7 +13,7 @@ from local.members import generate
 from searchsync.catalog import Entity
 from searchsync.cluster import indexes
 from searchsync.cluster.client import request
-from searchsync.operations import reindex
+from searchsync.operations import gate
 from tests.members import World
 from tests.steps import rebuild
 
@@ -104,12 +104,12 @@ def test_bad_input_says_what_there_is(
 
 def test_a_reindex_asks_only_when_there_is_a_reason() -> None:
     found = {"served": 1_000, "documents": 1_150}
-    assert reindex.why_ask(found, "auto") == ""
-    assert reindex.why_ask(found, "always") == "it was asked for"
+    assert gate.why_ask(found, "auto") == ""
+    assert gate.why_ask(found, "always") == "it was asked for"
     more = {"served": 1_000, "documents": 1_250}
-    assert reindex.why_ask(more, "auto") == "1250 documents instead of 1000: more than 20% of a change"
-    assert reindex.why_ask(more, "never") == ""
-    assert reindex.why_ask({"served": 0, "documents": 1_000}, "auto") == "", "the first one"
+    assert gate.why_ask(more, "auto") == "1250 documents instead of 1000: more than 20% of a change"
+    assert gate.why_ask(more, "never") == ""
+    assert gate.why_ask({"served": 0, "documents": 1_000}, "auto") == "", "the first one"
 
 
 @pytest.mark.parametrize(

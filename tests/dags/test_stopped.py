@@ -8,7 +8,7 @@ import pytest
 
 from searchsync.catalog import Entity
 from searchsync.cluster import indexes
-from searchsync.operations import reindex
+from searchsync.operations import gate, reindex
 
 Slack = Callable[[], list[str]]
 
@@ -65,7 +65,7 @@ def test_a_reindex_that_a_person_stops_is_red_and_serves_nothing(
         mark(run_id, state)
         raise RuntimeError("its process is killed")
 
-    monkeypatch.setattr(reindex, step, stopped)
+    monkeypatch.setattr({"load": reindex, "gate": gate}[step], step, stopped)
     dags[DAG].get_task(step).retries = 0
     run = dags[DAG].test(logical_date=None)
     states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}

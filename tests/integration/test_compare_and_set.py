@@ -16,9 +16,10 @@ from searchsync.catalog import Entity
 from searchsync.cluster.client import Backoff, connect, look_up, request
 from searchsync.documents.page import Line, Page, page_of
 from searchsync.errors import BadConnection, IndexUnavailable, RequestRejected
-from searchsync.writing import writer
+from searchsync.writing import bulk, writer
 from searchsync.writing.item_outcome import IndexGone
-from searchsync.writing.writer import Ledger, compare_and_set, load
+from searchsync.writing.ledger import Ledger
+from searchsync.writing.writer import compare_and_set, load
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import documents, line, make_index, never, page, position, start_mortal, tombstones
 
@@ -40,7 +41,8 @@ def green(client: opensearchpy.OpenSearch, locations: Entity) -> str:
 def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same back-off, a hundredth of the pauses."""
     backoff = Backoff
-    monkeypatch.setattr(writer, "Backoff", lambda patience: backoff(patience, first=0.005, longest=0.05))
+    for module in (writer, bulk):
+        monkeypatch.setattr(module, "Backoff", lambda patience: backoff(patience, first=0.005, longest=0.05))
 
 
 def put(client: opensearchpy.OpenSearch, index: str, key: str, body: dict[str, Any]) -> None:
@@ -388,8 +390,8 @@ def test_no_request_is_larger_than_the_limit_whatever_the_page(
     monkeypatch: pytest.MonkeyPatch,
     write: Write,
 ) -> None:
-    monkeypatch.setattr(writer, "MAX_BYTES", 4_000)
-    monkeypatch.setattr(writer, "MAX_DOCUMENTS", 10)
+    monkeypatch.setattr(bulk, "MAX_BYTES", 4_000)
+    monkeypatch.setattr(bulk, "MAX_DOCUMENTS", 10)
     keys = [str(n) for n in range(60)]
     compare_and_set(client, green, page(1, *keys[::2], name="old"), on_rejected=never)
     sent: list[tuple[int, int]] = []

@@ -12,7 +12,7 @@ import pytest
 from local.members import generate
 from searchsync.cli import main, workflows
 from searchsync.cluster.client import request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, GHOST, MISSING, STALE, TOMBSTONE, Report
 from searchsync.errors import BadParams, GateFailed
 from searchsync.operations import reindex
@@ -89,10 +89,10 @@ def test_each_kind_of_fault_is_named_and_repaired(
     assert since["foreign"] == ""
 
     before = documents(client, blue)
-    dry = differences.repair(client, source, report)
+    dry = repair.repair(client, source, report)
     assert (dry.dry_run, dry.found, dry.written) == (True, 7, 0)
     assert documents(client, blue) == before
-    done = differences.repair(client, source, report, dry_run=False)
+    done = repair.repair(client, source, report, dry_run=False)
     assert (done.written, done.left, done.rejected) == (6, 1, 0)
     assert found(compare(client, source, blue, sample=rows)) == {"6": FUTURE}, "only a reindex can take that back"
     assert compare(client, source, blue, sample=rows).unequal_buckets == 0
@@ -103,11 +103,11 @@ def test_a_repaired_document_still_gives_way_to_the_next_change(
 ) -> None:
     """Its position is above the one it had, and must stay below every later one."""
     behind_our_back(client, blue, "4", name="edited")
-    differences.repair(client, source, compare(client, source, blue, sample=rows), dry_run=False)
+    repair.repair(client, source, compare(client, source, blue, sample=rows), dry_run=False)
     owner.execute("UPDATE locations SET name = 'next' WHERE location_id = 4")
     report = compare(client, source, blue)
     assert found(report) == {"4": STALE}
-    differences.repair(client, source, report, dry_run=False)
+    repair.repair(client, source, report, dry_run=False)
     assert documents(client, blue)["4"]["name"] == "next"
 
 
@@ -119,7 +119,7 @@ def test_a_rollback_candidate_is_proven_too_and_repaired_with_the_live_one(
     assert compare(client, source, green).findings == []
     report = compare(client, source, blue)
     assert found(report) == {"1": MISSING}
-    differences.repair(client, source, report, dry_run=False)
+    repair.repair(client, source, report, dry_run=False)
     assert compare(client, source, blue).findings == []
 
 
@@ -180,8 +180,8 @@ def test_a_repair_beyond_the_cap_is_refused(
     report = compare(client, source, blue)
     assert report.kinds == {STALE: 150}
     with pytest.raises(GateFailed, match="mapping or the stream"):
-        differences.repair(client, source, report, dry_run=False)
-    assert differences.repair(client, source, report, dry_run=False, cap=150).written == 150
+        repair.repair(client, source, report, dry_run=False)
+    assert repair.repair(client, source, report, dry_run=False, cap=150).written == 150
     assert compare(client, source, blue).findings == []
 
 
@@ -238,7 +238,7 @@ def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp
         time.sleep(1)
         report = differences.find(client, world.source, index, sample=10_000, grace=3.0)
         assert found(report) == injected, f"seed {SEED}"
-        done = differences.repair(client, world.source, report, dry_run=False)
+        done = repair.repair(client, world.source, report, dry_run=False)
         assert (done.written, done.rejected) == (12, 0)
         again = differences.find(client, world.source, index, sample=10_000, grace=3.0)
     assert found(again) == {}, f"seed {SEED}"

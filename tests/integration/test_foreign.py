@@ -12,11 +12,11 @@ from searchsync.catalog import Entity
 from searchsync.cli import workflows
 from searchsync.cluster import indexes
 from searchsync.cluster.client import request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.compare.absence import TooManyGone
 from searchsync.compare.differences import CONTENT, FOREIGN, GHOST, STALE
 from searchsync.errors import GateFailed
-from searchsync.operations import reindex
+from searchsync.operations import gate, reindex
 from searchsync.sources.postgres import Partition, PostgresSource
 from searchsync.writing.progress import Rejections
 from tests.integration.test_differences import behind_our_back, found
@@ -80,12 +80,12 @@ def test_every_shape_in_every_member_is_named_and_repaired(
 ) -> None:
     identity = indexes.get(client, locations, blue).meta["source"]["identity"]
     candidate = make_index(client, locations, "candidate", identity=identity)
-    differences.repair(client, source, differences.find(client, source, candidate, grace=0.0), dry_run=False, cap=200)
+    repair.repair(client, source, differences.find(client, source, candidate, grace=0.0), dry_run=False, cap=200)
     for index in (blue, candidate):
         keys = put_foreign(client, index)
         report = differences.find(client, source, index, grace=0.0)
         assert found(report) == dict.fromkeys(keys, FOREIGN)
-        done = differences.repair(client, source, report, dry_run=False)
+        done = repair.repair(client, source, report, dry_run=False)
         assert (done.written, done.rejected) == (len(keys), 0)
         assert differences.find(client, source, index, grace=0.0, sample=10_001).good
         assert len(living(client, index)) == 200
@@ -102,7 +102,7 @@ def test_a_reindex_cures_every_shape_in_green_and_passes_over_those_of_blue(
         put_foreign(client, green)
         reindex.copy_tombstones(client, locations, plan, green)
         indexes.make_searchable(client, locations, green)
-        gated = reindex.gate(client, source, plan, green, rejections=rejections)
+        gated = gate.gate(client, source, plan, green, rejections=rejections)
     assert (gated["documents"], gated["source"], gated["rejected"]) == (200, 200, 0)
     assert len(living(client, green)) == 200
     assert differences.find(client, source, green, grace=0.0, sample=10_001).good
@@ -139,7 +139,7 @@ def test_a_document_of_the_future_is_named_after_all_others_were_settled(
         Rejections(tmp_path / "rejected") as rejections,
         pytest.raises(GateFailed, match=r"1 documents are not the source's rows.*'1': it claims"),
     ):
-        reindex.gate(client, source, plan, blue, rejections=rejections)
+        gate.gate(client, source, plan, blue, rejections=rejections)
     assert [key for key, doc in living(client, blue).items() if doc["name"] == "later"] != []
     assert sum(doc["name"] == "later" for doc in living(client, blue).values()) == 100
 
@@ -153,13 +153,13 @@ def test_a_repair_takes_no_more_for_deleted_than_is_believed_or_confirmed(
     before = documents(client, blue)
     owner.execute("DELETE FROM locations WHERE location_id > 50")
     with pytest.raises(TooManyGone, match=r'at least 150 of its 200 documents.*"cap": 150'):
-        differences.repair(client, source, report, dry_run=False, cap=200)
+        repair.repair(client, source, report, dry_run=False, cap=200)
     assert documents(client, blue) == before
     report = differences.find(client, source, blue, grace=0.0)
     assert report.kinds == {GHOST: 150}
     with pytest.raises(GateFailed, match="150 differences are more than the 100"):
-        differences.repair(client, source, report, dry_run=False)
-    assert differences.repair(client, source, report, dry_run=False, cap=150).written == 150
+        repair.repair(client, source, report, dry_run=False)
+    assert repair.repair(client, source, report, dry_run=False, cap=150).written == 150
 
 
 # -- memory
@@ -175,7 +175,7 @@ def test_large_rows_are_compared_and_repaired_in_memory_for_some_of_them(
     try:
         report = differences.find(client, source, blue, grace=0.0, sample=0)
         assert report.kinds == {STALE: 120}
-        done = differences.repair(client, source, report, dry_run=False, cap=200)
+        done = repair.repair(client, source, report, dry_run=False, cap=200)
         assert done.written == 120
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -22,12 +22,12 @@ from searchsync.catalog import entity
 from searchsync.cli import workflows
 from searchsync.cluster import aliases, indexes
 from searchsync.cluster.client import connect, request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.compare.differences import CONTENT, GHOST, MISSING
 from searchsync.documents import dynamodb_item
 from searchsync.documents.position import FENCE_SECONDS
 from searchsync.errors import BadParams
-from searchsync.operations import purge, reindex, rollback
+from searchsync.operations import gate, purge, reindex, rollback
 from searchsync.operations.replay import Replay
 from searchsync.sources.dynamodb import Segment
 from searchsync.stream import gaps
@@ -89,7 +89,7 @@ class Reindex:
         reindex.copy_tombstones(client, entity, plan, green)
         after("tombstones")
         indexes.make_searchable(client, entity, green)
-        reindex.gate(client, world.source, plan, green, rejections=rejections)
+        gate.gate(client, world.source, plan, green, rejections=rejections)
         after("gated")
         reindex.swap(client, entity, plan, green)
         after("swapped")
@@ -311,7 +311,7 @@ def repaired_too_late(
         world.apply()
 
     proxy.before(WRITE, happen)
-    done = differences.repair(faulty, world.source, report, dry_run=False)
+    done = repair.repair(faulty, world.source, report, dry_run=False)
     assert (done.written, done.stale) == (0, 1)
     assert_true_everywhere(world)
 
@@ -376,7 +376,7 @@ def test_a_closed_candidate_is_true_again_after_it_was_opened_and_repaired(world
     for found in (2, 0):
         report = differences.find(world.client, world.source, both[0], grace=0.0)
         assert len(report.findings) == found
-        differences.repair(world.client, world.source, report, dry_run=False)
+        repair.repair(world.client, world.source, report, dry_run=False)
     assert gaps.of_index(world.client, both[0]) == []
     assert_true_everywhere(world)
 
@@ -463,7 +463,7 @@ def test_an_update_by_query_is_found(world: World, both: tuple[str, str]) -> Non
         "m-0000003": (CONTENT, "city"),
         "m-0000004": (CONTENT, "city"),
     }
-    differences.repair(world.client, world.source, report, dry_run=False)
+    repair.repair(world.client, world.source, report, dry_run=False)
     assert_true_everywhere(world)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from searchsync.cli import workflows
 from searchsync.cluster.client import request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.compare.differences import GHOST, MISSING
 from searchsync.errors import BadSource, StreamBehind
 from searchsync.operations import reindex
@@ -250,6 +250,6 @@ def test_what_a_member_missed_is_no_lag_and_can_be_repaired_at_once(
 
     found = find()
     assert found.kinds == {MISSING: 1}
-    differences.repair(world.client, world.source, found, dry_run=False)
+    repair.repair(world.client, world.source, found, dry_run=False)
     assert find().good
     assert gaps.of_index(world.client, other) == []

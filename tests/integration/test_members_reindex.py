@@ -17,7 +17,7 @@ from local import opensearch as local_opensearch
 from local.members import generate
 from searchsync.cluster import indexes, reads, unwritable
 from searchsync.cluster.client import request
-from searchsync.compare import reconcile
+from searchsync.compare import fingerprints, reconcile
 from searchsync.documents import dynamodb_item
 from searchsync.errors import (
     BadConnection,
@@ -28,7 +28,7 @@ from searchsync.errors import (
     SourceUnavailable,
     StaleSwap,
 )
-from searchsync.operations import reindex
+from searchsync.operations import gate, reindex
 from searchsync.sources import capacity, dynamodb
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import gaps
@@ -251,9 +251,9 @@ def test_fingerprints_are_those_of_the_index(world: World, tmp_path: Path, no_fe
     report = rebuild(world.client, world.connect, tmp_path)
     source = world.source
     sums = source.fingerprints()
-    assert sums == reconcile.index_sums(world.client, world.entity, report["index"])
+    assert sums == fingerprints.index_sums(world.client, world.entity, report["index"])
     some = sorted(sums)[:20]
-    assert next(source.hashes([some])) == reconcile.index_hashes(world.client, world.entity, report["index"], some)
+    assert next(source.hashes([some])) == fingerprints.index_hashes(world.client, world.entity, report["index"], some)
 
 
 # -- the reindex
@@ -314,7 +314,7 @@ def test_the_gate_counts_documents_after_it_settled(world: World, tmp_path: Path
         indexes.make_searchable(world.client, world.entity, green)
         for key in sorted(world.table())[:20]:
             world.delete(key)
-        gated = reindex.gate(world.client, source, plan, green, rejections=rejections)
+        gated = gate.gate(world.client, source, plan, green, rejections=rejections)
     assert (gated["source"], gated["documents"], gated["settled"]) == (40, 40, 20)
 
 
@@ -344,7 +344,7 @@ def test_what_changes_around_the_join_ends_as_the_table_has_it(world: World, tmp
         world.apply(later[::-1])
         world.apply(later)
         indexes.make_searchable(world.client, world.entity, green)
-        reindex.gate(world.client, world.source, plan, green, rejections=rejections)
+        gate.gate(world.client, world.source, plan, green, rejections=rejections)
     reindex.swap(world.client, world.entity, plan, green)
     world.apply(before + changes)
     assert living(world.client, green) == expected(world)
@@ -371,7 +371,7 @@ def test_the_gate_waits_out_two_reads_within_one_second(world: World, tmp_path: 
         reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
         world.put("m-1", name="new")  # within the second; the stream is behind
         indexes.make_searchable(world.client, world.entity, green)
-        found = reindex.gate(world.client, world.source, plan, green, rejections=rejections)
+        found = gate.gate(world.client, world.source, plan, green, rejections=rejections)
     assert found["settled"] == 1
     assert living(world.client, green)["m-1"]["name"] == "new"
 

@@ -13,9 +13,9 @@ import pytest
 from searchsync.cli import workflows
 from searchsync.cluster import aliases, indexes
 from searchsync.cluster.client import request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.errors import GateFailed, SearchSyncError, Undone
-from searchsync.operations import reindex, rollback
+from searchsync.operations import gate, reindex, rollback
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream import gaps
 from searchsync.stream.consumer import Stream
@@ -57,9 +57,9 @@ def built(world: World, tmp_path: Path) -> tuple[reindex.Plan, str, Rejections]:
     return plan, green, rejections
 
 
-def gate(world: World, plan: reindex.Plan, green: str, rejections: Rejections) -> None:
+def pass_gate(world: World, plan: reindex.Plan, green: str, rejections: Rejections) -> None:
     with rejections:
-        reindex.gate(world.client, world.source, plan, green, rejections=rejections, allow_shrink=True)
+        gate.gate(world.client, world.source, plan, green, rejections=rejections, allow_shrink=True)
 
 
 def missed(world: World, index: str) -> list[gaps.Noted]:
@@ -152,7 +152,7 @@ def test_a_comparison_closes_what_it_has_seen(world: World, blue: str) -> None:
     report = differences.find(world.client, world.source, other)
     assert report.kinds == {differences.MISSING: 1, differences.STALE: 1}
     assert len(missed(world, other)) == 1, "something was found: it stays"
-    differences.repair(world.client, world.source, report, dry_run=False)
+    repair.repair(world.client, world.source, report, dry_run=False)
     assert differences.find(world.client, world.source, other).good
     assert missed(world, other) == []
     assert living(world.client, other) == living(world.client, blue)
@@ -188,7 +188,7 @@ def test_what_is_missed_after_the_gate_is_not_served_and_the_next_gate_heals_it(
     world.put("m-2", name="one")
     world.apply()
     plan, green, rejections = built(world, tmp_path)
-    gate(world, plan, green, rejections)
+    pass_gate(world, plan, green, rejections)
     block(world, green)
     world.put("m-1", name="two")
     world.delete("m-2")
@@ -197,7 +197,7 @@ def test_what_is_missed_after_the_gate_is_not_served_and_the_next_gate_heals_it(
     with pytest.raises(GateFailed, match="may lack changes"):
         reindex.swap(world.client, world.entity, plan, green)
     assert indexes.live(world.client, world.entity) == blue
-    gate(world, plan, green, rejections)
+    pass_gate(world, plan, green, rejections)
     reindex.swap(world.client, world.entity, plan, green)
     reindex.verify(world.client, world.entity, plan, green)
     assert living(world.client, green) == {"m-1": {"member_id": "m-1", "name": "two"}}
@@ -208,7 +208,7 @@ def test_what_is_missed_in_the_moment_of_the_swap_is_not_served_for_long(
 ) -> None:
     """Between the look at the gaps and the swap: the check after it goes back."""
     plan, green, rejections = built(world, tmp_path)
-    gate(world, plan, green, rejections)
+    pass_gate(world, plan, green, rejections)
     block(world, green)
     world.put("m-1", name="one")
     proxy.before("POST /_aliases", lambda: world.apply(seconds=30))
@@ -227,7 +227,7 @@ def test_a_deletion_that_was_missed_keeps_a_late_event_out(world: World, blue: s
     world.apply([record("m-1", now, 1, name="created and")])
     world.apply([record("m-1", now, 2)])
     block(world, green, None)
-    gate(world, plan, green, rejections)
+    pass_gate(world, plan, green, rejections)
     assert missed(world, green) == []
     reindex.swap(world.client, world.entity, plan, green)
     assert world.apply([record("m-1", now, 1, name="late")]).stale == 2
@@ -261,7 +261,7 @@ def test_a_rollback_heals_what_its_candidate_missed(world: World, blue: str, tmp
 
     with pytest.raises(SearchSyncError, match="is not what its source is"):
         roll_back()
-    differences.repair(world.client, world.source, differences.find(world.client, world.source, blue), dry_run=False)
+    repair.repair(world.client, world.source, differences.find(world.client, world.source, blue), dry_run=False)
     assert roll_back()["index"] == blue
     assert missed(world, blue) == []
     assert living(world.client, blue) == living(world.client, green)

@@ -15,7 +15,7 @@ from searchsync.catalog import Entity
 from searchsync.cli import tables
 from searchsync.cluster import aliases, indexes, reads
 from searchsync.cluster.client import request
-from searchsync.compare import differences, reconcile
+from searchsync.compare import differences, fingerprints, reconcile
 from searchsync.deadline import within
 from searchsync.errors import IndexUnavailable
 from searchsync.operations import purge, reindex, smoke
@@ -85,8 +85,8 @@ READS: dict[str, Callable[[Part], object]] = {
     "highest position": lambda part: indexes.highest_position(part.client, part.live, fresh=False),
     "copy_tombstones": lambda part: reindex.copy_tombstones(part.client, part.entity, part.plan, part.green),
     "verify": lambda part: reindex.verify(part.client, part.entity, part.plan, part.live),
-    "sums": lambda part: reconcile.index_sums(part.client, part.entity, part.live),
-    "hashes": lambda part: reconcile.index_hashes(part.client, part.entity, part.live, [1]),
+    "sums": lambda part: fingerprints.index_sums(part.client, part.entity, part.live),
+    "hashes": lambda part: fingerprints.index_hashes(part.client, part.entity, part.live, [1]),
     "gate": _settle,
     "smoke queries": lambda part: smoke.run(part.client, part.entity, part.live),
     "comparison": lambda part: differences.find(part.client, part.source, part.live, grace=0.0),

@@ -15,7 +15,7 @@ from searchsync.catalog import Entity
 from searchsync.cli import workflows
 from searchsync.cluster import aliases
 from searchsync.cluster.client import request
-from searchsync.compare import differences, reconcile
+from searchsync.compare import differences, reconcile, repair
 from searchsync.compare.differences import FOREIGN, GHOST, MISSING, STALE, Report
 from searchsync.deadline import within
 from searchsync.errors import IndexUnavailable, StreamBehind
@@ -100,7 +100,7 @@ def test_a_retry_on_a_worker_without_the_evidence_stays_bad(
     delete(client, blue, "1")
     wanted = Wanted("locations_quality/one")
     run.run(client, source, blue, None, tmp_path / "killed", wanted)
-    differences.repair(client, source, differences.find(client, source, blue), dry_run=False)
+    repair.repair(client, source, differences.find(client, source, blue), dry_run=False)
     again = run.run(client, source, blue, None, tmp_path / "other", wanted)
     assert (again["verdict"], again["kinds"]) == ("bad", {"missing": 1})
     assert [failed["severity"] for failed in again["failed"]] == ["critical", "critical"]
@@ -249,7 +249,7 @@ def test_a_document_with_half_of_our_fields_is_foreign(
     behind_our_back(client, blue, "4", name="edited", sync=halves)
     report = differences.find(client, source, blue)
     assert found(report) == {"4": FOREIGN}
-    differences.repair(client, source, report, dry_run=False)
+    repair.repair(client, source, report, dry_run=False)
     assert differences.find(client, source, blue).good
     behind_our_back(client, blue, "5", sync=halves)
     assert differences.find(client, source, blue, sample=40).kinds == {FOREIGN: 1}
@@ -285,7 +285,7 @@ def test_an_index_that_left_is_not_said_to_be_changed_around_the_writer(
     aliases.join(client, locations, candidate)
     leave_before_the_write(monkeypatch, locations, candidate)
     with pytest.raises(IndexUnavailable, match="left the write set"):
-        differences.repair(client, source, report, dry_run=False)
+        repair.repair(client, source, report, dry_run=False)
 
 
 def test_a_sync_goes_on_without_a_candidate_that_left(
@@ -316,7 +316,7 @@ def test_a_refused_key_is_counted_once_and_said(world: World, caplog: pytest.Log
     world.put("m-2", nickname="x")
     report = differences.find(world.client, world.source, blue)
     assert (report.kinds, report.unusable) == ({MISSING: 1}, 1), "of m-1 no index can have a document"
-    done = differences.repair(world.client, world.source, report, dry_run=False)
+    done = repair.repair(world.client, world.source, report, dry_run=False)
     assert (done.found, done.written, done.rejected) == (1, 0, 1)
     said = [record.getMessage() for record in caplog.records if record.name == "searchsync.compare.differences"]
     assert any(f"{blue}: m-2: strict_dynamic_mapping_exception" in text for text in said)

@@ -10,7 +10,7 @@ import pytest
 from searchsync.catalog import Entity
 from searchsync.cluster import indexes, reads
 from searchsync.cluster.client import request
-from searchsync.compare import differences, reconcile
+from searchsync.compare import differences, fingerprints
 from searchsync.writing import writer
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import Connect, insert, line, make_index, never, page, position, rebuild
@@ -81,8 +81,8 @@ def test_sums_of_an_index_of_any_size_are_asked_for_in_parts(
         document["sync"]["bucket"] = bucket
         request(client, "PUT", f"/{name}/_doc/{key}", body=document)
     indexes.refresh(client, name)
-    monkeypatch.setattr(reconcile, "SUMMED_AT_ONCE", at_once)
-    sums = reconcile.index_sums(faulty, locations, name)
+    monkeypatch.setattr(fingerprints, "SUMMED_AT_ONCE", at_once)
+    sums = fingerprints.index_sums(faulty, locations, name)
     assert sums == {bucket: (1, n, n) for n, bucket in enumerate((0, 1, 511, 512, 1023, 5000), start=1)}
     sent = [asked for asked in proxy.requests if "_search" in asked]
     assert requests + 1 <= len(sent) <= requests + 2  # one counts

@@ -20,7 +20,7 @@ from searchsync.catalog import Entity
 from searchsync.cli import workflows
 from searchsync.cluster import aliases, indexes, reads
 from searchsync.cluster.client import Backoff, connect, request
-from searchsync.compare import reconcile
+from searchsync.compare import fingerprints, reconcile
 from searchsync.compare.absence import TooManyGone
 from searchsync.compare.reconcile import Settled
 from searchsync.errors import (
@@ -39,7 +39,7 @@ from searchsync.errors import (
     StaleSwap,
     WriteSetFull,
 )
-from searchsync.operations import reindex, rollback
+from searchsync.operations import gate, reindex, rollback
 from searchsync.sources.postgres import Partition, PostgresSource
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
@@ -231,7 +231,7 @@ def test_a_repeated_load_finds_what_is_there(
     for step in (
         lambda: reindex.load(client, source, plan, green, Partition(), rejections=rejections),
         lambda: reindex.copy_tombstones(client, locations, plan, green),
-        lambda: reindex.gate(client, source, plan, green, rejections=rejections),
+        lambda: gate.gate(client, source, plan, green, rejections=rejections),
     ):
         with pytest.raises(GreenDiscarded, match="Clear this run from create_green"):
             step()
@@ -567,7 +567,7 @@ def test_foreign_documents_of_green_are_replaced_or_buried(
     rejections = Rejections(reports / "r.ndjson")
     assert reindex.load(client, source, plan, green, Partition(), rejections=rejections).written == small
     indexes.make_searchable(client, locations, green)
-    gated = reindex.gate(client, source, plan, green, rejections=rejections)
+    gated = gate.gate(client, source, plan, green, rejections=rejections)
     assert (gated["documents"], gated["settled"]) == (small, 1)
     assert documents(client, green)["7"]["name"] != "around the protocol"
     assert documents(client, green)["foreign"]["sync"]["deleted"]
@@ -599,12 +599,12 @@ def test_rows_that_changed_since_the_load_are_no_fault_of_it(
     insert(owner, 3_000, "new", updated_at=datetime.now(UTC))
     owner.execute("UPDATE locations SET name = 'unnoticed' WHERE location_id = 200")
     rejections = Rejections(reports / "r.ndjson")
-    gated = reindex.gate(client, source, plan, green, rejections=rejections)
+    gated = gate.gate(client, source, plan, green, rejections=rejections)
     assert (gated["caught_up"], gated["settled"], gated["documents"]) == (101, 1, small + 1)
     assert living(client, green)["100"]["name"] == "later"
     owner.execute("UPDATE locations SET name = 'broken load' WHERE location_id > 290")
     with pytest.raises(GateFailed, match="more than the 5 that may be settled"):
-        reindex.gate(client, source, plan, green, rejections=rejections)
+        gate.gate(client, source, plan, green, rejections=rejections)
 
 
 def test_values_that_their_field_could_not_take_are_counted(
@@ -637,13 +637,11 @@ def test_a_table_that_is_emptied_before_the_gate_takes_nothing_from_what_is_live
     plan, green = built(client, source, reports)
     owner.execute("DELETE FROM locations WHERE location_id <= %s", [deleted])
     with pytest.raises(TooManyGone, match=f'{deleted} of its {small} documents.*"allow_shrink": true'):
-        reindex.gate(client, source, plan, green, rejections=Rejections(reports / "r.ndjson"))
+        gate.gate(client, source, plan, green, rejections=Rejections(reports / "r.ndjson"))
     assert documents(client, blue) == before
     assert len(living(client, green)) == small
     if deleted < small:
-        gated = reindex.gate(
-            client, source, plan, green, rejections=Rejections(reports / "r.ndjson"), allow_shrink=True
-        )
+        gated = gate.gate(client, source, plan, green, rejections=Rejections(reports / "r.ndjson"), allow_shrink=True)
         assert (gated["documents"], gated["source"]) == (small - deleted, small - deleted)
 
 
@@ -689,7 +687,7 @@ def test_gate_settles_drift_and_refuses_what_is_none(
     owner.execute("UPDATE locations SET name = 'later' WHERE location_id = 1")
     owner.execute("DELETE FROM locations WHERE location_id = 2")
     insert(owner, 3_000, "new")
-    found = reindex.gate(client, source, plan, green, rejections=rejections)
+    found = gate.gate(client, source, plan, green, rejections=rejections)
     assert (found["caught_up"], found["settled"], found["documents"], found["source"]) == (1, 2, small, small)
     assert {key: doc.get("name") for key, doc in documents(client, green).items() if key in ("1", "2", "3000")} == {
         "1": "later", "2": None, "3000": "new",
@@ -698,10 +696,10 @@ def test_gate_settles_drift_and_refuses_what_is_none(
     policy.write_text(policy.read_text().replace("10000", "5"))
     owner.execute("UPDATE locations SET name = 'broken load' WHERE location_id < 50")
     with pytest.raises(GateFailed, match="more than the 5 that may be settled"):
-        reindex.gate(client, source, plan, green, rejections=rejections)
+        gate.gate(client, source, plan, green, rejections=rejections)
     owner.execute("DELETE FROM locations WHERE location_id < 50")
     with pytest.raises(GateFailed, match=r"at least 4. keys differ"):
-        reindex.gate(client, source, plan, green, rejections=rejections)
+        gate.gate(client, source, plan, green, rejections=rejections)
 
 
 def settle(client: opensearchpy.OpenSearch, source: PostgresSource, green: str) -> Settled:
@@ -895,7 +893,7 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     proxy = OpenSearchProxy(mortal.url)
-    for module in ("searchsync.cluster.client", "searchsync.writing.writer"):
+    for module in ("searchsync.cluster.client", "searchsync.writing.writer", "searchsync.writing.bulk"):
         monkeypatch.setattr(f"{module}.Backoff", lambda patience: Backoff(patience, longest=0.5))
     restarted: list[local_opensearch.Server] = []
 
@@ -960,7 +958,7 @@ def test_scan_whose_answer_was_lost_is_begun_again_not_continued(
     shards = {"total": 1, "successful": 1, "skipped": 0, "failed": 0}
     proxy.answer("POST /.*/_search", 200, {"timed_out": True, "_shards": shards, "hits": {"total": {"value": 0}}})
     with pytest.raises(IndexUnavailable, match="part of the index"):
-        reconcile.index_sums(faulty, locations, green)
+        fingerprints.index_sums(faulty, locations, green)
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:

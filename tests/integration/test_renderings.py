@@ -15,7 +15,7 @@ from local import postgres as local_postgres
 from searchsync.catalog import Entity
 from searchsync.cli import workflows
 from searchsync.cluster.client import request
-from searchsync.compare import differences, reconcile
+from searchsync.compare import differences, reconcile, repair
 from searchsync.operations import sync
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing import writer
@@ -93,7 +93,7 @@ def test_a_member_is_the_same_bytes_by_load_stream_replay_repair_and_gate(
         look(way, blue)
     request(client, "DELETE", f"/{blue}/_doc/m1", params={"refresh": "true"})
     report = differences.find(client, world.source, blue, grace=0.0)
-    assert differences.repair(client, world.source, report, dry_run=False).written == 1
+    assert repair.repair(client, world.source, report, dry_run=False).written == 1
     look("repair", blue)
     request(client, "DELETE", f"/{blue}/_doc/m1", params={"refresh": "true"})
     (page,) = world.source.read(["m1"])
@@ -146,7 +146,7 @@ def test_a_location_is_the_same_bytes_by_load_sync_repair_and_gate(
 
     def repaired() -> None:
         report = differences.find(client, source, blue, grace=0.0)
-        differences.repair(client, source, report, dry_run=False)
+        repair.repair(client, source, report, dry_run=False)
 
     def gated() -> None:
         for page in source.read(["1"]):

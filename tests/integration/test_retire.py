@@ -21,7 +21,7 @@ from searchsync.catalog import Entity, entity
 from searchsync.cli import main, workflows
 from searchsync.cluster import aliases, indexes, snapshots
 from searchsync.cluster.client import request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.documents.page import Line, Page, page_of, tombstone
 from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SnapshotFailed, StaleSwap
 from searchsync.operations import purge, reindex, retire
@@ -214,7 +214,7 @@ def test_an_index_that_was_restored_with_its_aliases_is_not_served_before_it_has
     with pytest.raises(GateFailed, match=f"{first} is not what its source is"):
         back()
     assert indexes.live(client, locations) == live
-    differences.repair(client, source, differences.find(client, source, first), dry_run=False)
+    repair.repair(client, source, differences.find(client, source, first), dry_run=False)
     assert back()["index"] == first
     assert living(client, first)["1"]["name"] == "since"
 

@@ -22,7 +22,7 @@ from local import postgres as local_postgres
 from searchsync.catalog import Entity
 from searchsync.cli import workflows
 from searchsync.cluster.client import request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.operations import sync
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing.progress import Rejections
@@ -179,7 +179,7 @@ def test_a_row_has_the_same_bytes_on_every_way(
         without(client, index, keys)
         report = differences.find(client, source, index)
         assert report.kinds == {"missing": len(rows)}
-        differences.repair(client, source, report, dry_run=False)
+        repair.repair(client, source, report, dry_run=False)
         check("repair")
         assert differences.find(client, source, index, sample=10_001).findings == []
 
@@ -287,7 +287,7 @@ def test_an_item_has_the_same_bytes_on_every_way(
     without(client, index, keys)
     report = differences.find(client, world.source, index)
     assert report.kinds == {"missing": len(members)}
-    differences.repair(client, world.source, report, dry_run=False)
+    repair.repair(client, world.source, report, dry_run=False)
     check("repair")
 
 

@@ -12,7 +12,7 @@ import pytest
 from searchsync.catalog import Entity
 from searchsync.cluster import indexes
 from searchsync.cluster.client import request
-from searchsync.compare import differences, reconcile
+from searchsync.compare import differences, reconcile, repair
 from searchsync.errors import AliasConflict
 from searchsync.operations import reindex, sync
 from searchsync.sources.postgres import PostgresSource
@@ -90,7 +90,7 @@ class Writers:
         yield "apply", lambda: writer.apply(client, entity, [page(5, "m1", name="second")], on_rejected=never)
         yield "stream", self._stream
         yield "replay", world.replay
-        yield "repair", lambda: differences.repair(client, source, self.repairable, dry_run=False)
+        yield "repair", lambda: repair.repair(client, source, self.repairable, dry_run=False)
         to_all = reconcile.to_all(client, entity, self.live)
         yield "gate", lambda: to_all(page(5, "m1", name="second"), never)
         yield "gap", lambda: gaps.note(client, entity, {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z"})

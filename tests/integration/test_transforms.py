@@ -17,11 +17,11 @@ from searchsync.catalog import Entity
 from searchsync.cli import workflows
 from searchsync.cluster import indexes
 from searchsync.cluster.client import request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.compare.differences import GHOST, MISSING, STALE, Report
 from searchsync.documents import dynamodb_item
 from searchsync.errors import BadSource, GateFailed
-from searchsync.operations import reindex, sync
+from searchsync.operations import gate, sync
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing.progress import Rejections
 from tests.integration.test_rollback import roll
@@ -143,7 +143,7 @@ def test_a_fault_of_an_older_index_is_found_by_its_own_sql(product: Deployment) 
     assert {finding.key: finding.kind for finding in report.findings} == {"4": STALE, "5": MISSING, "6000": GHOST}
     with pytest.raises(GateFailed, match="is not what its source is"):
         product.roll()
-    differences.repair(product.client, product.source, report, dry_run=False)
+    repair.repair(product.client, product.source, report, dry_run=False)
     assert product.compare(blue).findings == []
     assert product.roll()["index"] == blue
 
@@ -230,13 +230,13 @@ def test_a_deployment_in_the_middle_of_a_run_fails_its_gate(
     product: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its documents are of two versions: the index would be served as if it were of one."""
-    original = reindex.gate
+    original = gate.gate
 
-    def gate(client: Any, _: Any, *args: Any, **options: Any) -> Any:
+    def deploys(client: Any, _: Any, *args: Any, **options: Any) -> Any:
         product.deploy(*LOUDER)
         return original(client, product.source, *args, **options)
 
-    monkeypatch.setattr(reindex, "gate", gate)
+    monkeypatch.setattr(gate, "gate", deploys)
     with pytest.raises(GateFailed, match="another version of the SQL file"):
         product.reindex()
     assert indexes.of_entity(product.client, product.entity) == []

@@ -10,7 +10,7 @@ import pytest
 from searchsync.catalog import Entity
 from searchsync.cluster import aliases, indexes
 from searchsync.cluster.client import request
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.operations import rollback
 from searchsync.writing import writer
 from tests.conftest import REPO
@@ -185,6 +185,6 @@ def test_what_is_changed_through_the_alias_is_found_and_repaired(
     source = connect_source(None)
     report = differences.find(client, source, live, grace=0.0)
     assert [finding.key for finding in report.findings] == ["2"]
-    assert differences.repair(client, source, report, dry_run=False).written == 1
+    assert repair.repair(client, source, report, dry_run=False).written == 1
     source.close()
     assert living(client, live) == true

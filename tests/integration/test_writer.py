@@ -15,9 +15,10 @@ from searchsync.cluster import aliases
 from searchsync.cluster.client import Backoff, connect, request
 from searchsync.documents.page import Line, Page, Rejection, page_of
 from searchsync.errors import BadConnection, EmptyWriteSet, IndexUnavailable, RequestRejected, SearchSyncError
-from searchsync.writing import writer
+from searchsync.writing import bulk, writer
 from searchsync.writing.item_outcome import IndexGone
-from searchsync.writing.writer import Ledger, compare_and_set, load
+from searchsync.writing.ledger import Ledger
+from searchsync.writing.writer import compare_and_set, load
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import documents, line, make_index, never, page, position, serve, tombstones
 
@@ -36,7 +37,8 @@ def green(client: opensearchpy.OpenSearch, locations: Entity) -> str:
 def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same back-off, a hundredth of the pauses."""
     backoff = Backoff
-    monkeypatch.setattr(writer, "Backoff", lambda patience: backoff(patience, first=0.005, longest=0.05))
+    for module in (writer, bulk):
+        monkeypatch.setattr(module, "Backoff", lambda patience: backoff(patience, first=0.005, longest=0.05))
 
 
 # -- rule 1: compare-and-set

@@ -7,7 +7,8 @@ import pytest
 from searchsync.documents.page import Page, Rejection
 from searchsync.errors import LedgerMismatch, RequestRejected
 from searchsync.writing.item_outcome import IndexGone, Outcome, outcome_of
-from searchsync.writing.writer import Ledger, load
+from searchsync.writing.ledger import Ledger
+from searchsync.writing.writer import load
 
 
 def item(status: int, kind: str = "", reason: str = "", cause: str = "", result: str = "") -> dict[str, Any]:
@@ -76,7 +77,7 @@ def test_a_ledger_that_does_not_add_up_fails_the_task() -> None:
 
 
 def test_a_load_that_loses_count_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("searchsync.writing.writer._write", lambda *_: Ledger("i", read=2, written=1))
+    monkeypatch.setattr("searchsync.writing.bulk.write", lambda *_: Ledger("i", read=2, written=1))
     with pytest.raises(LedgerMismatch):
         load(None, "i", [Page(b"", 2, "p")], on_rejected=lambda _: None)  # type: ignore[arg-type]
 

@@ -214,12 +214,12 @@ def make_searchable(entity: str, green: str) -> None:
 def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> dict[str, Any]:
     """All that must hold before an index is served; fails the run otherwise."""
     from searchsync.catalog import entity as lookup
-    from searchsync.operations import reindex
+    from searchsync.operations import gate as checks
     from searchsync.writing.progress import Rejections
 
     the_plan = _plan(plan)
     with Rejections(reports_dir(the_plan.build) / "rejected-gate.ndjson") as rejections:
-        found = reindex.gate(
+        found = checks.gate(
             hook.opensearch(),
             hook.source(lookup(entity), the_plan, read_units=params.get("read_units")),
             the_plan,
@@ -228,7 +228,7 @@ def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
             max_rejected=whole(params["max_rejected"]),
             allow_shrink=params["allow_shrink"],
         )
-    return found | {"ask": reindex.why_ask(found, params["approve"]) if params["swap"] else ""}
+    return found | {"ask": checks.why_ask(found, params["approve"]) if params["swap"] else ""}
 
 
 def approve() -> Approval:
@@ -248,10 +248,10 @@ def settle(
     """The gate once more, for what came during the wait; what it found before when nobody was asked."""
     if not gated["ask"]:
         return gated
-    from searchsync.operations import reindex
+    from searchsync.operations import gate as checks
 
     found: dict[str, Any] = gate.function(entity, plan, green, params=params)
-    reindex.check_as_approved(gated, found)
+    checks.check_as_approved(gated, found)
     return found
 
 

@@ -23,7 +23,7 @@ from searchsync.catalog import CATALOG, entity
 from searchsync.cli import connections, tables, workflows
 from searchsync.cluster import indexes, unwritable
 from searchsync.cluster.client import connect_from_environment
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.errors import BadParams, Different, SearchSyncError
 from searchsync.operations import retire
 from searchsync.operations.replay import Choice, Replay, check_all
@@ -246,7 +246,7 @@ def _compare(arguments: argparse.Namespace) -> None:
             )
         if report.good:
             return
-        done = differences.repair(client, source, report, dry_run=not arguments.repair, cap=arguments.cap)
+        done = repair.repair(client, source, report, dry_run=not arguments.repair, cap=arguments.cap)
     print(json.dumps(asdict(done), indent=2))
     if not arguments.repair or done.left or done.rejected:
         raise Different(f"{name}: {len(report.findings)} documents differ: {report.kinds}")

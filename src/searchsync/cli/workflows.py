@@ -14,11 +14,11 @@ from searchsync.catalog import Entity
 from searchsync.cluster import indexes
 from searchsync.cluster.indexes import Served
 from searchsync.errors import BadParams, SearchSyncError, SourceChanged
-from searchsync.operations import reindex, rollback
+from searchsync.operations import gate, reindex, rollback
 from searchsync.sources.base import Source
 from searchsync.stream.lag import Lag
+from searchsync.writing.ledger import Ledger
 from searchsync.writing.progress import Rejections
-from searchsync.writing.writer import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def rebuild(
             tombstones = reindex.copy_tombstones(client, entity, plan, green)
             indexes.make_searchable(client, entity, green)
             with Rejections(reports / build / "rejected-gate.ndjson") as rejections:
-                gated = reindex.gate(
+                gated = gate.gate(
                     client,
                     source,
                     plan,
@@ -117,7 +117,7 @@ def serve(
     fresh = ours.epoch > theirs.epoch
     plan = reindex.Plan(index.build, blue, ours.epoch, ours.identity, fresh)
     with closing(connect_source(plan)) as source:
-        gated = reindex.gate(
+        gated = gate.gate(
             client, source, plan, name, rejections=rejections, max_rejected=max_rejected, allow_shrink=allow_shrink
         )
     reindex.swap(client, entity, plan, name)

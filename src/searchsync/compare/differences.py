@@ -12,7 +12,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -22,13 +21,13 @@ import opensearchpy
 from searchsync.catalog import Entity
 from searchsync.cluster import indexes, reads, schema
 from searchsync.cluster.indexes import Index
-from searchsync.compare import reconcile
-from searchsync.compare.absence import Guard, believed
+from searchsync.compare import fingerprints
+from searchsync.compare.absence import believed
 from searchsync.config import policy
 from searchsync.documents import transforms
-from searchsync.documents.page import Page, Rejection, is_ours, page_of, sync_in, with_position
+from searchsync.documents.page import is_ours, sync_in
 from searchsync.documents.position import known
-from searchsync.errors import GateFailed, IndexUnavailable, StreamBehind
+from searchsync.errors import StreamBehind
 from searchsync.sources.base import READ_KEYS, Source
 from searchsync.stream import gaps
 from searchsync.stream.lag import Lag
@@ -169,11 +168,11 @@ def find(
     index = indexes.get(client, entity, name)
     report = Report(name, reindex_due=_reindex_due(client, entity, index))
     indexes.refresh(client, name)
-    with reconcile.renderings(source, index.meta) as renderings:
+    with fingerprints.renderings(source, index.meta) as renderings:
         report.keys_alone = not renderings
         if report.keys_alone:
             log.warning("%s is of a transform that cannot be made any more: only its keys are compared", name)
-        suspects = _suspects(client, source, reconcile.Yardstick(source, renderings), report, limit)
+        suspects = _suspects(client, source, fingerprints.Yardstick(source, renderings), report, limit)
         if not report.not_looked_at:
             sampled = _sample(client, entity, name, sample)
             report.sampled = len(sampled)
@@ -197,7 +196,7 @@ def _reindex_due(client: opensearchpy.OpenSearch, entity: Entity, index: Index) 
 
 
 def _suspects(
-    client: opensearchpy.OpenSearch, source: Source, yardstick: reconcile.Yardstick, report: Report, limit: int
+    client: opensearchpy.OpenSearch, source: Source, yardstick: fingerprints.Yardstick, report: Report, limit: int
 ) -> set[str]:
     """Keys to be looked at, unless there are more than the limit, which the report says then."""
     entity, name = source.entity, report.index
@@ -205,20 +204,20 @@ def _suspects(
     count, suspects = reads.count(client, name, late), set[str]()
     try:
         if count <= limit:
-            suspects |= reconcile.foreign_keys(client, name, limit=limit)
+            suspects |= fingerprints.foreign_keys(client, name, limit=limit)
             suspects.update(_ids(client, name, late))
-    except reconcile.TooMany as error:
+    except fingerprints.TooMany as error:
         count = error.count
     wanted = yardstick.sums()
     report.unusable, report.dropped = len(source.unusable()), source.dropped()
-    found = reconcile.index_sums(client, entity, name)
+    found = fingerprints.index_sums(client, entity, name)
     report.source_count, report.index_count = (sum(n for n, _, _ in sums.values()) for sums in (wanted, found))
     report.unequal_buckets = sum(wanted.get(b) != found.get(b) for b in wanted.keys() | found.keys())
     if count <= limit:
         try:
-            suspects.update(reconcile.unequal_keys(client, entity, name, yardstick, wanted, found, limit=limit).keys)
+            suspects.update(fingerprints.unequal_keys(client, entity, name, yardstick, wanted, found, limit=limit).keys)
             count = len(suspects)
-        except reconcile.TooMany as error:
+        except fingerprints.TooMany as error:
             count = error.count
     report.suspects, report.not_looked_at = count, count if count > limit else 0
     return suspects
@@ -312,7 +311,7 @@ class _Look:
         different: dict[str, _Difference] = {}
         for at in range(0, len(keys), READ_KEYS):
             some = list(keys[at : at + READ_KEYS])
-            have = _index_states(self.client, self.name, some)
+            have = index_states(self.client, self.name, some)
             whole = [key for key in some if key in self.compared or have[key].deleted]
             have |= _whole_states(self.client, self.name, whole)
             latest = self.source.latest()
@@ -357,7 +356,7 @@ def _fields(want: State, have: State) -> str:
     return ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
 
 
-def _index_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
+def index_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
     """What documents carry of ours, whatever else is in them."""
     found = reads.documents(client, name, keys, source="sync")
     return {doc["_id"]: _state(doc.get("_source")) for doc in found}
@@ -410,81 +409,3 @@ def _ids(client: opensearchpy.OpenSearch, name: str, query: dict[str, Any]) -> l
 
 
 # -- repair
-
-
-@dataclass
-class Repaired:
-    """What a repair did; counts of keys.
-
-    :ivar rejected: keys that the index refuses
-    :ivar left: documents from the future
-    """
-
-    found: int = 0
-    written: int = 0
-    stale: int = 0
-    rejected: int = 0
-    left: int = 0
-    dry_run: bool = False
-
-
-def repair(
-    client: opensearchpy.OpenSearch, source: Source, report: Report, *, dry_run: bool = True, cap: int | None = None
-) -> Repaired:
-    """Write the confirmed keys as the source has them now, by the one writer, into the whole write set (rule 9).
-
-    A document that was changed around the writer kept its position, which may be as late as the read's: the write goes
-    just above it. That is sound, because the source is read after the index was. A document from the future stays: to
-    go above it would hide the changes to come. A reindex takes care of it.
-
-    :param cap: keys at most, as a person confirmed, deletions included; None for one in a hundred of the source's
-        documents, at least 100
-    :raises GateFailed: when there are more: that is no drift but a fault of the mapping or the stream
-    :raises TooManyGone: when the source lacks more of them than may be believed
-    :raises IndexUnavailable: when a member of the write set takes no writes, or the index left the write set
-    """
-    keys = [finding.key for finding in report.findings if finding.kind != FUTURE]
-    done = Repaired(found=len(report.findings), left=len(report.findings) - len(keys), dry_run=dry_run)
-    share = float(policy("thresholds")["repair_share"])
-    allowed = cap if cap is not None else max(int(report.source_count * share), 100)
-    if len(keys) > allowed:
-        raise GateFailed(
-            f"{report.index}: {len(keys)} differences are more than the {allowed} that a repair may write: this smells "
-            "of a fault of the mapping or the stream. Find it, then run the reindex; or repair with a higher cap"
-        )
-    ghosts = report.kinds.get(GHOST, 0)
-    guard = Guard(report.index, report.index_count, max(believed(report.index_count), ghosts if cap else 0), _CONFIRM)
-    guard.check(ghosts)
-    if dry_run or not keys:
-        return done
-
-    write = reconcile.to_all(client, source.entity, report.index)
-    for at in range(0, len(keys), READ_KEYS):
-        some = keys[at : at + READ_KEYS]
-        have = _index_states(client, report.index, some)  # the index first, then the source
-        with closing(source.states(some)) as pages:
-            for page in pages:
-                guard.take(page)
-                ledger = write(_above(page, have), _log_refused)
-                if ledger is None:
-                    raise IndexUnavailable(f"{report.index} left the write set meanwhile; run it again")
-                done.written += ledger.written + ledger.tombstoned
-                done.stale += ledger.stale
-                done.rejected += ledger.rejected
-    return done
-
-
-_CONFIRM = 'repair with {{"cap": {gone}}} or more'
-
-
-def _log_refused(refused: Rejection) -> None:
-    log.warning("%s: %s: %s: %s", refused.index or "no document", refused.id, refused.type, refused.reason)
-
-
-def _above(page: Page, have: dict[str, State]) -> Page:
-    """The page with every position above the one that the index has: positions have one length, a sign more is more."""
-    lines = []
-    for line in page.lines():
-        known = have[line.key].position
-        lines.append(with_position(line, at_least=f"{known}+") if known else line)
-    return page_of(lines, position=page.position, rejected=page.rejected)

@@ -46,8 +46,8 @@ def document(entity: Entity, item: Any, dropped: Dropped | None = None) -> Item:
     """The transformation: what is searched of an item, without ``sync``.
 
     Applications write NULL and "" where they know nothing; an index has a field or has it not (and "" is no date).
-    Attributes and values that the entity's mapping has no place for are left out (``mapping.fitting``), and so is a time
-    to live that ends nothing.
+    Attributes and values that the entity's mapping has no place for are left out (``mapping.fitting``), and so is a
+    time to live that ends nothing.
 
     :param item: DynamoDB's JSON
     :param dropped: counts what was left out

@@ -11,7 +11,7 @@ import opensearchpy
 from searchsync.catalog import Entity
 from searchsync.cluster import aliases, indexes, reads
 from searchsync.cluster.indexes import Index
-from searchsync.compare import differences, reconcile
+from searchsync.compare import differences, fingerprints, reconcile
 from searchsync.compare.absence import believed
 from searchsync.compare.differences import Report
 from searchsync.compare.reconcile import Settled
@@ -119,7 +119,7 @@ def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejec
     """
     thresholds, began = policy("thresholds"), datetime.now(UTC)
     known_gaps = gaps.of_index(client, plan.target)
-    with reconcile.renderings(source, indexes.get(client, source.entity, plan.target).meta) as renderings:
+    with fingerprints.renderings(source, indexes.get(client, source.entity, plan.target).meta) as renderings:
         settled = reconcile.settle(
             client,
             source,

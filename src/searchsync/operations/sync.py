@@ -24,8 +24,8 @@ from searchsync.documents.page import Page
 from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SearchSyncError, SourceChanged
 from searchsync.sources.postgres import Partition, PostgresSource
 from searchsync.writing import writer
+from searchsync.writing.ledger import Ledger
 from searchsync.writing.progress import Progress, Rejections
-from searchsync.writing.writer import Ledger
 
 log = logging.getLogger(__name__)
 

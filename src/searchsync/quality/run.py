@@ -14,7 +14,7 @@ from typing import Any
 import opensearchpy
 
 from searchsync.cluster import indexes
-from searchsync.compare import differences
+from searchsync.compare import differences, repair
 from searchsync.compare.differences import Report
 from searchsync.errors import SearchSyncError, StreamBehind
 from searchsync.quality import expectations, health, history
@@ -103,7 +103,7 @@ def _repair(client: opensearchpy.OpenSearch, source: Source, report: Report, wan
     """What a repair did, or why it ``failed``: that is no reason to forget what was found."""
     dry_run = wanted.repair == "dry run"
     try:
-        return asdict(differences.repair(client, source, report, dry_run=dry_run, cap=wanted.cap))
+        return asdict(repair.repair(client, source, report, dry_run=dry_run, cap=wanted.cap))
     except SearchSyncError as error:
         log.error("%s: the repair failed: %s", report.index, error)
         return {"dry_run": dry_run, "failed": str(error)}

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from searchsync.documents.page import Rejection
-from searchsync.writing.writer import Ledger
+from searchsync.writing.ledger import Ledger
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from searchsync.cluster import indexes, reads
 from searchsync.documents.page import Line, Rejection, is_ours, page_of, sync_in, tombstone
 from searchsync.errors import GateFailed
 from searchsync.writing import writer
-from searchsync.writing.writer import Ledger
+from searchsync.writing.ledger import Ledger
 
 log = logging.getLogger(__name__)
 

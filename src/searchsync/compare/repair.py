@@ -1,0 +1,94 @@
+"""Repair of what a comparison has proven: each key is read again and written above what the index claims."""
+
+import logging
+from contextlib import closing
+from dataclasses import dataclass
+
+import opensearchpy
+
+from searchsync.compare import reconcile
+from searchsync.compare.absence import Guard, believed
+from searchsync.compare.differences import FUTURE, GHOST, Report, State, index_states
+from searchsync.config import policy
+from searchsync.documents.page import Page, Rejection, page_of, with_position
+from searchsync.errors import GateFailed, IndexUnavailable
+from searchsync.sources.base import READ_KEYS, Source
+
+log = logging.getLogger(__name__)
+
+_CONFIRM = 'repair with {{"cap": {gone}}} or more'
+
+
+@dataclass
+class Repaired:
+    """What a repair did; counts of keys.
+
+    :ivar rejected: keys that the index refuses
+    :ivar left: documents from the future
+    """
+
+    found: int = 0
+    written: int = 0
+    stale: int = 0
+    rejected: int = 0
+    left: int = 0
+    dry_run: bool = False
+
+
+def repair(
+    client: opensearchpy.OpenSearch, source: Source, report: Report, *, dry_run: bool = True, cap: int | None = None
+) -> Repaired:
+    """Write the confirmed keys as the source has them now, by the one writer, into the whole write set (rule 9).
+
+    A document that was changed around the writer kept its position, which may be as late as the read's: the write goes
+    just above it. That is sound, because the source is read after the index was. A document from the future stays: to
+    go above it would hide the changes to come. A reindex takes care of it.
+
+    :param cap: keys at most, as a person confirmed, deletions included; None for one in a hundred of the source's
+        documents, at least 100
+    :raises GateFailed: when there are more: that is no drift but a fault of the mapping or the stream
+    :raises TooManyGone: when the source lacks more of them than may be believed
+    :raises IndexUnavailable: when a member of the write set takes no writes, or the index left the write set
+    """
+    keys = [finding.key for finding in report.findings if finding.kind != FUTURE]
+    done = Repaired(found=len(report.findings), left=len(report.findings) - len(keys), dry_run=dry_run)
+    share = float(policy("thresholds")["repair_share"])
+    allowed = cap if cap is not None else max(int(report.source_count * share), 100)
+    if len(keys) > allowed:
+        raise GateFailed(
+            f"{report.index}: {len(keys)} differences are more than the {allowed} that a repair may write: this smells "
+            "of a fault of the mapping or the stream. Find it, then run the reindex; or repair with a higher cap"
+        )
+    ghosts = report.kinds.get(GHOST, 0)
+    guard = Guard(report.index, report.index_count, max(believed(report.index_count), ghosts if cap else 0), _CONFIRM)
+    guard.check(ghosts)
+    if dry_run or not keys:
+        return done
+
+    write = reconcile.to_all(client, source.entity, report.index)
+    for at in range(0, len(keys), READ_KEYS):
+        some = keys[at : at + READ_KEYS]
+        have = index_states(client, report.index, some)  # the index first, then the source
+        with closing(source.states(some)) as pages:
+            for page in pages:
+                guard.take(page)
+                ledger = write(_above(page, have), _log_refused)
+                if ledger is None:
+                    raise IndexUnavailable(f"{report.index} left the write set meanwhile; run it again")
+                done.written += ledger.written + ledger.tombstoned
+                done.stale += ledger.stale
+                done.rejected += ledger.rejected
+    return done
+
+
+def _log_refused(refused: Rejection) -> None:
+    log.warning("%s: %s: %s: %s", refused.index or "no document", refused.id, refused.type, refused.reason)
+
+
+def _above(page: Page, have: dict[str, State]) -> Page:
+    """The page with every position above the one that the index has: positions have one length, a sign more is more."""
+    lines = []
+    for line in page.lines():
+        known = have[line.key].position
+        lines.append(with_position(line, at_least=f"{known}+") if known else line)
+    return page_of(lines, position=page.position, rejected=page.rejected)

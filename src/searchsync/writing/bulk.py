@@ -1,0 +1,222 @@
+"""One page on its way into one index: bulk requests, what became of each item, what is sent again (rules 1 and 2)."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from typing import Any, NamedTuple
+
+import opensearchpy
+
+from searchsync.cluster.client import Backoff, Overloaded, TooLarge, bulk, look_up
+from searchsync.cluster.refusals import POISON
+from searchsync.documents.page import Line, Page, Rejection, create_body
+from searchsync.documents.position import covers
+from searchsync.errors import IndexUnavailable, RequestRejected
+from searchsync.writing.item_outcome import Outcome, absent, outcome_of, reason_of
+from searchsync.writing.ledger import Ledger, OnRejected
+
+log = logging.getLogger(__name__)
+
+MAX_BYTES = 10_000_000
+"""Largest body of one bulk: small managed nodes refuse more than 10 MiB."""
+
+
+MAX_DOCUMENTS = 5_000
+"""Documents that are looked up at once before they are written."""
+
+
+CONFLICTS_AT_ONCE = 3
+"""How often a document that others are changing is looked at again without a pause."""
+
+
+class Mode(Enum):
+    """How documents are written: into an index that is being built, or over what may be there (rules 1 and 7)."""
+
+    CREATE = 1
+    COMPARE_AND_SET = 2
+
+
+class _Chunk(NamedTuple):
+    """Documents that one request writes.
+
+    :ivar conflicts: how often in a row somebody else changed them between the look at what is stored and the write
+    """
+
+    mode: Mode
+    lines: list[Line]
+    conflicts: int = 0
+
+
+def write(
+    client: opensearchpy.OpenSearch, index: str, page: Page, mode: Mode, on_rejected: OnRejected, patience: float
+) -> Ledger:
+    """Write a page to an index, and account for each of its documents.
+
+    :param patience: seconds without success after which an index that is away counts as unavailable
+    :raises IndexUnavailable: when patience has run out; some documents may be written
+    :raises IndexGone: the index was deleted or does not take writes
+    """
+    refused = len(page.rejected)
+    ledger = Ledger(index, read=page.count + refused, rejected=refused, dropped=dict(page.dropped))
+    for rejection in page.rejected:
+        on_rejected(rejection)
+    for outcome, line, item in _Writing(client, index, Backoff(patience)).decide(page, mode):
+        if line is None:
+            ledger.written += page.count
+        elif outcome is Outcome.STALE:
+            ledger.stale += 1
+        elif outcome is Outcome.WRITTEN:
+            ledger.tombstoned += line.deleted
+            ledger.written += not line.deleted
+        else:
+            ledger.rejected += 1
+            error = item.get("error") or {}
+            on_rejected(Rejection(json.loads(line.id), str(error.get("type")), reason_of(item), index))
+    return ledger
+
+
+_Decided = Iterator[tuple[Outcome, Line, dict[str, Any]]]
+
+
+class _Writing:
+    """One page on its way into one index."""
+
+    def __init__(self, client: opensearchpy.OpenSearch, index: str, backoff: Backoff) -> None:
+        self._client = client
+        self._index = index
+        self._backoff = backoff
+        self._todo: list[_Chunk] = []
+
+    def decide(self, page: Page, mode: Mode) -> Iterator[tuple[Outcome, Line | None, dict[str, Any]]]:
+        """The final outcome of each document. A None line stands for a page that was written as a whole."""
+        if mode is Mode.CREATE and 0 < len(page.body) <= MAX_BYTES:
+            # The usual case costs nothing per document: the page goes out as it came.
+            items = self._bulk(page.body, page.count)
+            if items is not None and all(item["status"] == 201 for item in items):
+                yield Outcome.WRITTEN, None, {}
+                return
+            yield from self._decided(_Chunk(mode, list(page.lines())), items)
+        else:
+            self._todo = [_Chunk(mode, lines) for lines in _bounded(page.lines())][::-1]
+        while self._todo:
+            chunk = self._todo.pop()
+            if chunk.mode is Mode.CREATE:
+                yield from self._decided(chunk, self._bulk(create_body(chunk.lines), len(chunk.lines)))
+            else:
+                yield from self._compare_and_set(chunk)
+
+    def _compare_and_set(self, chunk: _Chunk) -> _Decided:
+        """Rule 1: look at what is stored; write what is later, where what was seen is there still."""
+        items = self._ask(
+            lambda: look_up(self._client, self._index, [line.id for line in chunk.lines]), len(chunk.lines)
+        )
+        if items is None:
+            self._halve(chunk)
+            return
+        later: list[tuple[Line, bytes]] = []
+        again: list[Line] = []
+        cause = ""
+        for line, item in zip(chunk.lines, items, strict=True):
+            if absent(item):
+                later.append((line, create_body([line])))
+            elif "get" not in item:
+                if outcome_of(self._index, item) is Outcome.REJECTED:
+                    yield Outcome.REJECTED, line, item
+                else:
+                    again.append(line)
+                    cause = f"{item['status']} {reason_of(item)}"
+            elif _stale(line, item["get"]):
+                yield Outcome.STALE, line, item
+            else:
+                later.append((line, _replacing(line, item["get"])))
+        if len(later) + len(again) < len(items):
+            self._backoff.progress()
+        if later:
+            body = b"".join(operation for _, operation in later)
+            yield from self._decided(chunk._replace(lines=[line for line, _ in later]), self._bulk(body, len(later)))
+        self._again(chunk, again, cause)
+
+    def _decided(self, chunk: _Chunk, items: list[dict[str, Any]] | None) -> _Decided:
+        """What a bulk has decided; the rest of the chunk is put back."""
+        if items is None:
+            self._halve(chunk)
+            return
+        conflicts: list[Line] = []
+        again: list[Line] = []
+        cause = ""
+        for line, item in zip(chunk.lines, items, strict=True):
+            outcome = outcome_of(self._index, item)
+            if outcome is Outcome.CONFLICT:
+                conflicts.append(line)
+            elif outcome is Outcome.RETRY:
+                again.append(line)
+                cause = f"{item['status']} {reason_of(item)}"
+            else:
+                yield outcome, line, item
+        if len(again) + len(conflicts) < len(chunk.lines):
+            self._backoff.progress()
+        self._again(chunk, again, cause)
+        if conflicts:
+            met = chunk.conflicts + (chunk.mode is Mode.COMPARE_AND_SET)
+            if met > CONFLICTS_AT_ONCE:
+                self._backoff.wait(f"{self._index}: {len(conflicts)} documents are being written by others at once")
+            self._todo += [_Chunk(Mode.COMPARE_AND_SET, lines, met) for lines in _bounded(conflicts)]
+
+    def _again(self, chunk: _Chunk, lines: list[Line], cause: str) -> None:
+        """Put documents back that nothing is decided about, and wait."""
+        if lines:
+            self._todo.append(chunk._replace(lines=lines))
+            self._backoff.wait(f"{len(lines)} of {len(chunk.lines)} documents: {self._index}: {cause}")
+
+    def _bulk(self, body: bytes, count: int) -> list[dict[str, Any]] | None:
+        return self._ask(lambda: bulk(self._client, self._index, body, count), count)
+
+    def _ask(self, ask: Callable[[], list[dict[str, Any]]], count: int) -> list[dict[str, Any]] | None:
+        """The answer's items, one for each document; None when the request as a whole has to be halved."""
+        while True:
+            try:
+                return ask()
+            except IndexUnavailable as error:
+                self._backoff.wait(f"{self._index}: {error}")
+                if isinstance(error, Overloaded) and count > 1:
+                    return None
+            except (TooLarge, RequestRejected) as error:
+                if isinstance(error, RequestRejected) and error.status != 400 and error.error_type not in POISON:
+                    raise
+                if count > 1:
+                    log.warning("%s: %d documents at once were refused (%s); halving", self._index, count, error)
+                    return None
+                kind = error.error_type if isinstance(error, RequestRejected) else "content_too_long"
+                return [{"status": 400, "refused_alone": True, "error": {"type": kind, "reason": str(error)}}]
+
+    def _halve(self, chunk: _Chunk) -> None:
+        middle = len(chunk.lines) // 2
+        self._todo += [chunk._replace(lines=half) for half in (chunk.lines[middle:], chunk.lines[:middle])]
+
+
+def _bounded(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Documents in the amounts that one request may have."""
+    chunk: list[Line] = []
+    size = 0
+    for line in lines:
+        more = len(line.id) + len(line.source) + 100  # the action with its condition
+        if chunk and (size + more > MAX_BYTES or len(chunk) == MAX_DOCUMENTS):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(line)
+        size += more
+    if chunk:
+        yield chunk
+
+
+def _stale(line: Line, stored: dict[str, Any]) -> bool:
+    """Rule 1: whether what is stored is at least as new. A foreign document, of whatever shape, is not."""
+    sync = stored.get("_source", {}).get("sync")
+    return covers(sync.get("position") if isinstance(sync, dict) else None, line.position)
+
+
+def _replacing(line: Line, stored: dict[str, Any]) -> bytes:
+    """The source's own bytes, on the condition that what was seen is there still."""
+    seen = (line.id, stored["_seq_no"], stored["_primary_term"])
+    return b'{"index":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n%b\n' % (*seen, line.source)

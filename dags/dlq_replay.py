@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from search_ops.runs import POLICY, timezone
+from search_ops.dag_policy import POLICY, timezone
 from search_ops.tasks import replay
 from searchsync.catalog import CATALOG
 

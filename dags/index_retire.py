@@ -19,7 +19,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from search_ops.runs import POLICY, timezone
+from search_ops.dag_policy import POLICY, timezone
 from search_ops.tasks import retire
 from searchsync.catalog import CATALOG
 

@@ -18,7 +18,7 @@ something is refused; `force` with a reason serves it all the same, also when th
 from airflow.sdk import DAG
 
 from search_ops.approval import Approval
-from search_ops.runs import POLICY
+from search_ops.dag_policy import POLICY
 from search_ops.tasks import rollback
 from searchsync.catalog import CATALOG
 

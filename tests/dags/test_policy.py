@@ -75,7 +75,7 @@ def test_load_tasks_share_one_pool(dags: dict[str, Any]) -> None:
 
 def test_loads_are_in_a_pool_that_every_airflow_has_unless_another_is_named() -> None:
     """Airflow never runs the tasks of a pool that is not there, and only its scheduler's log says so."""
-    code = "import sys; sys.path.insert(0, 'plugins'); from search_ops.runs import LOAD_POOL; print(LOAD_POOL)"
+    code = "import sys; sys.path.insert(0, 'plugins'); from search_ops.dag_policy import LOAD_POOL; print(LOAD_POOL)"
     env = {name: value for name, value in os.environ.items() if name != "SEARCHSYNC_LOAD_POOL"}
     done = subprocess.run([sys.executable, "-c", code], cwd=REPO, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "default_pool"

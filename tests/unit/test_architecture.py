@@ -24,6 +24,20 @@ MAY_IMPORT = {
 }
 OURS = {"searchsync", "search_ops", "dags", "lambdas", "local", "benchmarks", "tests"}
 
+# The rooms of the library, from the ground up: each may import those of lower floors, and no other of its own floor.
+FLOORS = (
+    ("errors",),
+    ("aws", "deadline", "mapping"),
+    ("catalog",),
+    ("config", "documents"),
+    ("cluster", "sources"),
+    ("writing",),
+    ("stream",),
+    ("compare",),
+    ("operations", "quality"),
+    ("cli",),
+)
+
 # Modules that talk to servers. A DAG file and what it imports are parsed again and again: they load none of these.
 CLIENTS = {"opensearchpy", "psycopg", "boto3", "botocore", "requests", "urllib3", "httpx"}
 
@@ -64,6 +78,41 @@ def test_dependencies_point_one_way(room: str) -> None:
     assert not wrong, f"{room} may import {sorted(MAY_IMPORT[room])} of our own: {wrong}"
 
 
+def test_rooms_of_the_library_stand_on_lower_floors_only() -> None:
+    """Whoever reads a room has to know those below it, and none above."""
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    library = REPO / "src" / "searchsync"
+    assert {path.stem for path in library.iterdir() if path.name not in ("__init__.py", "__pycache__")} == floor.keys()
+    wrong = [
+        f"{path.relative_to(REPO)}:{line} imports {name}"
+        for room in floor
+        for path in ([library / f"{room}.py"] if (library / f"{room}.py").exists() else (library / room).rglob("*.py"))
+        for line, name in imports(path)
+        if name.startswith("searchsync.")
+        if (other := name.split(".")[1]) != room and floor[other] >= floor[room]
+    ]
+    assert not wrong, wrong
+
+
+@pytest.mark.parametrize("room", ["src", "plugins"])
+def test_no_two_files_import_each_other(room: str) -> None:
+    """Not over others either: neither could be understood, moved or tested without the other."""
+    modules = {module_of(path, room): path for path in files(room)}
+    needs = {
+        module: {other for _, name in imports(path) for other in (name, name.rpartition(".")[0]) if other in modules}
+        for module, path in modules.items()
+    }
+    while free := [module for module, needed in needs.items() if not needed & needs.keys()]:
+        for module in free:
+            del needs[module]
+    assert not needs, f"a circle of imports: {sorted(needs)}"
+
+
+def module_of(path: Path, room: str) -> str:
+    parts = path.relative_to(REPO / room).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 @pytest.mark.parametrize("room", ["src", "lambdas"])
 def test_library_runs_without_airflow(room: str) -> None:
     wrong = [
@@ -97,12 +146,12 @@ def test_only_the_writer_writes_documents() -> None:
 
     Only the purge of tombstones (rule 12) has a bulk of its own, of compare-and-delete.
     """
-    may = ("writer.py", "purge.py", "opensearch.py")
+    may, wire = ("writer.py", "bulk.py", "purge.py", "client.py"), REPO / "src/searchsync/cluster/client.py"
     forbidden = ("_bulk", "_update", "_update_by_query", "_delete_by_query", "_create", "_reindex")
     wrong = []
     for path in files("src") + files("plugins") + files("dags") + files("lambdas"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and path.name != "opensearch.py":
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and path != wire:
                 wrong += [
                     f"{path.relative_to(REPO)}:{node.lineno} {word}" for word in forbidden if f"/{word}" in node.value
                 ]

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import Param, task
 
 from search_ops import alerts, hook
+from search_ops.dag_policy import timezone
 from search_ops.evidence import task_with_evidence
-from search_ops.runs import build_of, check_conf, reports_dir, timezone, whole
+from search_ops.runs import build_of, check_conf, reports_dir, whole
 
 log = logging.getLogger(__name__)
 

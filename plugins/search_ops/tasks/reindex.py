@@ -10,7 +10,8 @@ from airflow.sdk import Asset, Param, task
 
 from search_ops import hook
 from search_ops.approval import Approval
-from search_ops.runs import LOAD_POOL, build_of, check_conf, reports_dir, running, states_of, whole
+from search_ops.dag_policy import LOAD_POOL
+from search_ops.runs import build_of, check_conf, reports_dir, running, states_of, whole
 
 if TYPE_CHECKING:
     from searchsync.catalog import Entity

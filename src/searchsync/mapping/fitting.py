@@ -4,7 +4,7 @@ One attribute that the mapping does not have, or one value of a shape that its f
 refuse the whole document, and some values it would change in silence (``mapping.field_types``). Left out and counted,
 the document stays findable by its other fields. A malformed date or address is not judged here: with
 ``ignore_malformed`` the engine keeps it in ``_source`` and lists its field under ``_ignored``. All that is said of
-OpenSearch here is of 3.5.0 (tests/integration/test_fitting.py).
+OpenSearch here is of 3.5.0 (tests/integration/mapping/test_fitting.py).
 """
 
 from collections.abc import Callable, Mapping

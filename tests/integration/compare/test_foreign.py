@@ -19,7 +19,7 @@ from searchsync.errors import GateFailed
 from searchsync.operations import gate, reindex
 from searchsync.sources.postgres import Partition, PostgresSource
 from searchsync.writing.progress import Rejections
-from tests.integration.test_differences import behind_our_back, found
+from tests.integration.compare.test_differences import behind_our_back, found
 from tests.members import World
 from tests.steps import Connect, documents, insert, living, make_index, position, serve
 

@@ -24,7 +24,7 @@ from searchsync.errors import BadSource, GateFailed
 from searchsync.operations import gate, sync
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing.progress import Rejections
-from tests.integration.test_rollback import roll
+from tests.integration.operations.test_rollback import roll
 from tests.members import World
 from tests.steps import connector, documents, insert, living
 

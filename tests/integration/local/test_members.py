@@ -11,7 +11,7 @@ import pytest
 
 from local import members
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TABLE = members.SETTINGS["table"]["name"]
 
 

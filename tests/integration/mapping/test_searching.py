@@ -14,7 +14,7 @@ from searchsync.cluster.client import request
 from searchsync.writing import writer
 from tests.steps import line, make_index, never, page_of_lines
 
-PAGE = (Path(__file__).parents[2] / "docs" / "searching.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "searching.md").read_text(encoding="utf-8")
 QUERIES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
 
 

@@ -17,7 +17,7 @@ from searchsync.operations import reindex
 from searchsync.stream import gaps
 from searchsync.stream.lag import Lag
 from searchsync.writing import writer
-from tests.integration.test_differences import behind_our_back, delete
+from tests.integration.compare.test_differences import behind_our_back, delete
 from tests.members import World
 from tests.steps import make_index, serve, until
 

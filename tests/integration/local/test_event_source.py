@@ -30,7 +30,7 @@ from local.event_source import EventSource, Interrupted
 from local.function import Function, FunctionError
 from local.stream_reader import StreamGone
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 20.0
 Answer = Callable[[list[str], list[str]], Any]
 

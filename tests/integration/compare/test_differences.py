@@ -17,7 +17,7 @@ from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, GHOST, MISS
 from searchsync.errors import BadParams, GateFailed
 from searchsync.operations import reindex
 from searchsync.sources.postgres import PostgresSource
-from tests.integration.test_members_reindex import Writers
+from tests.integration.operations.test_members_reindex import Writers
 from tests.members import World
 from tests.steps import Connect, documents, make_index, serve
 

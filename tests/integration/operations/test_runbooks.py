@@ -21,7 +21,7 @@ from searchsync.cluster import indexes
 from searchsync.cluster.client import request
 from tests.steps import Connect
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 SHELL = """
 set -euo pipefail
 searchsync() { "$PYTHON" -m searchsync.cli.main "$@"; }

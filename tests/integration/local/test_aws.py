@@ -31,7 +31,7 @@ from moto.dynamodb.models.table import Table
 
 from local import aws
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RACING = "import sys; sys.setswitchinterval(1e-6); from local.aws import main; main()"
 
 

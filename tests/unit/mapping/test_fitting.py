@@ -1,4 +1,4 @@
-"""What of an item an index can hold. What of it the engine really takes: tests/integration/test_fitting.py."""
+"""What of an item an index can hold. What of it the engine really takes: tests/integration/mapping/test_fitting.py."""
 
 from typing import Any
 

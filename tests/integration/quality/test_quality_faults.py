@@ -27,7 +27,7 @@ from searchsync.sources.postgres import PostgresSource
 from searchsync.stream import gaps
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
-from tests.integration.test_differences import behind_our_back, delete, found
+from tests.integration.compare.test_differences import behind_our_back, delete, found
 from tests.members import World, newer
 from tests.steps import Connect, fresh, living, make_index, serve
 

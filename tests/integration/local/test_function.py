@@ -12,7 +12,7 @@ import pytest
 
 from local.function import Function, FunctionError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 20.0
 
 HANDLER = """

@@ -35,11 +35,11 @@ from searchsync.stream.consumer import Outcome, Stream, identify
 from searchsync.stream.dead_letters import Letter
 from searchsync.writing.progress import Rejections
 from tests.faults import OpenSearchProxy
-from tests.integration.test_differences import copy, delete
+from tests.integration.compare.test_differences import copy, delete
 from tests.members import World, clients
 from tests.steps import documents, living, make_index, serve, start_mortal, until
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 WRITE = r"POST /members-.*/_bulk\?timeout"
 
 

@@ -24,7 +24,7 @@ from searchsync.stream import gaps
 from tests.members import World, record
 from tests.steps import living, make_index, serve
 
-REPO = Path(__file__).parents[2]
+REPO = Path(__file__).parents[3]
 SOURCE = lambda_package.FUNCTIONS / "members_stream"
 CPU = {"arm64": "aarch64", "x86_64": "x86_64"}
 AWS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "eu-west-1"}

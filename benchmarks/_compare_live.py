@@ -19,7 +19,7 @@ from benchmarks._stream_live import CHANGED, Follower, Product
 from benchmarks._stream_load import ENTITY
 from local import airflow, members
 from searchsync.cluster.client import request
-from searchsync.compare.differences import CONTENT, GHOST, GRACE_SECONDS, LARGEST_SAMPLE, MISSING, STALE
+from searchsync.compare.differences import CONTENT, GRACE_SECONDS, LARGEST_SAMPLE, MISSING, ORPHAN, STALE
 
 RATE = 100.0
 """Writes per second that are tried."""
@@ -125,7 +125,7 @@ def _compare_all(client: opensearchpy.OpenSearch, dynamodb: Any, index: str, cou
 
 def _inject(client: opensearchpy.OpenSearch, index: str, count: int, seed: int) -> dict[str, str]:
     """Damage documents of members that nobody writes. Returns the kind of each fault by key."""
-    kinds = EACH * (MISSING, GHOST, STALE, CONTENT)
+    kinds = EACH * (MISSING, ORPHAN, STALE, CONTENT)
     numbers = random.Random(seed).sample(range(CHANGED + 1, count + 1), len(kinds))
     injected = {}
     for number, kind in zip(numbers, kinds, strict=True):
@@ -134,8 +134,8 @@ def _inject(client: opensearchpy.OpenSearch, index: str, count: int, seed: int) 
         if kind == MISSING:
             request(client, "DELETE", f"/{index}/_doc/{key}")
         else:
-            if kind == GHOST:
-                key = f"ghost-{number}"
+            if kind == ORPHAN:
+                key = f"orphan-{number}"
             elif kind == STALE:
                 document["name"] = "older"
                 document["sync"] |= {"hash_high": number, "hash_low": number}

@@ -24,7 +24,7 @@ TASKS = {
     "members_reindex": "load copy_tombstones gate",
     "locations_sync": "sync announce",
     "locations_quality": "compare announce",
-    "members_dlq_replay": "abandon_sick replay announce",
+    "members_dlq_replay": "evict replay announce",
     "index_retire": "retire announce",
     "index_rollback": "choose compare approve settle swap verify announce",
 }

@@ -29,7 +29,7 @@ from searchsync.quality.health import Feed
 from searchsync.sources.base import Source
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.sources.postgres import PostgresSource
-from searchsync.stream.dead_letters import Letter
+from searchsync.stream.dead_letters import ParkedRecord
 from searchsync.stream.queue import Queue
 from searchsync.writing.progress import Rejections
 
@@ -154,14 +154,14 @@ class World:
     def _lose(self, choose: random.Random) -> None:
         """Take members out of every index, and park a message for each, as the function does that could not write."""
         table = self._aws("dynamodb").scan(TableName=_TABLE, Limit=1_000, ConsistentRead=True)["Items"]
-        letters = []
+        messages = []
         for item in choose.sample(table, PARKED):
             key = item[_KEY]["S"]
             for name in indexes.write_set(self.search, MEMBERS):
                 request(self.search, "DELETE", f"/{name}/_doc/{key}")
             record = {"eventName": "MODIFY", "dynamodb": {"Keys": {_KEY: {"S": key}}, "NewImage": item}}
-            letters.append(Letter(record, key, "", "lost on purpose", "").message())
-        self._queue("DEAD_LETTER").send(letters)
+            messages.append(ParkedRecord(record, key, "", "lost on purpose", "").message())
+        self._queue("DEAD_LETTER").send(messages)
         time.sleep(2 * MARGIN_SECONDS + 1)  # a replay leaves younger ones to the next
 
     @contextmanager

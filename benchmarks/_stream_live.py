@@ -194,7 +194,7 @@ def compare(client: opensearchpy.OpenSearch, dynamodb: Any) -> int:
     if len(written) != 2:
         raise WrongResult(f"the write set is {written}: not the index that was built and the one before it")
     pages = dynamodb.get_paginator("scan").paginate(TableName=_TABLE, ConsistentRead=True)
-    wanted = {item[_KEY]["S"]: dynamodb_item.document(ENTITY, item) for page in pages for item in page["Items"]}
+    wanted = {item[_KEY]["S"]: dynamodb_item.content_of(ENTITY, item) for page in pages for item in page["Items"]}
     for index in written:
         indexes.refresh(client, index)
         missing, wrong = set(wanted), []

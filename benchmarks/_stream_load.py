@@ -115,8 +115,8 @@ def _compare_and_set(job: Job, batches: list[list[Event]]) -> Callable[[], None]
 def _index(job: Job, batches: list[list[Event]]) -> Callable[[], None]:
     client, bodies = connect_from_environment(), []
     for page in _pages(batches):
-        lines = (b'{"index":{"_id":%b}}\n%b\n' % (line.id, line.source) for line in page.lines())
-        bodies.append((b"".join(lines), page.count))
+        documents = (b'{"index":{"_id":%b}}\n%b\n' % (document.id, document.source) for document in page.documents())
+        bodies.append((b"".join(documents), page.count))
 
     def load() -> None:
         for body, count in bodies:
@@ -134,8 +134,8 @@ def _pages(batches: Iterable[list[Event]]) -> Iterable[Page]:
         for record in batch:
             key, position = identify(ENTITY, record)
             latest[key] = decode(ENTITY, record, key, position, at=written_now())
-        lines = [change.line for change in latest.values()]
-        yield page_of(lines, position=min(change.position for change in latest.values()))
+        documents = [change.document for change in latest.values()]
+        yield page_of(documents, position=min(change.position for change in latest.values()))
 
 
 def _refuse(rejection: Rejection) -> None:

@@ -35,5 +35,5 @@ for entity, described in CATALOG.items():
         **{**POLICY, "default_args": {**POLICY["default_args"], "retries": 0}},
     ):
         replayed = replay.replay(entity)
-        replay.abandon_sick(entity) >> replayed
+        replay.evict(entity) >> replayed
         replay.announce(replayed)

@@ -131,7 +131,7 @@ class World:
         """Records, or all new ones, through the function's library."""
         return self.stream.apply(self.records() if records is None else records, seconds=seconds)
 
-    def letters(self, queue: str = "dead") -> list[dict[str, Any]]:
+    def messages(self, queue: str = "dead") -> list[dict[str, Any]]:
         """The bodies of all messages that can be seen; they stay."""
         messages: list[Message] = []
         source = Queue(self.aws["sqs"], self.urls[queue])

@@ -16,7 +16,7 @@ from searchsync.catalog import Entity
 from searchsync.cli import workflows
 from searchsync.cluster import aliases, indexes
 from searchsync.cluster.client import request
-from searchsync.documents.page import Line, Page, Rejection, page_of, tombstone
+from searchsync.documents.page import Document, Page, Rejection, page_of, tombstone
 from searchsync.operations import reindex
 from searchsync.sources.base import Source
 from searchsync.sources.postgres import PostgresSource
@@ -61,27 +61,27 @@ def position(n: int) -> str:
     return f"0001.c{n:020d}.{n:020d}.{n:020d}.10000000"
 
 
-def line(key: str, at: int, **fields: Any) -> Line:
+def line(key: str, at: int, **fields: Any) -> Document:
     """A document at the n-th position."""
     sync = {"position": position(at), "deleted": False, "written_at": "2026-01-01T00:00:00.000Z"}
     sync |= cast(Any, {"bucket": 1, "hash_high": at, "hash_low": at})
-    return Line(json.dumps(key).encode(), json.dumps({"sync": sync, **fields}).encode())
+    return Document(json.dumps(key).encode(), json.dumps({"sync": sync, **fields}).encode())
 
 
-def page_of_lines(at: int, lines: list[Line]) -> Page:
+def page_of_documents(at: int, documents: list[Document]) -> Page:
     """A page of some documents at the n-th position."""
-    return page_of(lines, position=position(at))
+    return page_of(documents, position=position(at))
 
 
 def page(at: int, *keys: str, **fields: Any) -> Page:
     """A page of documents at the n-th position."""
-    return page_of_lines(at, [line(key, at, **fields) for key in keys])
+    return page_of_documents(at, [line(key, at, **fields) for key in keys])
 
 
 def tombstones(at: int, *keys: str) -> Page:
     """A page of deleted documents at the n-th position."""
-    lines = [tombstone(key, position=position(at), bucket=1, written_at="2026-01-01T00:00:00.000Z") for key in keys]
-    return page_of(lines, position=position(at))
+    documents = [tombstone(key, position=position(at), bucket=1, written_at="2026-01-01T00:00:00.000Z") for key in keys]
+    return page_of(documents, position=position(at))
 
 
 def never(rejection: Rejection) -> None:

@@ -68,7 +68,7 @@ class Entity:
 
         DynamoDB removes an expired item within days, and one that expired more than five years ago never
         (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html): such a one stays. A document has
-        the field only when DynamoDB would honour the attribute (``items.document``).
+        the field only when DynamoDB would honour the attribute (``dynamodb_item.content_of``).
         """
         hidden: list[dict[str, Any]] = [{"term": {"sync.deleted": True}}]
         if self.expires:

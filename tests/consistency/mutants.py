@@ -15,7 +15,7 @@ from searchsync.cluster.indexes import Targets
 from searchsync.compare import differences, reconcile, repair
 from searchsync.compare.reconcile import Settled
 from searchsync.documents import position
-from searchsync.documents.page import Line, Page
+from searchsync.documents.page import Document, Page
 from searchsync.documents.position import Snapshot
 from searchsync.errors import SearchSyncError
 from searchsync.operations import purge, reindex, replay
@@ -95,7 +95,7 @@ def resolved_before_the_read() -> Iterator[None]:
         members = indexes.write_set(self._client, self._entity)
 
         def apply(client: Any, _: Any, pages: list[Page], **options: Any) -> dict[str, Ledger]:
-            del options["detour"]
+            del options["bypass"]
             return {index: writer.compare_and_set(client, index, pages[0], **options) for index in members}
 
         with _patch(replay, "writer", SimpleNamespace(apply=apply)):
@@ -130,7 +130,7 @@ def parked_after_the_acknowledgement() -> AbstractContextManager[Any]:
     def function(self: Stage, client: Any = None) -> Stream:
         def park(messages: Any) -> None:
             with suppress(SearchSyncError):
-                self.letters.send(messages)
+                self.dead_letters.send(messages)
 
         return Stream(client or self.client, self.entity, park)
 
@@ -138,15 +138,15 @@ def parked_after_the_acknowledgement() -> AbstractContextManager[Any]:
 
 
 def not_noted() -> AbstractContextManager[Any]:
-    return _patch(gaps.Bypass, "take", lambda *_: None)
+    return _patch(gaps.NotedBypass, "take", lambda *_: None)
 
 
 # -- rule 5, and positions
 
 
 def read_position_alone() -> AbstractContextManager[Any]:
-    def unchanged(line: Line, *, at_least: str) -> Line:
-        return line
+    def unchanged(document: Document, *, at_least: str) -> Document:
+        return document
 
     return _patch(replay, "with_position", unchanged)
 
@@ -296,8 +296,8 @@ def really_deleted() -> Iterator[None]:
     """A delete instead of a tombstone."""
     replacing, decide = bulk._replacing, item_outcome.outcome_of
 
-    def operation(line: Line, stored: dict[str, Any]) -> bytes:
-        return b'{"delete":{"_id":%b}}\n' % line.id if line.deleted else replacing(line, stored)
+    def operation(document: Document, stored: dict[str, Any]) -> bytes:
+        return b'{"delete":{"_id":%b}}\n' % document.id if document.deleted else replacing(document, stored)
 
     def outcome(index: str, item: dict[str, Any]) -> Outcome:
         gone = item["status"] == 404 and "error" not in item

@@ -36,7 +36,7 @@ PROOFS = {
     "only the live index is written": Proof("3", writes.crash_between_targets, mutants.only_the_live_one),
     "poison is not parked": Proof("4", writes.poison, mutants.not_parked),
     "poison is parked by good luck": Proof("4", writes.poison, mutants.parked_after_the_acknowledgement),
-    "what a sick member refuses is not noted": Proof("4", writes.sick_member, mutants.not_noted),
+    "what an unwritable member refuses is not noted": Proof("4", writes.unwritable_member, mutants.not_noted),
     "a replay has the position of its read alone": Proof(
         "5", writes.parked_behind_a_young_document, mutants.read_position_alone
     ),

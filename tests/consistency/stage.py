@@ -41,7 +41,7 @@ class Stage(Ground):
         super().__post_init__()
         self.table = Table(self.clock)
         self.dead, self.parked = Sqs(self.clock), Sqs(self.clock)
-        self.letters, self.parked_letters = Queue(self.dead, "dead"), Queue(self.parked, "parked")
+        self.dead_letters, self.parked_letters = Queue(self.dead, "dead"), Queue(self.parked, "parked")
         self.stream = self.function()
 
     # -- the source
@@ -62,7 +62,7 @@ class Stage(Ground):
 
     def function(self, client: opensearchpy.OpenSearch | None = None) -> Stream:
         """A container of the stream's function."""
-        return Stream(client or self.client, self.entity, self.letters.send)
+        return Stream(client or self.client, self.entity, self.dead_letters.send)
 
     def deliver(self, *events: Event | None) -> Outcome:
         """A batch to the function."""
@@ -80,12 +80,12 @@ class Stage(Ground):
             "streamArn": STREAM_ARN,
         }
         body = {"requestContext": {"condition": "RetryAttemptsExhausted"}, "DDBStreamBatchInfo": batch}
-        self.letters.send([json.dumps(body)])
+        self.dead_letters.send([json.dumps(body)])
 
     # -- operations
 
     def replay(self, client: opensearchpy.OpenSearch | None = None, *, parked: bool = False) -> replay.Report:
-        queue, other = (self.parked_letters, None) if parked else (self.letters, self.parked_letters)
+        queue, other = (self.parked_letters, None) if parked else (self.dead_letters, self.parked_letters)
         return Replay(client or self.client, self.source(), queue, other, self.table).run()
 
     def behind(self, index: str) -> Callable[[], Lag]:
@@ -121,7 +121,7 @@ def staged(client: opensearchpy.OpenSearch, *, speed: float = 0.0) -> Iterator[S
     with (
         TemporaryDirectory() as folder,
         clock.told(),
-        mock.patch.object(writer, "SICK_PATIENCE_SECONDS", 0.3),
+        mock.patch.object(writer, "UNWRITABLE_PATIENCE_SECONDS", 0.3),
         mock.patch.object(replay, "PATIENCE_SECONDS", 3.0),
     ):
         yield Stage(client, Path(folder), clock)

@@ -39,7 +39,7 @@ def content_of(item: Item | None) -> Content:
     """What a state of a key is in an index: the fields and both halves of the hash."""
     if item is None:
         return None
-    shown = dynamodb_item.document(MEMBERS, item)
+    shown = dynamodb_item.content_of(MEMBERS, item)
     high, low = dynamodb_item.hash_of(shown)
     return {**shown, "hash": f"{high:08x}{low:08x}"}
 

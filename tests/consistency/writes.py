@@ -197,7 +197,7 @@ def poison(stage: Stage) -> None:
     settled(stage)
 
 
-def sick_member(stage: Stage) -> None:
+def unwritable_member(stage: Stage) -> None:
     """What a member that is not live did not take is noted, so that nobody serves it before it is healed."""
     blue(stage, m1="first")
     green = build(stage)

@@ -70,7 +70,7 @@ def test_dry_run_from_the_form_changes_nothing(dags: dict[str, Any], members: Wo
     report = result(run(dags, "members_dlq_replay", dry_run=True))
     assert (report["dry_run"], report["messages"]) == (True, 1)
     assert documents(members.client, blue) == {}
-    assert len(members.letters()) == 1
+    assert len(members.messages()) == 1
 
 
 def test_a_person_is_told_of_what_only_a_person_can_mend(dags: dict[str, Any], members: World, slack: Slack) -> None:
@@ -90,7 +90,7 @@ def test_replay_fails_at_once_when_there_is_no_index_and_the_queue_is_whole(
 ) -> None:
     members.dead.send(["{}"])
     assert run(dags, "members_dlq_replay").state == "failed"
-    assert len(members.letters()) == 1
+    assert len(members.messages()) == 1
     assert "members_dlq_replay" in slack()[-1]
 
 
@@ -100,14 +100,14 @@ def test_an_unknown_parameter_is_refused(dags: dict[str, Any], members: World, s
 
 
 @pytest.mark.parametrize("dag_id", ["members_dlq_replay", "index_retire"])
-def test_a_sick_member_is_abandoned_with_an_alert(
+def test_an_unwritable_member_is_abandoned_with_an_alert(
     dags: dict[str, Any], members: World, slack: Slack, dag_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blue = serve(members.client, members.entity, identity=members.identity)
     green = make_index(members.client, members.entity, "green")
     request(members.client, "PUT", f"/{green}/_block/write")
-    original = unwritable.abandon_sick
-    monkeypatch.setattr(unwritable, "abandon_sick", lambda client, entity: original(client, entity, patience=0))
+    original = unwritable.evict
+    monkeypatch.setattr(unwritable, "evict", lambda client, entity: original(client, entity, patience=0))
     assert run(dags, dag_id).state == "success"
     assert indexes.write_set(members.client, members.entity) == [blue]
     assert green in slack()[-1]

@@ -89,7 +89,7 @@ def change(world: World, choose: random.Random, count: int) -> None:
 
 
 def expected(world: World) -> dict[str, Any]:
-    return {key: dynamodb_item.document(world.entity, item) for key, item in world.table().items()}
+    return {key: dynamodb_item.content_of(world.entity, item) for key, item in world.table().items()}
 
 
 def until_true_to_the_table(world: World, index: str, seconds: float = 60.0) -> None:

@@ -31,20 +31,20 @@ PARAMS = {
         0, type="number", minimum=0, title="Minimum age in minutes", description="Only messages sent so long ago.",
     ),
     "parked": Param(
-        False, type="boolean", title="Parked messages",
+        False, type="boolean", title="ParkedMessage messages",
         description="Replay those that wait for a person, after their cause was removed.",
     ),
 }  # fmt: skip
 
 
 @task
-def abandon_sick(entity: str, *, dag_run: Any) -> dict[str, str]:
+def evict(entity: str, *, dag_run: Any) -> dict[str, str]:
     """Give up members that are not live and refuse writes for five minutes: all that time they miss changes."""
     from searchsync.catalog import entity as lookup
     from searchsync.cluster import unwritable
 
     check_conf(dag_run.conf, PARAMS)
-    abandoned = unwritable.abandon_sick(hook.opensearch(), lookup(entity))
+    abandoned = unwritable.evict(hook.opensearch(), lookup(entity))
     if abandoned:
         alerts.abandoned(dag_run, abandoned)
     return abandoned

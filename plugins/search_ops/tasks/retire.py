@@ -26,7 +26,7 @@ def retire(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[dict[st
     check_conf(dag_run.conf, PARAMS)
     library.check_policy(datetime.now(UTC))
     client, described, dry_run = hook.opensearch(), lookup(entity), params["dry_run"]
-    if not dry_run and (abandoned := unwritable.abandon_sick(client, described)):
+    if not dry_run and (abandoned := unwritable.evict(client, described)):
         alerts.abandoned(dag_run, abandoned)
     return library.retire(client, described, running, dry_run=dry_run)
 

@@ -260,7 +260,7 @@ def _retire(arguments: argparse.Namespace) -> None:
     for found in [entity(name) for name in arguments.entities or CATALOG]:
         try:
             if not dry_run:
-                unwritable.abandon_sick(client, found)
+                unwritable.evict(client, found)
             # The builds of Airflow are not known here, so none is taken for dead before it is a day old.
             report += retire.retire(client, found, lambda _: None, dry_run=dry_run)
         except SearchSyncError as error:

@@ -1,4 +1,4 @@
-"""The physical indexes as a table for people, who look at it when something is wrong: a sick one has a line, too."""
+"""The physical indexes as a table for people, who look when something is wrong: each has a line, even then."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -37,9 +37,7 @@ def abandon(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
     aliases.delete(client, entity, indexes.get(client, entity, name).name)
 
 
-def abandon_sick(
-    client: opensearchpy.OpenSearch, entity: Entity, *, patience: float = PATIENCE_SECONDS
-) -> dict[str, str]:
+def evict(client: opensearchpy.OpenSearch, entity: Entity, *, patience: float = PATIENCE_SECONDS) -> dict[str, str]:
     """Abandon members that are not live and refuse writes all the while, so that they hold up nothing (rule 11).
 
     Nothing is done while the live index refuses writes, too: then it is not they that hold anything up.
@@ -55,22 +53,22 @@ def abandon_sick(
         if serving is None or refuses_writes(client, serving):
             return {}
         members = [name for name in indexes.write_set(client, entity) if name != serving]
-        sick = {name: why for name in members if (why := refuses_writes(client, name))}
-        suspects = set(sick) if suspects is None else suspects & set(sick)  # one that recovered begins anew
+        unwritable = {name: why for name in members if (why := refuses_writes(client, name))}
+        suspects = set(unwritable) if suspects is None else suspects & set(unwritable)  # one that recovered begins anew
         if not suspects:
             return {}
         left = deadline - time.monotonic()
         if left <= 0:
-            return _abandon_all(client, entity, {name: sick[name] for name in sorted(suspects)})
-        log.warning("%d members refuse writes and are abandoned in %.0f s: %s", len(sick), left, sick)
+            return _evict_all(client, entity, {name: unwritable[name] for name in sorted(suspects)})
+        log.warning("%d members refuse writes and are abandoned in %.0f s: %s", len(unwritable), left, unwritable)
         time.sleep(min(5.0, left))
 
 
-def _abandon_all(client: opensearchpy.OpenSearch, entity: Entity, sick: dict[str, str]) -> dict[str, str]:
+def _evict_all(client: opensearchpy.OpenSearch, entity: Entity, unwritable: dict[str, str]) -> dict[str, str]:
     """Those that could be abandoned: who gave them up has to say so, whatever became of the others."""
     abandoned: dict[str, str] = {}
     failure: SearchSyncError | None = None
-    for name, why in sick.items():
+    for name, why in unwritable.items():
         try:
             log.error("abandoning %s: %s", name, why)
             abandon(client, entity, name)

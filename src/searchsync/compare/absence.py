@@ -68,7 +68,7 @@ class Guard:
         :returns: the keys of its tombstones
         :raises TooManyGone: when they are too many together with those before
         """
-        gone = {line.key for line in page.lines() if line.deleted}
+        gone = {document.key for document in page.documents() if document.deleted}
         if fresh := gone - counted:
             self.check(self.gone + len(fresh))
             self.gone += len(fresh)

@@ -52,7 +52,7 @@ WHOLE_AT_ONCE = 100
 NO_HASH = "no hash"
 """Of a document whose ``sync`` is not of our form."""
 
-MISSING, GHOST, STALE, CONTENT = "missing", "ghost", "stale", "content differs"
+MISSING, ORPHAN, STALE, CONTENT = "missing", "orphan", "stale", "content differs"
 TOMBSTONE, FUTURE, FOREIGN = "tombstone wrong", "position in the future", "foreign document"
 
 
@@ -258,7 +258,7 @@ def _confirm(
 ) -> None:
     """What differs twice in the same way is a finding, unless the next sync has to bring it.
 
-    That sync knows of deletions by the counts alone: these betray a ghost, unless a row is missing that it will not
+    That sync knows of deletions by the counts alone: these betray an orphan, unless a row is missing that it will not
     bring. And it deletes no more than may be believed unasked.
     """
     settled = [second[key] for key in sorted(second) if second[key].pair == first[key].pair]
@@ -267,9 +267,9 @@ def _confirm(
     if since is not None:
         pending = _in_interval(settled, since)
         coming = sum(found.finding.kind == MISSING for found in pending)
-        ghosts = [found for found in settled if found.finding.kind == GHOST]
-        if report.index_count + coming != report.source_count and len(ghosts) <= believed(report.index_count):
-            pending += ghosts
+        orphans = [found for found in settled if found.finding.kind == ORPHAN]
+        if report.index_count + coming != report.source_count and len(orphans) <= believed(report.index_count):
+            pending += orphans
     later = {found.finding.key for found in pending}
     report.findings = [found.finding for found in settled if found.finding.key not in later]
     report.pending = len(pending)
@@ -344,7 +344,7 @@ def _kind(want: State, have: State, latest: str) -> str:
         FOREIGN: have.hash == NO_HASH,
         TOMBSTONE: have.deleted and bool(have.fields),
         MISSING: want.hash != "" and not visible,
-        GHOST: want.hash == "" and visible,
+        ORPHAN: want.hash == "" and visible,
         STALE: visible and want.hash != have.hash,
     }
     return next((kind for kind, is_so in wrong.items() if is_so), "")
@@ -373,9 +373,9 @@ def _whole_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -
 
 def _source_states(source: Source, keys: list[str]) -> Iterator[tuple[str, State]]:
     for page in source.states(keys):
-        for line in page.lines():
-            state = _state(json.loads(line.source), source.entity.changed)
-            yield line.key, State("", state.position, True, None) if line.deleted else state
+        for document in page.documents():
+            state = _state(json.loads(document.source), source.entity.changed)
+            yield document.key, State("", state.position, True, None) if document.deleted else state
         for rejection in page.rejected:
             yield rejection.id, State(rejection.type, "", False, None)
 

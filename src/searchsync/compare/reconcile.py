@@ -28,7 +28,7 @@ from searchsync.sources.base import READ_KEYS, Source
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing import writer
 from searchsync.writing.ledger import Ledger, OnRejected
-from searchsync.writing.writer import Detour
+from searchsync.writing.writer import Bypass
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +69,11 @@ def to_one(client: opensearchpy.OpenSearch, name: str) -> Write:
     return lambda page, on_rejected: writer.compare_and_set(client, name, page, on_rejected=on_rejected)
 
 
-def to_all(client: opensearchpy.OpenSearch, entity: Entity, name: str, detour: Detour | None = None) -> Write:
+def to_all(client: opensearchpy.OpenSearch, entity: Entity, name: str, bypass: Bypass | None = None) -> Write:
     """Write settled keys to the whole write set; nothing comes back for an index that left it."""
 
     def write(page: Page, on_rejected: OnRejected) -> Ledger | None:
-        return writer.apply(client, entity, [page], on_rejected=on_rejected, detour=detour).get(name)
+        return writer.apply(client, entity, [page], on_rejected=on_rejected, bypass=bypass).get(name)
 
     return write
 
@@ -220,14 +220,14 @@ class _Settling:
             self._settle(same, counted=gone)
 
     def _check_claims(self, page: Page) -> None:
-        for line in page.lines() if self.overtaken else ():
-            claimed = self.overtaken.get(line.key, "")
+        for document in page.documents() if self.overtaken else ():
+            claimed = self.overtaken.get(document.key, "")
             if claimed > page.position:
-                self.report.around[line.key] = f"it claims {claimed}, but the source is at {page.position} only"
+                self.report.around[document.key] = f"it claims {claimed}, but the source is at {page.position} only"
 
     def _prove(self, page: Page, *, again: bool) -> list[str]:
         """Note what is neither as it was written nor later; keys of another content at the same position come back."""
-        expected = {line.key: sync_of(line) for line in page.lines()}
+        expected = {document.key: sync_of(document) for document in page.documents()}
         ids = sorted(expected.keys() - self.report.rejected - self.report.around.keys())
         same = []
         for doc in reads.documents(self.client, self.name, ids, source="sync"):

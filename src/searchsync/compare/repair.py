@@ -8,7 +8,7 @@ import opensearchpy
 
 from searchsync.compare import reconcile
 from searchsync.compare.absence import Guard, believed
-from searchsync.compare.differences import FUTURE, GHOST, Report, State, index_states
+from searchsync.compare.differences import FUTURE, ORPHAN, Report, State, index_states
 from searchsync.config import policy
 from searchsync.documents.page import Page, Rejection, page_of, with_position
 from searchsync.errors import GateFailed, IndexUnavailable
@@ -59,9 +59,9 @@ def repair(
             f"{report.index}: {len(keys)} differences are more than the {allowed} that a repair may write: this smells "
             "of a fault of the mapping or the stream. Find it, then run the reindex; or repair with a higher cap"
         )
-    ghosts = report.kinds.get(GHOST, 0)
-    guard = Guard(report.index, report.index_count, max(believed(report.index_count), ghosts if cap else 0), _CONFIRM)
-    guard.check(ghosts)
+    orphans = report.kinds.get(ORPHAN, 0)
+    guard = Guard(report.index, report.index_count, max(believed(report.index_count), orphans if cap else 0), _CONFIRM)
+    guard.check(orphans)
     if dry_run or not keys:
         return done
 
@@ -87,8 +87,8 @@ def _log_refused(refused: Rejection) -> None:
 
 def _above(page: Page, have: dict[str, State]) -> Page:
     """The page with every position above the one that the index has: positions have one length, a sign more is more."""
-    lines = []
-    for line in page.lines():
-        known = have[line.key].position
-        lines.append(with_position(line, at_least=f"{known}+") if known else line)
-    return page_of(lines, position=page.position, rejected=page.rejected)
+    documents = []
+    for document in page.documents():
+        known = have[document.key].position
+        documents.append(with_position(document, at_least=f"{known}+") if known else document)
+    return page_of(documents, position=page.position, rejected=page.rejected)

@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from searchsync.catalog import BUCKETS, Entity, reserved
-from searchsync.documents.page import MAX_ID_BYTES, Line, tombstone
+from searchsync.documents.page import MAX_ID_BYTES, Document, tombstone
 from searchsync.errors import SearchSyncError
 from searchsync.mapping import fitting
 from searchsync.mapping.fitting import Dropped
@@ -42,7 +42,7 @@ class BadItem(SearchSyncError):
         self.type = kind
 
 
-def document(entity: Entity, item: Any, dropped: Dropped | None = None) -> Item:
+def content_of(entity: Entity, item: Any, dropped: Dropped | None = None) -> Item:
     """The transformation: what is searched of an item, without ``sync``.
 
     Applications write NULL and "" where they know nothing; an index has a field or has it not (and "" is no date).
@@ -124,26 +124,26 @@ def _hash(text: str) -> tuple[int, int]:
     return int.from_bytes(digest[:4]), int.from_bytes(digest[4:])
 
 
-def live(
+def document_of(
     entity: Entity, key: str, item: Any, *, position: str, written_at: str, dropped: Dropped | None = None
-) -> Line:
+) -> Document:
     """The document of an item.
 
     :param item: DynamoDB's JSON
     :param dropped: counts what was left out of it
-    :raises BadItem: as ``document``
+    :raises BadItem: as ``content_of``
     """
-    content = document(entity, item, dropped)
+    content = content_of(entity, item, dropped)
     text = render(content)
     high, low = _hash(text)
     sync = (  # neither a position nor a time has anything that JSON would escape
         f'"position":"{position}","deleted":false,"written_at":"{written_at}","bucket":{bucket_of(key)},'
         f'"hash_high":{high},"hash_low":{low}'
     )
-    return Line(json.dumps(key).encode(), f'{{"sync":{{{sync}}}{"," if content else ""}{text[1:]}'.encode())
+    return Document(json.dumps(key).encode(), f'{{"sync":{{{sync}}}{"," if content else ""}{text[1:]}'.encode())
 
 
-def gone(key: str, *, position: str, written_at: str) -> Line:
+def tombstone_of(key: str, *, position: str, written_at: str) -> Document:
     """The tombstone of an item that is not there."""
     return tombstone(key, position=position, bucket=bucket_of(key), written_at=written_at)
 

@@ -21,7 +21,7 @@ MAX_ID_BYTES = 512
 """A longer ``_id`` makes OpenSearch refuse the whole bulk request."""
 
 
-class Line(NamedTuple):
+class Document(NamedTuple):
     """One document of a page: its ``_id`` as JSON and its source, both bytes."""
 
     id: bytes
@@ -81,11 +81,11 @@ class Page:
     resume: Any = None
     dropped: Mapping[str, int] = field(default_factory=dict)
 
-    def lines(self) -> Iterator[Line]:
+    def documents(self) -> Iterator[Document]:
         """The documents one by one."""
         rows = self.body.split(b"\n")
         for at in range(0, 2 * self.count, 2):
-            yield Line(rows[at][len(_ACTION) : -len(_ACTION_END)], rows[at + 1])
+            yield Document(rows[at][len(_ACTION) : -len(_ACTION_END)], rows[at + 1])
 
 
 _DELETED = b'"deleted":'
@@ -94,9 +94,9 @@ _ACTION = b'{"create":{"_id":'
 _ACTION_END = b"}}"
 
 
-def create_body(lines: Iterable[Line]) -> bytes:
+def create_body(documents: Iterable[Document]) -> bytes:
     """The ``create`` form of some documents."""
-    return b"".join(b"%b%b%b\n%b\n" % (_ACTION, line.id, _ACTION_END, line.source) for line in lines)
+    return b"".join(b"%b%b%b\n%b\n" % (_ACTION, document.id, _ACTION_END, document.source) for document in documents)
 
 
 def written_now() -> str:
@@ -104,15 +104,15 @@ def written_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def tombstone(key: str, *, position: str, bucket: int, written_at: str) -> Line:
+def tombstone(key: str, *, position: str, bucket: int, written_at: str) -> Document:
     """A deleted document: id and ``sync`` only, so that late older writes meet something newer."""
     sync = {"position": position, "deleted": True, "written_at": written_at, "bucket": bucket}
     sync |= {"hash_high": 0, "hash_low": 0}
-    return Line(json.dumps(key).encode(), json.dumps({"sync": sync}, separators=(",", ":")).encode())
+    return Document(json.dumps(key).encode(), json.dumps({"sync": sync}, separators=(",", ":")).encode())
 
 
 def page_of(
-    lines: list[Line],
+    documents: list[Document],
     *,
     position: str,
     rejected: tuple[Rejection, ...] = (),
@@ -120,23 +120,23 @@ def page_of(
     dropped: Mapping[str, int] | None = None,
 ) -> Page:
     """A page of single documents."""
-    return Page(create_body(lines), len(lines), position, rejected, resume, dropped or {})
+    return Page(create_body(documents), len(documents), position, rejected, resume, dropped or {})
 
 
-def with_position(line: Line, *, at_least: str) -> Line:
+def with_position(document: Document, *, at_least: str) -> Document:
     """The document under a position that is not lower than the one given (rule 5).
 
     :param at_least: any text; what is no position of ours, from a message that somebody edited, raises nothing
     """
-    position = line.position
+    position = document.position
     if position >= at_least or not known(at_least):
-        return line
-    return Line(line.id, line.source.replace(b'"%b"' % position.encode(), b'"%b"' % at_least.encode(), 1))
+        return document
+    return Document(document.id, document.source.replace(b'"%b"' % position.encode(), b'"%b"' % at_least.encode(), 1))
 
 
-def sync_of(line: Line) -> dict[str, Any]:
+def sync_of(document: Document) -> dict[str, Any]:
     """The ``sync`` object of a document."""
-    sync: dict[str, Any] = json.loads(line.source)["sync"]
+    sync: dict[str, Any] = json.loads(document.source)["sync"]
     return sync
 
 

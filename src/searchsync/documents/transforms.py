@@ -37,7 +37,7 @@ class Transform:
 def present(entity: Entity) -> Transform:
     """As documents are made now.
 
-    Of items: by ``items.TRANSFORM``, which shows what is mapped. Of rows: by the SQL file, whose line
+    Of items: by ``dynamodb_item.TRANSFORM``, which shows what is mapped. Of rows: by the SQL file, whose line
     ``-- transform: N`` declares the version.
 
     :raises BadSource: when the file is missing or does not declare one version

@@ -17,14 +17,14 @@ import opensearchpy
 from searchsync.catalog import Entity
 from searchsync.cluster import indexes
 from searchsync.deadline import within
-from searchsync.documents.page import Line, Page, Rejection, page_of, sync_of, with_position
+from searchsync.documents.page import Document, Page, Rejection, page_of, sync_of, with_position
 from searchsync.documents.position import MARGIN_SECONDS, second_of
 from searchsync.errors import BadConnection, SearchSyncError, SourceUnavailable
 from searchsync.mapping import fitting
 from searchsync.mapping.fitting import Dropped
 from searchsync.sources.base import Source
 from searchsync.stream import dead_letters, gaps, pointers
-from searchsync.stream.dead_letters import Letter, Parked, Pointer, TooLong, Unreadable
+from searchsync.stream.dead_letters import ParkedMessage, ParkedRecord, Pointer, TooLong, Unreadable
 from searchsync.stream.pointers import Resolved
 from searchsync.stream.queue import Message, Queue
 from searchsync.writing import writer
@@ -153,7 +153,7 @@ class _Task:
     """A message with the keys that it stands for."""
 
     message: Message
-    content: Parked | Pointer
+    content: ParkedMessage | Pointer
     found: Resolved
 
 
@@ -191,7 +191,7 @@ class Replay:
         self._parked = parked
         self._streams = streams
         self._choice = choice or Choice()
-        self._bypass = gaps.Bypass(client)
+        self._bypass = gaps.NotedBypass(client)
         self._report = Report(dry_run, missed=self._bypass.missed)
         self._held: dict[str, Message] = {}
 
@@ -235,7 +235,7 @@ class Replay:
         return messages
 
     def _replay(self, messages: list[Message]) -> None:
-        by_reason: dict[str, list[tuple[Message, Parked | Pointer]]] = defaultdict(list)
+        by_reason: dict[str, list[tuple[Message, ParkedMessage | Pointer]]] = defaultdict(list)
         for message in messages:
             try:
                 content = dead_letters.read(message.body)
@@ -244,7 +244,7 @@ class Replay:
                     self._report.reasons[UNREADABLE].messages += 1
                     self._for_a_person(message, UNREADABLE, str(error))
                 continue
-            kind = "record" if isinstance(content, Parked) else "pointer"
+            kind = "record" if isinstance(content, ParkedMessage) else "pointer"
             if self._wanted(message, kind, content.reason):
                 by_reason[content.reason].append((message, content))
         for reason, found in sorted(by_reason.items()):
@@ -263,7 +263,9 @@ class Replay:
         self._report.skipped += not wanted
         return wanted
 
-    def _in_portions(self, found: list[tuple[Message, Parked | Pointer]], counts: Counts) -> Iterator[list[_Task]]:
+    def _in_portions(
+        self, found: list[tuple[Message, ParkedMessage | Pointer]], counts: Counts
+    ) -> Iterator[list[_Task]]:
         """Messages with their keys, of so many keys together that memory stays small."""
         tasks: list[_Task] = []
         keys = 0
@@ -297,10 +299,10 @@ class Replay:
         """Whether a message can go now: all it stands for is written, or in messages of its own."""
         if isinstance(task.content, Pointer):
             found, refused = task.found, written.refused
-            letters = [self._letter(found, key, *refused[key]) for key in sorted(found.keys.keys() & refused)]
+            parked = [self._parked_record(found, key, *refused[key]) for key in sorted(found.keys.keys() & refused)]
             early = sorted(found.keys.keys() & written.early)
-            letters += [self._letter(found, key, "future", "read too soon after it") for key in early]
-            self._queue.send([letter.message() for letter in letters + found.hopeless])
+            parked += [self._parked_record(found, key, "future", "read too soon after it") for key in early]
+            self._queue.send([record.message() for record in parked + found.hopeless])
             return True
         key, reason = task.content.key, task.content.reason
         if not key:
@@ -315,9 +317,9 @@ class Replay:
 
     # -- keys
 
-    def _resolve(self, message: Message, content: Parked | Pointer, counts: Counts) -> Resolved | None:
+    def _resolve(self, message: Message, content: ParkedMessage | Pointer, counts: Counts) -> Resolved | None:
         """The keys that a message stands for; None when they are not to be had."""
-        if isinstance(content, Parked):
+        if isinstance(content, ParkedMessage):
             return Resolved({content.key: content.position} if content.key else {})
         try:
             found = pointers.resolve(self._streams, self._entity, content)
@@ -348,52 +350,54 @@ class Replay:
             for key, position in task.found.keys.items():
                 positions[key] = max(positions.get(key, ""), position)
                 if not position:  # the read has to be later than all events before the parking, by whatever clock
-                    parked_at = task.content.parked_at if isinstance(task.content, Parked) else task.message.sent_at
+                    parked_at = (
+                        task.content.parked_at if isinstance(task.content, ParkedMessage) else task.message.sent_at
+                    )
                     not_before[key] = max(not_before.get(key, 0.0), parked_at + MARGIN_SECONDS)
         written = _Written()
-        lines: list[Line] = []
+        documents: list[Document] = []
         size = 0
-        for key, line in self._lines(sorted(positions), written):
-            if second_of(sync_of(line)["position"]) <= not_before.get(key, 0.0):
+        for key, document in self._documents(sorted(positions), written):
+            if second_of(sync_of(document)["position"]) <= not_before.get(key, 0.0):
                 written.early.add(key)
                 continue
-            lines.append(with_position(line, at_least=positions[key]))
-            size += len(line.source)
+            documents.append(with_position(document, at_least=positions[key]))
+            size += len(document.source)
             counts.read += 1
             if size >= WRITE_BYTES:
-                self._apply(lines, written, counts)
-                lines, size = [], 0
-        self._apply(lines, written, counts)
+                self._apply(documents, written, counts)
+                documents, size = [], 0
+        self._apply(documents, written, counts)
         return written
 
-    def _lines(self, keys: list[str], written: _Written) -> Iterator[tuple[str, Line]]:
+    def _documents(self, keys: list[str], written: _Written) -> Iterator[tuple[str, Document]]:
         """The state of each key now, a few reads in memory at most; what no document can be made of is refused."""
         for at in range(0, len(keys), READ_AT_ONCE):
             for page in self._source.read(keys[at : at + READ_AT_ONCE]):
                 fitting.add(self._report.dropped, page.dropped)
                 written.refused |= {one.id: (one.type, one.reason) for one in page.rejected}
-                yield from _lines(page)
+                yield from _documents(page)
 
-    def _apply(self, lines: list[Line], written: _Written, counts: Counts) -> None:
-        if not lines:
+    def _apply(self, documents: list[Document], written: _Written, counts: Counts) -> None:
+        if not documents:
             return
 
         def reject(rejection: Rejection) -> None:
             written.refused[rejection.id] = (rejection.type, f"{rejection.index}: {rejection.reason}")
 
-        page = page_of(lines, position=min(sync_of(line)["position"] for line in lines))
+        page = page_of(documents, position=min(sync_of(document)["position"] for document in documents))
         with within(PATIENCE_SECONDS):
-            ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject, detour=self._bypass)
+            ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject, bypass=self._bypass)
         ledger = next(iter(ledgers.values()))  # of the live index
         counts.written += ledger.written + ledger.tombstoned
         counts.stale += ledger.stale
 
     # -- messages
 
-    def _letter(self, found: Resolved, key: str, reason: str, detail: str) -> Letter:
-        return Letter(found.records[key], key, found.keys[key], reason, detail, tuple(dead_letters.IMAGES))
+    def _parked_record(self, found: Resolved, key: str, reason: str, detail: str) -> ParkedRecord:
+        return ParkedRecord(found.records[key], key, found.keys[key], reason, detail, tuple(dead_letters.IMAGES))
 
-    def _again(self, message: Message, content: Parked, kind: str, detail: str, counts: Counts) -> None:
+    def _again(self, message: Message, content: ParkedMessage, kind: str, detail: str, counts: Counts) -> None:
         """Poison again: as a message that says so, because SQS counts how often one was looked at, not why."""
         attempts = content.attempts + 1
         if attempts >= MAX_ATTEMPTS:
@@ -435,6 +439,6 @@ class Replay:
             self._held.pop(message.receipt, None)
 
 
-def _lines(page: Page) -> Iterable[tuple[str, Line]]:
-    for line in page.lines():
-        yield line.key, line
+def _documents(page: Page) -> Iterable[tuple[str, Document]]:
+    for document in page.documents():
+        yield document.key, document

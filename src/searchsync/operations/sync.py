@@ -129,10 +129,10 @@ class _Bypass:
 
     failures: dict[str, SearchSyncError] = field(default_factory=dict)
 
-    def known(self, index: str) -> SearchSyncError | None:
+    def why_skip(self, index: str) -> SearchSyncError | None:
         return self.failures.get(index)
 
-    def take(self, index: str, _: Page, error: SearchSyncError) -> None:
+    def note(self, index: str, _: Page, error: SearchSyncError) -> None:
         if index not in self.failures:
             log.error("%s takes no writes: %s; the others go on", index, error)
             self.failures[index] = error
@@ -219,7 +219,7 @@ def _write_changed(
     """Write pages to the whole write set. The ledger is that of the live index."""
     total, progress = Ledger(served.index), Progress(f"{source.entity.name} changed", 0)
     for page in pages:
-        ledgers = writer.apply(client, source.entity, [page], on_rejected=rejections.add, detour=bypass)
+        ledgers = writer.apply(client, source.entity, [page], on_rejected=rejections.add, bypass=bypass)
         if served.index not in ledgers:
             raise _retired(served)
         total += ledgers[served.index]

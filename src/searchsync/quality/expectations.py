@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 
 from searchsync.catalog import Entity, include_dir
-from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, GHOST, MISSING, STALE, TOMBSTONE, Report
+from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, MISSING, ORPHAN, STALE, TOMBSTONE, Report
 from searchsync.config import policy
 from searchsync.errors import BadParams
 from searchsync.sources.base import Source
@@ -107,12 +107,12 @@ def _described(entity: Entity) -> dict[str, Any]:
 def _table(report: Report) -> dict[str, int]:
     """The comparison as one row. Its counts leave out what is only under way, if that was looked at."""
     kinds = report.kinds
-    missing, ghost = kinds.get(MISSING, 0) + kinds.get(TOMBSTONE, 0), kinds.get(GHOST, 0) + kinds.get(FOREIGN, 0)
+    missing, orphan = kinds.get(MISSING, 0) + kinds.get(TOMBSTONE, 0), kinds.get(ORPHAN, 0) + kinds.get(FOREIGN, 0)
     return {
         "source_documents": report.source_count,
-        "index_documents": report.index_count if report.not_looked_at else report.source_count - missing + ghost,
+        "index_documents": report.index_count if report.not_looked_at else report.source_count - missing + orphan,
         "missing": missing,
-        "ghost": ghost,
+        "orphan": orphan,
         "stale": kinds.get(STALE, 0),
         "changed_around": kinds.get(CONTENT, 0) + kinds.get(FUTURE, 0),
         "not_looked_at": report.not_looked_at,

@@ -17,7 +17,7 @@ from searchsync.aws import code_of, errors
 from searchsync.catalog import TTL_DAYS, Entity
 from searchsync.documents import dynamodb_item, transforms
 from searchsync.documents.dynamodb_item import BadItem
-from searchsync.documents.page import Line, Page, Rejection, page_of, written_now
+from searchsync.documents.page import Document, Page, Rejection, page_of, written_now
 from searchsync.documents.position import FUTURE_SECONDS, of_event, of_read
 from searchsync.documents.transforms import Transform
 from searchsync.errors import BadParams, BadSource, SourceChanged, SourceUnavailable
@@ -156,8 +156,8 @@ class DynamoSource:
         :param after: ``LastEvaluatedKey`` of the page before
         """
         for found, read, last in self._scan(partition, after):
-            lines, rejected, dropped = self._render(found, read)
-            yield page_of(lines, position=read.position, rejected=tuple(rejected), resume=last, dropped=dropped)
+            documents, rejected, dropped = self._render(found, read)
+            yield page_of(documents, position=read.position, rejected=tuple(rejected), resume=last, dropped=dropped)
 
     def states(self, keys: Sequence[str]) -> Generator[Page, None, None]:
         """The state of some items, each read consistently, a page for each request: a tombstone for each not there."""
@@ -202,7 +202,7 @@ class DynamoSource:
         """One item of a scan to its bucket's sums and to what was seen."""
         try:
             key = dynamodb_item.key_of(self.entity, item)
-            content = dynamodb_item.document(self.entity, item, self._dropped)
+            content = dynamodb_item.content_of(self.entity, item, self._dropped)
         except BadItem as error:
             self._reject(item, error, self._unusable)
             return
@@ -243,7 +243,7 @@ class DynamoSource:
         for found, _, _ in self._scan(Segment(0, 1), None):
             for item in found:
                 with suppress(BadItem):  # a comparison counts these
-                    yield dynamodb_item.document(self.entity, item)
+                    yield dynamodb_item.content_of(self.entity, item)
 
     # -- reading
 
@@ -283,7 +283,7 @@ class DynamoSource:
 
     def _read(self, keys: Sequence[str]) -> Page:
         (name,) = self.entity.key
-        lines: list[Line] = []
+        documents: list[Document] = []
         rejected: list[Rejection] = []
         dropped: Dropped = {}
         position = ""
@@ -297,15 +297,15 @@ class DynamoSource:
             left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
             found = answer["Responses"].get(self._table, [])
             rendered, bad, left_out = self._render(found, read)
-            lines += rendered
+            documents += rendered
             rejected += bad
             fitting.add(dropped, left_out)
             there = {item[name]["S"] for item in found} | {key[name]["S"] for key in left}
             absent = [key[name]["S"] for key in wanted if key[name]["S"] not in there]
-            lines += [dynamodb_item.gone(key, position=read.position, written_at=read.at) for key in absent]
+            documents += [dynamodb_item.tombstone_of(key, position=read.position, written_at=read.at) for key in absent]
             stuck, wanted = len(left) == len(wanted), left
             if not wanted:
-                return page_of(lines, position=position, rejected=tuple(rejected), dropped=dropped)
+                return page_of(documents, position=position, rejected=tuple(rejected), dropped=dropped)
             if not stuck:
                 patience = Patience(PATIENCE_SECONDS)
             if not patience.wait():
@@ -314,21 +314,21 @@ class DynamoSource:
                     "throttled. Run the task again when it has capacity"
                 )
 
-    def _render(self, found: list[Any], read: _Read) -> tuple[list[Line], list[Rejection], Dropped]:
-        lines: list[Line] = []
+    def _render(self, found: list[Any], read: _Read) -> tuple[list[Document], list[Rejection], Dropped]:
+        documents: list[Document] = []
         rejected: list[Rejection] = []
         dropped: Dropped = {}
         for item in found:
             try:
                 key = dynamodb_item.key_of(self.entity, item)
-                line = dynamodb_item.live(
+                document = dynamodb_item.document_of(
                     self.entity, key, item, position=read.position, written_at=read.at, dropped=dropped
                 )
             except BadItem as error:
                 self._reject(item, error, rejected)
             else:
-                lines.append(line)
-        return lines, rejected, dropped
+                documents.append(document)
+        return documents, rejected, dropped
 
     def _reject(self, item: Any, error: BadItem, into: list[Rejection]) -> None:
         key = item.get(self.entity.key[0]) or {}

@@ -17,12 +17,12 @@ from searchsync.catalog import Entity
 from searchsync.deadline import within
 from searchsync.documents import dynamodb_item
 from searchsync.documents.dynamodb_item import BadItem
-from searchsync.documents.page import Line, Rejection, page_of, written_now
+from searchsync.documents.page import Document, Rejection, page_of, written_now
 from searchsync.documents.position import FUTURE_SECONDS, of_event, second_of
 from searchsync.mapping import fitting
 from searchsync.mapping.fitting import Dropped
 from searchsync.stream import gaps
-from searchsync.stream.dead_letters import Letter
+from searchsync.stream.dead_letters import ParkedRecord
 from searchsync.writing import writer
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Change(NamedTuple):
 
     key: str
     position: str
-    line: Line
+    document: Document
     record: Any
     dropped: Dropped
 
@@ -99,17 +99,19 @@ def decode(entity: Entity, record: Any, key: str, position: str, *, at: str) -> 
     name, change = record.get("eventName"), record["dynamodb"]
     dropped: Dropped = {}
     if name == "REMOVE":
-        return Change(key, position, dynamodb_item.gone(key, position=position, written_at=at), record, dropped)
+        return Change(key, position, dynamodb_item.tombstone_of(key, position=position, written_at=at), record, dropped)
     if name not in ("INSERT", "MODIFY"):
         raise BadItem("malformed", f"unknown event name {str(name)[:100]!r}")
     if not isinstance(change.get("NewImage"), Mapping):
         raise BadItem("no_image", f"{name} without a new image: is the stream's view type NEW_AND_OLD_IMAGES?")
-    line = dynamodb_item.live(entity, key, change["NewImage"], position=position, written_at=at, dropped=dropped)
-    return Change(key, position, line, record, dropped)
+    document = dynamodb_item.document_of(
+        entity, key, change["NewImage"], position=position, written_at=at, dropped=dropped
+    )
+    return Change(key, position, document, record, dropped)
 
 
 class Stream:
-    """Applies batches, one after the other; remembers between them only which index is sick.
+    """Applies batches, one after the other; remembers between them only which index takes no writes.
 
     :param park: sends messages to the dead-letter queue
     """
@@ -119,7 +121,7 @@ class Stream:
         self._entity = entity
         _ = entity.fits  # a mapping file that cannot be used is no fault of any record
         self._park = park
-        self._bypass = gaps.Bypass(client)
+        self._bypass = gaps.NotedBypass(client)
 
     def apply(self, records: Sequence[Any], *, seconds: float) -> Outcome:
         """Write a batch. All of it may be acknowledged unless ``failed`` says why not.
@@ -130,21 +132,21 @@ class Stream:
         outcome = Outcome(records=len(records))
         try:
             with within(seconds):
-                latest, letters = self._decode(records, outcome)
+                latest, parked = self._decode(records, outcome)
                 with within(max(seconds - PARK_SECONDS, seconds / 2)):
-                    letters += self._write(latest, outcome)
-                outcome.parked = Counter(letter.reason for letter in letters)
-                if letters:
-                    self._park([letter.message() for letter in letters])  # rule 4
+                    parked += self._write(latest, outcome)
+                outcome.parked = Counter(record.reason for record in parked)
+                if parked:
+                    self._park([record.message() for record in parked])  # rule 4
         except Exception as error:  # an outage, or a fault of ours: nothing of this batch is acknowledged
             log.exception("the batch is not acknowledged")
             outcome.failed = f"{type(error).__name__}: {error}"
         return outcome
 
-    def _decode(self, records: Sequence[Any], outcome: Outcome) -> tuple[dict[str, Change], list[Letter]]:
+    def _decode(self, records: Sequence[Any], outcome: Outcome) -> tuple[dict[str, Change], list[ParkedRecord]]:
         """The last change of each key, and what is none."""
         latest: dict[str, Change] = {}
-        letters: list[Letter] = []
+        parked: list[ParkedRecord] = []
         at = written_now()
         for record in records:
             key = position = ""
@@ -153,32 +155,32 @@ class Stream:
                 change = decode(self._entity, record, key, position, at=at)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one record must not touch the others
                 reason = error.type if isinstance(error, BadItem) else "unexpected"
-                letters.append(Letter(record, key, position, reason, f"{type(error).__name__}: {error}"))
+                parked.append(ParkedRecord(record, key, position, reason, f"{type(error).__name__}: {error}"))
                 continue
             outcome.newest = max(outcome.newest, second_of(position))
             before = latest.get(key)
             if before is None or position >= before.position:
                 latest[key] = change
             outcome.superseded += before is not None
-        return latest, letters
+        return latest, parked
 
-    def _write(self, latest: dict[str, Change], outcome: Outcome) -> list[Letter]:
+    def _write(self, latest: dict[str, Change], outcome: Outcome) -> list[ParkedRecord]:
         """One pass through the writer; what an index did not take, by key."""
-        letters: dict[str, Letter] = {}
+        parked: dict[str, ParkedRecord] = {}
 
         def reject(rejection: Rejection) -> None:
             change, detail = latest[rejection.id], f"{rejection.index}: {rejection.reason}"
-            letters[rejection.id] = Letter(change.record, rejection.id, change.position, rejection.type, detail)
+            parked[rejection.id] = ParkedRecord(change.record, rejection.id, change.position, rejection.type, detail)
 
         self._bypass.forget()
         for change in latest.values():
             fitting.add(outcome.dropped, change.dropped)
         if latest:
             first = min(change.position for change in latest.values())
-            page = page_of([change.line for change in latest.values()], position=first)
-            ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject, detour=self._bypass)
+            page = page_of([change.document for change in latest.values()], position=first)
+            ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject, bypass=self._bypass)
             for ledger in ledgers.values():
                 outcome.written += ledger.written + ledger.tombstoned
                 outcome.stale += ledger.stale
             outcome.missed = self._bypass.missed
-        return list(letters.values())
+        return list(parked.values())

@@ -24,7 +24,7 @@ SEQUENCE, POSITION = re.compile(r"[0-9]{1,40}"), re.compile(r"([0-9]{10}\.[0-9]{
 
 
 @dataclass(frozen=True)
-class Parked:
+class ParkedMessage:
     """A record that the stream function or a replay gave up for the time being.
 
     :ivar key: document id; empty when the record has none that a document can have
@@ -69,7 +69,7 @@ class TooLong(SearchSyncError):
 
 
 @dataclass(frozen=True)
-class Letter:
+class ParkedRecord:
     """A record to be parked.
 
     :ivar record: as it came; anything that JSON can hold
@@ -147,7 +147,7 @@ def without(record: Any, images: list[str]) -> Any:
     return {**record, "dynamodb": {name: value for name, value in change.items() if name not in images}}
 
 
-def read(body: str) -> Parked | Pointer:
+def read(body: str) -> ParkedMessage | Pointer:
     """A message as it was received.
 
     :raises Unreadable: when it is of neither kind
@@ -167,7 +167,7 @@ def read(body: str) -> Parked | Pointer:
                 reason=str(found["requestContext"]["condition"]),
             )
         if found["kind"] == "record":
-            return Parked(
+            return ParkedMessage(
                 key=_id(found["key"]),
                 position=_matching(POSITION, found["position"]),
                 reason=str(found["reason"]),

@@ -31,7 +31,7 @@ MISSED_SECONDS = 3_600
 """Changes of one hour that an index missed share one note: an outage makes a handful of them, however long the stream
 is."""
 
-SICK_SECONDS = 30.0
+UNWRITABLE_SECONDS = 30.0
 """How long a member that is not live and took no write is left alone before it is tried again."""
 
 Gap = dict[str, Any]
@@ -98,10 +98,10 @@ def _noted(hit: dict[str, Any]) -> Noted:
     return Noted(gap, hit["_id"], (hit["_seq_no"], hit["_primary_term"]))
 
 
-class Bypass:
-    """Around members that are not live and take no writes: what they miss is noted (``writer.Detour``).
+class NotedBypass:
+    """Around members that are not live and take no writes: what they miss is noted (``writer.Bypass``).
 
-    Remembers between batches which index is sick.
+    Remembers between batches which index takes no writes.
 
     :ivar missed: index and reason, of those passed by since the last ``forget``
     """
@@ -109,24 +109,24 @@ class Bypass:
     def __init__(self, client: opensearchpy.OpenSearch) -> None:
         self.missed: dict[str, str] = {}
         self._client = client
-        self._sick: dict[str, tuple[float, SearchSyncError]] = {}
+        self._unwritable: dict[str, tuple[float, SearchSyncError]] = {}
 
     def forget(self) -> None:
-        """Begin to count anew. Who is sick stays known."""
+        """Begin to count anew. Who takes no writes stays known."""
         self.missed = {}
 
-    def known(self, index: str) -> SearchSyncError | None:
+    def why_skip(self, index: str) -> SearchSyncError | None:
         """Why this member is not even tried for the moment; None to try it."""
-        since, error = self._sick.get(index, (float("-inf"), None))
-        return error if time.monotonic() - since < SICK_SECONDS else None
+        since, error = self._unwritable.get(index, (float("-inf"), None))
+        return error if time.monotonic() - since < UNWRITABLE_SECONDS else None
 
-    def take(self, index: str, page: Page, error: SearchSyncError) -> None:
+    def note(self, index: str, page: Page, error: SearchSyncError) -> None:
         """Note that an index missed a page; each time, so that no comparison closes what it has not seen."""
-        if self.known(index) is None:
+        if self.why_skip(index) is None:
             log.error("%s is not live and takes no writes; what it misses is noted as a gap: %s", index, error)
-            self._sick[index] = (time.monotonic(), error)
+            self._unwritable[index] = (time.monotonic(), error)
         self.missed[index] = why = f"it took no writes: {str(error)[:500]}"
-        for begin in sorted({_begin(sync_of(line)["position"]) for line in page.lines()}):
+        for begin in sorted({_begin(sync_of(document)["position"]) for document in page.documents()}):
             gap = {"from": _iso(begin), "to": _iso(begin + MISSED_SECONDS), "why": why}
             bookkeeping.put(self._client, INDEX, f"{index}-missed-{begin}", {"index": index, **gap})
 

@@ -9,7 +9,7 @@ from searchsync.documents.dynamodb_item import BadItem
 from searchsync.errors import BadParams
 from searchsync.stream import reader
 from searchsync.stream.consumer import identify
-from searchsync.stream.dead_letters import IMAGES, Letter, Pointer, Unreadable, without
+from searchsync.stream.dead_letters import IMAGES, ParkedRecord, Pointer, Unreadable, without
 from searchsync.stream.reader import Forgotten, Record
 
 
@@ -25,7 +25,7 @@ class Resolved:
 
     keys: dict[str, str] = field(default_factory=dict)
     records: dict[str, Any] = field(default_factory=dict)
-    hopeless: list[Letter] = field(default_factory=list)
+    hopeless: list[ParkedRecord] = field(default_factory=list)
     forgotten: int = 0
 
 
@@ -43,7 +43,7 @@ def resolve(streams: Any, entity: Entity, pointer: Pointer) -> Resolved:
         try:
             key, position = identify(entity, record)
         except BadItem as error:
-            resolved.hopeless.append(Letter(light, "", "", error.type, str(error), tuple(IMAGES)))
+            resolved.hopeless.append(ParkedRecord(light, "", "", error.type, str(error), tuple(IMAGES)))
             continue
         resolved.keys[key] = max(resolved.keys.get(key, ""), position)
         resolved.records[key] = light

@@ -10,7 +10,7 @@ import opensearchpy
 
 from searchsync.cluster.client import Backoff, Overloaded, TooLarge, bulk, look_up
 from searchsync.cluster.refusals import POISON
-from searchsync.documents.page import Line, Page, Rejection, create_body
+from searchsync.documents.page import Document, Page, Rejection, create_body
 from searchsync.documents.position import covers
 from searchsync.errors import IndexUnavailable, RequestRejected
 from searchsync.writing.item_outcome import Outcome, absent, outcome_of, reason_of
@@ -44,7 +44,7 @@ class _Chunk(NamedTuple):
     """
 
     mode: Mode
-    lines: list[Line]
+    documents: list[Document]
     conflicts: int = 0
 
 
@@ -61,22 +61,22 @@ def write(
     ledger = Ledger(index, read=page.count + refused, rejected=refused, dropped=dict(page.dropped))
     for rejection in page.rejected:
         on_rejected(rejection)
-    for outcome, line, item in _Writing(client, index, Backoff(patience)).decide(page, mode):
-        if line is None:
+    for outcome, document, item in _Writing(client, index, Backoff(patience)).decide(page, mode):
+        if document is None:
             ledger.written += page.count
         elif outcome is Outcome.STALE:
             ledger.stale += 1
         elif outcome is Outcome.WRITTEN:
-            ledger.tombstoned += line.deleted
-            ledger.written += not line.deleted
+            ledger.tombstoned += document.deleted
+            ledger.written += not document.deleted
         else:
             ledger.rejected += 1
             error = item.get("error") or {}
-            on_rejected(Rejection(json.loads(line.id), str(error.get("type")), reason_of(item), index))
+            on_rejected(Rejection(json.loads(document.id), str(error.get("type")), reason_of(item), index))
     return ledger
 
 
-_Decided = Iterator[tuple[Outcome, Line, dict[str, Any]]]
+_Decided = Iterator[tuple[Outcome, Document, dict[str, Any]]]
 
 
 class _Writing:
@@ -88,53 +88,56 @@ class _Writing:
         self._backoff = backoff
         self._todo: list[_Chunk] = []
 
-    def decide(self, page: Page, mode: Mode) -> Iterator[tuple[Outcome, Line | None, dict[str, Any]]]:
-        """The final outcome of each document. A None line stands for a page that was written as a whole."""
+    def decide(self, page: Page, mode: Mode) -> Iterator[tuple[Outcome, Document | None, dict[str, Any]]]:
+        """The final outcome of each document. A None document stands for a page that was written as a whole."""
         if mode is Mode.CREATE and 0 < len(page.body) <= MAX_BYTES:
             # The usual case costs nothing per document: the page goes out as it came.
             items = self._bulk(page.body, page.count)
             if items is not None and all(item["status"] == 201 for item in items):
                 yield Outcome.WRITTEN, None, {}
                 return
-            yield from self._decided(_Chunk(mode, list(page.lines())), items)
+            yield from self._decided(_Chunk(mode, list(page.documents())), items)
         else:
-            self._todo = [_Chunk(mode, lines) for lines in _bounded(page.lines())][::-1]
+            self._todo = [_Chunk(mode, documents) for documents in _bounded(page.documents())][::-1]
         while self._todo:
             chunk = self._todo.pop()
             if chunk.mode is Mode.CREATE:
-                yield from self._decided(chunk, self._bulk(create_body(chunk.lines), len(chunk.lines)))
+                yield from self._decided(chunk, self._bulk(create_body(chunk.documents), len(chunk.documents)))
             else:
                 yield from self._compare_and_set(chunk)
 
     def _compare_and_set(self, chunk: _Chunk) -> _Decided:
         """Rule 1: look at what is stored; write what is later, where what was seen is there still."""
         items = self._ask(
-            lambda: look_up(self._client, self._index, [line.id for line in chunk.lines]), len(chunk.lines)
+            lambda: look_up(self._client, self._index, [document.id for document in chunk.documents]),
+            len(chunk.documents),
         )
         if items is None:
             self._halve(chunk)
             return
-        later: list[tuple[Line, bytes]] = []
-        again: list[Line] = []
+        later: list[tuple[Document, bytes]] = []
+        again: list[Document] = []
         cause = ""
-        for line, item in zip(chunk.lines, items, strict=True):
+        for document, item in zip(chunk.documents, items, strict=True):
             if absent(item):
-                later.append((line, create_body([line])))
+                later.append((document, create_body([document])))
             elif "get" not in item:
                 if outcome_of(self._index, item) is Outcome.REJECTED:
-                    yield Outcome.REJECTED, line, item
+                    yield Outcome.REJECTED, document, item
                 else:
-                    again.append(line)
+                    again.append(document)
                     cause = f"{item['status']} {reason_of(item)}"
-            elif _stale(line, item["get"]):
-                yield Outcome.STALE, line, item
+            elif _stale(document, item["get"]):
+                yield Outcome.STALE, document, item
             else:
-                later.append((line, _replacing(line, item["get"])))
+                later.append((document, _replacing(document, item["get"])))
         if len(later) + len(again) < len(items):
             self._backoff.progress()
         if later:
             body = b"".join(operation for _, operation in later)
-            yield from self._decided(chunk._replace(lines=[line for line, _ in later]), self._bulk(body, len(later)))
+            yield from self._decided(
+                chunk._replace(documents=[document for document, _ in later]), self._bulk(body, len(later))
+            )
         self._again(chunk, again, cause)
 
     def _decided(self, chunk: _Chunk, items: list[dict[str, Any]] | None) -> _Decided:
@@ -142,32 +145,32 @@ class _Writing:
         if items is None:
             self._halve(chunk)
             return
-        conflicts: list[Line] = []
-        again: list[Line] = []
+        conflicts: list[Document] = []
+        again: list[Document] = []
         cause = ""
-        for line, item in zip(chunk.lines, items, strict=True):
+        for document, item in zip(chunk.documents, items, strict=True):
             outcome = outcome_of(self._index, item)
             if outcome is Outcome.CONFLICT:
-                conflicts.append(line)
+                conflicts.append(document)
             elif outcome is Outcome.RETRY:
-                again.append(line)
+                again.append(document)
                 cause = f"{item['status']} {reason_of(item)}"
             else:
-                yield outcome, line, item
-        if len(again) + len(conflicts) < len(chunk.lines):
+                yield outcome, document, item
+        if len(again) + len(conflicts) < len(chunk.documents):
             self._backoff.progress()
         self._again(chunk, again, cause)
         if conflicts:
             met = chunk.conflicts + (chunk.mode is Mode.COMPARE_AND_SET)
             if met > CONFLICTS_AT_ONCE:
                 self._backoff.wait(f"{self._index}: {len(conflicts)} documents are being written by others at once")
-            self._todo += [_Chunk(Mode.COMPARE_AND_SET, lines, met) for lines in _bounded(conflicts)]
+            self._todo += [_Chunk(Mode.COMPARE_AND_SET, documents, met) for documents in _bounded(conflicts)]
 
-    def _again(self, chunk: _Chunk, lines: list[Line], cause: str) -> None:
+    def _again(self, chunk: _Chunk, documents: list[Document], cause: str) -> None:
         """Put documents back that nothing is decided about, and wait."""
-        if lines:
-            self._todo.append(chunk._replace(lines=lines))
-            self._backoff.wait(f"{len(lines)} of {len(chunk.lines)} documents: {self._index}: {cause}")
+        if documents:
+            self._todo.append(chunk._replace(documents=documents))
+            self._backoff.wait(f"{len(documents)} of {len(chunk.documents)} documents: {self._index}: {cause}")
 
     def _bulk(self, body: bytes, count: int) -> list[dict[str, Any]] | None:
         return self._ask(lambda: bulk(self._client, self._index, body, count), count)
@@ -191,32 +194,32 @@ class _Writing:
                 return [{"status": 400, "refused_alone": True, "error": {"type": kind, "reason": str(error)}}]
 
     def _halve(self, chunk: _Chunk) -> None:
-        middle = len(chunk.lines) // 2
-        self._todo += [chunk._replace(lines=half) for half in (chunk.lines[middle:], chunk.lines[:middle])]
+        middle = len(chunk.documents) // 2
+        self._todo += [chunk._replace(documents=half) for half in (chunk.documents[middle:], chunk.documents[:middle])]
 
 
-def _bounded(lines: Iterable[Line]) -> Iterator[list[Line]]:
+def _bounded(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """Documents in the amounts that one request may have."""
-    chunk: list[Line] = []
+    chunk: list[Document] = []
     size = 0
-    for line in lines:
-        more = len(line.id) + len(line.source) + 100  # the action with its condition
+    for document in documents:
+        more = len(document.id) + len(document.source) + 100  # the action with its condition
         if chunk and (size + more > MAX_BYTES or len(chunk) == MAX_DOCUMENTS):
             yield chunk
             chunk, size = [], 0
-        chunk.append(line)
+        chunk.append(document)
         size += more
     if chunk:
         yield chunk
 
 
-def _stale(line: Line, stored: dict[str, Any]) -> bool:
+def _stale(document: Document, stored: dict[str, Any]) -> bool:
     """Rule 1: whether what is stored is at least as new. A foreign document, of whatever shape, is not."""
     sync = stored.get("_source", {}).get("sync")
-    return covers(sync.get("position") if isinstance(sync, dict) else None, line.position)
+    return covers(sync.get("position") if isinstance(sync, dict) else None, document.position)
 
 
-def _replacing(line: Line, stored: dict[str, Any]) -> bytes:
+def _replacing(document: Document, stored: dict[str, Any]) -> bytes:
     """The source's own bytes, on the condition that what was seen is there still."""
-    seen = (line.id, stored["_seq_no"], stored["_primary_term"])
-    return b'{"index":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n%b\n' % (*seen, line.source)
+    seen = (document.id, stored["_seq_no"], stored["_primary_term"])
+    return b'{"index":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n%b\n' % (*seen, document.source)

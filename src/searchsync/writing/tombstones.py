@@ -10,7 +10,7 @@ from typing import Any
 import opensearchpy
 
 from searchsync.cluster import indexes, reads
-from searchsync.documents.page import Line, Rejection, is_ours, page_of, sync_in, tombstone
+from searchsync.documents.page import Document, Rejection, is_ours, page_of, sync_in, tombstone
 from searchsync.errors import GateFailed
 from searchsync.writing import writer
 from searchsync.writing.ledger import Ledger
@@ -32,8 +32,8 @@ def copy(client: opensearchpy.OpenSearch, of: str, to: str, *, before: datetime 
     indexes.refresh(client, of)
     foreign: list[str] = []
     found = _of(client, of, before, foreign)
-    while lines := list(islice(found, AT_ONCE)):
-        ledger += writer.compare_and_set(client, to, page_of(lines, position=""), on_rejected=_never_rejected)
+    while documents := list(islice(found, AT_ONCE)):
+        ledger += writer.compare_and_set(client, to, page_of(documents, position=""), on_rejected=_never_rejected)
     if foreign:
         log.warning("%s: %d tombstones are not of our form and were not copied: %s", of, len(foreign), foreign)
     log.info("%s: %d tombstones of %s in %.1f s", to, ledger.read, of, time.monotonic() - began)
@@ -47,7 +47,7 @@ def old(client: opensearchpy.OpenSearch, name: str, before: datetime) -> dict[st
     return {"bool": {"filter": early, "must_not": [{"term": {"sync.position": highest}}]}}
 
 
-def _of(client: opensearchpy.OpenSearch, name: str, before: datetime | None, foreign: list[str]) -> Iterator[Line]:
+def _of(client: opensearchpy.OpenSearch, name: str, before: datetime | None, foreign: list[str]) -> Iterator[Document]:
     """Each tombstone made anew of its own state; the ids of foreign ones apart."""
     wanted: dict[str, Any] = {"filter": [{"term": {"sync.deleted": True}}]}
     if before is not None:

@@ -25,21 +25,21 @@ IN_FLIGHT = 3
 """Bulk requests on their way at once; each holds one page in memory."""
 
 
-SICK_PATIENCE_SECONDS = 5.0
-"""How long one write may take, first attempt included, into an index that is not live, where there is a detour around
+UNWRITABLE_PATIENCE_SECONDS = 5.0
+"""How long one write may take, first attempt included, into an index that is not live, where there is a bypass around
 it."""
 
 OnProgress = Callable[["Ledger", Any], None]
 """Called with what became of all pages up to one, and where the source goes on after it."""
 
 
-class Detour(Protocol):
+class Bypass(Protocol):
     """Around a member of the write set that takes no writes while the live index does."""
 
-    def known(self, index: str) -> SearchSyncError | None:
+    def why_skip(self, index: str) -> SearchSyncError | None:
         """Why this member is not even tried for the moment; None to try it."""
 
-    def take(self, index: str, page: Page, error: SearchSyncError) -> None:
+    def note(self, index: str, page: Page, error: SearchSyncError) -> None:
         """Keep it known that this member missed a page: it is not served before that is healed (rule 4)."""
 
 
@@ -113,7 +113,7 @@ def apply(
     pages: Iterable[Page],
     *,
     on_rejected: OnRejected,
-    detour: Detour | None = None,
+    bypass: Bypass | None = None,
     patience: float = PATIENCE_SECONDS,
 ) -> dict[str, Ledger]:
     """Write pages to every index of the write set, the live one first (rules 1-3).
@@ -121,7 +121,7 @@ def apply(
     Each page was read before the write set is resolved; it is resolved again after the writes, until it has not grown.
     When this returns, the pages may be acknowledged.
 
-    :param detour: so that a member that is not live holds up nothing; without it such a member's error is raised
+    :param bypass: so that a member that is not live holds up nothing; without it such a member's error is raised
     :returns: a ledger per index of the write set; one that joined during the call has only the pages since then (what
         came before is in the scan that follows its joining, rule 6)
     :raises EmptyWriteSet: there is nothing to write to; the page must not be acknowledged
@@ -140,8 +140,8 @@ def apply(
             if not todo:
                 break
             for index in todo:
-                if detour is not None and serving not in (None, index):
-                    ledger = _write_or_detour(client, entity, index, page, on_rejected, patience, detour, avoided)
+                if bypass is not None and serving not in (None, index):
+                    ledger = _write_or_bypass(client, entity, index, page, on_rejected, patience, bypass, avoided)
                 else:
                     ledger = _write_member(client, entity, index, page, on_rejected, patience)
                 if index not in avoided or index == serving:
@@ -151,26 +151,26 @@ def apply(
     return {index: ledgers[index].balanced() for index in members if index in ledgers}
 
 
-def _write_or_detour(
+def _write_or_bypass(
     client: opensearchpy.OpenSearch,
     entity: Entity,
     index: str,
     page: Page,
     on_rejected: OnRejected,
     patience: float,
-    detour: Detour,
+    bypass: Bypass,
     avoided: set[str],
 ) -> Ledger | None:
     """One page into a member that is not live; it is added to ``avoided`` when it took none of it, or not all."""
-    error = detour.known(index)
+    error = bypass.why_skip(index)
     if error is None:
-        seconds = min(patience, SICK_PATIENCE_SECONDS)
+        seconds = min(patience, UNWRITABLE_PATIENCE_SECONDS)
         try:
             with within(seconds):
                 return _write_member(client, entity, index, page, on_rejected, seconds)
         except (IndexUnavailable, RequestRejected) as refused:
             error = refused
-    detour.take(index, page, error)
+    bypass.note(index, page, error)
     avoided.add(index)
     return None
 

@@ -13,7 +13,7 @@ from local.members import generate
 from searchsync.cli import main, workflows
 from searchsync.cluster.client import request
 from searchsync.compare import differences, repair
-from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, GHOST, MISSING, STALE, TOMBSTONE, Report
+from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, MISSING, ORPHAN, STALE, TOMBSTONE, Report
 from searchsync.errors import BadParams, GateFailed
 from searchsync.operations import reindex
 from searchsync.sources.postgres import PostgresSource
@@ -68,7 +68,7 @@ def test_without_a_difference_nothing_is_found(
 def test_each_kind_of_fault_is_named_and_repaired(
     client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str, rows: int
 ) -> None:
-    """One missing and one ghost are equal counts: only the content tells."""
+    """One missing and one orphan are equal counts: only the content tells."""
     delete(client, blue, "1")
     copy(client, blue, "2", to="900001")
     owner.execute("UPDATE locations SET name = 'new' WHERE location_id = 3")
@@ -78,7 +78,7 @@ def test_each_kind_of_fault_is_named_and_repaired(
     behind_our_back(client, blue, "6", sync={"position": future})
     request(client, "PUT", f"/{blue}/_doc/foreign", body={"name": "x"}, params={"refresh": "true"})
     report = compare(client, source, blue, sample=rows)
-    wanted = {"1": MISSING, "900001": GHOST, "3": STALE, "4": CONTENT, "5": TOMBSTONE, "6": FUTURE, "foreign": FOREIGN}
+    wanted = {"1": MISSING, "900001": ORPHAN, "3": STALE, "4": CONTENT, "5": TOMBSTONE, "6": FUTURE, "foreign": FOREIGN}
     assert found(report) == wanted
     assert next(finding for finding in report.findings if finding.key == "4").source == "name"
     assert report.index_count == report.source_count - 1
@@ -155,12 +155,14 @@ def test_what_the_next_sync_has_to_bring_is_pending(
     delete(client, blue, "4")
     owner.execute("UPDATE locations SET updated_at = %s WHERE location_id = 4", [now - timedelta(hours=5)])
     report = compare(client, source, blue, since=now - timedelta(minutes=10))
-    assert found(report) == {"2": STALE, "3": GHOST, "4": MISSING}, "counts are equal: no sync will look for the ghost"
+    assert found(report) == {"2": STALE, "3": ORPHAN, "4": MISSING}, (
+        "counts are equal: no sync will look for the orphan"
+    )
     assert report.pending == 1
     owner.execute("DELETE FROM locations WHERE location_id = 5")
     report = compare(client, source, blue, since=now - timedelta(minutes=10))
     assert (found(report), report.pending) == ({"2": STALE, "4": MISSING}, 3)
-    assert compare(client, source, blue).kinds == {STALE: 2, GHOST: 2, MISSING: 1}
+    assert compare(client, source, blue).kinds == {STALE: 2, ORPHAN: 2, MISSING: 1}
 
 
 def test_what_a_sync_does_not_delete_unasked_is_not_pending(
@@ -169,7 +171,7 @@ def test_what_a_sync_does_not_delete_unasked_is_not_pending(
     """The table is empty and the index is full: waiting for the next sync, which refuses it, would call that good."""
     owner.execute("TRUNCATE locations")
     report = compare(client, source, blue, since=datetime.now(UTC))
-    assert (report.kinds, report.pending, report.good) == ({GHOST: rows}, 0, False)
+    assert (report.kinds, report.pending, report.good) == ({ORPHAN: rows}, 0, False)
 
 
 def test_a_repair_beyond_the_cap_is_refused(
@@ -226,8 +228,8 @@ def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp
     for n in range(3):
         delete(client, index, f"m-{1_001 + n:07d}")
         injected[f"m-{1_001 + n:07d}"] = MISSING
-        copy(client, index, f"m-{1_101 + n:07d}", to=f"ghost-{n}")
-        injected[f"ghost-{n}"] = GHOST
+        copy(client, index, f"m-{1_101 + n:07d}", to=f"orphan-{n}")
+        injected[f"orphan-{n}"] = ORPHAN
         older = {"hash_high": n, "hash_low": n}
         behind_our_back(client, index, f"m-{1_201 + n:07d}", name="older", sync=older)
         injected[f"m-{1_201 + n:07d}"] = STALE

@@ -14,7 +14,7 @@ from searchsync.cluster import indexes
 from searchsync.cluster.client import request
 from searchsync.compare import differences, repair
 from searchsync.compare.absence import TooManyGone
-from searchsync.compare.differences import CONTENT, FOREIGN, GHOST, STALE
+from searchsync.compare.differences import CONTENT, FOREIGN, ORPHAN, STALE
 from searchsync.errors import GateFailed
 from searchsync.operations import gate, reindex
 from searchsync.sources.postgres import Partition, PostgresSource
@@ -156,7 +156,7 @@ def test_a_repair_takes_no_more_for_deleted_than_is_believed_or_confirmed(
         repair.repair(client, source, report, dry_run=False, cap=200)
     assert documents(client, blue) == before
     report = differences.find(client, source, blue, grace=0.0)
-    assert report.kinds == {GHOST: 150}
+    assert report.kinds == {ORPHAN: 150}
     with pytest.raises(GateFailed, match="150 differences are more than the 100"):
         repair.repair(client, source, report, dry_run=False)
     assert repair.repair(client, source, report, dry_run=False, cap=150).written == 150

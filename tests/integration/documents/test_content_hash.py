@@ -50,8 +50,8 @@ def hash_of(source: PostgresSource) -> tuple[int, int]:
     """Of the only row; by whatever way, the same."""
     ((key, hashes),) = next(source.hashes([EVERY])).items()
     ((count, *sums),) = source.fingerprints().values()
-    (scanned,) = next(source.pages(ALL, page_bytes=10**6)).lines()
-    (read,) = source.read(["1"])[0].lines()
+    (scanned,) = next(source.pages(ALL, page_bytes=10**6)).documents()
+    (read,) = source.read(["1"])[0].documents()
     for line in (scanned, read):
         sync = sync_of(line)
         assert (sync["hash_high"], sync["hash_low"]) == hashes == tuple(sums)

@@ -18,7 +18,7 @@ from searchsync.cli import workflows
 from searchsync.cluster import indexes
 from searchsync.cluster.client import request
 from searchsync.compare import differences, repair
-from searchsync.compare.differences import GHOST, MISSING, STALE, Report
+from searchsync.compare.differences import MISSING, ORPHAN, STALE, Report
 from searchsync.documents import dynamodb_item
 from searchsync.errors import BadSource, GateFailed
 from searchsync.operations import gate, sync
@@ -140,7 +140,7 @@ def test_a_fault_of_an_older_index_is_found_by_its_own_sql(product: Deployment) 
     product.reindex()
     damage(product.client, blue)
     report = product.compare(blue)
-    assert {finding.key: finding.kind for finding in report.findings} == {"4": STALE, "5": MISSING, "6000": GHOST}
+    assert {finding.key: finding.kind for finding in report.findings} == {"4": STALE, "5": MISSING, "6000": ORPHAN}
     with pytest.raises(GateFailed, match="is not what its source is"):
         product.roll()
     repair.repair(product.client, product.source, report, dry_run=False)
@@ -190,9 +190,9 @@ def test_an_index_of_the_build_before_is_compared_by_its_keys(product: Deploymen
     assert product.roll()["index"] == blue
     damage(product.client, blue)
     report = product.compare(blue)
-    assert {finding.key: finding.kind for finding in report.findings} == {"5": MISSING, "6000": GHOST}
+    assert {finding.key: finding.kind for finding in report.findings} == {"5": MISSING, "6000": ORPHAN}
     product.reindex()
-    assert product.compare(blue).kinds == {"ghost": 1, "missing": 1}
+    assert product.compare(blue).kinds == {"orphan": 1, "missing": 1}
 
 
 def test_sql_that_cannot_be_run_any_more_leaves_the_keys(product: Deployment, owner: psycopg.Connection[Any]) -> None:
@@ -248,8 +248,8 @@ def test_members_of_another_transform_are_compared_by_their_keys(
     generate(world.aws["dynamodb"], 30)
     blue = str(workflows.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"])
     assert indexes.meta_of(world.client, blue)["transform"] == dynamodb_item.TRANSFORM
-    original = dynamodb_item.document
-    monkeypatch.setattr(dynamodb_item, "document", lambda *args: {**original(*args), "status": "new"})
+    original = dynamodb_item.content_of
+    monkeypatch.setattr(dynamodb_item, "content_of", lambda *args: {**original(*args), "status": "new"})
     monkeypatch.setattr(dynamodb_item, "TRANSFORM", dynamodb_item.TRANSFORM + 1)
     report = differences.find(world.client, world.source, blue, grace=0.0)
     assert (report.findings, report.reindex_due, report.keys_alone) == ([], True, True)

@@ -132,10 +132,10 @@ def test_the_unpacked_function_writes_what_is_good_and_parks_what_is_not(
     )
     assert report["answer"] == {"batchItemFailures": []}
     assert living(world.client, blue) == {"m-1": {"member_id": "m-1", "name": "Ada"}}
-    assert [(letter["key"], letter["reason"]) for letter in world.letters()] == [("m-2", "invalid_attribute")]
+    assert [(message["key"], message["reason"]) for message in world.messages()] == [("m-2", "invalid_attribute")]
     (line,) = lines
     metrics = json.loads(line)
-    assert (metrics["Records"], metrics["Written"], metrics["Parked"], metrics["failed"]) == (2, 1, 1, "")
+    assert (metrics["Records"], metrics["Written"], metrics["ParkedMessage"], metrics["failed"]) == (2, 1, 1, "")
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "SearchSync"
 
 

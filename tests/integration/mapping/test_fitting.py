@@ -98,7 +98,8 @@ def test_no_item_is_refused(
     at = {"position": "1700000000." + "0" * 40, "written_at": "2026-01-01T00:00:00Z"}
     example = uuid4().hex
     lines = [
-        dynamodb_item.live(every_type, f"{example}-{n}", item, dropped=dropped, **at) for n, item in enumerate(found)
+        dynamodb_item.document_of(every_type, f"{example}-{n}", item, dropped=dropped, **at)
+        for n, item in enumerate(found)
     ]
     refused: list[Rejection] = []
     page = page_of(lines, position="", dropped=dropped)
@@ -139,8 +140,8 @@ def test_what_an_entity_refuses_is_parked_with_the_names(world: World) -> None:
     world.put("m-1", name="Ada", photo="x")
     outcome = world.apply()
     assert (outcome.parked, outcome.dropped) == ({"unmapped": 1}, {})
-    (letter,) = world.letters()
-    assert "photo" in letter["detail"]
+    (message,) = world.messages()
+    assert "photo" in message["detail"]
     assert documents(world.client, blue) == {}
 
 

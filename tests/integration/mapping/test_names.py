@@ -17,7 +17,7 @@ from searchsync.cluster.client import request
 from searchsync.errors import GateFailed
 from searchsync.operations import smoke
 from searchsync.writing import writer
-from tests.steps import fresh, line, make_index, never, page, page_of_lines
+from tests.steps import fresh, line, make_index, never, page, page_of_documents
 
 SEED = 20261129
 ODD = [
@@ -42,7 +42,7 @@ def filled(client: opensearchpy.OpenSearch, entity: Entity, names: Sequence[str]
     """An index with a document of each name, whose id is its place in the list."""
     index = make_index(client, entity)
     pages = (
-        page_of_lines(1, [line(str(at), 1, name=names[at]) for at in range(start, min(start + 5_000, len(names)))])
+        page_of_documents(1, [line(str(at), 1, name=names[at]) for at in range(start, min(start + 5_000, len(names)))])
         for start in range(0, len(names), 5_000)
     )
     assert writer.load(client, index, pages, on_rejected=never).written == len(names)
@@ -189,7 +189,7 @@ def test_every_smoke_file_can_be_asked_about_odd_members(
         line("2", 1, name="李", skills=["x" * 9_000, "python"], city=["Åby", "Lund"], joined_date="2026-01-01"),
         line("3", 1, email="x" * 9_000 + "@example.org"),
     ]
-    assert writer.load(client, index, [page_of_lines(1, odd)], on_rejected=never).written == 3
+    assert writer.load(client, index, [page_of_documents(1, odd)], on_rejected=never).written == 3
     indexes.make_searchable(client, members, index)
     assert smoke.run(client, members, index) == {
         "own name": 2, "as it is typed": 2, "fuzzy name": 0, "e-mail": 1, "city and joined date": 1,

@@ -12,7 +12,7 @@ from searchsync.catalog import Entity
 from searchsync.cluster import indexes
 from searchsync.cluster.client import request
 from searchsync.writing import writer
-from tests.steps import line, make_index, never, page_of_lines
+from tests.steps import line, make_index, never, page_of_documents
 
 PAGE = (Path(__file__).parents[3] / "docs" / "searching.md").read_text(encoding="utf-8")
 QUERIES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
@@ -27,7 +27,7 @@ def searched(client: opensearchpy.OpenSearch, locations: Entity) -> str:
         {"name": "Wolverhampton", "updated_at": "2026-02-01T00:00:00Z"},
     ]
     lines = [line(str(n), 1, location_id=n, country="DE", **place) for n, place in enumerate(places, 1)]
-    writer.load(client, index, [page_of_lines(1, lines)], on_rejected=never)
+    writer.load(client, index, [page_of_documents(1, lines)], on_rejected=never)
     indexes.make_searchable(client, locations, index)
     return index
 

@@ -23,7 +23,7 @@ from searchsync.cli import workflows
 from searchsync.cluster import aliases, indexes
 from searchsync.cluster.client import connect, request
 from searchsync.compare import differences, repair
-from searchsync.compare.differences import CONTENT, GHOST, MISSING
+from searchsync.compare.differences import CONTENT, MISSING, ORPHAN
 from searchsync.documents import dynamodb_item
 from searchsync.documents.position import FENCE_SECONDS
 from searchsync.errors import BadParams
@@ -32,7 +32,7 @@ from searchsync.operations.replay import Replay
 from searchsync.sources.dynamodb import Segment
 from searchsync.stream import gaps
 from searchsync.stream.consumer import Outcome, Stream, identify
-from searchsync.stream.dead_letters import Letter
+from searchsync.stream.dead_letters import ParkedRecord
 from searchsync.writing.progress import Rejections
 from tests.faults import OpenSearchProxy
 from tests.integration.compare.test_differences import copy, delete
@@ -56,7 +56,7 @@ def rejections(tmp_path: Path) -> Iterator[Rejections]:
 
 
 def expected(world: World) -> dict[str, dict[str, Any]]:
-    return {key: dynamodb_item.document(world.entity, item) for key, item in world.table().items()}
+    return {key: dynamodb_item.content_of(world.entity, item) for key, item in world.table().items()}
 
 
 def assert_true_everywhere(world: World) -> None:
@@ -132,7 +132,7 @@ def test_changes_between_any_two_steps_of_a_reindex(
     assert_true_everywhere(world)
     world.apply([*given_up, *before, *reversed(delivered)])  # and all of it once more, late and in the wrong order
     assert_true_everywhere(world)
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 @pytest.mark.parametrize("delivery", ["at once", "after the swap", "after the swap, reversed"])
@@ -316,13 +316,13 @@ def repaired_too_late(
     assert_true_everywhere(world)
 
 
-def test_the_repair_of_a_ghost_loses_to_its_re_creation(
+def test_the_repair_of_a_orphan_loses_to_its_re_creation(
     world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
 ) -> None:
     """The source was read, and there was nothing."""
     blue = served_one(world)
     copy(world.client, blue, "m-1", to="m-2")
-    repaired_too_late(world, blue, faulty, proxy, GHOST, lambda: world.put("m-2", name="born"))
+    repaired_too_late(world, blue, faulty, proxy, ORPHAN, lambda: world.put("m-2", name="born"))
     assert living(world.client, blue)["m-2"]["name"] == "born"
 
 
@@ -396,7 +396,9 @@ def test_a_clone_is_never_served_by_mistake(world: World, both: tuple[str, str],
 
 def parked(world: World, records: list[Any]) -> None:
     """Records that the function could not write, in the queue."""
-    world.dead.send([Letter(record, *identify(world.entity, record), "outage", "").message() for record in records])
+    world.dead.send(
+        [ParkedRecord(record, *identify(world.entity, record), "outage", "").message() for record in records]
+    )
 
 
 def by_a_replay(world: World, client: opensearchpy.OpenSearch) -> None:
@@ -416,7 +418,7 @@ def test_a_replay_meets_a_rollback(
     assert fault.hits == 1
     assert indexes.live(world.client, world.entity) == both[0]
     assert_true_everywhere(world)
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_a_replay_meets_a_retirement(
@@ -430,7 +432,7 @@ def test_a_replay_meets_a_retirement(
     assert gone.hits == 1
     assert indexes.write_set(world.client, world.entity) == [both[1]]
     assert_true_everywhere(world)
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_an_update_from_before_a_delete_replayed_after_the_purge(world: World, both: tuple[str, str]) -> None:

@@ -50,7 +50,7 @@ def no_fence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def expected(world: World) -> dict[str, dict[str, Any]]:
     """The documents that the table stands for."""
-    return {key: dynamodb_item.document(world.entity, item) for key, item in world.table().items()}
+    return {key: dynamodb_item.content_of(world.entity, item) for key, item in world.table().items()}
 
 
 def all_living(world: World, index: str) -> dict[str, dict[str, Any]]:
@@ -68,7 +68,7 @@ def test_segments_together_hold_every_item_once(world: World) -> None:
     generate(world.aws["dynamodb"], 500)
     for total in (1, 3, 7):
         keys = [line.key for part in world.source.partitions(total) for page in world.source.pages(part)
-                for line in page.lines()]  # fmt: skip
+                for line in page.documents()]  # fmt: skip
         assert len(keys) == len(set(keys)) == 500
     with pytest.raises(BadParams):
         world.source.partitions(0)
@@ -82,7 +82,7 @@ def test_a_scan_goes_on_after_the_page_it_was_left_at(world: World, monkeypatch:
     assert len(pages) >= 6
     assert pages[-1].resume is None
     rest = source.pages(Segment(0, 1), after=json.loads(json.dumps(pages[2].resume)))
-    keys = [line.key for page in [*pages[:3], *rest] for line in page.lines()]
+    keys = [line.key for page in [*pages[:3], *rest] for line in page.documents()]
     assert len(keys) == len(set(keys)) == 300
 
 
@@ -204,7 +204,7 @@ def test_a_read_of_an_item_and_of_none(world: World) -> None:
     world.put("m-1", name="x")
     now = time.time()
     (page,) = world.source.read(["m-1", "m-2"])
-    there, gone = page.lines()
+    there, gone = page.documents()
     assert (there.deleted, gone.deleted) == (False, True)
     for line in (there, gone):
         second = int(json.loads(line.source)["sync"]["position"][:10])
@@ -215,7 +215,7 @@ def test_a_poisonous_item_is_rejected_and_counted(world: World) -> None:
     world.put("m-1", name="x", sync={"M": {}})
     world.put("m-2", name="x")
     (page,) = world.source.pages(Segment(0, 1))
-    assert ([line.key for line in page.lines()], [bad.id for bad in page.rejected]) == (["m-2"], ["m-1"])
+    assert ([line.key for line in page.documents()], [bad.id for bad in page.rejected]) == (["m-2"], ["m-1"])
 
 
 @pytest.mark.parametrize(
@@ -448,18 +448,20 @@ def test_a_reindex_under_writes_equals_the_table_exactly(
     print(f"{writers.written} writes; the worst change was {max(writers.staleness):.1f} s old when it was delivered")
 
 
-# -- sick indexes
+# -- unwritable indexes
 
 
-def test_a_sick_member_is_abandoned_and_the_live_one_never(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_member_is_abandoned_and_the_live_one_never(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blue = serve(world.client, world.entity, identity=world.identity)
     green = make_index(world.client, world.entity, "green")
-    assert unwritable.abandon_sick(world.client, world.entity, patience=0) == {}
+    assert unwritable.evict(world.client, world.entity, patience=0) == {}
     request(world.client, "PUT", f"/{green}/_block/write")
     request(world.client, "PUT", f"/{blue}/_block/write")
-    assert unwritable.abandon_sick(world.client, world.entity, patience=0) == {}, "then green holds up nothing"
+    assert unwritable.evict(world.client, world.entity, patience=0) == {}, "then green holds up nothing"
     request(world.client, "PUT", f"/{blue}/_settings", body={"index.blocks.write": None})
-    assert list(unwritable.abandon_sick(world.client, world.entity, patience=0)) == [green]
+    assert list(unwritable.evict(world.client, world.entity, patience=0)) == [green]
     assert names(world.client, world.entity) == [blue]
     with pytest.raises(StaleSwap):
         unwritable.abandon(world.client, world.entity, blue)
@@ -476,7 +478,7 @@ def test_a_member_that_recovers_in_time_stays(world: World, monkeypatch: pytest.
         request(world.client, "PUT", f"/{green}/_settings", body={"index.blocks.write": None})
 
     monkeypatch.setattr("searchsync.cluster.unwritable.time.sleep", heal)
-    assert unwritable.abandon_sick(world.client, world.entity, patience=60) == {}
+    assert unwritable.evict(world.client, world.entity, patience=60) == {}
     assert green in indexes.write_set(world.client, world.entity)
 
 
@@ -510,11 +512,11 @@ def test_a_red_green_is_discarded_and_live_writes_go_on(
         outcome = world.apply(seconds=30)
         assert outcome.failed == ""
         assert living(world.client, blue)["m-1"]["name"] == "x"
-        assert list(unwritable.abandon_sick(world.client, world.entity, patience=0)) == [green]
+        assert list(unwritable.evict(world.client, world.entity, patience=0)) == [green]
         with pytest.raises(GreenDiscarded):
             reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
     assert reindex.discard(world.client, world.entity, "test") == []
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_killed_between_two_members_nothing_is_lost(
@@ -530,9 +532,9 @@ def test_killed_between_two_members_nothing_is_lost(
         raise SystemExit("killed")
 
     proxy.refuse(rf"POST /{green}/_bulk\?timeout", times=None)
-    monkeypatch.setattr(writer, "SICK_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(writer, "UNWRITABLE_PATIENCE_SECONDS", 0.2)
     with monkeypatch.context() as dying:
-        dying.setattr(gaps.Bypass, "take", die)  # before it could note that green missed the batch
+        dying.setattr(gaps.NotedBypass, "take", die)  # before it could note that green missed the batch
         with pytest.raises(SystemExit):
             Stream(faulty, world.entity, die).apply(records, seconds=30)
     assert "m-1" in living(world.client, blue)

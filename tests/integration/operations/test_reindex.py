@@ -101,7 +101,7 @@ def assert_serves(client: opensearchpy.OpenSearch, entity: Entity, owner: psycop
     wanted = {
         json.loads(line.id): {k: v for k, v in json.loads(line.source).items() if k != "sync"}
         for page in source.pages(Partition(), page_bytes=10**6)
-        for line in page.lines()
+        for line in page.documents()
     }
     source.close()
     assert living(client, live) == wanted

@@ -203,7 +203,7 @@ def test_a_closed_member_is_given_up_as_one_that_takes_no_writes(
     shown = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert shown[closed].endswith("no: it is closed")
     assert shown[live].endswith("yes")
-    assert unwritable.abandon_sick(client, locations, patience=0.0) == {closed: "it is closed"}
+    assert unwritable.evict(client, locations, patience=0.0) == {closed: "it is closed"}
     assert names(client, locations) == [live]
 
 
@@ -215,7 +215,7 @@ def test_who_gave_an_index_up_says_so_when_the_next_one_cannot_be(
     for name in (first, second):
         request(client, "PUT", f"/{name}/_settings", body={"index.blocks.write": True})
     proxy.answer(f"DELETE /{second}$", 400, {"error": {"type": "illegal_argument_exception", "reason": "no"}})
-    assert set(unwritable.abandon_sick(faulty, locations, patience=0.0)) == {first}
+    assert set(unwritable.evict(faulty, locations, patience=0.0)) == {first}
 
 
 def test_what_is_named_otherwise_is_given_up_when_it_is_in_our_aliases(

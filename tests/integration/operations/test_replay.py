@@ -16,7 +16,7 @@ from searchsync.operations.replay import NotAllReplayed, Replay
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream import dead_letters, gaps, pointers, reader
 from searchsync.stream.consumer import Stream, identify
-from searchsync.stream.dead_letters import Letter
+from searchsync.stream.dead_letters import ParkedRecord
 from searchsync.stream.queue import Queue
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.members import World, record
@@ -49,7 +49,7 @@ def test_a_parked_record_is_written_as_the_table_has_it_now(world: World, blue: 
     (counts,) = report["reasons"].values()
     assert (counts["messages"], counts["read"], counts["written"], counts["back"]) == (1, 1, 1, 0)
     assert living(world.client, blue) == {"m-1": {"member_id": "m-1", "name": "now"}}
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_a_parked_record_of_a_member_that_is_gone_becomes_a_tombstone(world: World, blue: str) -> None:
@@ -77,7 +77,7 @@ def test_a_parked_update_replayed_after_its_delete_brings_nothing_back(world: Wo
     world.replay()
     assert documents(world.client, blue)["m-1"].keys() == {"sync"}
     assert documents(world.client, blue)["m-1"]["sync"]["deleted"] is True
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_one_replayed_within_seconds_is_not_overtaken_by_its_own_past(world: World, blue: str) -> None:
@@ -127,14 +127,14 @@ def test_poison_again_comes_back_later_and_after_five_attempts_waits_for_a_perso
     (counts,) = report["reasons"].values()
     assert (counts["back"], counts["parked"]) == (0, 1)
     assert "nickname" in report["why_parked"]["strict_dynamic_mapping_exception"]
-    assert world.letters() == []
-    assert [letter["key"] for letter in world.letters("parked")] == ["m-1"]
+    assert world.messages() == []
+    assert [message["key"] for message in world.messages("parked")] == ["m-1"]
     # The cause is removed: the mapping gets the field.
     field = {"properties": {"nickname": {"type": "keyword"}}}
     request(world.client, "PUT", f"/{blue}/_mapping", body=field)
     world.replay(parked=True)
     assert living(world.client, blue)["m-1"]["nickname"] == "x"
-    assert world.letters("parked") == []
+    assert world.messages("parked") == []
 
 
 @pytest.mark.parametrize("look", ["dry run", "outage", "choice"])
@@ -168,8 +168,8 @@ def test_what_nobody_can_replay_waits_for_a_person_at_once(world: World, blue: s
         "malformed": 1,
         "unreadable": 2,
     }
-    assert len(world.letters("parked")) == 3
-    assert world.letters() == []
+    assert len(world.messages("parked")) == 3
+    assert world.messages() == []
 
 
 # -- pointers
@@ -185,7 +185,7 @@ def test_a_pointer_is_resolved_while_the_stream_has_its_records(world: World, bl
     assert report["gaps"] == []
     assert sorted(living(world.client, blue)) == ["m-0", "m-1", "m-2", "m-3"]
     assert documents(world.client, blue)["m-4"]["sync"]["deleted"] is True
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_a_pointers_keys_carry_their_events_positions(world: World, blue: str) -> None:
@@ -209,7 +209,7 @@ def test_records_that_the_stream_has_forgotten_are_a_gap_and_never_silence(world
     assert {gap["from"] for gap in report["gaps"]} == {"2026-01-01T00:00:00Z"}
     assert sorted(living(world.client, blue)) == ["m-1"], "what is still there is replayed"
     assert len(gaps.of_index(world.client, blue)) == 2, "noted on the index until a comparison closes it"
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_poison_behind_a_pointer_is_parked_by_itself(world: World, blue: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,9 +221,9 @@ def test_poison_behind_a_pointer_is_parked_by_itself(world: World, blue: str, mo
     world.replay()
     assert sorted(living(world.client, blue)) == ["m-1"]
     until(world.waits, "the message is seen again")
-    (letter,) = world.letters()
-    assert (letter["kind"], letter["key"], letter["reason"]) == ("record", "m-2", "strict_dynamic_mapping_exception")
-    assert letter["position"] > "1"
+    (message,) = world.messages()
+    assert (message["kind"], message["key"], message["reason"]) == ("record", "m-2", "strict_dynamic_mapping_exception")
+    assert message["position"] > "1"
 
 
 def test_a_pointer_to_a_record_from_the_future_keeps_its_key(
@@ -241,7 +241,7 @@ def test_a_pointer_to_a_record_from_the_future_keeps_its_key(
     until(world.waits, "the message is seen again", 15)
     world.replay()
     assert sorted(living(world.client, blue)) == ["m-1", "m-2"]
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def _untrusted(found: tuple[str, str], key: str) -> tuple[str, str]:
@@ -255,7 +255,7 @@ def test_a_pointer_that_leads_nowhere_stops_no_other_message(world: World, blue:
     world.send_pointer(records)
     world.replay()
     assert sorted(living(world.client, blue)) == ["m-1"]
-    assert len(world.letters("parked")) == 1
+    assert len(world.messages("parked")) == 1
 
 
 def test_a_shard_that_does_not_answer_stops_no_other_message(
@@ -272,7 +272,7 @@ def test_a_shard_that_does_not_answer_stops_no_other_message(
     assert len(report["failed"]) == 1
     with pytest.raises(NotAllReplayed, match="answers with nothing"):
         replay.check_all(report)
-    assert len(world.letters()) == 1, "it stays"
+    assert len(world.messages()) == 1, "it stays"
 
 
 def test_a_stream_that_this_role_may_not_read_stops_no_other_message(
@@ -293,7 +293,7 @@ def test_a_stream_that_this_role_may_not_read_stops_no_other_message(
     report = world.replay().as_dict()
     assert sorted(living(world.client, blue)) == ["m-1"]
     assert "AccessDeniedException" in report["failed"][0]
-    assert len(world.letters()) == 1
+    assert len(world.messages()) == 1
 
 
 def test_a_pointers_records_are_held_without_their_images(world: World, blue: str) -> None:
@@ -326,12 +326,12 @@ def test_a_record_larger_than_the_queue_takes_is_parked_and_replayed(world: Worl
     world.put("m-2", name="good")
     outcome = world.apply()
     assert (outcome.failed, outcome.parked.total()) == ("", 1)
-    (letter,) = world.letters()
-    assert (letter["key"], letter["left_out"]) == ("m-1", ["OldImage", "NewImage"])
+    (message,) = world.messages()
+    assert (message["key"], message["left_out"]) == ("m-1", ["OldImage", "NewImage"])
     world.put("m-1", name="corrected")
     world.replay()
     assert living(world.client, blue)["m-1"]["name"] == "corrected"
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_nothing_is_parked_that_the_second_queue_cannot_take(
@@ -342,20 +342,20 @@ def test_nothing_is_parked_that_the_second_queue_cannot_take(
     monkeypatch.setattr(replay, "MAX_ATTEMPTS", 1)
     world.put("m-1", name="x", sync={"M": {}}, unknown="x" * 200_000)
     world.apply()
-    (letter,) = world.letters()
-    assert letter["left_out"] == []
+    (message,) = world.messages()
+    assert message["left_out"] == []
     foreign = json.dumps({"kind": "of somebody else", "text": "x" * 100_000})
     world.dead.send([foreign, "[]"])
     world.put("m-2", name="good")
     park(world, "m-2", name="good")
     report = world.replay().as_dict()
     assert sorted(living(world.client, blue)) == ["m-2"]
-    parked = world.letters("parked")
-    assert [letter.get("key") for letter in parked if isinstance(letter, dict)] == ["m-1"]
+    parked = world.messages("parked")
+    assert [message.get("key") for message in parked if isinstance(message, dict)] == ["m-1"]
     assert len(parked) == 2
     with pytest.raises(NotAllReplayed, match="does not fit"):
         replay.check_all(report)
-    assert world.letters() == [json.loads(foreign)], "it stays, whole"
+    assert world.messages() == [json.loads(foreign)], "it stays, whole"
 
 
 def test_documents_are_read_and_written_a_few_at_a_time(
@@ -370,11 +370,11 @@ def test_documents_are_read_and_written_a_few_at_a_time(
         return forward()
 
     proxy.add(BULK, act, times=None)
-    letters = []
+    messages = []
     for n in range(50):
         world.put(f"m-{n:02d}", name="x" * 300_000)
-        letters.append({"kind": "record", "key": f"m-{n:02d}", "position": "", "reason": "r", "parked_at": 0.0})
-    world.dead.send([json.dumps(letter) for letter in letters])
+        messages.append({"kind": "record", "key": f"m-{n:02d}", "position": "", "reason": "r", "parked_at": 0.0})
+    world.dead.send([json.dumps(message) for message in messages])
     world.client = faulty
     assert world.replay().as_dict()["reasons"]["r"]["written"] == 50
     assert max(bodies) < replay.WRITE_BYTES + 500_000
@@ -384,8 +384,8 @@ def test_documents_are_read_and_written_a_few_at_a_time(
 def test_messages_are_held_without_their_bodies(world: World, blue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run, or a choice, holds all of them until it ends."""
     monkeypatch.setattr(replay, "MESSAGE_BYTES_AT_ONCE", 100_000)
-    letters = [Letter({"dynamodb": "x" * 50_000}, f"m-{n}", "", "r", "").message() for n in range(25)]
-    world.dead.send(letters)
+    messages = [ParkedRecord({"dynamodb": "x" * 50_000}, f"m-{n}", "", "r", "").message() for n in range(25)]
+    world.dead.send(messages)
     run = Replay(world.client, world.source, world.dead, world.parked, world.aws["dynamodbstreams"], dry_run=True)
     at_once: list[int] = []
     monkeypatch.setattr(Replay, "_replay", lambda _, messages: at_once.append(sum(len(one.body) for one in messages)))
@@ -398,7 +398,7 @@ def test_messages_are_held_without_their_bodies(world: World, blue: str, monkeyp
 
     monkeypatch.setattr(Queue, "receive", receive)
     run.run()
-    assert sum(at_once) == sum(map(len, letters))
+    assert sum(at_once) == sum(map(len, messages))
     assert max(at_once) < 100_000 + 10 * 60_000
     assert max(held) == 0
 
@@ -416,7 +416,7 @@ def test_dry_run_counts_and_changes_nothing(world: World, blue: str) -> None:
         "strict_dynamic_mapping_exception": 1,
     }
     assert documents(world.client, blue) == {}
-    assert len(world.letters()) == 2, "both can be seen again at once"
+    assert len(world.messages()) == 2, "both can be seen again at once"
 
 
 @pytest.mark.parametrize(
@@ -437,14 +437,14 @@ def test_choices_leave_everything_else_in_sight(
     report = world.replay(**choice)
     assert report.skipped == len(left)
     assert set(documents(world.client, blue)) == {"m-1", "m-2"} - left
-    assert len(world.letters()) == len(left)
+    assert len(world.messages()) == len(left)
 
 
 def test_the_cap_holds(world: World, blue: str) -> None:
     for n in range(25):
         park(world, f"m-{n}", name="x")
     assert world.replay(cap=13).as_dict()["messages"] == 13
-    assert len(world.letters()) == 12
+    assert len(world.messages()) == 12
 
 
 # -- faults
@@ -460,7 +460,7 @@ def test_opensearch_down_fails_fast_and_deletes_nothing(
     with pytest.raises(IndexUnavailable):
         world.replay()
     assert time.monotonic() - began < 5
-    assert len(world.letters()) == 1
+    assert len(world.messages()) == 1
 
 
 def test_opensearch_going_down_in_the_middle_deletes_nothing_that_is_not_written(
@@ -472,11 +472,11 @@ def test_opensearch_going_down_in_the_middle_deletes_nothing_that_is_not_written
     proxy.answer(BULK, 503, {"error": {"type": "unavailable", "reason": "down"}}, times=None)
     with pytest.raises(IndexUnavailable):
         world.replay()
-    assert len(world.letters()) == 1, "in sight again at once"
+    assert len(world.messages()) == 1, "in sight again at once"
     world.client = direct
     world.replay()
     assert living(world.client, blue)["m-1"]["name"] == "x"
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_without_an_index_nothing_is_received(world: World) -> None:
@@ -503,7 +503,7 @@ def test_killed_before_the_deletion_the_message_is_replayed_again_to_no_harm(wor
     before = documents(world.client, blue)["m-1"]
     world.replay()
     assert {**documents(world.client, blue)["m-1"], "sync": None} == {**before, "sync": None}
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_unprocessed_keys_are_read_again(world: World, blue: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,7 +512,7 @@ def test_unprocessed_keys_are_read_again(world: World, blue: str, monkeypatch: p
         world.put(f"m-{n}", name="x")
     dynamodb = _Throttled(world.aws["dynamodb"])
     pages = DynamoSource(world.entity, dynamodb).read([f"m-{n}" for n in range(5)])
-    lines = {line.key: line.deleted for page in pages for line in page.lines()}
+    lines = {line.key: line.deleted for page in pages for line in page.documents()}
     assert lines == {"m-0": False, "m-1": False, "m-2": False, "m-3": False, "m-4": True}
     assert dynamodb.calls > 2
 
@@ -535,14 +535,14 @@ class _Throttled:
 def test_thousands_of_messages(world: World, blue: str, record_property: Callable[[str, object], None]) -> None:
     """Each of them is accounted for; how fast is for the benchmark to say."""
     count = 2_000
-    letters = [
+    messages = [
         json.dumps({"kind": "record", "key": f"m-{n}", "position": "", "reason": "r", "parked_at": 0.0})
         for n in range(count)
     ]
-    world.dead.send(letters)
+    world.dead.send(messages)
     report = world.replay().as_dict()
     assert report["reasons"]["r"]["written"] == report["messages"] == count
     record_property("messages_per_second", report["messages_per_second"])
     print(f"{report['messages_per_second']} messages/s")
     assert len(documents(world.client, blue)) == count
-    assert world.letters() == []
+    assert world.messages() == []

@@ -22,7 +22,7 @@ from searchsync.cli import main, workflows
 from searchsync.cluster import aliases, indexes, snapshots
 from searchsync.cluster.client import request
 from searchsync.compare import differences, repair
-from searchsync.documents.page import Line, Page, page_of, tombstone
+from searchsync.documents.page import Document, Page, page_of, tombstone
 from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SnapshotFailed, StaleSwap
 from searchsync.operations import purge, reindex, retire
 from searchsync.sources.postgres import PostgresSource
@@ -428,7 +428,7 @@ def test_only_old_tombstones_are_purged(client: opensearchpy.OpenSearch, name: s
     live = serve(client, entity(name))
     old_document = json.loads(line("old document", 2).source)
     old_document["sync"]["written_at"] = ago(400)
-    documents_too = page_of([Line(b'"old document"', json.dumps(old_document).encode())], position=position(2))
+    documents_too = page_of([Document(b'"old document"', json.dumps(old_document).encode())], position=position(2))
     write(client, live, buried(30.1, "old"), buried(29.9, "young"), documents_too, page(3, "newest"))
     (report,) = retire.retire(client, entity(name), dead, now=NOW)
     assert report["purged"] == 1
@@ -508,17 +508,21 @@ def test_a_member_that_refuses_writes_is_passed_over(
     client: opensearchpy.OpenSearch, locations: Entity, kind: str
 ) -> None:
     live = serve(client, locations)
-    sick = make_index(client, locations, "sick") if kind == "blocked" else make_red_index(client, locations, "sick")
+    unwritable = (
+        make_index(client, locations, "unwritable")
+        if kind == "blocked"
+        else make_red_index(client, locations, "unwritable")
+    )
     write(client, live, buried(40, "a"), page(2, "x"))
     if kind == "blocked":
-        write(client, sick, buried(40, "a"), page(2, "x"))
-        request(client, "PUT", f"/{sick}/_block/write")
+        write(client, unwritable, buried(40, "a"), page(2, "x"))
+        request(client, "PUT", f"/{unwritable}/_block/write")
     for dry_run in (True, False):
         report = {
             line["index"]: line for line in retire.retire(client, locations, lambda _: True, dry_run=dry_run, now=NOW)
         }
-        assert f"not purged: it is {kind}" in report[sick]["why"]
-        assert (report[live]["purged"], report[sick]["purged"]) == (1, 0)
+        assert f"not purged: it is {kind}" in report[unwritable]["why"]
+        assert (report[live]["purged"], report[unwritable]["purged"]) == (1, 0)
 
 
 def test_a_block_or_a_deletion_in_the_middle(

@@ -278,7 +278,7 @@ def test_members_go_back_while_they_change(
             behind=lambda name: lambda: world.feed.behind(world.client, name),
         )
     assert (done["index"], [fault.hits for fault in faults]) == (names[0], [1, 1])
-    wanted = {key: dynamodb_item.document(world.entity, item) for key, item in world.table().items()}
+    wanted = {key: dynamodb_item.content_of(world.entity, item) for key, item in world.table().items()}
     assert len(wanted) == 58
     assert [living(world.client, name) == wanted for name in names] == [True, True]
 

@@ -219,20 +219,20 @@ def test_a_candidate_that_takes_no_writes_does_not_stop_the_live_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It was handled first, and without a way around it: the hourly sync of the live index failed with it."""
-    monkeypatch.setattr(writer, "SICK_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(writer, "UNWRITABLE_PATIENCE_SECONDS", 0.5)
     green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
     if fault == "red":
-        sick = make_red_index(client, locations)
-        served = {"add": {"index": sick, "alias": locations.served, "is_hidden": True}}
+        unwritable = make_red_index(client, locations)
+        served = {"add": {"index": unwritable, "alias": locations.served, "is_hidden": True}}
         request(client, "POST", "/_aliases", body={"actions": [served]})
     else:
-        sick = blue
-        make_faulty(client, sick, fault)
+        unwritable = blue
+        make_faulty(client, unwritable, fault)
     made_at(client, monkeypatch, NOW - 2 * HOUR)
     rename(owner, 1, "changed", NOW - 3 * HOUR / 2)
     owner.execute("DELETE FROM locations WHERE location_id = 2")
     result = synced()
-    assert list(result["behind"]) == [sick]
+    assert list(result["behind"]) == [unwritable]
     assert living(client, green)["1"]["name"] == "changed"
     assert "2" not in living(client, green)
     assert synced_at(client, green) is not None

@@ -16,7 +16,7 @@ from searchsync.cli import workflows
 from searchsync.cluster import aliases
 from searchsync.cluster.client import request
 from searchsync.compare import differences, reconcile, repair
-from searchsync.compare.differences import FOREIGN, GHOST, MISSING, STALE, Report
+from searchsync.compare.differences import FOREIGN, MISSING, ORPHAN, STALE, Report
 from searchsync.deadline import within
 from searchsync.errors import IndexUnavailable, StreamBehind
 from searchsync.operations import replay, sync
@@ -222,7 +222,7 @@ def test_the_overlap_is_read_once(
     assert asked == ["thresholds"]
 
 
-def test_a_ghost_that_a_refused_row_makes_up_for_is_reported(
+def test_a_orphan_that_a_refused_row_makes_up_for_is_reported(
     client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
 ) -> None:
     """The counts are equal, so no sync looks for it: it would be served for ever."""
@@ -233,7 +233,7 @@ def test_a_ghost_that_a_refused_row_makes_up_for_is_reported(
     delete(client, blue, "2")
     owner.execute("UPDATE locations SET latitude = 500 WHERE location_id = 2")
     report = differences.find(client, source, blue, since=since)
-    assert (found(report), report.pending) == ({"1": GHOST, "2": MISSING}, 0)
+    assert (found(report), report.pending) == ({"1": ORPHAN, "2": MISSING}, 0)
     owner.execute("UPDATE locations SET latitude = 50, updated_at = %s WHERE location_id = 2", [since])
     report = differences.find(client, source, blue, since=since)
     assert (found(report), report.pending) == ({}, 2), "the next sync brings the row, and then counts one too many"
@@ -363,7 +363,7 @@ def test_a_pointer_whose_first_records_are_gone_brings_the_others(world: World) 
     report = replayed(world, Stream(world.aws["dynamodbstreams"], gone=last_gone))
     assert sorted(living(world.client, blue)) == ["m-3", "m-4"]
     assert [gap["records"] for gap in report.gaps] == [2]
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_empty_answers_before_a_pointers_end_are_no_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,4 +385,4 @@ def test_a_stream_that_stays_empty_keeps_the_message(world: World, monkeypatch: 
     with pytest.raises(NotAllReplayed, match="answers with nothing"):
         replay.check_all(report.as_dict())
     assert gaps.of_index(world.client, blue) == []
-    assert len(world.letters()) == 1, "in sight again at once"
+    assert len(world.messages()) == 1, "in sight again at once"

@@ -148,7 +148,7 @@ def test_a_read_behind_a_rewrite_sees_what_it_left(
         keys = [str(n) for n in range(1, ROWS + 1)]
         statements = REWRITES[rewrite].format(table=SHAPES[shape].table)
         pages = read_behind(app, statements, lambda: source.read(keys))
-        assert [line.deleted for page in pages for line in page.lines()] == [False] * ROWS
+        assert [line.deleted for page in pages for line in page.documents()] == [False] * ROWS
         assert names(source) == {"after" if rewrite == "reload" else "before"}
 
 
@@ -162,7 +162,7 @@ READS: dict[str, Callable[[PostgresSource], Any]] = {
     "partitions": lambda source: bool(source.partitions(3)[1].lower) and ROWS,
     "unusable": lambda source: len(source.unusable()) + ROWS - 1,
     "check": lambda source: len(source.check().fields) and ROWS,
-    "read": lambda source: sum(not line.deleted for page in source.read(["1"]) for line in page.lines()) * ROWS,
+    "read": lambda source: sum(not line.deleted for page in source.read(["1"]) for line in page.documents()) * ROWS,
     "first": lambda source: PostgresSource(source.entity, source._dsn).count(),
 }
 

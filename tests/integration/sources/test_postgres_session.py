@@ -90,8 +90,8 @@ def say(server: local_postgres.Server, name: str, value: str) -> None:
 
 def everything(source: PostgresSource) -> Any:
     """All that a read gives, without what each read has of its own."""
-    lines = [line for page in source.pages(Partition(), page_bytes=10**6) for line in page.lines()]
-    lines += [line for page in source.read(["1", "2", "nowhere", "東京"]) for line in page.lines()]
+    lines = [line for page in source.pages(Partition(), page_bytes=10**6) for line in page.documents()]
+    lines += [line for page in source.read(["1", "2", "nowhere", "東京"]) for line in page.documents()]
     documents = [json.loads(line.source) for line in lines]
     for document in documents:
         del document["sync"]["position"], document["sync"]["written_at"]
@@ -193,7 +193,7 @@ def test_a_database_without_an_encoding_is_refused_and_one_in_latin1_is_read(
     with closing(PostgresSource(locations, latin_app.reader_dsn)) as source:
         source.check()
         (page,) = source.read(["1"])
-        assert [json.loads(line.source)["name"] for line in page.lines()] == ["Zürich"]
+        assert [json.loads(line.source)["name"] for line in page.documents()] == ["Zürich"]
 
 
 # -- row security

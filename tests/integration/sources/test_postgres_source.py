@@ -34,11 +34,11 @@ ALL = Partition()
 
 
 def ids(pages: list[Page]) -> list[str]:
-    return [json.loads(line.id) for page in pages for line in page.lines()]
+    return [json.loads(line.id) for page in pages for line in page.documents()]
 
 
 def sources(pages: list[Page]) -> dict[str, dict[str, Any]]:
-    return {json.loads(line.id): json.loads(line.source) for page in pages for line in page.lines()}
+    return {json.loads(line.id): json.loads(line.source) for page in pages for line in page.documents()}
 
 
 def other_sql(include: Path, text: str, key: tuple[str, ...] = ("location_id",)) -> Entity:
@@ -155,7 +155,7 @@ def test_positions_of_pages_do_not_fall(owner: psycopg.Connection[Any], source: 
     positions = []
     for page in source.pages(ALL, page_bytes=100_000):
         positions.append(page.position)
-        assert {sync_of(line)["position"] for line in page.lines()} == {page.position}
+        assert {sync_of(line)["position"] for line in page.documents()} == {page.position}
         insert(owner, -len(positions))
     assert positions == sorted(positions)
     assert len(set(positions)) == len(positions)
@@ -255,7 +255,7 @@ def test_any_login_renders_the_same_bytes(
     def bytes_of() -> tuple[bytes, Any, Any]:
         source = PostgresSource(locations, app.reader_dsn)
         try:
-            lines = [line.source for page in source.pages(ALL, page_bytes=10**6) for line in page.lines()]
+            lines = [line.source for page in source.pages(ALL, page_bytes=10**6) for line in page.documents()]
             business = [line[line.index(b"},") :] for line in lines]
             return b"".join(business), source.fingerprints(), list(source.hashes([range(1024)]))
         finally:
@@ -284,18 +284,18 @@ def test_read_gives_the_row_or_a_tombstone_at_one_snapshot(
     insert(owner, 1, "here")
     there, gone = source.read(["1", "2", "no number"])
     assert sources([there])["1"]["name"] == "here"
-    assert [line.deleted for page in (there, gone) for line in page.lines()] == [False, True, True]
+    assert [line.deleted for page in (there, gone) for line in page.documents()] == [False, True, True]
     assert there.position == gone.position
     assert sorted(ids([gone])) == ["2", "no number"]
     scanned = next(source.pages(ALL, page_bytes=10**6))
-    (one,), (other,) = there.lines(), scanned.lines()
+    (one,), (other,) = there.documents(), scanned.documents()
     ignored = {"position", "written_at"}
     assert {k: v for k, v in sync_of(one).items() if k not in ignored} == {
         k: v for k, v in sync_of(other).items() if k not in ignored
     }
     owner.execute("DELETE FROM locations")
     (now_gone,) = source.read(["1"])
-    (tombstone,) = now_gone.lines()
+    (tombstone,) = now_gone.documents()
     assert sync_of(tombstone)["bucket"] == sync_of(one)["bucket"], (
         "a deleted document is looked for in the bucket it was in"
     )

@@ -11,7 +11,7 @@ import pytest
 from searchsync.cli import workflows
 from searchsync.cluster.client import request
 from searchsync.compare import differences, repair
-from searchsync.compare.differences import GHOST, MISSING
+from searchsync.compare.differences import MISSING, ORPHAN
 from searchsync.errors import BadSource, StreamBehind
 from searchsync.operations import reindex
 from searchsync.stream import gaps
@@ -221,15 +221,15 @@ def test_without_the_gate_they_would_have_been_reported(world: World, blue: str)
     world.apply()
     world.put("late", name="x")
     world.delete("there")
-    assert differences.find(world.client, world.source, blue, grace=0.0).kinds == {GHOST: 1, MISSING: 1}
+    assert differences.find(world.client, world.source, blue, grace=0.0).kinds == {ORPHAN: 1, MISSING: 1}
 
 
 def test_what_a_member_missed_is_no_lag_and_can_be_repaired_at_once(
     world: World, blue: str, at_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No further change may ever come: a member that was passed by at the end must not wait for one to be healed."""
-    monkeypatch.setattr(writer, "SICK_PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr(gaps, "SICK_SECONDS", 0.0)
+    monkeypatch.setattr(writer, "UNWRITABLE_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(gaps, "UNWRITABLE_SECONDS", 0.0)
     other = make_index(world.client, world.entity, "other", identity=world.identity)
     world.put("both", name="x")
     world.apply()

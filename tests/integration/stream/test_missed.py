@@ -29,9 +29,9 @@ GAP_NOTED = "PUT /searchsync-gaps/_doc/"
 
 @pytest.fixture(autouse=True)
 def _quick(at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No fence, no grace, and a sick member is tried again at once."""
-    monkeypatch.setattr("searchsync.writing.writer.SICK_PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(gaps, "SICK_SECONDS", 0.0)
+    """No fence, no grace, and an unwritable member is tried again at once."""
+    monkeypatch.setattr("searchsync.writing.writer.UNWRITABLE_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(gaps, "UNWRITABLE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def missed(world: World, index: str) -> list[gaps.Noted]:
 
 @pytest.mark.parametrize("how", ["blocked", "red"])
 @pytest.mark.parametrize("served", [False, True], ids=["building", "rollback candidate"])
-def test_a_sick_member_holds_up_nothing_and_fills_no_queue(world: World, how: str, served: bool) -> None:
-    """Parked as whole records, an hour of it would be millions of messages that nobody needs."""
+def test_an_unwritable_member_holds_up_nothing_and_fills_no_queue(world: World, how: str, served: bool) -> None:
+    """ParkedMessage as whole records, an hour of it would be millions of messages that nobody needs."""
     if how == "red":
         blue, other = serve(world.client, world.entity), make_red_index(world.client, world.entity, "other")
         if served:
@@ -85,7 +85,7 @@ def test_a_sick_member_holds_up_nothing_and_fills_no_queue(world: World, how: st
         outcome = world.apply(batch, seconds=30)
         assert (outcome.failed, outcome.written, list(outcome.missed)) == ("", 20, [other])
     assert len(living(world.client, blue)) == 100
-    assert world.letters() == []
+    assert world.messages() == []
     (noted,) = missed(world, other)
     assert noted.gap["from"] < noted.gap["to"]
     assert "took no writes" in noted.gap["why"]
@@ -287,7 +287,7 @@ def test_a_candidate_that_misses_something_while_a_rollback_settles_is_not_serve
     assert indexes.live(world.client, world.entity) == green
 
 
-def test_a_replay_passes_by_a_sick_member(world: World, blue: str) -> None:
+def test_a_replay_passes_by_an_unwritable_member(world: World, blue: str) -> None:
     """One candidate that takes no writes would keep every message of the queue waiting, and each run failing."""
     world.put("m-1", name="x", sync={"M": {}})
     assert world.apply().parked.total() == 1
@@ -296,6 +296,6 @@ def test_a_replay_passes_by_a_sick_member(world: World, blue: str) -> None:
     block(world, other)
     report = world.replay().as_dict()
     assert list(report["missed"]) == [other]
-    assert world.letters() == []
+    assert world.messages() == []
     assert documents(world.client, blue)["m-1"]["name"] == "x"
     assert len(missed(world, other)) == 1

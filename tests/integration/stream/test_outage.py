@@ -107,8 +107,8 @@ def test_an_outage_of_an_hour_gives_up_nothing(
         pass
     print(f"{failed} invocations failed in {clock.ahead:.0f} s")
     assert HOUR / (INVOCATION_SECONDS + 10) - 1 <= failed <= HOUR / INVOCATION_SECONDS + 1
-    letters = world.letters()
-    assert [(letter["kind"], letter["key"]) for letter in letters] == [("record", "m-001")], "poison alone"
+    messages = world.messages()
+    assert [(message["kind"], message["key"]) for message in messages] == [("record", "m-001")], "poison alone"
     wanted = {key: {"member_id": key, "name": item["name"]["S"]} for key, item in world.table().items()}
     assert living(world.client, blue) == wanted | {"m-001": {"member_id": "m-001", "name": "old"}}
     assert documents(world.client, blue)["m-002"]["sync"]["deleted"] is True
@@ -130,7 +130,7 @@ def test_poison_takes_one_invocation(world: World, clock: Clock, function: Funct
     assert source.poll_once() == 30
     assert invocations == 1
     assert len(living(world.client, blue)) == 10
-    assert len(world.letters()) == 20
+    assert len(world.messages()) == 20
     assert clock.ahead == 0
 
 
@@ -151,8 +151,8 @@ def test_what_waits_for_longer_than_the_stream_promises_becomes_a_pointer_in_tim
 
     source = mapping(world, clock, invoke, tmp_path)
     assert source.poll_once() == 1
-    (letter,) = world.letters()
-    assert letter["requestContext"]["condition"] == "RecordAgeExceeded"
+    (message,) = world.messages()
+    assert message["requestContext"]["condition"] == "RecordAgeExceeded"
     assert clock.ahead < 24 * HOUR
     world.replay()
     assert living(world.client, blue) == {"m-1": {"member_id": "m-1", "name": "x"}}

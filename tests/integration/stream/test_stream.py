@@ -14,7 +14,7 @@ from searchsync.cluster.client import Backoff, request
 from searchsync.documents import dynamodb_item, position
 from searchsync.documents.position import of_event
 from searchsync.stream.consumer import Stream
-from searchsync.stream.dead_letters import Letter
+from searchsync.stream.dead_letters import ParkedRecord
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.members import World, record
 from tests.steps import documents, living, make_index, serve
@@ -53,7 +53,7 @@ def test_insert_update_delete_and_binary(world: World, blue: str) -> None:
     assert (outcome.records, outcome.superseded, outcome.written, outcome.failed) == (4, 2, 2, "")
     assert living(world.client, blue) == {"m-1": {"member_id": "m-1", "name": "Ada King"}}
     assert documents(world.client, blue)["m-2"]["sync"]["deleted"] is True
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_the_same_item_by_stream_and_by_read_is_the_same_document(world: World, blue: str) -> None:
@@ -62,7 +62,7 @@ def test_the_same_item_by_stream_and_by_read_is_the_same_document(world: World, 
     world.apply()
     streamed = documents(world.client, blue)["m-1"]
     (page,) = world.source.read(["m-1"])
-    (line,) = page.lines()
+    (line,) = page.documents()
     read = json.loads(line.source)
     for document in (streamed, read):
         del document["sync"]["position"], document["sync"]["written_at"]
@@ -81,9 +81,9 @@ def test_every_kind_of_value_reaches_the_index_or_the_queue(world: World, blue: 
         "m-1": {"member_id": "m-1", "name": "Ada", "tags": []},
         "m-2": {"member_id": "m-2", "name": "Bob"},
     }
-    (letter,) = world.letters()
-    assert letter["reason"] == "strict_dynamic_mapping_exception"
-    assert letter["record"]["dynamodb"]["NewImage"]["nickname"] == {"B": "AP8="}
+    (message,) = world.messages()
+    assert message["reason"] == "strict_dynamic_mapping_exception"
+    assert message["record"]["dynamodb"]["NewImage"]["nickname"] == {"B": "AP8="}
 
 
 def test_poison_is_parked_in_full_and_the_good_records_around_it_are_written(world: World, blue: str) -> None:
@@ -99,13 +99,13 @@ def test_poison_is_parked_in_full_and_the_good_records_around_it_are_written(wor
     outcome = world.apply(batch)
     assert outcome.failed == ""
     assert sorted(living(world.client, blue)) == ["m-1", "m-5"]
-    letters = {letter["record"]["dynamodb"]["SequenceNumber"]: letter for letter in world.letters()}
-    assert sorted(letters) == ["2", "3", "4"]
-    assert letters["2"]["key"] == "m-2"
-    assert letters["2"]["reason"] == "invalid_attribute"
-    assert letters["2"]["record"] == batch[1]
-    assert letters["2"]["position"].endswith("2")
-    assert letters["3"]["reason"] == "invalid_id"
+    messages = {message["record"]["dynamodb"]["SequenceNumber"]: message for message in world.messages()}
+    assert sorted(messages) == ["2", "3", "4"]
+    assert messages["2"]["key"] == "m-2"
+    assert messages["2"]["reason"] == "invalid_attribute"
+    assert messages["2"]["record"] == batch[1]
+    assert messages["2"]["position"].endswith("2")
+    assert messages["3"]["reason"] == "invalid_id"
     assert outcome.parked.total() == 3
 
 
@@ -137,22 +137,22 @@ def test_a_malformed_record_is_parked_and_raises_nothing(world: World, blue: str
     outcome = world.apply([bad, record("m-2", name="good")])
     assert outcome.failed == ""
     assert sorted(living(world.client, blue)) == ["m-2"]
-    assert len(world.letters()) == 1
+    assert len(world.messages()) == 1
 
 
 def test_a_record_from_the_future_is_parked_and_its_position_is_not_believed(world: World, blue: str) -> None:
     """Written, it would win over every true change for as long as its clock is ahead."""
     world.apply([record("m-1", second=time.time() + 7_200, name="future")])
     assert documents(world.client, blue) == {}
-    (letter,) = world.letters()
-    assert (letter["reason"], letter["key"], letter["position"]) == ("future", "m-1", "")
+    (message,) = world.messages()
+    assert (message["reason"], message["key"], message["position"]) == ("future", "m-1", "")
 
 
 def test_an_image_over_the_queues_limit_is_parked_without_it(world: World, blue: str) -> None:
     outcome = world.apply([record("m-1", name="x" * 1_500_000, sync={"M": {}})])
     assert outcome.failed == ""
-    (letter,) = world.letters()
-    assert (letter["key"], letter["left_out"]) == ("m-1", ["OldImage", "NewImage"])
+    (message,) = world.messages()
+    assert (message["key"], message["left_out"]) == ("m-1", ["OldImage", "NewImage"])
 
 
 def test_duplicates_and_reversed_redelivery_change_nothing(world: World, blue: str) -> None:
@@ -226,7 +226,7 @@ def test_an_outage_is_not_acknowledged_and_ends_in_time(
     outcome = through(world, faulty).apply([record("m-1", name="x")], seconds=1.0)
     assert outcome.failed.startswith("IndexUnavailable")
     assert time.monotonic() - began < 5
-    assert world.letters() == [], "an outage is no poison"
+    assert world.messages() == [], "an outage is no poison"
 
 
 def test_a_short_outage_is_waited_for_within_the_invocation(
@@ -246,17 +246,17 @@ def test_what_cannot_be_parked_is_not_acknowledged(world: World, blue: str) -> N
 
 
 def test_a_bug_of_ours_is_parked_for_its_record_alone(world: World, blue: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    render = dynamodb_item.live
+    render = dynamodb_item.document_of
 
     def buggy(entity: Entity, key: str, *arguments: Any, **options: Any) -> Any:
         if key == "m-2":
             raise ZeroDivisionError("a bug")
         return render(entity, key, *arguments, **options)
 
-    monkeypatch.setattr(dynamodb_item, "live", buggy)
+    monkeypatch.setattr(dynamodb_item, "document_of", buggy)
     world.apply([record(f"m-{n}", sequence=n, name="x") for n in (1, 2, 3)])
     assert sorted(living(world.client, blue)) == ["m-1", "m-3"]
-    assert [(letter["reason"], letter["key"]) for letter in world.letters()] == [("unexpected", "m-2")]
+    assert [(message["reason"], message["key"]) for message in world.messages()] == [("unexpected", "m-2")]
 
 
 UNKNOWN = {"status": 400, "error": {"type": "some_new_exception", "reason": "of a kind that nobody knows"}}
@@ -282,9 +282,9 @@ def test_a_document_that_is_refused_for_an_unknown_reason_holds_up_no_other(
     proxy.add(BULK, refusing("m-3"), times=None)
     outcome = through(world, faulty).apply([record(f"m-{n}", sequence=n, name="x") for n in range(9)], seconds=20.0)
     assert (outcome.failed, outcome.parked) == ("", {"some_new_exception": 1})
-    (letter,) = world.letters()
-    assert letter["key"] == "m-3"
-    assert "of a kind that nobody knows" in letter["detail"]
+    (message,) = world.messages()
+    assert message["key"] == "m-3"
+    assert "of a kind that nobody knows" in message["detail"]
     assert set(living(world.client, blue)) >= {f"m-{n}" for n in range(9) if n != 3}
 
 
@@ -303,7 +303,7 @@ def test_a_stored_position_of_any_shape_holds_up_no_batch_and_no_replay(world: W
     for n, sync in enumerate(FOREIGN):
         request(world.client, "PUT", f"/{blue}/_doc/m-{n}", body={"name": "foreign", "sync": sync})
         world.put(f"m-{n}", name="replayed")
-    world.dead.send([Letter({}, f"m-{n}", "", "r", "").message() for n in range(len(FOREIGN))])
+    world.dead.send([ParkedRecord({}, f"m-{n}", "", "r", "").message() for n in range(len(FOREIGN))])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(position, "MARGIN_SECONDS", -10)  # as if the time after the parking had passed
         assert world.replay().as_dict()["reasons"]["r"]["written"] == len(FOREIGN)
@@ -336,12 +336,12 @@ def test_a_member_that_is_known_to_be_sick_is_not_tried_again_for_a_while(world:
     assert sorted(living(world.client, blue)) == ["m-1", "m-2"]
 
 
-def test_a_sick_live_index_is_an_outage(world: World, blue: str) -> None:
+def test_an_unwritable_live_index_is_an_outage(world: World, blue: str) -> None:
     make_index(world.client, world.entity, "green")
     request(world.client, "PUT", f"/{blue}/_block/write")
     outcome = world.apply([record("m-1", name="x")], seconds=1)
     assert outcome.failed != ""
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_a_new_field_is_taken_once_every_member_has_it_in_its_mapping(world: World, blue: str) -> None:
@@ -356,7 +356,7 @@ def test_a_new_field_is_taken_once_every_member_has_it_in_its_mapping(world: Wor
     assert world.replay().as_dict()["reasons"]["strict_dynamic_mapping_exception"]["written"] == 1
     for name in (blue, green):
         assert {doc["nickname"] for doc in living(world.client, name).values()} == {"Countess", "Bobby"}
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -372,7 +372,7 @@ def test_what_one_of_two_mappings_refuses_waits_until_both_take_it(world: World,
     world.replay()
     wanted = {"m-1": {"member_id": "m-1", "name": "Ada", "nickname": "Countess"}}
     assert [living(world.client, name) for name in pair] == [wanted, wanted]
-    assert world.letters() == []
+    assert world.messages() == []
 
 
 def test_positions_of_events_are_those_of_the_protocol() -> None:

@@ -78,7 +78,7 @@ def test_a_step_that_is_not_answered_ends_in_time(
     step: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writer, "SICK_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(writer, "UNWRITABLE_PATIENCE_SECONDS", 0.3)
     pattern, skip = STEPS[step]
     other = make_index(world.client, world.entity, "other")
     if step == "what a member misses":

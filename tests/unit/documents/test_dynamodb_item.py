@@ -107,16 +107,16 @@ def test_hash_is_of_what_the_document_shows() -> None:
     """What no search sees makes no document stale: an attribute that the mapping has no place for, or an empty one."""
     bare = {"member_id": {"S": "m-1"}, "name": {"S": "x"}}
     noted = {**bare, "login_count": {"N": "7"}, "city": {"S": ""}}
-    assert dynamodb_item.document(MEMBERS, bare) == dynamodb_item.document(MEMBERS, noted)
+    assert dynamodb_item.content_of(MEMBERS, bare) == dynamodb_item.content_of(MEMBERS, noted)
     assert _sync(bare) == _sync(noted) != _sync({**bare, "city": {"S": "Berlin"}})
 
 
 def _sync(item: dict[str, Any]) -> Any:
-    return json.loads(dynamodb_item.live(MEMBERS, "m-1", item, position="p", written_at="w").source)["sync"]
+    return json.loads(dynamodb_item.document_of(MEMBERS, "m-1", item, position="p", written_at="w").source)["sync"]
 
 
 def test_a_document_of_this_transform() -> None:
-    """When this fails, documents have changed: raise ``items.TRANSFORM``, and write the new one here."""
+    """When this fails, documents have changed: raise ``dynamodb_item.TRANSFORM``, and write the new one here."""
     item = {
         "member_id": {"S": "m-1"},
         "joined_date": {"S": "2026-01-01"},
@@ -124,7 +124,7 @@ def test_a_document_of_this_transform() -> None:
         "city": {"NULL": True},
         "expires_at": {"N": "4102444800.50"},
     }
-    line = dynamodb_item.live(MEMBERS, "m-1", item, position="p", written_at="w")
+    line = dynamodb_item.document_of(MEMBERS, "m-1", item, position="p", written_at="w")
     assert dynamodb_item.TRANSFORM == 1
     assert line.source.decode() == (
         '{"sync":{"position":"p","deleted":false,"written_at":"w","bucket":948,'
@@ -135,13 +135,13 @@ def test_a_document_of_this_transform() -> None:
 
 def test_nothing_known_is_no_field() -> None:
     item = {"name": {"S": "Ada"}, "city": {"NULL": True}, "joined_date": {"S": ""}, "tags": {"L": []}}
-    assert dynamodb_item.document(MEMBERS, item) == {"name": "Ada", "tags": []}
+    assert dynamodb_item.content_of(MEMBERS, item) == {"name": "Ada", "tags": []}
 
 
 def test_live_and_gone_carry_the_same_state_fields() -> None:
     item = {"member_id": {"S": "m-1"}}
-    there = dynamodb_item.live(MEMBERS, "m-1", item, position="p", written_at="w")
-    gone = dynamodb_item.gone("m-1", position="p", written_at="w")
+    there = dynamodb_item.document_of(MEMBERS, "m-1", item, position="p", written_at="w")
+    gone = dynamodb_item.tombstone_of("m-1", position="p", written_at="w")
     assert (there.deleted, gone.deleted) == (False, True)
     sync, tombstone = (json.loads(line.source)["sync"] for line in (there, gone))
     assert sync.keys() == tombstone.keys()
@@ -152,7 +152,7 @@ def test_live_and_gone_carry_the_same_state_fields() -> None:
 def test_what_would_become_the_documents_own_state_is_poison(name: str) -> None:
     """OpenSearch takes dots for a path: `sync.deleted` would hide a document that lives, and have it purged."""
     with pytest.raises(BadItem, match="sync") as caught:
-        dynamodb_item.document(MEMBERS, {"member_id": {"S": "m-1"}, name: {"BOOL": True}})
+        dynamodb_item.content_of(MEMBERS, {"member_id": {"S": "m-1"}, name: {"BOOL": True}})
     assert caught.value.type == "invalid_attribute"
 
 
@@ -161,13 +161,13 @@ def test_what_would_become_the_documents_own_state_is_poison(name: str) -> None:
 def test_an_attribute_that_nobody_mapped_is_left_out_and_counted(name: str) -> None:
     dropped: Dropped = {}
     item = {"member_id": {"S": "m-1"}, "name": {"S": "Ada"}, name: {"M": {"sync": {"N": "1"}}}}
-    assert dynamodb_item.document(MEMBERS, item, dropped) == {"member_id": "m-1", "name": "Ada"}
+    assert dynamodb_item.content_of(MEMBERS, item, dropped) == {"member_id": "m-1", "name": "Ada"}
     assert dropped == {name: 1}
 
 
 def test_an_entity_may_refuse_what_it_has_no_place_for() -> None:
     with pytest.raises(BadItem, match="a, expires_at") as caught:
-        dynamodb_item.document(replace(MEMBERS, unmapped="refuse"), {"a": {"S": "x"}, "expires_at": {"S": "1"}})
+        dynamodb_item.content_of(replace(MEMBERS, unmapped="refuse"), {"a": {"S": "x"}, "expires_at": {"S": "1"}})
     assert caught.value.type == "unmapped"
 
 
@@ -197,7 +197,7 @@ def test_an_entity_may_refuse_what_it_has_no_place_for() -> None:
 def test_a_document_ends_when_dynamodb_ends_its_item(attribute: dict[str, Any], second: float | None) -> None:
     """It ignores all but numbers; the index would take text for a time, and hide what the table keeps for ever."""
     dropped: Dropped = {}
-    document = dynamodb_item.document(MEMBERS, {"member_id": {"S": "m-1"}, "expires_at": attribute}, dropped)
+    document = dynamodb_item.content_of(MEMBERS, {"member_id": {"S": "m-1"}, "expires_at": attribute}, dropped)
     assert document.get("expires_at") == second
     assert dropped == ({} if second is not None else {"expires_at": 1})
 

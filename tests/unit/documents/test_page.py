@@ -5,7 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from searchsync.documents.page import Line, Page, create_body, page_of, sync_of, tombstone, with_position
+from searchsync.documents.page import Document, Page, create_body, page_of, sync_of, tombstone, with_position
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
@@ -15,7 +15,7 @@ JSON_VALUES = st.recursive(
 
 
 def test_page_is_two_lines_a_document_and_ends_with_a_newline() -> None:
-    body = create_body([Line(b'"1"', b'{"sync":{},"name":"a"}'), Line(b'"\\u20ac"', b'{"sync":{}}')])
+    body = create_body([Document(b'"1"', b'{"sync":{},"name":"a"}'), Document(b'"\\u20ac"', b'{"sync":{}}')])
     assert body == b'{"create":{"_id":"1"}}\n{"sync":{},"name":"a"}\n{"create":{"_id":"\\u20ac"}}\n{"sync":{}}\n'
 
 
@@ -24,19 +24,19 @@ def test_page_is_two_lines_a_document_and_ends_with_a_newline() -> None:
 def test_no_document_is_lost_between_page_and_lines(documents: list[tuple[str, object]]) -> None:
     for ascii_only in (True, False):
         lines = [
-            Line(
+            Document(
                 json.dumps(key, ensure_ascii=ascii_only).encode(),
                 json.dumps({"v": v}, ensure_ascii=ascii_only).encode(),
             )
             for key, v in documents
         ]
         page = page_of(lines, position="p")
-        assert list(page.lines()) == lines
+        assert list(page.documents()) == lines
         assert page.body.count(b"\n") == 2 * page.count == 2 * len(documents)
 
 
 def test_empty_page_has_no_lines() -> None:
-    assert list(Page(b"", 0, "p").lines()) == []
+    assert list(Page(b"", 0, "p").documents()) == []
 
 
 def test_tombstone_keeps_nothing_but_sync() -> None:

@@ -6,18 +6,20 @@ from typing import Any
 import pytest
 
 from searchsync.stream import dead_letters
-from searchsync.stream.dead_letters import Letter, Parked, Pointer, TooLong, Unreadable
+from searchsync.stream.dead_letters import ParkedMessage, ParkedRecord, Pointer, TooLong, Unreadable
 
 POSITION = f"1700000000.{7:040d}"
 
 
-def letter(record: Any = None, **changes: Any) -> Letter:
-    return Letter(**{"record": record, "key": "m-1", "position": POSITION, "reason": "r", "detail": "d", **changes})
+def letter(record: Any = None, **changes: Any) -> ParkedRecord:
+    return ParkedRecord(
+        **{"record": record, "key": "m-1", "position": POSITION, "reason": "r", "detail": "d", **changes}
+    )
 
 
 def test_what_was_parked_is_read_again() -> None:
     found = dead_letters.read(letter({"dynamodb": {"Keys": {}}}).message())
-    assert isinstance(found, Parked)
+    assert isinstance(found, ParkedMessage)
     assert (found.key, found.position, found.reason) == ("m-1", POSITION, "r")
 
 
@@ -42,7 +44,7 @@ def test_a_large_record_loses_its_images_and_never_its_key(
     assert json.loads(body)["left_out"] == left_out
     assert json.loads(body)["record"]["dynamodb"]["Keys"] == record["dynamodb"]["Keys"]
     found = dead_letters.read(body)
-    assert isinstance(found, Parked)
+    assert isinstance(found, ParkedMessage)
     assert (found.key, found.position) == ("m-1", POSITION)
 
 
@@ -52,7 +54,7 @@ def test_a_large_record_of_any_shape_fits(record: Any, limit: int) -> None:
     body = dead_letters.fit(letter(record, detail="y" * 2_000_000).message(), limit)
     assert len(body) <= limit
     found = dead_letters.read(body)
-    assert isinstance(found, Parked)
+    assert isinstance(found, ParkedMessage)
     assert found.key == "m-1"
 
 
@@ -76,7 +78,7 @@ def test_attempts_are_counted_in_the_message() -> None:
     for attempts in (1, 2):
         body = dead_letters.tried_again(body, attempts)
         found = dead_letters.read(body)
-        assert isinstance(found, Parked)
+        assert isinstance(found, ParkedMessage)
         assert (found.attempts, found.key, found.position) == (attempts, "m-1", POSITION)
 
 
@@ -84,7 +86,7 @@ def test_a_message_of_before_there_were_attempts_is_read() -> None:
     body = json.loads(letter().message())
     del body["attempts"]
     found = dead_letters.read(json.dumps(body))
-    assert isinstance(found, Parked)
+    assert isinstance(found, ParkedMessage)
     assert found.attempts == 0
 
 

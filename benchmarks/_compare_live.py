@@ -160,7 +160,7 @@ def _verify(found: Compared, injected: dict[str, str]) -> None:
     if left := _kinds(found.second):
         raise WrongResult(f"seed {found.seed}: after the repair, {left} are confirmed")
     for last in (found.last, found.nightly):
-        if any(last[name] for name in ("confirmed", "suspects", "unsettled", "unequal_buckets")):
+        if any(last[name] for name in ("confirmed", "suspects", "moving", "unequal_buckets")):
             raise WrongResult(f"seed {found.seed}: all is delivered, and the comparison finds {_figures(last)}")
     counts = {found.last[name] for name in ("source_count", "index_count", "sampled")}
     if len(counts) != 1:
@@ -179,5 +179,5 @@ def _line(name: str, found: Found) -> str:
     kinds: Sequence[str] = [f"{count} {kind}" for kind, count in found["kinds"].items()]
     return (
         f"{name:18}{found['seconds']:6.1f} s, {found['rss'] / 1e6:.0f} MB, {found['sampled']:,} field by field: "
-        f"{found['suspects']} suspects, {found['unsettled']} unsettled, confirmed {', '.join(kinds) or 'none'}"
+        f"{found['suspects']} suspects, {found['moving']} moving, confirmed {', '.join(kinds) or 'none'}"
     )

@@ -18,15 +18,15 @@ from local.errors import LocalError
 TASK, WORKER, SCHEDULER, OPENSEARCH, POSTGRES = "task", "worker", "scheduler", "OpenSearch", "PostgreSQL"
 TASKS = {
     "locations_reindex": (
-        "check create_green partitions load copy_tombstones make_searchable gate approve settle swap verify announce "
-        "discard_green completed"
+        "check create_green partitions load copy_tombstones make_searchable gate approve gate_again swap verify "
+        "announce discard_green completed"
     ),
     "members_reindex": "load copy_tombstones gate",
     "locations_sync": "sync announce",
     "locations_quality": "compare announce",
     "members_dlq_replay": "evict replay announce",
     "index_retire": "retire announce",
-    "index_rollback": "choose compare approve settle swap verify announce",
+    "index_rollback": "choose compare approve reconcile swap verify announce",
 }
 REPLAY = "members_dlq_replay"
 ATTEMPTS = 5

@@ -197,8 +197,8 @@ class World:
                 self._sync(source)
             others = [name for name in indexes.write_set(self.search, of) if name != live]
             reports += [self._compare(source, name) for name in others]
-        bad = [report for report in reports if report.findings or report.unsettled or report.pending]
-        return [f"{report.index}: {report.kinds}, {report.unsettled} unsettled" for report in bad]
+        bad = [report for report in reports if report.findings or report.moving or report.pending]
+        return [f"{report.index}: {report.kinds}, {report.moving} moving" for report in bad]
 
     def left_over(self, dag_id: str) -> list[str]:
         """What should not be there."""

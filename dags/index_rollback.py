@@ -52,8 +52,8 @@ with DAG(
 | differences | {{ found.confirmed }}, to be brought before the swap: {{ found.pending }} |
 {% endif %}""",
     )
-    settled = rollback.settle(chosen)
+    reconciled = rollback.reconcile(chosen)
     swapped = rollback.swap(chosen)
     documents = rollback.verify(chosen)
-    announced = rollback.announce(chosen, compared, settled, documents)
-    compared >> approved >> settled >> swapped >> documents
+    announced = rollback.announce(chosen, compared, reconciled, documents)
+    compared >> approved >> reconciled >> swapped >> documents

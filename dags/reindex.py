@@ -47,10 +47,10 @@ for entity, described in CATALOG.items():
         searchable = reindex.make_searchable(entity, green)
         passed = reindex.gate(entity, plan, green)
         approved = reindex.approve()
-        settled = reindex.settle(entity, plan, green, passed)
+        passed_again = reindex.gate_again(entity, plan, green, passed)
         swapped = reindex.swap(entity, plan, green)
         verified = reindex.verify.override(outlets=[reindex.served(entity)])(entity, plan, green)
-        report = reindex.announce(plan, green, ranges, loaded, tombstones, passed, settled)
+        report = reindex.announce(plan, green, ranges, loaded, tombstones, passed, passed_again)
         discarded = reindex.discard_green(entity).as_teardown()
         completed = reindex.completed().as_teardown(on_failure_fail_dagrun=True)
         (
@@ -59,7 +59,7 @@ for entity, described in CATALOG.items():
             >> searchable
             >> passed
             >> approved
-            >> settled
+            >> passed_again
             >> swapped
             >> verified
             >> report

@@ -10,7 +10,7 @@ from searchsync.errors import BadParams
 _NUMBERS = {
     "thresholds": (
         "rejected",
-        "settled",
+        "reconciled",
         "shrink",
         "approval_share",
         "smoke_samples",

@@ -40,7 +40,7 @@ def _zombie_in_green(stage: Stage) -> Build:
 
 
 def zombie_before_the_scan(stage: Stage) -> None:
-    """It is in green before its page, which is later. Looked at ahead of the gate, which would settle it."""
+    """It is in green before its page, which is later. Looked at ahead of the gate, which would reconcile it."""
     green = _zombie_in_green(stage)
     green.load()
     stage.check(green.green)
@@ -73,7 +73,7 @@ def zombie_after_a_delete(stage: Stage) -> None:
 
 
 def zombie_before_the_tombstones(stage: Stage) -> None:
-    """It is in green before blue's tombstone. Looked at ahead of the gate, which would settle it."""
+    """It is in green before blue's tombstone. Looked at ahead of the gate, which would reconcile it."""
     zombie, _ = blue(stage, m1="deleted", m2="stays")
     stage.deliver(stage.table.delete("m1"))
     green = joined(stage)

@@ -66,7 +66,7 @@ class Episode(Turmoil):
         for thread in self._zombies:
             thread.join()
 
-    def settle(self) -> None:
+    def reconcile(self) -> None:
         """What was parked is replayed, what was missed is repaired."""
         stage = self._stage
         for _ in range(QUIET_ROUNDS):

@@ -166,7 +166,7 @@ class Build:
     parts: int = 1
     force: bool = False
     green: str = ""
-    settled: int = 0
+    reconciled: int = 0
 
     def run(self) -> None:
         """All steps; whoever calls it cleans up."""
@@ -216,7 +216,7 @@ class Build:
                 max_rejected=POISON_ALLOWED,
                 allow_shrink=True,
             )
-        self.settled = found["settled"]
+        self.reconciled = found["reconciled"]
 
     def swap(self) -> None:
         reindex.swap(self.client, self.stage.entity, self.plan, self.green)

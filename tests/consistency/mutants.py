@@ -13,7 +13,7 @@ from searchsync.cluster import aliases, client, indexes
 from searchsync.cluster.client import request
 from searchsync.cluster.indexes import Targets
 from searchsync.compare import differences, reconcile, repair
-from searchsync.compare.reconcile import Settled
+from searchsync.compare.reconcile import Reconciled
 from searchsync.documents import position
 from searchsync.documents.page import Document, Page
 from searchsync.documents.position import Snapshot
@@ -239,8 +239,8 @@ def tombstones_by_create() -> Iterator[None]:
         yield
 
 
-def gate_without_settling() -> AbstractContextManager[Any]:
-    return _patch(reconcile, "settle", lambda *_, **__: Settled())
+def gate_without_reconciling() -> AbstractContextManager[Any]:
+    return _patch(reconcile, "make_equal", lambda *_, **__: Reconciled())
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class PlacesEpisode(Turmoil):
         for thread in self._zombies:
             thread.join()
 
-    def settle(self) -> None:
+    def reconcile(self) -> None:
         self._places.sync()
 
     def _produce(self, choose: random.Random) -> None:

@@ -49,7 +49,7 @@ PROOFS = {
     "the scan overwrites": Proof("7", builds.change_before_its_page_is_written, mutants.scan_by_plain_index),
     "tombstones are not copied": Proof("8", builds.zombie_after_a_delete, mutants.tombstones_not_copied),
     "tombstones are created": Proof("8", builds.zombie_before_the_tombstones, mutants.tombstones_by_create),
-    "the gate settles nothing": Proof("9", builds.lost_by_the_load, mutants.gate_without_settling),
+    "the gate reconciles nothing": Proof("9", builds.lost_by_the_load, mutants.gate_without_reconciling),
     "a repair reads the source first": Proof("9", builds.change_during_a_repair, mutants.source_read_before_the_index),
     "a swap asserts nothing of blue": Proof("10", builds.two_swaps, mutants.swapped_blindly),
     "a swap asserts nothing of green": Proof("10", builds.swap_of_one_that_left, mutants.swapped_blindly),

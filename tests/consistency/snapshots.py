@@ -18,7 +18,7 @@ def begin(places: Places) -> None:
 
 
 def apply(places: Places, key: str) -> None:
-    """A read by key, written: what a settling or a repair does."""
+    """A read by key, written: what a reconciling or a repair does."""
     with closing(places.source()) as source:
         writer.apply(places.client, places.entity, source.read([key]), on_rejected=never)
 

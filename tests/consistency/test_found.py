@@ -11,7 +11,7 @@ from searchsync.cluster import indexes
 from searchsync.stream import gaps
 from tests.consistency.stage import staged
 from tests.consistency.wire import Forward, Request, Wire
-from tests.consistency.writes import blue, settled
+from tests.consistency.writes import blue, reconciled
 
 
 @pytest.mark.parametrize("skew", [0.5, 1.5])
@@ -28,7 +28,7 @@ def test_a_read_is_later_than_the_parking_and_any_clock(client: opensearchpy.Ope
         stage.deliver(stage.table.put("m1", ahead=7200.0, name="second, stamped two hours ahead"))
         stage.clock.skip(5.6)
         stage.replay()
-        settled(stage)
+        reconciled(stage)
 
 
 def test_a_gap_that_is_noted_while_a_swap_is_stamped(client: opensearchpy.OpenSearch) -> None:

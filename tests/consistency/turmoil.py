@@ -85,7 +85,7 @@ class Turmoil(ABC):
             raise self._wrong[0]
         try:
             self._retire(datetime.now(UTC))  # what dead runs left, and all tombstones: nothing is under way
-            self.settle()
+            self.reconcile()
         except SearchSyncError as error:
             raise Violation(f"in all quiet, with nobody else at work: {error}") from error
         self.counts["checks"] += self._ground.check()
@@ -108,7 +108,7 @@ class Turmoil(ABC):
         """Wait for what is no actor: it may go on while there are faults no more."""
 
     @abstractmethod
-    def settle(self) -> None:
+    def reconcile(self) -> None:
         """Bring what is still on its way."""
 
     def fork(self) -> random.Random:
@@ -178,7 +178,7 @@ class Turmoil(ABC):
         ground.running.add(name)
         try:
             build.run()
-            self.counts["settled"] += build.settled
+            self.counts["reconciled"] += build.reconciled
         except SearchSyncError:
             build.discard()
             raise

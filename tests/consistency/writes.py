@@ -46,7 +46,7 @@ def joined(stage: Stage) -> Build:
     return green
 
 
-def settled(stage: Stage) -> None:
+def reconciled(stage: Stage) -> None:
     """After the last replay."""
     for queue in (stage.dead, stage.parked):
         queue.show_all()
@@ -168,7 +168,7 @@ def joined_during_a_replay(stage: Stage) -> None:
 
     stage.dead.before = before
     stage.replay()
-    settled(stage)
+    reconciled(stage)
 
 
 class blocked:  # noqa: N801 - reads as a function
@@ -194,7 +194,7 @@ def poison(stage: Stage) -> None:
     (live,) = indexes.write_set(stage.client, stage.entity)
     mapping = {"properties": {"nickname": {"type": "keyword"}}}
     request(stage.client, "PUT", f"/{live}/_mapping", body=mapping)
-    settled(stage)
+    reconciled(stage)
 
 
 def unwritable_member(stage: Stage) -> None:
@@ -240,7 +240,7 @@ def parked_from_the_future(stage: Stage) -> None:
     stage.deliver(stage.table.put("m1", ahead=7200.0, name="second, stamped two hours ahead"))
     stage.replay()
     stage.clock.skip(MARGIN_SECONDS + 1)
-    settled(stage)
+    reconciled(stage)
 
 
 def changed_after_the_future(stage: Stage) -> None:
@@ -248,7 +248,7 @@ def changed_after_the_future(stage: Stage) -> None:
     blue(stage, m1="first")
     stage.deliver(stage.table.put("m1", ahead=7200.0, name="second, stamped two hours ahead"))
     stage.deliver(stage.table.put("m1", name="third"))
-    settled(stage)
+    reconciled(stage)
 
 
 def read_by_a_fast_clock(stage: Stage) -> None:

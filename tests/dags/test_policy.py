@@ -85,7 +85,7 @@ def test_no_path_leads_to_the_swap_around_the_gate(dags: dict[str, Any]) -> None
     dag = dags["locations_reindex"]
     swap = dag.get_task("swap")
     chain = ["check", "create_green", "partitions", "load", "copy_tombstones", "make_searchable", "gate"]
-    chain += ["approve", "settle"]
+    chain += ["approve", "gate_again"]
     for name in chain:
         assert name in swap.get_flat_relative_ids(upstream=True), f"the swap can happen without {name}"
         assert dag.get_task(name).trigger_rule == "all_success", f"{name} would run after a failure"
@@ -93,7 +93,7 @@ def test_no_path_leads_to_the_swap_around_the_gate(dags: dict[str, Any]) -> None
     for before, after in zip(chain, [*chain[1:], "swap"], strict=True):
         upstream = dag.get_task(after).get_flat_relative_ids(upstream=True)
         assert before in upstream, f"{after} can run before {before}"
-    assert "settle" in swap.upstream_task_ids
+    assert "gate_again" in swap.upstream_task_ids
     assert "swap" in dag.get_task("verify").upstream_task_ids
 
 

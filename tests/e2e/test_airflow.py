@@ -121,7 +121,7 @@ def test_a_load_that_is_killed_is_retried_and_nothing_is_doubled_or_lost(
     assert documents(search, outcome.result["index"]) > ROWS, "killed before it had written anything: nothing is shown"
     assert max(task["try_number"] for task in api.tasks(DAG, run_id)) == 2
     assert served(search) == ROWS == outcome.result["gate"]["source"]
-    assert outcome.result["gate"]["settled"] == 0
+    assert outcome.result["gate"]["reconciled"] == 0
 
 
 def test_opensearch_killed_and_restarted_in_the_middle_of_a_load(

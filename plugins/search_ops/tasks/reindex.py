@@ -243,7 +243,7 @@ def approve() -> Approval:
 
 
 @task
-def settle(
+def gate_again(
     entity: str, plan: dict[str, Any], green: str, gated: dict[str, Any], *, params: dict[str, Any]
 ) -> dict[str, Any]:
     """The gate once more, for what came during the wait; what it found before when nobody was asked."""
@@ -291,7 +291,7 @@ def announce(
     loaded: list[dict[str, Any]],
     tombstones: dict[str, Any],
     gated: dict[str, Any],
-    settled: dict[str, Any] | None,
+    passed_again: dict[str, Any] | None,
     *,
     dag_run: Any,
 ) -> dict[str, Any]:
@@ -300,8 +300,8 @@ def announce(
 
     seconds = (datetime.now(UTC) - dag_run.start_date).total_seconds()
     # A task that is not started again after a clear keeps its earlier result: what it did now, its state says.
-    done = states_of(dag_run, "settle", "swap")
-    found = settled if settled and done["settle"] == "success" else gated
+    done = states_of(dag_run, "gate_again", "swap")
+    found = passed_again if passed_again and done["gate_again"] == "success" else gated
     swapped = done["swap"] == "success"
     report = reindex.report(_plan(plan), green, _ledgers(ranges, loaded), tombstones, found, seconds, swapped=swapped)
     log.info("%s", report)

@@ -86,7 +86,7 @@ def compare(chosen: dict[str, Any], *, params: dict[str, Any]) -> dict[str, Any]
 
 
 @task
-def settle(chosen: dict[str, Any], *, params: dict[str, Any], dag_run: Any) -> int | None:
+def reconcile(chosen: dict[str, Any], *, params: dict[str, Any], dag_run: Any) -> int | None:
     """Bring the candidate what came since, and prove it equal; not when it is forced."""
     from searchsync.catalog import entity as lookup
     from searchsync.cluster import indexes
@@ -99,7 +99,7 @@ def settle(chosen: dict[str, Any], *, params: dict[str, Any], dag_run: Any) -> i
     client, entity, plan = hook.opensearch(), lookup(params["entity"]), _plan(chosen)
     source = hook.source(entity, indexes.served(client, entity, plan.live), read_units=params["read_units"])
     with Rejections(reports_dir(build_of(dag_run)) / "rejected.ndjson") as rejections:
-        return rollback.settle(client, source, plan, rejections=rejections).unequal
+        return rollback.reconcile(client, source, plan, rejections=rejections).unequal
 
 
 @task
@@ -128,7 +128,7 @@ def verify(chosen: dict[str, Any], *, params: dict[str, Any], outlet_events: Any
 def announce(
     chosen: dict[str, Any],
     compared: dict[str, Any],
-    settled: int | None,
+    reconciled: int | None,
     documents: int,
     *,
     params: dict[str, Any],
@@ -139,7 +139,7 @@ def announce(
         "index": chosen["target"],
         "previous": chosen["live"],
         "documents": documents,
-        "settled": settled,
+        "reconciled": reconciled,
         "compared": compared,
         "forced": params["force"],
         "asked": params["approve"],

@@ -147,7 +147,7 @@ def roll_back(
     else:
         with closing(connect_source(indexes.served(client, entity, chosen.live))) as source:
             rollback.check_fresh(rollback.prove(client, source, chosen, behind=behind(chosen.target)))
-            rollback.settle(client, source, chosen, rejections=rejections)
+            rollback.reconcile(client, source, chosen, rejections=rejections)
     rollback.swap(client, entity, chosen)
     documents = rollback.verify(client, entity, chosen)
     return {"index": chosen.target, "previous": chosen.live, "documents": documents, "forced": force}

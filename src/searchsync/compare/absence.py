@@ -23,13 +23,13 @@ class TooManyGone(GateFailed):
 def believed(documents: int) -> int:
     """Maximum number of an index' documents that may be taken for deleted without a person's word.
 
-    The thresholds are those of a reindex that shrinks: ``approval_share``, ``shrink`` and, as a number, ``settled``.
+    The thresholds are those of a reindex that shrinks: ``approval_share``, ``shrink`` and, as a number, ``reconciled``.
 
     :param documents: documents of the index, without tombstones
     """
     thresholds = policy("thresholds")
     share = max(int(documents * float(thresholds["approval_share"])), LEAST)
-    return min(share, int(documents * (1 - float(thresholds["shrink"]))), int(thresholds["settled"]))
+    return min(share, int(documents * (1 - float(thresholds["shrink"]))), int(thresholds["reconciled"]))
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 Sums per bucket say where to look, hashes of unequal buckets which keys to suspect. A suspect is read again on both
 sides, the index first, and once more after a grace period, when all that the stream had at the first look is applied:
-only a pair that differs twice in the same way is confirmed; what keeps moving is unsettled. A sample is compared field
-by field: it finds documents that were changed around the writer with their hash intact.
+only a pair that differs twice in the same way is confirmed; what keeps changing is counted as moving. A sample is
+compared field by field: it finds documents that were changed around the writer with their hash intact.
 """
 
 import hashlib
@@ -97,7 +97,7 @@ class Report:
     :ivar unusable: rows or items of which no document can be made, 10,000 at most
     :ivar dropped: values that the mapping has no place for, left out of documents, by path
     :ivar pending: keys that the next sync has to bring
-    :ivar unsettled: keys that changed between the two looks
+    :ivar moving: keys that changed between the two looks
     :ivar reindex_due: the index is of another mapping or transform than the present one
     :ivar keys_alone: its transform is one that the source cannot make any more: contents were not compared
     :ivar sampled: documents compared field by field
@@ -112,7 +112,7 @@ class Report:
     unusable: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     pending: int = 0
-    unsettled: int = 0
+    moving: int = 0
     sampled: int = 0
     reindex_due: bool = False
     keys_alone: bool = False
@@ -185,8 +185,8 @@ def find(
     if report.good:
         gaps.close(client, entity, name, known_gaps)
     report.seconds = round(time.monotonic() - began, 1)
-    besides = (report.unsettled, report.not_looked_at)
-    log.info("%s: %s, %d unsettled, %d not looked at", name, report.kinds or "no difference", *besides)
+    besides = (report.moving, report.not_looked_at)
+    log.info("%s: %s, %d moving, %d not looked at", name, report.kinds or "no difference", *besides)
     return report
 
 
@@ -261,25 +261,25 @@ def _confirm(
     That sync knows of deletions by the counts alone: these betray an orphan, unless a row is missing that it will not
     bring. And it deletes no more than may be believed unasked.
     """
-    settled = [second[key] for key in sorted(second) if second[key].pair == first[key].pair]
-    report.unsettled = len(second) - len(settled)
+    standing = [second[key] for key in sorted(second) if second[key].pair == first[key].pair]
+    report.moving = len(second) - len(standing)
     pending: list[_Difference] = []
     if since is not None:
-        pending = _in_interval(settled, since)
+        pending = _in_interval(standing, since)
         coming = sum(found.finding.kind == MISSING for found in pending)
-        orphans = [found for found in settled if found.finding.kind == ORPHAN]
+        orphans = [found for found in standing if found.finding.kind == ORPHAN]
         if report.index_count + coming != report.source_count and len(orphans) <= believed(report.index_count):
             pending += orphans
     later = {found.finding.key for found in pending}
-    report.findings = [found.finding for found in settled if found.finding.key not in later]
+    report.findings = [found.finding for found in standing if found.finding.key not in later]
     report.pending = len(pending)
 
 
-def _in_interval(settled: list[_Difference], since: datetime) -> list[_Difference]:
+def _in_interval(standing: list[_Difference], since: datetime) -> list[_Difference]:
     """Rows that the next sync reads: it begins an hour before its interval, for what is committed late."""
     overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
     begin, end = since - overlap, datetime.now(UTC) + overlap
-    found = ((one, _moment(one.changed)) for one in settled if one.finding.kind in (MISSING, STALE))
+    found = ((one, _moment(one.changed)) for one in standing if one.finding.kind in (MISSING, STALE))
     return [one for one, moment in found if moment is not None and begin <= moment <= end]
 
 

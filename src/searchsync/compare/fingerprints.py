@@ -270,8 +270,8 @@ def _batches(buckets: list[int], counts: dict[int, int]) -> Iterator[list[int]]:
 
 def _too_many(name: str, count: int, limit: int) -> TooMany:
     return TooMany(
-        f"{name}: at least {count} keys differ from the source, more than the {limit} that may be settled "
-        "(include/policies/thresholds.yaml: settled, and the rejected documents allowed). That is no drift: a load "
+        f"{name}: at least {count} keys differ from the source, more than the {limit} that may be reconciled "
+        "(include/policies/thresholds.yaml: reconciled, and the rejected documents allowed). That is no drift: a load "
         "lost them, or writes have not reached this index. Look for rejected documents and for syncs or streams that "
         "stand still; correct the SQL file or the mapping if it is to blame, and run the reindex",
         count,

@@ -33,7 +33,7 @@ from searchsync.writing.writer import Bypass
 log = logging.getLogger(__name__)
 
 Write = Callable[[Page, OnRejected], Ledger | None]
-"""Writes a page of settled keys; returns the ledger of the index that is settled, None when it left the write set."""
+"""Writes a page; returns the ledger of the index that is being reconciled, None when it left the write set."""
 
 SAME_SECOND = 1.1
 
@@ -42,12 +42,12 @@ LISTED = 20
 
 
 @dataclass
-class Settled:
-    """What settling found and did; counts of keys.
+class Reconciled:
+    """What reconciling found and did; counts of keys.
 
     :ivar source: documents of the source at the last snapshot compared
     :ivar index: documents of the index, without tombstones, at the last comparison
-    :ivar unequal: keys that differed and were settled, over all rounds
+    :ivar unequal: keys that differed and were reconciled, over all rounds
     :ivar written: of these, written to the index
     :ivar tombstoned: of these, written as deleted
     :ivar rejected: keys that stay out of the index because it refuses them
@@ -65,12 +65,12 @@ class Settled:
 
 
 def to_one(client: opensearchpy.OpenSearch, name: str) -> Write:
-    """Write settled keys to one index alone (a new epoch: protocol.md, Position)."""
+    """Write keys to one index alone (a new epoch: protocol.md, Position)."""
     return lambda page, on_rejected: writer.compare_and_set(client, name, page, on_rejected=on_rejected)
 
 
 def to_all(client: opensearchpy.OpenSearch, entity: Entity, name: str, bypass: Bypass | None = None) -> Write:
-    """Write settled keys to the whole write set; nothing comes back for an index that left it."""
+    """Write keys to the whole write set; nothing comes back for an index that left it."""
 
     def write(page: Page, on_rejected: OnRejected) -> Ledger | None:
         return writer.apply(client, entity, [page], on_rejected=on_rejected, bypass=bypass).get(name)
@@ -78,18 +78,18 @@ def to_all(client: opensearchpy.OpenSearch, entity: Entity, name: str, bypass: B
     return write
 
 
-def settle(
+def make_equal(
     client: opensearchpy.OpenSearch,
     source: Source,
     name: str,
     *,
     write: Write,
-    max_settled: int,
+    max_reconciled: int,
     confirm: str,
     renderings: Sequence[Source] | None = None,
     deletes: int | None = None,
     on_rejected: OnRejected,
-) -> Settled:
+) -> Reconciled:
     """Make an index equal to its source, and prove it.
 
     Unequal keys are read again from the source and written by compare-and-set. Afterwards each must either have the
@@ -98,18 +98,18 @@ def settle(
 
     :param write: where to, and how: ``to_one`` or ``to_all``
     :param renderings: as ``Yardstick`` has them
-    :param max_settled: more unequal keys than this are no drift but a broken load
+    :param max_reconciled: more unequal keys than this are no drift but a broken load
     :param deletes: documents that may be taken for deleted; None for what is believed unasked
     :param confirm: what a person does when there are more and they are gone for good
     :raises GateFailed: when keys stay different, or too many are
     :raises IndexUnavailable: when the index left the write set meanwhile
     """
-    report, settling, yardstick = Settled(), None, Yardstick(source, renderings)
+    report, reconciling, yardstick = Reconciled(), None, Yardstick(source, renderings)
     while True:
         wanted, found = yardstick.sums(), index_sums(client, source.entity, name)
         report.source, report.index = (sum(count for count, _, _ in sums.values()) for sums in (wanted, found))
         report.rounds += 1
-        limit = max_settled + len(report.rejected)
+        limit = max_reconciled + len(report.rejected)
         unequal = unequal_keys(client, source.entity, name, yardstick, wanted, found, limit=limit)
         suspects = {*unequal.keys, *foreign_keys(client, name, limit=limit)}
         keys = sorted(suspects - report.rejected - report.around.keys())
@@ -123,17 +123,17 @@ def settle(
         )
         if not keys:
             return _proven(name, report)
-        if settling is None:
+        if reconciling is None:
             guard = Guard(name, report.index, believed(report.index) if deletes is None else deletes, confirm)
-            settling = _Settling(client, source, name, write, guard, on_rejected, report)
-        settling.guard.check(settling.guard.gone + unequal.gone)
-        settling.all(keys)
+            reconciling = _Reconciling(client, source, name, write, guard, on_rejected, report)
+        reconciling.guard.check(reconciling.guard.gone + unequal.gone)
+        reconciling.all(keys)
         if report.rounds == source.rounds:  # the rows go on changing; every key that differed was proven
             report.index = reads.count(client, name, source.entity.visible)
             return _proven(name, report)
 
 
-def settle_presence(
+def make_keys_equal(
     client: opensearchpy.OpenSearch,
     source: PostgresSource,
     name: str,
@@ -141,14 +141,14 @@ def settle_presence(
     write: Write,
     guard: Guard,
     on_rejected: OnRejected,
-) -> Settled:
+) -> Reconciled:
     """Bring an index the keys that it lacks, and take away those that the source lacks, whatever their content.
 
     :raises TooManyGone: when the source lacks more than may be believed: nothing was written then
     :raises GateFailed: when a key stays different
     :raises IndexUnavailable: when the index left the write set meanwhile
     """
-    report = Settled(rounds=1)
+    report = Reconciled(rounds=1)
     wanted, found = source.counts(), index_counts(client, source.entity, name)
     unequal = [b for b in sorted(wanted.keys() | found.keys()) if wanted.get(b, 0) != found.get(b, 0)]
     keys: list[str] = []
@@ -161,27 +161,27 @@ def settle_presence(
     guard.check(gone)
     log.info("%s: %d keys without a row, %d rows without a document", name, gone, len(keys) - gone)
     if keys:
-        _Settling(client, source, name, write, guard, on_rejected, report).all(keys)
+        _Reconciling(client, source, name, write, guard, on_rejected, report).all(keys)
     return _proven(name, report)
 
 
-def _proven(name: str, report: Settled) -> Settled:
-    """The report, unless a key could not be settled: all others are by then.
+def _proven(name: str, report: Reconciled) -> Reconciled:
+    """The report, unless a key could not be reconciled: all others are by then.
 
     :raises GateFailed: naming these keys
     """
     if report.around:
         shown = "; ".join(f"{key!r}: {why}" for key, why in sorted(report.around.items())[:LISTED])
         raise GateFailed(
-            f"{name}: {len(report.around)} documents are not the source's rows although all others are settled "
+            f"{name}: {len(report.around)} documents are not the source's rows although all others are reconciled "
             f"({shown}). They were changed around the write protocol; stop that writer and run the reindex again"
         )
     return report
 
 
 @dataclass
-class _Settling:
-    """The keys of one index that are being settled.
+class _Reconciling:
+    """The keys of one index that are being reconciled.
 
     :ivar overtaken: keys that others had written since an earlier round's read, with the positions they claim
     """
@@ -192,17 +192,17 @@ class _Settling:
     write: Write
     guard: Guard
     on_rejected: OnRejected
-    report: Settled
+    report: Reconciled
     overtaken: dict[str, str] = field(default_factory=dict)
 
     def all(self, keys: list[str]) -> None:
-        """Settle the keys, some at a time, and make it visible."""
+        """Reconcile the keys, some at a time, and make it visible."""
         self.report.unequal += len(keys)
         for at in range(0, len(keys), READ_KEYS):
-            self._settle(keys[at : at + READ_KEYS])
+            self._reconcile(keys[at : at + READ_KEYS])
         indexes.refresh(self.client, self.name)
 
-    def _settle(self, keys: list[str], *, counted: AbstractSet[str] | None = None) -> None:
+    def _reconcile(self, keys: list[str], *, counted: AbstractSet[str] | None = None) -> None:
         """One round for some keys, and one more for those that need it.
 
         :param counted: in that second round, the keys that the first one took for deleted
@@ -217,7 +217,7 @@ class _Settling:
                 same += self._prove(page, again=counted is None)
         if same:
             time.sleep(SAME_SECOND)  # two reads within one second have one position, and the first to write wins
-            self._settle(same, counted=gone)
+            self._reconcile(same, counted=gone)
 
     def _check_claims(self, page: Page) -> None:
         for document in page.documents() if self.overtaken else ():

@@ -33,7 +33,7 @@ def gate(
     max_rejected: int | None = None,
     allow_shrink: bool = False,
 ) -> dict[str, Any]:
-    """Everything that must hold before an index is served (rule 9). Changes nothing but what it settles.
+    """Everything that must hold before an index is served (rule 9). Changes nothing but what it reconciles.
 
     :param max_rejected: documents that may be left out; None for the policy's number
     :param allow_shrink: accept far fewer documents than are served now, or none
@@ -54,14 +54,14 @@ def gate(
     indexes.refresh(client, green)
     began = datetime.now(UTC)
     caught_up = _catch_up(client, source, green, began)
-    most = max(int(thresholds["settled"]), allowed)
-    settled = reconcile.settle(
+    most = max(int(thresholds["reconciled"]), allowed)
+    reconciled = reconcile.make_equal(
         client,
         source,
         green,
         # Of a new epoch, positions are above all that the others have: they are not written.
         write=reconcile.to_one(client, green) if plan.fresh_epoch else reconcile.to_all(client, entity, green),
-        max_settled=most,
+        max_reconciled=most,
         deletes=most if allow_shrink else None,
         confirm='run the reindex with {{"allow_shrink": true}}',
         on_rejected=rejections.add,
@@ -69,24 +69,24 @@ def gate(
     unusable = source.unusable()
     for rejection in unusable:
         rejections.add(rejection)
-    rejected = len(settled.rejected) + len(unusable)
+    rejected = len(reconciled.rejected) + len(unusable)
     if rejected > allowed:
         raise GateFailed(
             f"{green}: {rejected} documents were rejected, {allowed} are allowed: see {rejections.path}. Correct "
             'the rows or the mapping and run the reindex again, or accept the loss with {"max_rejected": N}'
         )
     served = reads.count(client, entity.name) if plan.blue else 0
-    _check_shrink(plan.blue, served, green, settled.index, allow_shrink, float(thresholds["shrink"]))
+    _check_shrink(plan.blue, served, green, reconciled.index, allow_shrink, float(thresholds["shrink"]))
     found = smoke.run(client, entity, green)
     gaps.close(client, entity, green, known_gaps)
     indexes.stamp_synced(client, indexes.get(client, entity, green), began)
     return {
-        "source": settled.source,
-        "documents": settled.index,
+        "source": reconciled.source,
+        "documents": reconciled.index,
         "served": served,
         "caught_up": caught_up,
-        "settled": settled.unequal,
-        "rounds": settled.rounds,
+        "reconciled": reconciled.unequal,
+        "rounds": reconciled.rounds,
         "rejected": rejected,
         "dropped": source.dropped(),
         "ignored": reads.count(client, green, {"exists": {"field": "_ignored"}}),

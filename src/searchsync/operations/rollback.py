@@ -11,10 +11,10 @@ import opensearchpy
 from searchsync.catalog import Entity
 from searchsync.cluster import aliases, indexes, reads
 from searchsync.cluster.indexes import Index
-from searchsync.compare import differences, fingerprints, reconcile
+from searchsync.compare import differences, fingerprints
 from searchsync.compare.absence import believed
 from searchsync.compare.differences import Report
-from searchsync.compare.reconcile import Settled
+from searchsync.compare.reconcile import Reconciled, make_equal, to_all
 from searchsync.config import policy
 from searchsync.errors import BadParams, GateFailed, SourceChanged, StaleSwap
 from searchsync.sources.base import Source
@@ -111,7 +111,7 @@ def check_fresh(report: Report) -> None:
         )
 
 
-def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejections: Rejections) -> Settled:
+def reconcile(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejections: Rejections) -> Reconciled:
     """Bring the candidate what came since it was compared, and prove it equal (rule 9).
 
     :raises GateFailed: when it cannot hold what the source has now: then its mapping is too old to serve; or when it
@@ -120,26 +120,26 @@ def settle(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejec
     thresholds, began = policy("thresholds"), datetime.now(UTC)
     known_gaps = gaps.of_index(client, plan.target)
     with fingerprints.renderings(source, indexes.get(client, source.entity, plan.target).meta) as renderings:
-        settled = reconcile.settle(
+        reconciled = make_equal(
             client,
             source,
             plan.target,
-            write=reconcile.to_all(client, source.entity, plan.target),
+            write=to_all(client, source.entity, plan.target),
             renderings=renderings,
-            max_settled=int(thresholds["settled"]),
+            max_reconciled=int(thresholds["reconciled"]),
             deletes=_deletes(client, source.entity, plan),
             confirm="bring the live index to it first, by a sync or a repair, and roll back then",
             on_rejected=rejections.add,
         )
-    if len(settled.rejected) > int(thresholds["rejected"]):
+    if len(reconciled.rejected) > int(thresholds["rejected"]):
         raise GateFailed(
-            f"{plan.target} refuses {len(settled.rejected)} documents that {plan.live} has: see {rejections.path}. Its "
-            "mapping is too old; nothing was changed"
+            f"{plan.target} refuses {len(reconciled.rejected)} documents that {plan.live} has: see {rejections.path}. "
+            "Its mapping is too old; nothing was changed"
         )
     gaps.close(client, source.entity, plan.target, known_gaps)
     gaps.refuse(client, plan.target)
     indexes.stamp_synced(client, indexes.get(client, source.entity, plan.target), began)
-    return settled
+    return reconciled
 
 
 def _deletes(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> int:

@@ -18,7 +18,7 @@ from searchsync.cluster import indexes, reads
 from searchsync.cluster.indexes import Index, Served
 from searchsync.compare import reconcile
 from searchsync.compare.absence import Guard, believed
-from searchsync.compare.reconcile import Settled
+from searchsync.compare.reconcile import Reconciled
 from searchsync.config import policy
 from searchsync.documents.page import Page
 from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SearchSyncError, SourceChanged
@@ -85,7 +85,7 @@ def run(
     result |= {"written": changed.written, "stale": changed.stale}
     deletions = _Deletions(client, source, served, rejections, bypass, allow_deletes)
     for index in fed:
-        found = deletions.settle(index)
+        found = deletions.reconcile(index)
         if found is not None:
             result["deleted"] += found.tombstoned
             result["late"] += found.written
@@ -150,19 +150,19 @@ class _Deletions:
     allow_deletes: int | None
     live_documents: int = 0
 
-    def settle(self, index: Index) -> Settled | None:
-        """Settle one index; None when it is not as the source is, because it left or takes no writes.
+    def reconcile(self, index: Index) -> Reconciled | None:
+        """Reconcile one index; None when it is not as the source is, because it left or takes no writes.
 
         :raises SearchSyncError: when it is the live one
         """
         if index.name == self.served.index:
-            found = self._settle(index.name)
+            found = self._reconcile(index.name)
             self.live_documents = reads.count(self.client, index.name, self.source.entity.visible)
             return found
         if index.name in self.bypass.failures:
             return None
         try:
-            return self._settle(index.name)
+            return self._reconcile(index.name)
         except (RequestRejected, IndexUnavailable, GateFailed) as error:
             if index.name not in indexes.write_set(self.client, self.source.entity):
                 log.info("%s was retired meanwhile", index.name)
@@ -171,14 +171,14 @@ class _Deletions:
                 self.bypass.failures[index.name] = error
             return None
 
-    def _settle(self, name: str) -> Settled:
+    def _reconcile(self, name: str) -> Reconciled:
         entity = self.source.entity
         indexes.refresh(self.client, name)
         visible, counted = reads.count(self.client, name, entity.visible), self.source.count()
         if counted == visible:
-            return Settled()
+            return Reconciled()
         log.info("source %d, %s %d: looking for what was deleted", counted, name, visible)
-        return reconcile.settle_presence(
+        return reconcile.make_keys_equal(
             self.client,
             self.source,
             name,

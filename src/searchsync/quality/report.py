@@ -62,7 +62,7 @@ def _expectations(results: list[dict[str, Any]]) -> str:
 
 
 def _comparison(report: dict[str, Any]) -> str:
-    names = ("source_count", "index_count", "confirmed", "not_looked_at", "unusable", "pending", "unsettled")
+    names = ("source_count", "index_count", "confirmed", "not_looked_at", "unusable", "pending", "moving")
     counts = "".join(
         f"<tr><td>{name.replace('_', ' ')}</td><td>{report[name]:,}</td></tr>"
         for name in (*names, "sampled", "seconds")

@@ -163,7 +163,7 @@ def _result(
             "unusable": report.unusable,
             "left_out": sum(report.dropped.values()),
             "pending": report.pending,
-            "unsettled": report.unsettled,
+            "moving": report.moving,
             "repaired": 0,
             "seconds": report.seconds,
         }

@@ -15,8 +15,8 @@ class Source(Protocol):
     """One entity's rows or items. Not thread-safe. Its partitions are dataclasses of its own.
 
     :ivar identity: the database expected; a read on any other raises ``SourceChanged``; None accepts any
-    :ivar rounds: how often a comparison may settle and compare again; once where reads are not of one snapshot, because
-        then something always moves
+    :ivar rounds: how often a comparison may reconcile and compare again; once where reads are not of one snapshot,
+        because then something always moves
     """
 
     entity: Entity

@@ -69,10 +69,10 @@ def _scroll(part: Part) -> object:
     return list(reads.scroll(part.client, part.live, {"match_all": {}}))
 
 
-def _settle(part: Part) -> object:
+def _reconcile(part: Part) -> object:
     write = reconcile.to_one(part.client, part.live)
-    options: dict[str, Any] = {"write": write, "max_settled": 10, "confirm": "", "on_rejected": lambda _: None}
-    return reconcile.settle(part.client, part.source, part.live, **options)
+    options: dict[str, Any] = {"write": write, "max_reconciled": 10, "confirm": "", "on_rejected": lambda _: None}
+    return reconcile.make_equal(part.client, part.source, part.live, **options)
 
 
 READS: dict[str, Callable[[Part], object]] = {
@@ -87,7 +87,7 @@ READS: dict[str, Callable[[Part], object]] = {
     "verify": lambda part: reindex.verify(part.client, part.entity, part.plan, part.live),
     "sums": lambda part: fingerprints.index_sums(part.client, part.entity, part.live),
     "hashes": lambda part: fingerprints.index_hashes(part.client, part.entity, part.live, [1]),
-    "gate": _settle,
+    "gate": _reconcile,
     "smoke queries": lambda part: smoke.run(part.client, part.entity, part.live),
     "comparison": lambda part: differences.find(part.client, part.source, part.live, grace=0.0),
     "count_difference": lambda part: health.count_difference(

@@ -141,7 +141,7 @@ def test_what_moves_between_the_two_looks_is_not_reported(
 
     monkeypatch.setattr("searchsync.compare.differences.time.sleep", meanwhile)
     report = compare(client, source, blue)
-    assert (report.suspects, report.findings, report.unsettled) == (2, [], 1)
+    assert (report.suspects, report.findings, report.moving) == (2, [], 1)
 
 
 def test_what_the_next_sync_has_to_bring_is_pending(
@@ -245,7 +245,7 @@ def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp
         again = differences.find(client, world.source, index, sample=10_000, grace=3.0)
     assert found(again) == {}, f"seed {SEED}"
     assert writers.written > 100
-    print(f"{writers.written} writes, {report.suspects} suspects, {report.unsettled} unsettled")
+    print(f"{writers.written} writes, {report.suspects} suspects, {report.moving} moving")
 
 
 def test_a_sample_larger_than_one_search_is_all_of_them(world: World) -> None:

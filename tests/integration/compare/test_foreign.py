@@ -129,7 +129,7 @@ def test_the_highest_position_is_one_of_ours(client: opensearchpy.OpenSearch, lo
 # -- what one key may not do to others
 
 
-def test_a_document_of_the_future_is_named_after_all_others_were_settled(
+def test_a_document_of_the_future_is_named_after_all_others_were_reconciled(
     client: opensearchpy.OpenSearch, source: PostgresSource, owner: psycopg.Connection, blue: str, tmp_path: Path
 ) -> None:
     plan = reindex.Plan("blue", None, 1, source.origin())

@@ -160,17 +160,17 @@ def test_what_the_stream_brought_since_the_scan_began_is_no_difference(
     world.put("m-0000007", name="never told")
     world.records()
     changing = _Changing(world)
-    settled = reconcile.settle(
+    reconciled = reconcile.make_equal(
         world.client,
         DynamoSource(world.entity, changing),
         index,
         write=reconcile.to_all(world.client, world.entity, index),
-        max_settled=1,
+        max_reconciled=1,
         confirm="",
         on_rejected=print,
     )
     assert changing.changed > 100
-    assert settled.unequal == 1, "the one change that the stream did not bring"
+    assert reconciled.unequal == 1, "the one change that the stream did not bring"
     assert all_living(world, index) == expected(world)
 
 
@@ -304,7 +304,7 @@ def test_a_load_that_was_killed_goes_on_where_it_was(
     assert limited.scans >= 6, "a checkpoint of another index is none"
 
 
-def test_the_gate_counts_documents_after_it_settled(world: World, tmp_path: Path, no_fence: None) -> None:
+def test_the_gate_counts_documents_after_it_reconciled(world: World, tmp_path: Path, no_fence: None) -> None:
     """A person approves this number, and a shrink is decided by it: what was deleted since the scan is not in it."""
     generate(world.aws["dynamodb"], 60)
     plan = reindex.check(world.client, world.source, build="b", running=lambda _: None)
@@ -315,7 +315,7 @@ def test_the_gate_counts_documents_after_it_settled(world: World, tmp_path: Path
         for key in sorted(world.table())[:20]:
             world.delete(key)
         gated = gate.gate(world.client, source, plan, green, rejections=rejections)
-    assert (gated["source"], gated["documents"], gated["settled"]) == (40, 40, 20)
+    assert (gated["source"], gated["documents"], gated["reconciled"]) == (40, 40, 20)
 
 
 def test_what_changes_around_the_join_ends_as_the_table_has_it(world: World, tmp_path: Path, no_fence: None) -> None:
@@ -372,7 +372,7 @@ def test_the_gate_waits_out_two_reads_within_one_second(world: World, tmp_path: 
         world.put("m-1", name="new")  # within the second; the stream is behind
         indexes.make_searchable(world.client, world.entity, green)
         found = gate.gate(world.client, world.source, plan, green, rejections=rejections)
-    assert found["settled"] == 1
+    assert found["reconciled"] == 1
     assert living(world.client, green)["m-1"]["name"] == "new"
 
 

@@ -22,7 +22,7 @@ from searchsync.cluster import aliases, indexes, reads
 from searchsync.cluster.client import Backoff, connect, request
 from searchsync.compare import fingerprints, reconcile
 from searchsync.compare.absence import TooManyGone
-from searchsync.compare.reconcile import Settled
+from searchsync.compare.reconcile import Reconciled
 from searchsync.errors import (
     AliasConflict,
     AlreadyRunning,
@@ -461,7 +461,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], type[SearchSyncError], str]] = [
     ("no smoke file", remove("mappings/locations.smoke.json"), BadMapping, r"cannot read .*smoke.json"),
     ("no policy", remove("policies/thresholds.yaml"), BadParams, r"cannot read the policy .*thresholds.yaml"),
     ("policy is a list", write("policies/thresholds.yaml", "- 1"), BadParams, "mapping of names to numbers"),
-    ("policy lacks a number", write("policies/thresholds.yaml", "rejected: 0"), BadParams, "thresholds.yaml.*settled"),
+    ("policy lacks a number", write("policies/thresholds.yaml", "rejected: 0"), BadParams, "yaml.*reconciled"),
     ("mapping is no JSON", write("mappings/locations.json", "{"), BadMapping, "is not JSON"),
     ("mapping is a list", write("mappings/locations.json", "[]"), BadMapping, "must be an object"),
     ("bad mappings", write("mappings/locations.json", '{"settings":{},"mappings":[]}'), BadMapping, "must be objects"),
@@ -568,7 +568,7 @@ def test_foreign_documents_of_green_are_replaced_or_buried(
     assert reindex.load(client, source, plan, green, Partition(), rejections=rejections).written == small
     indexes.make_searchable(client, locations, green)
     gated = gate.gate(client, source, plan, green, rejections=rejections)
-    assert (gated["documents"], gated["settled"]) == (small, 1)
+    assert (gated["documents"], gated["reconciled"]) == (small, 1)
     assert documents(client, green)["7"]["name"] != "around the protocol"
     assert documents(client, green)["foreign"]["sync"]["deleted"]
 
@@ -590,7 +590,7 @@ def test_rows_that_changed_since_the_load_are_no_fault_of_it(
     reports: Path,
     include: Path,
 ) -> None:
-    """A busy table changes more rows during a long load than a gate may settle: it could never pass."""
+    """A busy table changes more rows during a long load than a gate may reconcile: it could never pass."""
     policy = include / "policies" / "thresholds.yaml"
     policy.write_text(policy.read_text().replace("10000", "5"))
     owner.execute("UPDATE locations SET updated_at = now() - interval '9 days'")
@@ -600,10 +600,10 @@ def test_rows_that_changed_since_the_load_are_no_fault_of_it(
     owner.execute("UPDATE locations SET name = 'unnoticed' WHERE location_id = 200")
     rejections = Rejections(reports / "r.ndjson")
     gated = gate.gate(client, source, plan, green, rejections=rejections)
-    assert (gated["caught_up"], gated["settled"], gated["documents"]) == (101, 1, small + 1)
+    assert (gated["caught_up"], gated["reconciled"], gated["documents"]) == (101, 1, small + 1)
     assert living(client, green)["100"]["name"] == "later"
     owner.execute("UPDATE locations SET name = 'broken load' WHERE location_id > 290")
-    with pytest.raises(GateFailed, match="more than the 5 that may be settled"):
+    with pytest.raises(GateFailed, match="more than the 5 that may be reconciled"):
         gate.gate(client, source, plan, green, rejections=rejections)
 
 
@@ -631,7 +631,7 @@ def test_a_table_that_is_emptied_before_the_gate_takes_nothing_from_what_is_live
     reports: Path,
     deleted: int,
 ) -> None:
-    """The gate settles into the whole write set: before it refused the small index, it had emptied the live one."""
+    """The gate reconciles into the whole write set: before it refused the small index, it had emptied the live one."""
     blue = run()["index"]
     before = documents(client, blue)
     plan, green = built(client, source, reports)
@@ -670,7 +670,7 @@ def test_only_tombstones_that_can_still_matter_are_copied_and_foreign_ones_hold_
     assert all(f"foreign-{n}" in said for n in range(3))
 
 
-def test_gate_settles_drift_and_refuses_what_is_none(
+def test_gate_reconciles_drift_and_refuses_what_is_none(
     client: opensearchpy.OpenSearch,
     source: PostgresSource,
     owner: psycopg.Connection[Any],
@@ -688,26 +688,26 @@ def test_gate_settles_drift_and_refuses_what_is_none(
     owner.execute("DELETE FROM locations WHERE location_id = 2")
     insert(owner, 3_000, "new")
     found = gate.gate(client, source, plan, green, rejections=rejections)
-    assert (found["caught_up"], found["settled"], found["documents"], found["source"]) == (1, 2, small, small)
+    assert (found["caught_up"], found["reconciled"], found["documents"], found["source"]) == (1, 2, small, small)
     assert {key: doc.get("name") for key, doc in documents(client, green).items() if key in ("1", "2", "3000")} == {
         "1": "later", "2": None, "3000": "new",
     }  # fmt: skip
     policy = include / "policies" / "thresholds.yaml"
     policy.write_text(policy.read_text().replace("10000", "5"))
     owner.execute("UPDATE locations SET name = 'broken load' WHERE location_id < 50")
-    with pytest.raises(GateFailed, match="more than the 5 that may be settled"):
+    with pytest.raises(GateFailed, match="more than the 5 that may be reconciled"):
         gate.gate(client, source, plan, green, rejections=rejections)
     owner.execute("DELETE FROM locations WHERE location_id < 50")
     with pytest.raises(GateFailed, match=r"at least 4. keys differ"):
         gate.gate(client, source, plan, green, rejections=rejections)
 
 
-def settle(client: opensearchpy.OpenSearch, source: PostgresSource, green: str) -> Settled:
+def make_equal(client: opensearchpy.OpenSearch, source: PostgresSource, green: str) -> Reconciled:
     write = reconcile.to_one(client, green)
-    return reconcile.settle(client, source, green, write=write, max_settled=10, confirm="", on_rejected=never)
+    return reconcile.make_equal(client, source, green, write=write, max_reconciled=10, confirm="", on_rejected=never)
 
 
-def test_document_changed_around_the_protocol_is_settled_or_named(
+def test_document_changed_around_the_protocol_is_reconciled_or_named(
     client: opensearchpy.OpenSearch,
     source: PostgresSource,
     owner: psycopg.Connection[Any],
@@ -722,15 +722,15 @@ def test_document_changed_around_the_protocol_is_settled_or_named(
     request(client, "PUT", f"/{green}/_doc/5", body={"name": "x", "sync": {**sync, "hash_low": 0}})
     indexes.refresh(client, green)
     with pytest.raises(GateFailed, match="'5': just written"):  # nothing happened since: no later position
-        settle(client, source, green)
+        make_equal(client, source, green)
     owner.execute("SELECT pg_current_xact_id()")
-    settled = settle(client, source, green)
-    assert (settled.unequal, settled.rounds) == (1, 2)
+    reconciled = make_equal(client, source, green)
+    assert (reconciled.unequal, reconciled.rounds) == (1, 2)
     future = {**sync, "hash_low": 0, "position": position(10**15)}
     request(client, "PUT", f"/{green}/_doc/5", body={"name": "x", "sync": future})
     indexes.refresh(client, green)
     with pytest.raises(GateFailed, match="but the source is at"):
-        settle(client, source, green)
+        make_equal(client, source, green)
 
 
 # -- two runs

@@ -566,7 +566,7 @@ def test_what_was_refused_for_the_moment_is_sent_again(
     assert set(documents(client, live)) == {"x"}
 
 
-def test_a_lost_answer_is_settled_by_sending_again(
+def test_a_lost_answer_is_reconciled_by_sending_again(
     client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
 ) -> None:
     live = serve(client, locations)

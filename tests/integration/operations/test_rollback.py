@@ -328,7 +328,7 @@ def test_from_a_shell(
     assert indexes.live(client, locations) == both[0]
     request(client, "DELETE", f"/{built['index']}/_doc/9", params={"refresh": "true"})
     assert main.main(["swap", "locations", built["index"], *reports]) == 0
-    assert json.loads(capsys.readouterr().out)["gate"]["settled"] == 1, "the gate looks again"
+    assert json.loads(capsys.readouterr().out)["gate"]["reconciled"] == 1, "the gate looks again"
     assert indexes.live(client, locations) == built["index"]
     assert main.main(["swap", "locations", both[0], *reports]) == 1
     assert "roll back to it" in capsys.readouterr().err

@@ -278,8 +278,8 @@ def test_an_index_that_left_is_not_said_to_be_changed_around_the_writer(
     leave_before_the_write(monkeypatch, locations, candidate)
     write = reconcile.to_all(client, locations, candidate)
     with pytest.raises(IndexUnavailable, match="left the write set"):
-        reconcile.settle(
-            client, source, candidate, write=write, max_settled=100, confirm="", on_rejected=lambda _: None
+        reconcile.make_equal(
+            client, source, candidate, write=write, max_reconciled=100, confirm="", on_rejected=lambda _: None
         )
     monkeypatch.undo()
     aliases.join(client, locations, candidate)

@@ -267,7 +267,7 @@ def test_a_rollback_heals_what_its_candidate_missed(world: World, blue: str, tmp
     assert living(world.client, blue) == living(world.client, green)
 
 
-def test_a_candidate_that_misses_something_while_a_rollback_settles_is_not_served(
+def test_a_candidate_that_misses_something_while_a_rollback_reconciles_is_not_served(
     world: World, blue: str, tmp_path: Path
 ) -> None:
     green = serve(world.client, world.entity, "green", blue=blue, identity=world.identity)
@@ -283,7 +283,7 @@ def test_a_candidate_that_misses_something_while_a_rollback_settles_is_not_serve
     with Rejections(tmp_path / "rejected") as rejections, pytest.MonkeyPatch.context() as patch:
         patch.setattr(gaps, "close", close)
         with pytest.raises(GateFailed, match="may lack changes"):
-            rollback.settle(world.client, world.source, chosen, rejections=rejections)
+            rollback.reconcile(world.client, world.source, chosen, rejections=rejections)
     assert indexes.live(world.client, world.entity) == green
 
 

@@ -104,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", _demo, "write, change and delete a few members, and see each become searchable")
     demo.add_argument("name", choices=("members",))
     command("bench", _bench, "run a benchmark NAME, and hand it all other arguments, on servers of its own")
-    command("test", _test, "run the tests, and hand pytest all arguments, on servers of their own")
+    command(
+        "test", _test, "run the tests on servers of their own, with pytest's arguments; --quick: those without servers"
+    )
     return parser
 
 

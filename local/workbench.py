@@ -20,6 +20,9 @@ from local.state import exclusively
 
 _ABANDONED_SECONDS = 3600.0
 _ALL = ("--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+_QUICK = ("tests/unit", "--numprocesses", "2")
+"""What needs no server: rules, lints and types, in less than a minute."""
+
 _SHORT_LIVED = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
 """Java compiles quickly rather than well: a server of the tests starts almost twice as fast, and lives for minutes."""
 _OF_MEMBERS = ("stream", "compare")
@@ -32,7 +35,11 @@ def test(arguments: Sequence[str]) -> int:
     """Run pytest, with a folder for its servers in SEARCHSYNC_TEST_DIR. Returns pytest's exit code.
 
     All tests run in two processes, each with servers of its own; some tests in one, where they can be looked at.
+
+    :param arguments: for pytest; ``--quick`` first stands for the tests that need no server
     """
+    if arguments[:1] == ["--quick"]:
+        arguments = [*_QUICK, *arguments[1:]]
     sweep()
     folder = LOCAL / f"test-{os.getpid()}"
     folder.mkdir(parents=True)

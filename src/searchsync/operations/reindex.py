@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 BULK_BYTES = 5_000_000
 """Default size of a bulk. Managed domains refuse bodies over 10 MiB on small nodes."""
 
+STEPS = ("check", "create_green", "load", "copy_tombstones", "make_searchable", "gate", "swap", "verify")
+"""The order of a reindex, which its rules demand (docs/protocol.md, 6 to 10); in one process and as tasks of a DAG."""
+
 CHECKPOINT_SECONDS = 10.0
 
 

@@ -1,0 +1,41 @@
+"""The order of a reindex is stated once. A step out of its turn would serve an index that lacks changes (rule 6)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import opensearchpy
+import psycopg
+import pytest
+
+from local import sample_data
+from searchsync.cli import workflows
+from searchsync.cluster import indexes
+from searchsync.operations import gate, reindex
+from searchsync.operations.reindex import STEPS
+from tests.steps import Connect
+
+
+def test_the_command_line_takes_the_steps_in_their_order(
+    client: opensearchpy.OpenSearch,
+    connect_source: Connect,
+    owner: psycopg.Connection[Any],
+    reports: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sample_data.generate(owner, 50)
+    taken: list[str] = []
+
+    def noted(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            taken.append(name)
+            return step(*arguments, **options)
+
+        return call
+
+    homes = {"make_searchable": indexes, "gate": gate}
+    for name in STEPS:
+        home = homes.get(name, reindex)
+        monkeypatch.setattr(home, name, noted(name, getattr(home, name)))
+    workflows.rebuild(client, connect_source, build="run", reports=reports)
+    assert tuple(taken) == STEPS

@@ -1,49 +1,138 @@
 """Numbers that people tune, each stated once in a file of ``include/policies``."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import yaml
 
 from searchsync.catalog import CATALOG, include_dir
 from searchsync.errors import BadParams
 
-_NUMBERS = {
-    "thresholds": (
-        "rejected",
-        "reconciled",
-        "shrink",
-        "approval_share",
-        "smoke_samples",
-        "overlap_minutes",
-        "repair_share",
-        "read_units",
-    ),
-    "freshness": (*CATALOG, "comparison", "stream_lag", "dead_letters", "oldest_message", "parked"),
-    "retention": ("rollback_hours", "keep_previous", "tombstone_days"),
-}
 
+@dataclass(frozen=True)
+class Thresholds:
+    """What decides whether a new index may be served (``thresholds.yaml``).
 
-def policy(name: str) -> dict[str, Any]:
-    """One file of ``include/policies``: numbers that people tune, each stated once.
-
-    :raises BadParams: when the file or one of its numbers is missing
+    :ivar rejected: documents that OpenSearch may refuse before the gate fails
+    :ivar reconciled: keys that the gate may reconcile
+    :ivar shrink: smallest ratio of new to live documents without ``allow_shrink``
+    :ivar approval_share: share of the live documents above which a person has to approve
+    :ivar smoke_samples: documents that each smoke query is tried with
+    :ivar overlap_minutes: time that a sync reads before its interval
+    :ivar repair_share: share of the documents that a repair may write
+    :ivar read_units: read capacity units a second that all reads of a run may use of a table together; 0 for no limit
     """
-    path = include_dir() / "policies" / f"{name}.yaml"
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise BadParams(f"cannot read the policy {path}: {error}") from error
-    if not isinstance(loaded, dict):
-        raise BadParams(f"{path} must hold a mapping of names to numbers")
-    for number in _NUMBERS.get(name, ()):
-        if not isinstance(loaded.get(number), int | float) or loaded[number] < 0:
-            raise BadParams(f"{path}: {number} must be a number, not {loaded.get(number)!r}")
-    return loaded
+
+    rejected: int
+    reconciled: int
+    shrink: float
+    approval_share: float
+    smoke_samples: int
+    overlap_minutes: float
+    repair_share: float
+    read_units: float
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """What an index may lack before a check fails (``freshness.yaml``).
+
+    :ivar hours: hours since the last reindex or sync that succeeded, by entity
+    :ivar comparison: hours since the last full comparison
+    :ivar stream_lag: seconds behind the stream
+    :ivar dead_letters: messages that may wait for the replay
+    :ivar parked: messages that may wait for a person
+    :ivar oldest_message: seconds that one of them may wait
+    """
+
+    hours: Mapping[str, float]
+    comparison: float
+    stream_lag: float
+    dead_letters: float
+    parked: float
+    oldest_message: float
+
+    def limit(self, name: str) -> float:
+        """Return the number of an entity, or of one of the fields, by its name in the file.
+
+        :raises KeyError: when there is none
+        """
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "hours"}
+        return float({**numbers, **self.hours}[name])
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long an index is kept after it was live, and a deleted document is remembered (``retention.yaml``).
+
+    :ivar rollback_hours: hours that an index is kept in sync after it was live
+    :ivar keep_previous: indexes that were live and are kept however old they are
+    :ivar tombstone_days: days after which a tombstone is purged
+    :ivar snapshot_repository: where an index is saved before it is deleted; empty for nowhere
+    """
+
+    rollback_hours: float
+    keep_previous: int
+    tombstone_days: float
+    snapshot_repository: str
+
+
+def thresholds() -> Thresholds:
+    """Read ``thresholds.yaml``. Raise ``BadParams`` when it or one of its numbers is missing."""
+    return _numbers(Thresholds, _File("thresholds"))
+
+
+def freshness() -> Freshness:
+    """Read ``freshness.yaml``. Raise ``BadParams`` when it or one of its numbers is missing."""
+    file = _File("freshness")
+    return _numbers(Freshness, file, hours={name: file.number(name) for name in CATALOG})
+
+
+def retention() -> Retention:
+    """Read ``retention.yaml``. Raise ``BadParams`` when one of its numbers is missing or the repository is no text."""
+    file = _File("retention")
+    repository = file.loaded.get("snapshot_repository") or ""
+    if not isinstance(repository, str):
+        raise BadParams(
+            f"{file.path}: snapshot_repository must be the name of a snapshot repository, or empty, not "
+            f"{repository!r}. Nothing was changed"
+        )
+    return _numbers(Retention, file, snapshot_repository=repository)
 
 
 def read_units(asked: float | None) -> float | None:
-    """Read capacity units a second that all reads of a run may use of a table: as asked, else the policy's.
+    """Return the read capacity units a second that all reads of a run may use of a table: as asked, else as tuned.
 
     :returns: None for no limit
     """
-    return asked if asked is not None else float(policy("thresholds")["read_units"]) or None
+    return asked if asked is not None else thresholds().read_units or None
+
+
+class _File:
+    """A mapping of names to numbers, in ``include/policies``."""
+
+    def __init__(self, name: str) -> None:
+        self.path = include_dir() / "policies" / f"{name}.yaml"
+        try:
+            self.loaded: Any = yaml.safe_load(self.path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise BadParams(f"cannot read the policy {self.path}: {error}") from error
+        if not isinstance(self.loaded, dict):
+            raise BadParams(f"{self.path} must hold a mapping of names to numbers")
+
+    def number(self, name: str, kind: Any = float) -> Any:
+        found = self.loaded.get(name)
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found < float("inf"):
+            raise BadParams(f"{self.path}: {name} must be a number that is not negative, not {found!r}")
+        if kind is int and found != int(found):
+            raise BadParams(f"{self.path}: {name} must be a whole number, not {found!r}")
+        return kind(found)
+
+
+_Numbers = TypeVar("_Numbers", Thresholds, Freshness, Retention)
+
+
+def _numbers(kind: type[_Numbers], file: _File, **others: Any) -> _Numbers:
+    numbers = {field.name: file.number(field.name, field.type) for field in fields(kind) if field.name not in others}
+    return kind(**numbers, **others)

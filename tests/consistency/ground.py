@@ -16,7 +16,7 @@ from searchsync.cli import workflows
 from searchsync.cluster import indexes
 from searchsync.cluster.client import request
 from searchsync.compare import differences, repair
-from searchsync.config import policy
+from searchsync.config import retention
 from searchsync.operations import gate, reindex, retire
 from searchsync.sources.base import Source
 from searchsync.stream.lag import Lag
@@ -98,7 +98,7 @@ class Ground(ABC):
 
     def retire(self, before: datetime) -> list[dict[str, Any]]:
         """When all windows are over, and so are the days of tombstones that were written before a moment."""
-        later = before + timedelta(days=float(policy("retention")["tombstone_days"]))
+        later = before + timedelta(days=retention().tombstone_days)
         return retire.retire(self.client, self.entity, self.is_running, now=later)
 
     def is_running(self, build: str) -> bool:

@@ -1,6 +1,7 @@
 """The members' DAGs run for real, task by task, against the emulator and OpenSearch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from local.members import generate
 from searchsync.cluster import indexes, unwritable
 from searchsync.cluster.client import request
-from searchsync.config import policy
+from searchsync.config import retention
 from searchsync.operations import reindex, retire
 from tests.members import World
 from tests.steps import documents, living, make_index, serve
@@ -142,7 +143,7 @@ def test_an_index_that_cannot_be_saved_fails_the_run_and_says_what_to_do(
     serve(members.client, members.entity, "live", old, identity=members.identity)
     for index, days in ((blue, 3), (old, 2)):
         indexes.stamp_left_read(members.client, index, datetime.now(UTC) - timedelta(days=days))
-    monkeypatch.setattr(retire, "policy", lambda name: policy(name) | {"snapshot_repository": "nowhere"})
+    monkeypatch.setattr(retire, "retention", lambda: replace(retention(), snapshot_repository="nowhere"))
     assert run(dags, "index_retire").state == "failed"
     assert blue in indexes.write_set(members.client, members.entity)
     assert "index_retire" in slack()[-1]

@@ -8,7 +8,7 @@ written before. A stream's event, or one key that was read for its own sake, is 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from searchsync.config import policy
+from searchsync.config import thresholds
 from searchsync.documents.page import Page
 from searchsync.errors import GateFailed
 
@@ -27,9 +27,9 @@ def believed(documents: int) -> int:
 
     :param documents: documents of the index, without tombstones
     """
-    thresholds = policy("thresholds")
-    share = max(int(documents * float(thresholds["approval_share"])), LEAST)
-    return min(share, int(documents * (1 - float(thresholds["shrink"]))), int(thresholds["reconciled"]))
+    limits = thresholds()
+    share = max(int(documents * limits.approval_share), LEAST)
+    return min(share, int(documents * (1 - limits.shrink)), limits.reconciled)
 
 
 @dataclass

@@ -23,7 +23,7 @@ from searchsync.cluster import indexes, reads, schema
 from searchsync.cluster.indexes import Index
 from searchsync.compare import fingerprints
 from searchsync.compare.absence import believed
-from searchsync.config import policy
+from searchsync.config import freshness, thresholds
 from searchsync.documents import transforms
 from searchsync.documents.page import is_ours, sync_in
 from searchsync.documents.position import known
@@ -162,7 +162,7 @@ def find(
     :raises StreamBehind: by more than freshness.yaml allows
     """
     began, entity = time.monotonic(), source.entity
-    if behind is not None and (lag := behind()).unexplained > float(policy("freshness")["stream_lag"]):
+    if behind is not None and (lag := behind()).unexplained > freshness().stream_lag:
         raise _behind(name, lag.seconds)
     known_gaps = gaps.of_index(client, name)
     index = indexes.get(client, entity, name)
@@ -233,7 +233,7 @@ def _wait(name: str, looked: float, grace: float, behind: Callable[[], Lag] | No
         waited, lag = time.monotonic() - looked, behind()
         if lag.seconds < max(waited, 1.0):  # stamps are whole seconds
             return
-        if waited > float(policy("freshness")["stream_lag"]):
+        if waited > freshness().stream_lag:
             if lag.explained:
                 return
             raise _behind(name, lag.seconds)
@@ -277,7 +277,7 @@ def _confirm(
 
 def _in_interval(standing: list[_Difference], since: datetime) -> list[_Difference]:
     """Rows that the next sync reads: it begins an hour before its interval, for what is committed late."""
-    overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
+    overlap = timedelta(minutes=thresholds().overlap_minutes)
     begin, end = since - overlap, datetime.now(UTC) + overlap
     found = ((one, _moment(one.changed)) for one in standing if one.finding.kind in (MISSING, STALE))
     return [one for one, moment in found if moment is not None and begin <= moment <= end]

@@ -9,7 +9,7 @@ import opensearchpy
 from searchsync.compare import reconcile
 from searchsync.compare.absence import Guard, believed
 from searchsync.compare.differences import FUTURE, ORPHAN, Report, State, index_states
-from searchsync.config import policy
+from searchsync.config import thresholds
 from searchsync.documents.page import Page, Rejection, page_of, with_position
 from searchsync.errors import GateFailed, IndexUnavailable
 from searchsync.sources.base import READ_KEYS, Source
@@ -52,7 +52,7 @@ def repair(
     """
     keys = [finding.key for finding in report.findings if finding.kind != FUTURE]
     done = Repaired(found=len(report.findings), left=len(report.findings) - len(keys), dry_run=dry_run)
-    share = float(policy("thresholds")["repair_share"])
+    share = thresholds().repair_share
     allowed = cap if cap is not None else max(int(report.source_count * share), 100)
     if len(keys) > allowed:
         raise GateFailed(

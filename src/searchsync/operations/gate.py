@@ -8,7 +8,7 @@ import opensearchpy
 
 from searchsync.cluster import indexes, reads, schema
 from searchsync.compare import reconcile
-from searchsync.config import policy
+from searchsync.config import thresholds
 from searchsync.documents import transforms
 from searchsync.errors import GateFailed
 from searchsync.operations import smoke, sync
@@ -41,8 +41,8 @@ def gate(
     :raises GateFailed: saying which check failed; the live index goes on serving
     :raises BadMapping: when mapping or settings are not those of the file
     """
-    entity, thresholds = source.entity, policy("thresholds")
-    allowed = int(thresholds["rejected"]) if max_rejected is None else max_rejected
+    entity, limits = source.entity, thresholds()
+    allowed = limits.rejected if max_rejected is None else max_rejected
     index = indexes.check_own(client, entity, green, build=plan.build)
     schema.check(client, entity, green)
     if transforms.of_index(index.meta) != transforms.present(entity):
@@ -54,7 +54,7 @@ def gate(
     indexes.refresh(client, green)
     began = datetime.now(UTC)
     caught_up = _catch_up(client, source, green, began)
-    most = max(int(thresholds["reconciled"]), allowed)
+    most = max(limits.reconciled, allowed)
     reconciled = reconcile.make_equal(
         client,
         source,
@@ -76,7 +76,7 @@ def gate(
             'the rows or the mapping and run the reindex again, or accept the loss with {"max_rejected": N}'
         )
     served = reads.count(client, entity.name) if plan.blue else 0
-    _check_shrink(plan.blue, served, green, reconciled.index, allow_shrink, float(thresholds["shrink"]))
+    _check_shrink(plan.blue, served, green, reconciled.index, allow_shrink, limits.shrink)
     found = smoke.run(client, entity, green)
     gaps.close(client, entity, green, known_gaps)
     indexes.stamp_synced(client, indexes.get(client, entity, green), began)
@@ -129,7 +129,7 @@ def why_ask(gated: dict[str, Any], asked: str) -> str:
     served, documents = gated["served"], gated["documents"]
     if asked == "always":
         return "it was asked for"
-    share = float(policy("thresholds")["approval_share"])
+    share = thresholds().approval_share
     if asked == "auto" and served and abs(documents - served) > share * served:
         return f"{documents} documents instead of {served}: more than {share:.0%} of a change"
     return ""
@@ -140,7 +140,7 @@ def check_as_approved(approved: dict[str, Any], found: dict[str, Any]) -> None:
 
     :raises GateFailed: when the number of documents has moved by more than the policy's share since they were asked
     """
-    share = float(policy("thresholds")["approval_share"])
+    share = thresholds().approval_share
     if abs(found["documents"] - approved["documents"]) > share * max(approved["documents"], 1):
         raise GateFailed(
             f"{approved['documents']} documents were approved, {found['documents']} are there now: the live index goes "

@@ -26,7 +26,7 @@ import opensearchpy
 from searchsync.catalog import Entity
 from searchsync.cluster import indexes, reads
 from searchsync.cluster.client import PATIENCE_SECONDS, Backoff, bulk
-from searchsync.config import policy
+from searchsync.config import retention
 from searchsync.errors import BadParams, IndexUnavailable, RequestRejected
 from searchsync.writing import tombstones
 from searchsync.writing.item_outcome import Outcome, outcome_of, reason_of
@@ -42,7 +42,7 @@ def cutoff(now: datetime) -> datetime:
 
     :raises BadParams: when the policy would purge what is still needed
     """
-    days = float(policy("retention")["tombstone_days"])
+    days = retention().tombstone_days
     if days < LEAST_DAYS:
         raise BadParams(
             f"include/policies/retention.yaml: tombstone_days must be at least {LEAST_DAYS}, not {days:g}: a "

@@ -14,7 +14,7 @@ import opensearchpy
 from searchsync.catalog import Entity
 from searchsync.cluster import aliases, auto_create, indexes, reads
 from searchsync.cluster.indexes import Running
-from searchsync.config import policy
+from searchsync.config import thresholds
 from searchsync.documents import transforms
 from searchsync.documents.position import FENCE_SECONDS, FIRST_EPOCH
 from searchsync.errors import AlreadyRunning, GreenDiscarded, Permanent, SourceChanged, Undone
@@ -83,7 +83,7 @@ def check(
     :raises SourceChanged: the source's identity or history is not what the live index was built from
     """
     entity = source.entity
-    _ = entity.index_body, entity.smoke_queries, policy("thresholds")  # now, not after the load
+    _ = entity.index_body, entity.smoke_queries, thresholds()  # now, not after the load
     transform = transforms.present(entity)
     purge.cutoff(datetime.now(UTC))
     blue = indexes.targets(client, entity).live

@@ -11,7 +11,7 @@ import opensearchpy
 from searchsync.catalog import Entity
 from searchsync.cluster import aliases, indexes, snapshots, unwritable
 from searchsync.cluster.indexes import Index, Running
-from searchsync.config import policy
+from searchsync.config import retention
 from searchsync.errors import BadParams, SearchSyncError, StaleSwap
 from searchsync.operations import purge
 
@@ -59,7 +59,7 @@ def retire(
 
 def _previous(run: "_Run", now: datetime) -> None:
     """Decide on the indexes that were served."""
-    window = policy("retention")
+    window = retention()
     live = indexes.live(run.client, run.entity)
     previous = [index for index in indexes.of_entity(run.client, run.entity) if index.was_served and index.name != live]
     previous.sort(key=lambda index: index.left_read_at or now, reverse=True)
@@ -68,7 +68,7 @@ def _previous(run: "_Run", now: datetime) -> None:
             # A crash between the swap and its stamp: the window begins now.
             indexes.stamp_left_read(run.client, index.name, now)
         hours = (now - (index.left_read_at or now)).total_seconds() / 3600
-        retired = live is not None and rank >= int(window["keep_previous"]) and hours >= float(window["rollback_hours"])
+        retired = live is not None and rank >= window.keep_previous and hours >= window.rollback_hours
         run.decide(index, retired, f"left the read alias {hours:.1f} h ago")
 
 
@@ -82,8 +82,8 @@ def check_policy(now: datetime) -> tuple[str, datetime]:
 
 
 def _repository() -> str:
-    repository = policy("retention").get("snapshot_repository") or ""
-    if not isinstance(repository, str) or not re.fullmatch(r"[\w.-]*", repository):
+    repository = retention().snapshot_repository
+    if not re.fullmatch(r"[\w.-]*", repository):
         raise BadParams(
             "include/policies/retention.yaml: snapshot_repository must be the name of a snapshot repository, or empty, "
             f"not {repository!r}. Nothing was changed"

@@ -15,7 +15,7 @@ from searchsync.compare import differences, fingerprints
 from searchsync.compare.absence import believed
 from searchsync.compare.differences import Report
 from searchsync.compare.reconcile import Reconciled, make_equal, to_all
-from searchsync.config import policy
+from searchsync.config import thresholds
 from searchsync.errors import BadParams, GateFailed, SourceChanged, StaleSwap
 from searchsync.sources.base import Source
 from searchsync.stream import gaps
@@ -117,7 +117,7 @@ def reconcile(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, re
     :raises GateFailed: when it cannot hold what the source has now: then its mapping is too old to serve; or when it
         took no writes meanwhile
     """
-    thresholds, began = policy("thresholds"), datetime.now(UTC)
+    limits, began = thresholds(), datetime.now(UTC)
     known_gaps = gaps.of_index(client, plan.target)
     with fingerprints.renderings(source, indexes.get(client, source.entity, plan.target).meta) as renderings:
         reconciled = make_equal(
@@ -126,12 +126,12 @@ def reconcile(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, re
             plan.target,
             write=to_all(client, source.entity, plan.target),
             renderings=renderings,
-            max_reconciled=int(thresholds["reconciled"]),
+            max_reconciled=limits.reconciled,
             deletes=_deletes(client, source.entity, plan),
             confirm="bring the live index to it first, by a sync or a repair, and roll back then",
             on_rejected=rejections.add,
         )
-    if len(reconciled.rejected) > int(thresholds["rejected"]):
+    if len(reconciled.rejected) > limits.rejected:
         raise GateFailed(
             f"{plan.target} refuses {len(reconciled.rejected)} documents that {plan.live} has: see {rejections.path}. "
             "Its mapping is too old; nothing was changed"

@@ -22,7 +22,7 @@ import opensearchpy
 
 from searchsync.catalog import Entity
 from searchsync.cluster import reads
-from searchsync.config import policy
+from searchsync.config import thresholds
 from searchsync.errors import GateFailed, RequestRejected
 
 _PLACEHOLDER = re.compile(r"\$\{([\w.]+)(?:\|(typed|misspelt))?\}")
@@ -48,7 +48,7 @@ def run(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> dict[str,
     :returns: per query, the samples it found; 0 when the index has no document to try it with
     :raises GateFailed: when a query is refused or does not find its sample
     """
-    samples = int(policy("thresholds")["smoke_samples"])
+    samples = thresholds().smoke_samples
     return {smoke["name"]: _run_one(client, entity, name, smoke, samples) for smoke in entity.smoke_queries}
 
 

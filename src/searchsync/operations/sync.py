@@ -19,7 +19,7 @@ from searchsync.cluster.indexes import Index, Served
 from searchsync.compare import reconcile
 from searchsync.compare.absence import Guard, believed
 from searchsync.compare.reconcile import Reconciled
-from searchsync.config import policy
+from searchsync.config import thresholds
 from searchsync.documents.page import Page
 from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SearchSyncError, SourceChanged
 from searchsync.sources.postgres import Partition, PostgresSource
@@ -77,7 +77,7 @@ def run(
         raise BadParams(f"the interval begins in the future: {start.isoformat()}; nothing can have changed in it yet")
     fed = _fed(client, source, served)
     start = min([start, *(index.synced for index in fed if index.synced < end)])
-    overlap = timedelta(minutes=float(policy("thresholds")["overlap_minutes"]))
+    overlap = timedelta(minutes=thresholds().overlap_minutes)
     bypass = _Bypass()
     pages = changed_pages(source, start - overlap, end)
     changed = _write_changed(client, source, served, pages, rejections, bypass)

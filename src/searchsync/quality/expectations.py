@@ -17,7 +17,7 @@ import yaml
 
 from searchsync.catalog import Entity, include_dir
 from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, MISSING, ORPHAN, STALE, TOMBSTONE, Report
-from searchsync.config import policy
+from searchsync.config import freshness
 from searchsync.errors import BadParams
 from searchsync.sources.base import Source
 from searchsync.sources.dynamodb import DynamoSource
@@ -178,7 +178,7 @@ def _run(
 def _configured(described: dict[str, Any]) -> ExpectationConfiguration:
     arguments = {key: value for key, value in described.items() if key not in ("name", "severity", "type", "limit")}
     if "limit" in described:
-        arguments["max_value"] = policy("freshness")[described["limit"]]
+        arguments["max_value"] = freshness().limit(described["limit"])
     return ExpectationConfiguration(
         type=described["type"],
         kwargs=arguments,

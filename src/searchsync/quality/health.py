@@ -12,7 +12,7 @@ import opensearchpy
 from searchsync.catalog import Entity
 from searchsync.cluster import indexes, reads, unwritable
 from searchsync.cluster.indexes import Index
-from searchsync.config import policy
+from searchsync.config import Freshness, freshness
 from searchsync.errors import EmptyWriteSet
 from searchsync.quality import history
 from searchsync.sources.dynamodb import DynamoSource
@@ -92,9 +92,9 @@ def figures(
 
     :param feed: None where syncs bring the changes
     """
-    limits = policy("freshness")
+    limits = freshness()
     present = now or datetime.now(UTC)
-    hours, allowed = (present - index.synced) / timedelta(hours=1), float(limits[entity.name])
+    hours, allowed = (present - index.synced) / timedelta(hours=1), limits.hours[entity.name]
     # The gate of a reindex compares everything, too.
     compared = max(index.created, history.last_full(client, index.name) or index.created)
     unseen = (present - compared) / timedelta(hours=1)
@@ -111,8 +111,8 @@ def figures(
         Figure(
             COMPARED,
             round(unseen, 2),
-            float(limits["comparison"]),
-            f"{index.name} was last compared in full {unseen:.1f} h ago, {limits['comparison']} h are allowed: is "
+            limits.comparison,
+            f"{index.name} was last compared in full {unseen:.1f} h ago, {limits.comparison:g} h are allowed: is "
             f"{entity.name}_quality paused, did it fail? Trigger it with level = full",
         ),
         Figure(BLOCKED, bool(why), 0, f"{index.name} takes no writes: {why}"),
@@ -128,7 +128,7 @@ def figures(
 
 
 def _of_feed(
-    client: opensearchpy.OpenSearch, entity: Entity, index: Index, feed: Feed, limits: dict[str, Any]
+    client: opensearchpy.OpenSearch, entity: Entity, index: Index, feed: Feed, limits: Freshness
 ) -> list[Figure]:
     behind = feed.behind(client, index.name)
     waiting = feed.dead_letters.waiting()
@@ -139,30 +139,30 @@ def _of_feed(
         Figure(
             LAG,
             round(behind.unexplained),
-            float(limits["stream_lag"]),
-            f"{index.name} is {behind.seconds:.0f} s behind the stream, {limits['stream_lag']} s are allowed: "
+            limits.stream_lag,
+            f"{index.name} is {behind.seconds:.0f} s behind the stream, {limits.stream_lag:g} s are allowed: "
             f"{behind.records} records wait. Is the event source mapping enabled, is the function throttled?",
         ),
         Figure(
             WAITING,
             waiting,
-            float(limits["dead_letters"]),
-            f"{entity.name}: {waiting} messages wait in the dead-letter queue, {limits['dead_letters']} are allowed: "
+            limits.dead_letters,
+            f"{entity.name}: {waiting} messages wait in the dead-letter queue, {limits.dead_letters:g} are allowed: "
             f"{replay}",
         ),
         Figure(
             OLDEST,
             LONGEST_SECONDS if oldest is None else round(oldest),
-            float(limits["oldest_message"]),
+            limits.oldest_message,
             f"{entity.name}: the oldest message of the dead-letter queue has waited "
             f"{'for nobody knows how long (CloudWatch has no figure)' if oldest is None else f'{oldest:.0f} s'}, "
-            f"{limits['oldest_message']} s are allowed: {replay}",
+            f"{limits.oldest_message:g} s are allowed: {replay}",
         ),
         Figure(
             PARKED,
             parked,
-            float(limits["parked"]),
-            f"{entity.name}: {parked} messages wait for a person, {limits['parked']} are allowed: {replay}",
+            limits.parked,
+            f"{entity.name}: {parked} messages wait for a person, {limits.parked:g} are allowed: {replay}",
         ),
     ]
 

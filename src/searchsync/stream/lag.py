@@ -1,5 +1,7 @@
 """How far an index is behind the stream of its table: the age of the oldest record that it still has to get.
 
+How much of it is tolerated: ``stream_lag`` of ``include/policies/freshness.yaml``.
+
 Measured from outside, on what both have, because a mapping that is disabled or throttled reports nothing itself.
 Records of one shard are applied in order, and a document written from the stream bears its event's position. So what
 counts is behind the last record of a shard that is proven applied; a read may have covered a record meanwhile, which

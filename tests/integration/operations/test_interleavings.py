@@ -316,7 +316,7 @@ def repaired_too_late(
     assert_true_everywhere(world)
 
 
-def test_the_repair_of_a_orphan_loses_to_its_re_creation(
+def test_the_repair_of_an_orphan_loses_to_its_re_creation(
     world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
 ) -> None:
     """The source was read, and there was nothing."""

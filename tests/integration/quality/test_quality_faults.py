@@ -17,6 +17,7 @@ from searchsync.cluster import aliases
 from searchsync.cluster.client import request
 from searchsync.compare import differences, reconcile, repair
 from searchsync.compare.differences import FOREIGN, MISSING, ORPHAN, STALE, Report
+from searchsync.config import Thresholds
 from searchsync.deadline import within
 from searchsync.errors import IndexUnavailable, StreamBehind
 from searchsync.operations import replay, sync
@@ -211,18 +212,18 @@ def test_the_overlap_is_read_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     owner.execute("UPDATE locations SET name = 'y' WHERE location_id <= 9")
-    asked: list[str] = []
+    asked: list[Thresholds] = []
 
-    def policy(name: str) -> Any:
-        asked.append(name)
-        return config.policy(name)
+    def thresholds() -> Thresholds:
+        asked.append(config.thresholds())
+        return asked[-1]
 
-    monkeypatch.setattr(differences, "policy", policy)
+    monkeypatch.setattr(differences, "thresholds", thresholds)
     assert len(differences.find(client, source, blue, since=datetime.now(UTC)).findings) == 9
-    assert asked == ["thresholds"]
+    assert len(asked) == 1
 
 
-def test_a_orphan_that_a_refused_row_makes_up_for_is_reported(
+def test_an_orphan_that_a_refused_row_makes_up_for_is_reported(
     client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
 ) -> None:
     """The counts are equal, so no sync looks for it: it would be served for ever."""

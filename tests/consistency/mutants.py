@@ -281,7 +281,11 @@ def source_read_before_the_index() -> Iterator[None]:
 def swapped_blindly() -> AbstractContextManager[Any]:
     def swap(client: Any, entity: Any, *, blue: str | None, green: str, **_: Any) -> None:
         leave = {"remove": {"index": blue, "alias": entity.name, "must_exist": False}}
-        serve = [aliases._add(entity.writers, green), aliases._add(entity.served, green), aliases._read(entity, green)]
+        serve = [
+            aliases._add(entity.writers, green),
+            aliases._add(entity.served, green),
+            indexes.read_action(entity, green),
+        ]
         request(client, "POST", "/_aliases", body={"actions": [leave, *serve] if blue else serve})
 
     return _patch(aliases, "swap", swap)

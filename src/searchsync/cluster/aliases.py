@@ -79,13 +79,13 @@ def swap(
     actions = [_remove(entity.writers, green), _add(entity.writers, green), _add(entity.served, green)]
     actions[2:2] = [_remove(entity.served, green)] if served else []
     if blue is not None:
-        actions += [_remove(entity.name, blue), _read(entity, green)]
+        actions += [_remove(entity.name, blue), indexes.read_action(entity, green)]
         actions += [_remove(entity.served, blue)] if forget else []
     else:
         # Nothing to remove means nothing to compare with. But an alias can have one write index only: as that of the
         # served ones, which nobody writes through, the first to be swapped in keeps a second first one out.
         actions[-1]["add"]["is_write_index"] = True
-        actions += [*earlier, _read(entity, green)]
+        actions += [*earlier, indexes.read_action(entity, green)]
     actions += [_remove(entity.writers, name, must_exist=False) for name in leaving]
     cause: Exception | None = None
     try:
@@ -186,7 +186,7 @@ def leave(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
         raise StaleSwap(f"{name} is live: it is neither retired nor discarded")
     actions: Actions = []
     if serving is not None:  # asserts, in the same atomic call, that this index is not the live one
-        actions += [_remove(entity.name, serving), _read(entity, serving)]
+        actions += [_remove(entity.name, serving), indexes.read_action(entity, serving)]
     actions += [_remove(entity.writers, name)] if index.writers else []
     actions += [_remove(entity.served, name)] if index.was_served else []
     try:
@@ -233,10 +233,6 @@ def delete(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
 def _unblock(client: opensearchpy.OpenSearch, name: str, *blocks: str) -> None:
     for block in blocks:  # one by one: more at once are refused
         request(client, "PUT", f"/{name}/_settings", body={f"index.blocks.{block}": None})
-
-
-def _read(entity: Entity, name: str) -> dict[str, dict[str, Any]]:
-    return {"add": {"index": name, "alias": entity.name, "is_write_index": False, "filter": entity.visible}}
 
 
 def _add(alias: str, name: str) -> dict[str, dict[str, Any]]:

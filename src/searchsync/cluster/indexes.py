@@ -188,10 +188,11 @@ def _concrete(entity: Entity, name: str) -> AliasConflict:
 
 def _several(entity: Entity, readers: list[str], served: list[str]) -> AliasConflict:
     keep = max(readers, key=lambda name: (name in served, name))
-    remove = [{"remove": {"index": name, "alias": entity.name}} for name in readers if name != keep]
+    actions = [read_action(entity, keep)]  # with the filter, if it had none
+    actions += [{"remove": {"index": name, "alias": entity.name}} for name in readers if name != keep]
     return AliasConflict(
         f"the read alias {entity.name!r} is on {len(readers)} indexes: {', '.join(readers)}. Searches return documents "
-        f"twice. Nothing was written. Leave it on the newest that was served: {_call(remove)}"
+        f"twice. Nothing was written. Leave it on the newest that was served: {_call(actions)}"
     )
 
 
@@ -199,14 +200,18 @@ def _unfed(entity: Entity, live: str, members: list[str], served: list[str], fee
     fed = [name for name in members if name in served]
     actions: list[dict[str, dict[str, Any]]] = [{"add": feed}]
     if live not in served and fed:  # somebody else's: what this system served is still kept true
-        read = {"index": fed[-1], "alias": entity.name, "is_write_index": False, "filter": entity.visible}
-        actions = [{"remove": {"index": live, "alias": entity.name}}, {"add": read}]
+        actions = [{"remove": {"index": live, "alias": entity.name}}, read_action(entity, fed[-1])]
     return AliasConflict(
         f"{live} is searched as {entity.name!r}, but is not in the write set {entity.writers} "
         f"({', '.join(members) or 'which is empty'}): no search would see what is written. Somebody changed the "
         f"aliases by hand. Nothing was written or acknowledged, so nothing is lost yet. {_call(actions)}; then "
         f"`searchsync compare {entity.name} --repair` brings what was written meanwhile"
     )
+
+
+def read_action(entity: Entity, name: str) -> dict[str, dict[str, Any]]:
+    """The action of ``_aliases`` that puts the read alias on an index, with its filter."""
+    return {"add": {"index": name, "alias": entity.name, "is_write_index": False, "filter": entity.visible}}
 
 
 def _call(actions: list[dict[str, dict[str, Any]]]) -> str:

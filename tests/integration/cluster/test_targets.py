@@ -48,6 +48,7 @@ WRONG: dict[str, Callable[[Client, Entity, str, str], object]] = {
     "live one taken out": lambda c, e, live, _: change(c, remove(e.writers, live)),
     "nothing left to write to": lambda c, e, live, other: change(c, remove(e.writers, live), remove(e.writers, other)),
     "two live": lambda c, e, _, other: change(c, add(e.name, other)),
+    "two live, none with the filter": lambda c, e, live, other: change(c, add(e.name, live), add(e.name, other)),
     "one live beside it": lambda c, e, _, __: change(c, add(e.name, outsider(c, e))),
     "another live instead": lambda c, e, live, _: change(c, remove(e.name, live), add(e.name, outsider(c, e))),
     "another live, and none served": lambda c, e, live, other: change(

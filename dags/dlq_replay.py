@@ -1,17 +1,18 @@
-"""Replay the dead-letter queue of `ENTITY`: what the stream function could not write, or never got.
+"""Replay the dead-letter queue of `ENTITY`: the records that the stream function could not write, or never got.
 
-**When** every ten minutes, or by hand: *Trigger* shows the parameters (dry run, cap, filters, parked messages).
+**When** Every ten minutes, or by hand: *Trigger* shows the parameters (dry run, cap, filters, parked messages).
 
 **What it may change** It reads the keys of each message again from the table and writes them to every index of the
-write set, never over something newer. A message is deleted only when its keys are written everywhere. A record that is
-refused again comes back after ten minutes, and after five attempts moves to the queue of parked messages, with an
-alert. Changes that the stream has forgotten are reported as a gap. A member of the write set that is not live and
-refuses writes for five minutes is deleted, with an alert.
+write set, never over something newer. It deletes a message only when the message's keys are written everywhere. A
+record that is refused again comes back after ten minutes. After five attempts it moves to the queue of parked messages,
+with an alert. Changes that the stream has forgotten are reported as a gap. An index of the write set that is not live
+and refuses writes for five minutes is deleted, with an alert.
 
-**When it fails** OpenSearch or AWS do not answer: what was written everywhere is deleted, all else is still in the
-queue, and the next run goes on. The log names the cause.
+**When it fails** OpenSearch or AWS do not answer. Messages that were written everywhere are deleted, all others are
+still in the queue, and the next run goes on. The log names the cause.
 
-**Undo** nothing to undo: what it writes is the table's present state. See `docs/operations/ENTITY_dlq_replay.md`.
+**Undo** There is nothing to undo: what it writes is the table's present state. See
+`docs/operations/ENTITY_dlq_replay.md`.
 """
 
 from datetime import timedelta

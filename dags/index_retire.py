@@ -1,17 +1,21 @@
-"""Delete indexes that nobody can need any more. Without it every reindex adds one that all writers have to feed.
+"""Delete indexes that nobody can need any more. Without this DAG, every reindex adds an index that all writers feed.
 
-**When** every hour at a quarter past, or by hand: *Trigger* shows the parameter (dry run).
+**When** Every hour at a quarter past, or by hand: *Trigger* shows the parameter (dry run).
 
-**What it may change** An index that was served and left the read alias longer ago than `rollback_hours`
-(`include/policies/retention.yaml`), beyond the `keep_previous` newest, after a complete snapshot of it when
-`snapshot_repository` names one; an index whose run ended without serving or discarding it; and a member of the write
-set that is not live and refuses writes for five minutes (red or blocked), with an alert. Each leaves the write set, is
-blocked, then deleted. Never an index that an alias serves. Tombstones older than `tombstone_days` are purged from every
-member of the write set.
+**What it may change** It deletes three kinds of indexes:
 
-**When it fails** an index could not be saved and stays with its aliases: the log names the cause and the next step.
+- An index that was served, that left the read alias longer ago than `rollback_hours`
+  (`include/policies/retention.yaml`) and that is not among the `keep_previous` newest. When `snapshot_repository` names
+  a repository, a complete snapshot of the index is made first.
+- An index whose run ended without serving or discarding it.
+- A member of the write set that is not live and refuses writes for five minutes (red or blocked), with an alert.
 
-**Undo** a deleted index is rebuilt with `<entity>_reindex`; its snapshot is for looking into, see
+Each of them leaves the write set, is blocked, then deleted. It never deletes an index that an alias serves. It purges
+tombstones older than `tombstone_days` from every member of the write set.
+
+**When it fails** An index could not be saved and stays with its aliases: the log names the cause and the next step.
+
+**Undo** Rebuild a deleted index with `<entity>_reindex`. Its snapshot only lets you look into it, see
 `docs/operations/index_retire.md`. To keep an index longer, pause this DAG.
 """
 

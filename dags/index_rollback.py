@@ -1,18 +1,18 @@
-"""Serve an index again that was served before: back after a bad swap, or forward again. By hand only.
+"""Serve an index again that was served before: go back after a bad swap, or forward again. It runs only by hand.
 
-**When** by hand, after a swap that turned out bad. It needs `entity`; `index` is a rollback candidate (empty: the one
+**When** By hand, after a swap that turned out bad. It needs `entity`; `index` is a rollback candidate (empty: the one
 that was live last).
 
-**What it does** It compares the candidate with the source, by content, and shows the result; then it waits for your
+**What it does** It compares the candidate with the source, by content, and shows the result. Then it waits for your
 *Approve* on the task `approve` (tab *Required Actions*; after four hours the answer is no, and nothing was changed).
-Then it brings the candidate what came since, and moves the alias in one step. The other index stays fed: to go forward
-again, run this once more.
+Then it brings the candidate all changes since the comparison, and moves the alias in one step. The other index still
+gets all writes: to go forward again, run this DAG once more.
 
-**What it may change** The alias of the entity, and documents that differ from their source. A candidate that missed
-something is refused; `force` with a reason serves it all the same, also when the source is away.
+**What it may change** The alias of the entity, and documents that differ from their source. It refuses a candidate that
+missed something; `force` with a reason serves the candidate all the same, also when the source is away.
 
-**Undo** run it again. The next scheduled reindex swaps forward, too: pause it while the cause is looked for. See
-`docs/operations/index_rollback.md`.
+**Undo** Run it again. The next scheduled reindex swaps forward, too: pause the reindex while you look for the cause.
+See `docs/operations/index_rollback.md`.
 """
 
 from airflow.sdk import DAG

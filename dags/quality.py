@@ -1,17 +1,17 @@
-"""Prove that the index of `ENTITY` is what its source is: by content, not by counts.
+"""Prove that the index of `ENTITY` is equal to its source: by content, not by counts.
 
 **When** WHEN (`SEARCHSYNC_TIMEZONE`, default UTC), after each swap, or by hand:
 *Trigger* shows the parameters.
 
-**What it may change** Nothing, unless `repair` is on: then the confirmed documents, as the source has them now, in
-every index of the write set, never over something newer, and never more than the cap.
+**What it may change** Nothing, unless `repair` is on. Then it writes the confirmed documents, as the source has them
+now, to every index of the write set, never over something newer, and never more than the cap.
 
-**When it fails** a critical expectation does not hold. Slack names it; `summary.html`, `quality.json` and the Data
-Docs in the run's folder are the evidence, and the index `searchsync-quality` keeps the results. A stream that lags
-comes first: until it has caught up nothing is compared. Then trigger again with `repair` on *dry run*, then *on*; or
+**When it fails** A critical expectation does not hold. Slack names it. `summary.html`, `quality.json` and the Data Docs
+in the run's folder are the evidence, and the index `searchsync-quality` keeps the results. If the stream lags, mend
+that first: until it has caught up, nothing is compared. Then trigger again with `repair` on *dry run*, then *on*; or
 find the fault, and reindex.
 
-**Undo** nothing to undo: a repair writes the source's present state. See `docs/operations/data_quality.md`.
+**Undo** There is nothing to undo: a repair writes the source's present state. See `docs/operations/data_quality.md`.
 """
 
 from datetime import timedelta

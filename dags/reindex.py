@@ -2,16 +2,17 @@
 
 **When** WHEN (`SEARCHSYNC_TIMEZONE`, default UTC), or by hand: *Trigger* shows the parameters.
 
-**What it may change** It adds one index, feeds it beside the live one, and moves the alias `ENTITY` to it after the
-gate: mapping and settings as in the file, all of the source accounted for, per-bucket fingerprints equal to the
-source's, smoke queries answered. A run that fails leaves the live index as it was and deletes what it built.
+**What it may change** It adds one index, and writes to it beside the live one. After the gate it moves the alias
+`ENTITY` to the new index. The gate demands: mapping and settings are as in the file, all of the source is accounted
+for, the fingerprint of each bucket is equal to the source's, the smoke queries are answered. A run that fails leaves
+the live index as it was and deletes the index that it built.
 
-**When it fails** read the log of the red task: its last line names the cause and the next step. Then trigger a new run,
-or clear the failed task *with downstream*. A load that says "discarded" is cleared from `create_green`.
+**When it fails** Read the log of the red task: its last line names the cause and the next step. Then trigger a new run,
+or clear the failed task *with downstream*. If a load says "discarded", clear from `create_green`.
 
 A run asks a person before the swap when the number of documents moves by more than `approval_share`.
 
-**Undo** after the swap: trigger `index_rollback`; the previous index is fed and kept for 24 hours. See
+**Undo** After the swap, trigger `index_rollback`: the previous index gets all writes and is kept for 24 hours. See
 `docs/operations/ENTITY_reindex.md`.
 """
 

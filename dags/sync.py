@@ -1,16 +1,16 @@
-"""Write what was changed and deleted in `ENTITY` since the last hour to every index that is served or may be again.
+"""Write the changes and deletions of the last hour in `ENTITY` to every index that is served or may be served again.
 
-**When** every hour (`SEARCHSYNC_TIMEZONE`, default UTC), for the hour before. Past hours by a *backfill*: from the 28th
-00:00 to the 29th 00:00 is the whole 28th, because both ends are times at which a run begins, and it reads the hour
-before. Any interval by hand: *Trigger* with `from` and `to`. Runs may overlap each other and a reindex.
+**When** Every hour (`SEARCHSYNC_TIMEZONE`, default UTC), for the hour before. For past hours, make a *backfill*: from
+the 28th 00:00 to the 29th 00:00 is the whole 28th, because both ends are times at which a run begins, and a run reads
+the hour before it. For any interval, *Trigger* by hand with `from` and `to`. Runs may overlap each other and a reindex.
 
-**What it may change** Documents whose rows changed in the interval, or in the hour before it, or are deleted; never
-over something newer. A deletion of more than a share of the documents needs a person's word (`allow_deletes`).
+**What it may change** Documents whose rows changed in the interval, or in the hour before it, or are deleted. It never
+writes over something newer. To delete more than a share of the documents, it needs a person's word (`allow_deletes`).
 
-**When it fails** the log names the cause. Clear the run: it does no harm to read an interval again. Rows that
+**When it fails** The log names the cause. Clear the run: it does no harm to read an interval again. Rows that
 OpenSearch refuses are listed in the log; all others were written.
 
-**Undo** nothing to undo: what it writes is the table's state. See `docs/operations/ENTITY_sync.md`.
+**Undo** There is nothing to undo: what it writes is the table's present state. See `docs/operations/ENTITY_sync.md`.
 """
 
 from datetime import timedelta

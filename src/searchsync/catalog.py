@@ -11,19 +11,23 @@ from searchsync.errors import BadMapping, BadParams, BadSource
 from searchsync.mapping import field_types, fitting
 
 BUCKETS = 1024
-"""Buckets a comparison sums over. At 2^32 a hash half, sums stay exact doubles up to 2 M documents a bucket."""
+"""Number of buckets that a comparison sums over.
+
+A hash half is below 2^32, so the sums stay exact doubles up to 2 M documents per bucket.
+"""
 
 TTL_DAYS = 1826
-"""Five years."""
+"""Five years: DynamoDB never removes an item that expired before that."""
 
 SYNC_FIELDS = {"position", "deleted", "written_at", "bucket", "hash_high", "hash_low"}
-"""What every document carries beside its own fields (protocol.md, Document)."""
+"""Fields of ``sync``, which every document carries beside its own fields (protocol.md, Document)."""
 
 
 def include_dir() -> Path:
-    """The folder with mappings, SQL and policies.
+    """Return the folder with mappings, SQL and policies.
 
-    ``SEARCHSYNC_INCLUDE``, else what a function's package has inside the library, else ``include/`` of the checkout.
+    It is ``SEARCHSYNC_INCLUDE`` if set, else the folder inside the library (in a function's package), else ``include/``
+    of the checkout.
     """
     if named := os.environ.get("SEARCHSYNC_INCLUDE"):
         return Path(named)
@@ -35,14 +39,14 @@ def include_dir() -> Path:
 class Entity:
     """One kind of document.
 
-    :param name: also the read alias, and the stem of its files
+    :param name: name of the entity; also the name of the read alias and the stem of the entity's files
     :param source: the kind of database it comes from
-    :param key: for PostgreSQL the columns of the SQL file that order its rows, unique together and not NULL: ranges
-        are cut along them; for DynamoDB the key attribute of the table of that name, a string
-    :param expires: the field that holds the epoch second after which a document is not there any more (DynamoDB's TTL)
-    :param changed: the column of the SQL file that says when a row was last changed, indexed in the table
-    :param unmapped: what becomes of an item of DynamoDB with attributes or shapes of values that the mapping has no
-        place for: ``drop`` leaves them out and counts them, ``refuse`` takes the item for poison
+    :param key: for PostgreSQL: the columns of the SQL file that order its rows. Together they are unique and not NULL,
+        and ranges are cut along them. For DynamoDB: the key attribute, a string, of the table with the entity's name
+    :param expires: the field that holds the epoch second after which a document is not shown any more (DynamoDB's TTL)
+    :param changed: the column of the SQL file that says when a row was last changed; the table has an index on it
+    :param unmapped: what happens to an item of DynamoDB when the mapping has no place for an attribute or for a value's
+        shape: ``drop`` leaves the value out and counts it, ``refuse`` takes the item for poison
     """
 
     name: str
@@ -54,21 +58,21 @@ class Entity:
 
     @property
     def writers(self) -> str:
-        """Alias of the write set."""
+        """Name of the alias of the write set."""
         return f"{self.name}-writers"
 
     @property
     def served(self) -> str:
-        """Alias of all indexes that were ever swapped in."""
+        """Name of the alias of all indexes that were ever swapped in."""
         return f"{self.name}-served"
 
     @property
     def visible(self) -> dict[str, Any]:
-        """Filter of the read alias and of comparisons: a tombstone is no document, an expired one is none any more.
+        """Filter of the read alias and of comparisons: it leaves out tombstones and expired documents.
 
-        DynamoDB removes an expired item within days, and one that expired more than five years ago never
-        (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html): such a one stays. A document has
-        the field only when DynamoDB would honour the attribute (``dynamodb_item.content_of``).
+        DynamoDB removes an expired item within days. It never removes an item that expired more than five years ago
+        (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html), so the filter leaves such an item
+        in. A document has the field only when DynamoDB would honour the attribute (``dynamodb_item.content_of``).
         """
         hidden: list[dict[str, Any]] = [{"term": {"sync.deleted": True}}]
         if self.expires:
@@ -77,9 +81,9 @@ class Entity:
 
     @cached_property
     def index_body(self) -> dict[str, Any]:
-        """``settings`` and ``mappings`` of a new index.
+        """``settings`` and ``mappings`` of a new index, from the mapping file.
 
-        :raises BadMapping: when the file is missing or not the JSON it has to be
+        :raises BadMapping: when the file is missing, or its content is not what it has to be
         """
         path = include_dir() / "mappings" / f"{self.name}.json"
         body = _json(path)
@@ -110,7 +114,7 @@ class Entity:
 
     @cached_property
     def fits(self) -> fitting.Fit:
-        """What a document of its index can hold, beside ``sync``."""
+        """What a document of the entity's index can hold, beside ``sync``."""
         mappings = self.index_body["mappings"]
         own = {name: field for name, field in mappings["properties"].items() if name != "sync"}
         return fitting.object_of({**mappings, "properties": own})
@@ -125,7 +129,7 @@ class Entity:
 
     @cached_property
     def sql(self) -> str:
-        """The row -> document SELECT.
+        """The SELECT that makes a document of each row, from the SQL file.
 
         :raises BadSource: when the file is missing
         """
@@ -146,9 +150,9 @@ CATALOG = {
 
 
 def entity(name: str) -> Entity:
-    """Look an entity up by name.
+    """Return the entity of this name.
 
-    :raises BadParams: when there is none
+    :raises BadParams: when there is no such entity
     """
     try:
         return CATALOG[name]
@@ -169,7 +173,7 @@ def reserved(name: str) -> bool:
 
 
 def _check_names(path: Path, properties: dict[str, Any], above: str = "") -> None:
-    """Refuse what would give one field two names, or let one bad document change the index."""
+    """Refuse a name that would give one field two names, or a field that lets one bad document change the index."""
     for name, field in properties.items():
         if "." in name or not name.strip():
             raise BadMapping(

@@ -1,4 +1,4 @@
-"""What can go wrong, by what helps: waiting (plain ``SearchSyncError``) or a person (``Permanent``).
+"""All errors, divided by what helps: waiting (plain ``SearchSyncError``) or a person (``Permanent``).
 
 Every message names the index or source, the cause and the next safe step.
 """
@@ -17,7 +17,7 @@ class IndexUnavailable(SearchSyncError):
 
 
 class StreamBehind(SearchSyncError):
-    """The index is behind the stream of its table: a comparison would report what is on its way."""
+    """The index is behind the stream of its table, so a comparison would report changes that are still on their way."""
 
 
 class Permanent(SearchSyncError):
@@ -25,11 +25,11 @@ class Permanent(SearchSyncError):
 
 
 class BadConnection(Permanent):
-    """Wrong address, credential or certificate of OpenSearch or of the source."""
+    """The address, a credential or a certificate of OpenSearch or of the source is wrong."""
 
 
 class BadParams(Permanent):
-    """Parameters that an operator gave and that mean nothing here."""
+    """An operator gave parameters that cannot be used here."""
 
 
 class BadSource(Permanent):
@@ -37,7 +37,7 @@ class BadSource(Permanent):
 
 
 class BadMapping(Permanent):
-    """The mapping file is missing, malformed, refused by OpenSearch, or not what the index has."""
+    """The mapping file is missing or malformed, OpenSearch refuses it, or the index has another mapping."""
 
 
 class RequestRejected(Permanent):
@@ -54,7 +54,7 @@ class RequestRejected(Permanent):
 
 
 class SourceChanged(Permanent):
-    """The source is not the database whose positions the index holds (protocol.md, Position)."""
+    """The source is another database than the one whose positions the index holds (protocol.md, Position)."""
 
 
 class AlreadyRunning(Permanent):
@@ -62,7 +62,7 @@ class AlreadyRunning(Permanent):
 
 
 class AliasConflict(Permanent):
-    """The aliases of an entity are not in a state that this system makes."""
+    """The aliases of an entity are in a state that this system never makes."""
 
 
 class WriteSetFull(Permanent):
@@ -70,15 +70,15 @@ class WriteSetFull(Permanent):
 
 
 class EmptyWriteSet(SearchSyncError):
-    """There is no index to write to: nothing may be acknowledged (protocol.md, rule 3)."""
+    """There is no index to write to, so nothing may be acknowledged (protocol.md, rule 3)."""
 
 
 class GreenDiscarded(Permanent):
-    """The index that a plan named is gone or is not its run's any more (protocol.md, rule 14)."""
+    """The index that a plan named is gone, or does not belong to its run any more (protocol.md, rule 14)."""
 
 
 class LedgerMismatch(Permanent):
-    """Keys read and keys accounted for differ (protocol.md, rule 13)."""
+    """The number of keys read and the number of keys accounted for differ (protocol.md, rule 13)."""
 
 
 class GateFailed(Permanent):
@@ -86,16 +86,16 @@ class GateFailed(Permanent):
 
 
 class StaleSwap(Permanent):
-    """The aliases changed since the run looked: somebody else swapped (protocol.md, rule 10)."""
+    """The aliases changed since the run looked at them: somebody else swapped (protocol.md, rule 10)."""
 
 
 class Undone(Permanent):
-    """The new index was swapped in, did not serve, and the old one serves again."""
+    """The new index was swapped in but did not serve; the old index serves again."""
 
 
 class SnapshotFailed(SearchSyncError):
-    """An index was to be deleted, but could not be saved before: it stays."""
+    """An index that was to be deleted could not be saved before, so it stays."""
 
 
 class Different(Permanent):
-    """The index is not what its source is."""
+    """The index is not equal to its source."""

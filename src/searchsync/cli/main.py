@@ -1,8 +1,9 @@
 """``searchsync``: the same functions as the DAGs, from a shell.
 
-Connections come from ``SEARCHSYNC_OPENSEARCH_URL`` (and ``SEARCHSYNC_OPENSEARCH_USER``, ``_PASSWORD``, ``_CA_CERTS``)
-and ``SEARCHSYNC_POSTGRES_DSN``; DynamoDB and SQS from AWS' own variables and files, with the queues' URLs in
-``SEARCHSYNC_DEAD_LETTER_QUEUE`` and ``SEARCHSYNC_PARKED_QUEUE``.
+The connections to OpenSearch and PostgreSQL come from ``SEARCHSYNC_OPENSEARCH_URL`` (and
+``SEARCHSYNC_OPENSEARCH_USER``, ``_PASSWORD``, ``_CA_CERTS``) and ``SEARCHSYNC_POSTGRES_DSN``. The connections to
+DynamoDB and SQS come from AWS' own variables and files; the queues' URLs are in ``SEARCHSYNC_DEAD_LETTER_QUEUE`` and
+``SEARCHSYNC_PARKED_QUEUE``.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from searchsync.writing.progress import Rejections
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; 0 on success, 1 with one line on stderr otherwise, 2 for a wrong command line."""
+    """Run a command. Return 0 on success, 1 with one line on stderr on failure, 2 for a wrong command line."""
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where each of its settings comes from
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def as_options(message: str) -> str:
-    """The message with parameters, which it names as a DAG takes them, as options of this command line."""
+    """Return the message with a DAG's parameters replaced by the options of this command line."""
 
     def options(found: re.Match[str]) -> str:
         pairs = (pair.split(": ", 1) for pair in found[1].split(", "))
@@ -66,84 +67,95 @@ def _option(name: str, value: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="searchsync", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    show = commands.add_parser("indexes", help="physical indexes of each entity: role, documents, age")
+    show = commands.add_parser("indexes", help="list the physical indexes of each entity: role, documents, age")
     show.add_argument(
         "what",
         nargs="*",
-        help=f"of {', '.join(CATALOG)}, all when none is named; or: abandon NAME, to give up an index",
+        help=f"entities ({', '.join(CATALOG)}; all when none is named); or abandon NAME, which deletes an index",
     )
     show.add_argument(
-        "--check", action="store_true", help="exit code 1, and why, when an index is older than freshness.yaml allows"
+        "--check",
+        action="store_true",
+        help="exit with 1, and say why, when an index is older than freshness.yaml allows",
     )
     show.set_defaults(command=_indexes)
     _add_reindex(commands)
     _add_rollback(commands)
     _add_compare(commands)
-    end = commands.add_parser("retire", help="delete indexes and tombstones that had their day; say why")
+    end = commands.add_parser("retire", help="delete indexes and tombstones that nobody needs any more, and say why")
     end.add_argument("entities", nargs="*", metavar="ENTITY", help=f"{', '.join(CATALOG)}; all when none is named")
-    end.add_argument("--dry-run", action="store_true", help="say what would be done, change nothing")
+    end.add_argument("--dry-run", action="store_true", help="only say what would be done; change nothing")
     end.set_defaults(command=_retire)
     again = commands.add_parser("replay", help="replay the dead-letter queue of an entity")
     again.add_argument("entity", choices=[name for name, found in CATALOG.items() if found.source == "dynamodb"])
-    again.add_argument("--dry-run", action="store_true", help="count what is there, write nothing")
-    again.add_argument("--cap", type=int, default=10_000, help="messages at most (default %(default)s)")
-    again.add_argument("--parked", action="store_true", help="those that wait for a person")
+    again.add_argument("--dry-run", action="store_true", help="only count the messages; write nothing")
+    again.add_argument("--cap", type=int, default=10_000, help="replay so many messages at most (default %(default)s)")
+    again.add_argument("--parked", action="store_true", help="replay the parked messages, which wait for a person")
     _add_read_units(again)
     again.set_defaults(command=_replay)
     return parser
 
 
 def _add_reindex(commands: Any) -> None:
-    """``reindex``, and ``swap`` for what it built without one."""
+    """Add ``reindex``, and ``swap``, which serves an index that ``reindex --no-swap`` built."""
     build = commands.add_parser("reindex", help="rebuild an index from its source and serve it")
     build.add_argument("entity", choices=list(CATALOG))
-    build.add_argument("--partitions", type=int, default=1, help="ranges of keys, one after the other (default 1)")
+    build.add_argument(
+        "--partitions", type=int, default=1, help="number of key ranges, loaded one after the other (default 1)"
+    )
     for name, text in (
         ("force", "start although another reindex is under way"),
-        ("new-epoch", "the source was restored or failed over"),
+        ("new-epoch", "begin a new epoch: the source was restored or failed over"),
     ):
         build.add_argument(f"--{name}", action="store_true", help=text)
-    build.add_argument("--no-swap", action="store_true", help="build and check only; `swap` serves it later")
+    build.add_argument("--no-swap", action="store_true", help="only build and check the index; `swap` serves it later")
     build.set_defaults(command=_reindex)
-    serve = commands.add_parser("swap", help="serve an index that was built and not served yet, after the same gate")
+    serve = commands.add_parser("swap", help="serve an index that was built but not served yet, after the same gate")
     serve.add_argument("entity", choices=list(CATALOG))
     serve.add_argument("index")
     serve.set_defaults(command=_swap)
     for gated in (build, serve):
         _add_read_units(gated)
-        gated.add_argument("--max-rejected", type=int, help="documents that may be rejected (default: thresholds.yaml)")
-        gated.add_argument("--allow-shrink", action="store_true", help="serve it with far fewer documents, or none")
+        gated.add_argument(
+            "--max-rejected", type=int, help="accept so many rejected documents (default: thresholds.yaml)"
+        )
+        gated.add_argument(
+            "--allow-shrink", action="store_true", help="serve the index with far fewer documents, or none"
+        )
         _add_reports(gated)
 
 
 def _add_rollback(commands: Any) -> None:
-    text = "serve an index again that was served before, proven and brought up to date"
+    text = "serve an index again that was served before, after it is proven and brought up to date"
     back = commands.add_parser("rollback", help=text)
     back.add_argument("entity", choices=list(CATALOG))
     back.add_argument("--index", help="a rollback candidate (default: the one that was live last)")
-    back.add_argument("--force", default="", metavar="REASON", help="serve it unproven, and why")
+    back.add_argument("--force", default="", metavar="REASON", help="serve it without proof, for this reason")
     _add_read_units(back)
     _add_reports(back)
     back.set_defaults(command=_rollback)
 
 
 def _add_compare(commands: Any) -> None:
-    text = "where an index differs from its source, proven; exit code 1 if it does"
+    text = "show where an index provably differs from its source; exit with 1 if it does"
     differ = commands.add_parser("compare", help=text)
     differ.add_argument("entity", choices=list(CATALOG))
     differ.add_argument("--index", help="an index of the write set (default: the live one)")
     differ.add_argument(
-        "--sample", type=int, default=100, help="documents compared field by field (default 100; above 10,000: all)"
+        "--sample",
+        type=int,
+        default=100,
+        help="compare so many documents field by field (default 100; above 10,000: all)",
     )
-    differ.add_argument("--pending", action="store_true", help="report also what the next sync has to bring")
-    differ.add_argument("--repair", action="store_true", help="write the confirmed keys as the source has them")
-    differ.add_argument("--cap", type=int, help="keys that a repair may write (default: thresholds.yaml)")
+    differ.add_argument("--pending", action="store_true", help="also report what the next sync has to bring")
+    differ.add_argument("--repair", action="store_true", help="write the confirmed keys as the source has them now")
+    differ.add_argument("--cap", type=int, help="let a repair write so many keys at most (default: thresholds.yaml)")
     _add_read_units(differ)
     differ.set_defaults(command=_compare)
 
 
 def _add_read_units(command: Any) -> None:
-    text = "read capacity units a second of all reads of a DynamoDB table (default: thresholds.yaml)"
+    text = "read capacity units per second for all reads of a DynamoDB table together (default: thresholds.yaml)"
     command.add_argument("--read-units", type=float, help=text)
 
 

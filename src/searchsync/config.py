@@ -102,9 +102,10 @@ def retention() -> Retention:
 
 
 def read_units(asked: float | None) -> float | None:
-    """Return the read capacity units a second that all reads of a run may use of a table: as asked, else as tuned.
+    """Return how many read capacity units a second all reads of a run may use of a table together.
 
-    :returns: None for no limit
+    :param asked: the number that was asked for; None for the one of ``thresholds.yaml``
+    :returns: None when there is no limit
     """
     return asked if asked is not None else thresholds().read_units or None
 

@@ -1,1 +1,1 @@
-"""All that talks to OpenSearch: the client, indexes, aliases, reads, snapshots, and documents of our own."""
+"""Everything that talks to OpenSearch: the client, indexes, aliases, reads, snapshots, and documents of our own."""

@@ -1,6 +1,6 @@
 """The changes of an entity's three aliases: join, swap, leave, delete (docs/protocol.md, rules 6, 10 and 11).
 
-Each is one atomic call that asserts what it replaces, and is safe to repeat.
+Each change is one atomic call that asserts what it replaces. Each is safe to repeat.
 """
 
 import logging
@@ -59,12 +59,12 @@ def swap(
     forget: bool = False,
     leaving: Sequence[str] = (),
 ) -> None:
-    """Serve ``green`` instead of ``blue``, in one step (rule 10). Safe to repeat: what is live already stays as it is.
+    """Serve ``green`` instead of ``blue``, in one step (rule 10). Safe to repeat: if green is live, nothing changes.
 
-    :param blue: the index the run believes to be live; None for the first
-    :param served: assert that green was served before: a rollback
-    :param forget: blue goes as one that never was served: nobody shall go back to it
-    :param leaving: indexes that leave the write set in the same step: those of another epoch
+    :param blue: the index that the run believes to be live; None for the first swap
+    :param served: assert that green was served before; a rollback does this
+    :param forget: take blue out of the served indexes, so that nobody goes back to it
+    :param leaving: indexes of another epoch, which leave the write set in the same step
     :raises StaleSwap: when something else is live, or green is no longer in the write set
     """
     hide(client, entity)
@@ -121,10 +121,10 @@ def _members_settled(client: opensearchpy.OpenSearch, alias: str, cause: Excepti
 
 
 def hide(client: opensearchpy.OpenSearch, entity: Entity) -> None:
-    """Let a wildcard such as ``locations*`` reach the read alias alone: it would take the alias' filter off otherwise.
+    """Let a wildcard such as ``locations*`` reach only the read alias; otherwise it would bypass the alias' filter.
 
-    Physical indexes and the other two aliases are made hidden. This hides those that an earlier version made, because
-    OpenSearch refuses an alias that is hidden on some of its indexes only. Safe to repeat.
+    New physical indexes and the other two aliases are created hidden. This function hides those that an earlier version
+    made, because OpenSearch refuses an alias that is hidden on only some of its indexes. Safe to repeat.
     """
     for alias in (entity.writers, entity.served):
         _hide_alias(client, alias)
@@ -153,9 +153,12 @@ def _hide_alias(client: opensearchpy.OpenSearch, alias: str) -> None:
 
 
 def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -> None:
-    """Read the aliases back: green alone is read, filtered, not writable through the alias, fed and marked as served.
+    """Read the aliases back and check what the swap left.
 
-    :raises AliasConflict: otherwise
+    Only green must be read, with the filter; it must not be writable through the alias; it must be in the write set and
+    marked as served.
+
+    :raises AliasConflict: when the aliases are otherwise
     """
     found = indexes.state_of(client, f"{entity.name},{entity.name}-*")
     state = {name: index["aliases"] for name, index in found.items() if index["aliases"]}
@@ -174,9 +177,9 @@ def verify_served(client: opensearchpy.OpenSearch, entity: Entity, green: str) -
 
 
 def leave(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
-    """Take an index out of the write set, and out of the served ones (rule 11, first step).
+    """Take an index out of the write set and out of the served indexes (rule 11, first step).
 
-    :raises StaleSwap: when it is live, or became so meanwhile
+    :raises StaleSwap: when the index is live, or became live meanwhile
     """
     index = next((index for index in indexes.of_entity(client, entity) if index.name == name), None)
     if index is None or not (index.writers or index.was_served):
@@ -205,7 +208,9 @@ def leave(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
 
 
 def delete(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
-    """Leave the write set, block writes (which waits for those in flight), delete (rule 11). Safe to repeat.
+    """Take an index out of the write set, block writes (this waits for writes in flight), delete it (rule 11).
+
+    Safe to repeat.
 
     :raises StaleSwap: when the index is live
     """

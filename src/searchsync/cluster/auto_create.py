@@ -1,4 +1,4 @@
-"""Whether OpenSearch would make an index by itself, by a late write to one that was deleted."""
+"""Check whether OpenSearch would make an index by itself when a late write comes to a deleted index."""
 
 import re
 from datetime import UTC, datetime
@@ -13,9 +13,10 @@ _SETTING = "action.auto_create_index"
 
 
 def check(client: opensearchpy.OpenSearch, entity: Entity) -> None:
-    """Refuse a cluster that would create one of the entity's names by a write.
+    """Refuse a cluster in which a write would create an index under one of the entity's names.
 
-    :raises AliasConflict: with a value that leaves the indexes of plugins alone
+    :raises AliasConflict: when it would; the message has a value of the setting that leaves the indexes of plugins
+        alone
     """
     params = {"include_defaults": "true", "flat_settings": "true", "filter_path": "*.action*"}
     answer = request(client, "GET", "/_cluster/settings", params=params) or {}
@@ -34,9 +35,9 @@ def check(client: opensearchpy.OpenSearch, entity: Entity) -> None:
 
 
 def creates(value: str, name: str) -> bool:
-    """Whether a value of the setting lets a write create an index of a name, as OpenSearch decides it.
+    """Return whether a value of the setting lets a write create an index of this name, as OpenSearch decides it.
 
-    The first pattern that matches counts; ``-`` before it forbids. Without a match there is no index.
+    The first pattern that matches decides; ``-`` before it forbids. When no pattern matches, no index is created.
     """
     if value in ("true", "false"):
         return value == "true"

@@ -1,4 +1,4 @@
-"""Documents of our own, in small indexes beside those of the entities, made when they are first written to."""
+"""Documents of our own, in small indexes beside those of the entities. Such an index is made by its first write."""
 
 import json
 from typing import Any
@@ -13,9 +13,10 @@ from searchsync.errors import RequestRejected
 
 
 def put(client: opensearchpy.OpenSearch, index: str, key: str, document: dict[str, Any]) -> None:
-    """Write a document, to be found at once; the same key replaces it.
+    """Write a document, so that a search finds it at once. A document of the same key is replaced.
 
-    :param index: also the stem of its file in ``include/mappings``, which may have got fields since the index was made
+    :param index: name of the index; also the stem of its file in ``include/mappings``. The file may have got fields
+        since the index was made
     """
     path, params = f"/{index}/_doc/{quote(key, safe='')}", {"refresh": "true"}
     try:
@@ -31,16 +32,16 @@ def put(client: opensearchpy.OpenSearch, index: str, key: str, document: dict[st
 
 
 def find(client: opensearchpy.OpenSearch, index: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The hits of a search; none before anything was written."""
+    """Return the hits of a search; there are none before anything was written."""
     params = {"ignore_unavailable": "true"}
     hits: list[dict[str, Any]] = reads.search(client, index, body, params)["hits"]["hits"]
     return hits
 
 
 def remove(client: opensearchpy.OpenSearch, index: str, key: str, *, version: tuple[int, int]) -> None:
-    """Delete a document, if it is still the one that was found.
+    """Delete a document if nobody changed it since it was found.
 
-    :param version: its ``_seq_no`` and ``_primary_term``
+    :param version: ``_seq_no`` and ``_primary_term`` of the document that was found
     """
     params = {"refresh": "true", "if_seq_no": version[0], "if_primary_term": version[1]}
     try:

@@ -1,4 +1,4 @@
-"""OpenSearch over the wire: the client, one request with patience, raw bulk. All answers become typed errors here."""
+"""OpenSearch over the wire: the client, one request with patience, raw bulk. Every failure becomes a typed error."""
 
 import json
 import logging
@@ -22,12 +22,14 @@ logging.getLogger("opensearch").setLevel(logging.ERROR)  # it warns of every 404
 logging.getLogger("opensearchpy.trace").setLevel(logging.ERROR)  # at INFO it writes every document to the log
 
 PATIENCE_SECONDS: Final = 300.0
-"""How long a write or request is tried again before it fails: longer than a node's restart."""
+"""Seconds for which a write or request is tried again before it fails: longer than a node's restart takes."""
 
 REQUEST_SECONDS: Final = 60.0
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 10.0
-"""How long one attempt may connect, and wait for its answer, where there is a deadline: one that hangs must leave time
-for another."""
+"""Seconds that one attempt may take to connect, and to wait for its answer, where there is a deadline.
+
+An attempt that hangs must leave time for another.
+"""
 
 MAX_CONNECTIONS: Final = 8
 _NOT_OPENSEARCH = "the answer is not OpenSearch's JSON ({}). Does the URL lead to a proxy or a login page?"
@@ -55,12 +57,12 @@ def connect(
     verify_certs: bool = True,
     timeout: float = REQUEST_SECONDS,
 ) -> opensearchpy.OpenSearch:
-    """A client for one cluster. Nothing is sent yet.
+    """Return a client for one cluster. This sends nothing yet.
 
     :param url: ``http(s)://host:port``, without credentials
     :param auth: ``(user, password)``, a SigV4 signer such as ``Urllib3AWSV4SignerAuth``, or None
-    :param ca_certs: file of the certificates to trust; None for the system's
-    :param verify_certs: off only for development
+    :param ca_certs: file with the certificates to trust; None for the system's certificates
+    :param verify_certs: False only for development
     :param timeout: seconds that one answer may take where there is no deadline
     """
     parts = urllib3.util.parse_url(url)
@@ -82,12 +84,13 @@ def connect(
 
 
 def connect_from_environment() -> opensearchpy.OpenSearch:
-    """A client of ``SEARCHSYNC_OPENSEARCH_URL``.
+    """Return a client for the cluster at ``SEARCHSYNC_OPENSEARCH_URL``.
 
-    With ``SEARCHSYNC_OPENSEARCH_USER`` and ``_PASSWORD``; or signed with the credentials that AWS gives this process,
-    when ``SEARCHSYNC_OPENSEARCH_AWS_SERVICE`` is set (``es``); ``SEARCHSYNC_OPENSEARCH_CA_CERTS`` as ``ca_certs``.
+    When ``SEARCHSYNC_OPENSEARCH_AWS_SERVICE`` is set (``es``), requests are signed with the credentials that AWS gives
+    this process. Otherwise the login is ``SEARCHSYNC_OPENSEARCH_USER`` and ``_PASSWORD``.
+    ``SEARCHSYNC_OPENSEARCH_CA_CERTS`` is used as ``ca_certs``.
 
-    :raises BadParams: when there is no URL
+    :raises BadParams: when the URL is not set
     :raises BadConnection: when AWS gives no credentials, or no region
     """
     user, service = os.environ.get("SEARCHSYNC_OPENSEARCH_USER"), os.environ.get("SEARCHSYNC_OPENSEARCH_AWS_SERVICE")
@@ -103,9 +106,9 @@ def connect_from_environment() -> opensearchpy.OpenSearch:
 
 
 def signer(credentials: Any, region: str | None, service: str) -> Any:
-    """What signs requests to a domain of AWS.
+    """Return what signs requests to a domain of AWS.
 
-    :param credentials: botocore's, which refresh themselves; None when AWS gives this process none
+    :param credentials: botocore's credentials, which refresh themselves; None when AWS gives this process none
     :raises BadConnection: without credentials, or without a region
     """
     for there, name in ((credentials, "credentials"), (region, "region")):
@@ -120,9 +123,9 @@ def signer(credentials: Any, region: str | None, service: str) -> Any:
 
 
 def setting(name: str) -> str:
-    """An environment variable that has to be there.
+    """Return the value of an environment variable that has to be set.
 
-    :raises BadParams: when it is not
+    :raises BadParams: when it is not set
     """
     value = os.environ.get(name)
     if not value:
@@ -148,17 +151,17 @@ class _Answers(opensearchpy.JSONSerializer):
 
 
 class TooLarge(SearchSyncError):
-    """The body was refused for its size (413): a smaller one may pass."""
+    """The body was refused for its size (413): a smaller body may pass."""
 
 
 class Overloaded(IndexUnavailable):
-    """The request was refused as a whole because OpenSearch has too much to do (429): a smaller one may pass."""
+    """The whole request was refused because OpenSearch has too much to do (429): a smaller request may pass."""
 
 
 class Backoff:
     """Exponential back-off with full jitter and a total deadline.
 
-    :param patience: seconds after which the last error is raised, as ``IndexUnavailable``
+    :param patience: seconds without success after which ``wait`` raises ``IndexUnavailable``
     """
 
     def __init__(self, patience: float = PATIENCE_SECONDS, *, first: float = 0.2, longest: float = 10.0) -> None:
@@ -171,7 +174,8 @@ class Backoff:
     def wait(self, cause: str) -> None:
         """Sleep before another attempt.
 
-        :raises IndexUnavailable: when patience has run out; ``cause`` says of what
+        :param cause: the last error, for the message
+        :raises IndexUnavailable: when patience has run out
         """
         pause = random.uniform(self._ceiling / 2, self._ceiling)
         if pause > min(self._deadline - time.monotonic(), remaining()):
@@ -184,7 +188,7 @@ class Backoff:
         self._ceiling = min(self._ceiling * 2, self._longest)
 
     def progress(self) -> None:
-        """Something was written: patience begins anew, because it is measured since the last success."""
+        """Begin patience anew, because something was written: patience is measured since the last success."""
         self._deadline = time.monotonic() + self._patience
 
 
@@ -197,12 +201,12 @@ def request(
     params: dict[str, Any] | None = None,
     patience: float = PATIENCE_SECONDS,
 ) -> Any:
-    """One request, tried again while OpenSearch is away or overloaded.
+    """Send one request, and send it again while OpenSearch is away or overloaded.
 
-    :param patience: 0 for a request whose effect has to be looked at before it may be repeated (a swap)
+    :param patience: seconds; 0 for a request whose effect must be looked at before it may be repeated (a swap)
     :raises IndexUnavailable: when patience has run out
     :raises RequestRejected: for any other refusal; ``status`` tells 404 from 400
-    :raises BadConnection: credentials, certificate or address are wrong
+    :raises BadConnection: when credentials, certificate or address are wrong
     """
     backoff = Backoff(patience)
     while True:
@@ -215,24 +219,24 @@ def request(
 
 
 def bulk(client: opensearchpy.OpenSearch, index: str, body: bytes, count: int) -> list[dict[str, Any]]:
-    """One ``_bulk`` of raw NDJSON, without retry.
+    """Send one ``_bulk`` of raw NDJSON, without retry.
 
-    :param count: actions in the body
-    :returns: per action, in order: ``status`` and, when it failed, ``error``
-    :raises IndexUnavailable: the whole request is undecided (connection lost, overloaded, half an answer)
-    :raises TooLarge: 413
-    :raises RequestRejected: the whole request was refused
+    :param count: number of actions in the body
+    :returns: for each action, in order: ``status`` and, when it failed, ``error``
+    :raises IndexUnavailable: when the whole request is undecided (connection lost, overloaded, half an answer)
+    :raises TooLarge: when the answer is 413
+    :raises RequestRejected: when the whole request was refused
     """
     return _bulk(client, f"/{index}/{BULK}", body, count)
 
 
 def look_up(client: opensearchpy.OpenSearch, index: str, ids: list[bytes]) -> list[dict[str, Any]]:
-    """What is stored under some ids now, refreshed or not; without retry.
+    """Return what is stored under some ids now, refreshed or not; without retry.
 
-    :param ids: as JSON
-    :returns: per id, in order: ``status``; where there is a document ``get`` with ``_seq_no``, ``_primary_term`` and
-        ``_source.sync.position``, of whatever shape; else ``error``
-    :raises IndexUnavailable: as ``bulk``, and so are the others
+    :param ids: the ids, each as JSON
+    :returns: for each id, in order: ``status``. Where there is a document also ``get``, with ``_seq_no``,
+        ``_primary_term`` and ``_source.sync.position``, of whatever shape; otherwise ``error``
+    :raises IndexUnavailable: as ``bulk``; it raises the other errors of ``bulk``, too
     """
     body = b"".join(b'{"update":{"_id":%b}}\n{"doc":{}}\n' % key for key in ids)
     return _bulk(client, f"/{index}/{_LOOK_UP}", body, len(ids))
@@ -248,7 +252,7 @@ def _bulk(client: opensearchpy.OpenSearch, path: str, body: bytes, count: int) -
 
 
 def _perform(client: opensearchpy.OpenSearch, method: str, path: str, **options: Any) -> Any:
-    """One attempt, no longer than the deadline allows (``deadline.within``); every failure as one of our errors."""
+    """Make one attempt, no longer than the deadline allows (``deadline.within``). Raise one of our errors."""
     left = remaining()
     if left <= 0:
         raise IndexUnavailable("no time was left to ask OpenSearch. Nothing was acknowledged; run the task again")
@@ -280,7 +284,7 @@ _PASSES = {
     "snapshot_in_progress_exception": "a snapshot is being made of what was to be deleted or closed: ",
     "index_create_block_exception": "the domain creates no index now, as it does when disk space or memory is short: ",
 }
-"""Types of refusals that pass by themselves, whatever their status; with what to say of them."""
+"""Types of refusals that pass by themselves, whatever their status; each with the words that explain it."""
 
 
 def _refusal(error: os_errors.TransportError) -> SearchSyncError:
@@ -306,7 +310,10 @@ def _refusal(error: os_errors.TransportError) -> SearchSyncError:
 
 
 def explain(info: Any) -> tuple[str, str]:
-    """``error.type`` and ``error.reason`` (with the cause's) of an answer; empty and the text when it has none."""
+    """Return ``error.type`` and ``error.reason`` (with the cause's) of an answer.
+
+    An answer without them gives an empty type and the text of the answer.
+    """
     error = info.get("error") if isinstance(info, dict) else None
     if isinstance(error, str):
         return "", error
@@ -318,7 +325,7 @@ def explain(info: Any) -> tuple[str, str]:
 
 
 def flood_stage(reason: str) -> str:
-    """Why waiting does not help when a disk is full, and what does."""
+    """Return the message for a full disk: why waiting does not help, and what does."""
     return (
         f"a node's disk is past the flood stage and its indexes are read-only ({reason}). Free disk space or add "
         "nodes; the block goes away by itself below the high watermark. Then run the task again"

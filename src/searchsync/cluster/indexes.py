@@ -1,6 +1,6 @@
-"""Physical indexes of an entity, and which role the three aliases give each (docs/protocol.md, Names).
+"""Physical indexes of an entity, and the role that the three aliases give each (docs/protocol.md, Names).
 
-The cluster is the only truth: nothing here remembers anything between two calls.
+The cluster is the only truth: nothing here is remembered between two calls.
 """
 
 import json
@@ -35,12 +35,12 @@ log = logging.getLogger(__name__)
 COPIES_SECONDS = 600.0
 ABANDONED_AFTER = timedelta(days=1)
 FOREIGN_AT_ONCE = 10
-"""Documents with the highest positions that are looked at together: usually the first one is ours."""
+"""Number of documents, highest position first, that one search returns: usually the first one is ours."""
 
 _NAME = re.compile(r"-(\d{8}t\d{6})-[0-9a-f]{8}$")
 
 Running = Callable[[str], bool | None]
-"""Whether the run of a build is under way; None when nobody knows the build."""
+"""Returns whether the run of a build is under way; None when nobody knows the build."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,10 @@ class Index:
 
     @property
     def role(self) -> str:
-        """live, rollback candidate, or building (which may be abandoned: ``abandoned``)."""
+        """Role of the index: live, rollback candidate, retiring or building.
+
+        A building index may be abandoned: ``abandoned`` says so.
+        """
         if self.read:
             return "live"
         return (
@@ -67,12 +70,15 @@ class Index:
 
     @property
     def build(self) -> str:
-        """The run that made it."""
+        """The run that made the index."""
         return str(self.meta.get("build", ""))
 
     @property
     def created(self) -> datetime:
-        """When it was created, by its name; an index that somebody else put into our aliases has no such name."""
+        """When the index was created, as its name says.
+
+        An index that somebody else put into our aliases has no such name.
+        """
         named = _NAME.search(self.name)
         return (
             datetime.strptime(named[1], "%Y%m%dt%H%M%S").replace(tzinfo=UTC)
@@ -82,19 +88,19 @@ class Index:
 
     @property
     def synced(self) -> datetime:
-        """Up to when it has its source's changes: by the last sync, or since it was made."""
+        """Moment up to which the index has its source's changes: that of the last sync, or when the index was made."""
         stamp = self.meta.get("synced_at")
         return max(self.created, datetime.fromisoformat(stamp)) if stamp else self.created
 
     @property
     def left_read_at(self) -> datetime | None:
-        """When it stopped being served."""
+        """When the index stopped being served; None when it has not."""
         stamp = self.meta.get("left_read_at")
         return datetime.fromisoformat(stamp) if stamp else None
 
 
 def of_entity(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
-    """All physical indexes of an entity, oldest first: those of its name pattern, and what its aliases point to."""
+    """Return all physical indexes of an entity, oldest first: those of its name pattern, and those of its aliases."""
     found = state_of(client, f"{entity.name},{entity.name}-*")
     indexes = []
     for name, state in found.items():
@@ -107,19 +113,19 @@ def of_entity(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
 
 
 def named_for(entity: Entity, name: str) -> bool:
-    """Whether a name is one that this system gives the entity's physical indexes."""
+    """Return whether this system gives such a name to the entity's physical indexes."""
     return _NAME.sub("", name) == entity.name != name
 
 
 def write_set(client: opensearchpy.OpenSearch, entity: Entity) -> list[str]:
-    """Names of the indexes that every write has to reach, the live one first."""
+    """Return the names of the indexes that every write has to reach, the live one first."""
     found = aliases_of(client, entity.writers)
     return sorted(found, key=lambda name: (entity.name not in found[name], name))
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Where writes go, as of one moment.
+    """Where writes go, as the aliases said at one moment.
 
     :ivar members: indexes that every write has to reach, the live one first
     :ivar live: the one that is read; None before the first swap
@@ -130,7 +136,7 @@ class Targets:
 
 
 def targets(client: opensearchpy.OpenSearch, entity: Entity) -> Targets:
-    """Write set and live index, by one look at the aliases (rule 3).
+    """Return write set and live index, by one look at the aliases (rule 3).
 
     :raises AliasConflict: when a write to the members would not reach what is searched: nothing may be acknowledged
     """
@@ -156,9 +162,9 @@ def targets(client: opensearchpy.OpenSearch, entity: Entity) -> Targets:
 
 
 def targets_or_raise(client: opensearchpy.OpenSearch, entity: Entity) -> Targets:
-    """As ``targets``.
+    """Return what ``targets`` returns, if there is an index to write to.
 
-    :raises EmptyWriteSet: when there is nothing to write to
+    :raises EmptyWriteSet: when there is none
     """
     found = targets(client, entity)
     if not found.members:
@@ -167,7 +173,7 @@ def targets_or_raise(client: opensearchpy.OpenSearch, entity: Entity) -> Targets
 
 
 def live(client: opensearchpy.OpenSearch, entity: Entity) -> str | None:
-    """Name of the index that is read, None before the first swap. Who writes asks for the ``targets``.
+    """Return the name of the index that is read; None before the first swap. To write, ask for the ``targets``.
 
     :raises AliasConflict: when a concrete index has the alias' name, or the alias is on two indexes
     """
@@ -219,7 +225,7 @@ def _call(actions: list[dict[str, dict[str, Any]]]) -> str:
 
 
 def get(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Index:
-    """One physical index of an entity.
+    """Return one physical index of an entity.
 
     :raises BadParams: when the entity has no such index
     """
@@ -230,7 +236,7 @@ def get(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Index:
 
 
 def live_or_raise(client: opensearchpy.OpenSearch, entity: Entity) -> str:
-    """Name of the index that is read and written.
+    """Return the name of the index that is read and written.
 
     :raises EmptyWriteSet: before the first swap
     :raises AliasConflict: as ``targets``
@@ -242,7 +248,9 @@ def live_or_raise(client: opensearchpy.OpenSearch, entity: Entity) -> str:
 
 
 def find_or_create(client: opensearchpy.OpenSearch, entity: Entity, *, build: str, source: dict[str, Any]) -> Index:
-    """The index of a build, made when there is none yet: safe to repeat (rule 14). It is in no alias after creation.
+    """Return the index of a build; create it when there is none yet (rule 14). A new index is in no alias.
+
+    Safe to repeat.
 
     :param source: ``identity`` and ``epoch`` of the source, kept in ``_meta``
     :raises BadMapping: when OpenSearch refuses the mapping file
@@ -275,7 +283,7 @@ def find_or_create(client: opensearchpy.OpenSearch, entity: Entity, *, build: st
 
 
 def _create(client: opensearchpy.OpenSearch, entity: Entity, name: str, mappings: dict[str, Any]) -> None:
-    """Without copies, where the domain allows that; else with those of the mapping file."""
+    """Create an index without copies where the domain allows this; otherwise with the copies of the mapping file."""
     settings = {**entity.index_body["settings"], "hidden": True}
     try:
         request(client, "PUT", f"/{name}", body={"settings": settings | _LOADING, "mappings": mappings})
@@ -288,7 +296,7 @@ def _create(client: opensearchpy.OpenSearch, entity: Entity, name: str, mappings
 
 
 def refused(file: str, error: RequestRejected) -> RequestRejected | BadMapping:
-    """What to raise when OpenSearch makes no index of a file's settings and mappings."""
+    """Return the error to raise when OpenSearch makes no index of a file's settings and mappings."""
     if error.status != 400:
         return error
     if error.error_type == "validation_exception" and "awareness" in str(error):
@@ -304,9 +312,9 @@ _LOADING = {"refresh_interval": "-1", "number_of_replicas": 0, "auto_expand_repl
 
 
 def check_own(client: opensearchpy.OpenSearch, entity: Entity, name: str, *, build: str) -> Index:
-    """The index that a plan named, if it still is its build's and in the write set (rule 14).
+    """Return the index that a plan named, if it still belongs to the plan's build and is in the write set (rule 14).
 
-    :raises GreenDiscarded: otherwise
+    :raises GreenDiscarded: when it does not
     """
     for index in of_entity(client, entity):
         if index.name == name and index.build == build and index.writers:
@@ -320,9 +328,9 @@ def check_own(client: opensearchpy.OpenSearch, entity: Entity, name: str, *, bui
 def make_searchable(
     client: opensearchpy.OpenSearch, entity: Entity, name: str, *, patience: float = COPIES_SECONDS
 ) -> None:
-    """Put refresh and replicas back as the mapping file has them; return when all copies are there and refreshed.
+    """Set refresh and replicas as the mapping file has them; return when all copies are there and refreshed.
 
-    :raises IndexUnavailable: when they are not after ``patience`` seconds
+    :raises IndexUnavailable: when they are not there after ``patience`` seconds
     """
     settings = entity.index_body["settings"]
     wanted = {key: settings.get(key) for key in _LOADING}
@@ -340,9 +348,11 @@ def make_searchable(
 
 
 def refresh(client: opensearchpy.OpenSearch, name: str) -> None:
-    """Make everything written so far visible to searches, on all shards; copies that are away get it when they recover.
+    """Make everything that was written so far visible to searches, on all shards.
 
-    :raises IndexUnavailable: when not every shard answered: a count would be of a part only
+    Copies that are away get it when they recover.
+
+    :raises IndexUnavailable: when a shard did not answer: then a count would cover only a part
     """
     backoff = Backoff()
     while health(client, name) == "red":  # the request would wait a minute for it, longer than we wait for an answer
@@ -354,16 +364,18 @@ def refresh(client: opensearchpy.OpenSearch, name: str) -> None:
 
 
 def health(client: opensearchpy.OpenSearch, name: str) -> str:
-    """green, yellow (a copy is missing), red (a primary shard is missing), or empty when there is no such index."""
+    """Return green, yellow (a copy is missing), red (a primary shard is missing), or empty (there is no such index)."""
     params = {"level": "indices", "filter_path": "indices.*.status"}  # asked for one by name, it waits for it to appear
     found = request(client, "GET", "/_cluster/health", params=params).get("indices", {})
     return str(found.get(name, {}).get("status", ""))
 
 
 def highest_position(client: opensearchpy.OpenSearch, name: str, *, fresh: bool = True) -> str:
-    """The highest position of any document, tombstones included; empty when there is none. Foreign ones do not count.
+    """Return the highest position of any document, tombstones included; empty when there is none.
 
-    :param fresh: refresh first; else of what searches see
+    Foreign documents do not count.
+
+    :param fresh: refresh first; otherwise only what searches see counts
     """
     if fresh:
         refresh(client, name)
@@ -379,7 +391,10 @@ def highest_position(client: opensearchpy.OpenSearch, name: str, *, fresh: bool 
 
 
 def stamp_left_read(client: opensearchpy.OpenSearch, name: str, when: datetime | None) -> None:
-    """Note in ``_meta`` when an index stopped being served; None when it is served again."""
+    """Note in ``_meta`` when an index stopped being served.
+
+    :param when: the moment; None when the index is served again
+    """
     meta = meta_of(client, name)
     if not meta:
         return  # deleted meanwhile: nothing counts on it any more
@@ -390,16 +405,16 @@ def stamp_left_read(client: opensearchpy.OpenSearch, name: str, when: datetime |
 
 
 def stamp_synced(client: opensearchpy.OpenSearch, index: Index, until: datetime) -> None:
-    """Note in ``_meta`` up to when an index has its source's changes, unless a sync has brought later ones."""
+    """Note in ``_meta`` up to which moment an index has its source's changes, unless a later moment is noted."""
     meta = meta_of(client, index.name)
     if meta and until > replace(index, meta=meta).synced:
         put_meta(client, index.name, {**meta, "synced_at": until.isoformat(timespec="seconds")})
 
 
 def abandoned(index: Index, running: Running, *, now: datetime | None = None) -> bool:
-    """Whether nobody will finish an index that was never served.
+    """Return whether an index was never served and nobody will finish it.
 
-    :param running: whether a build's run is under way; None when nobody knows it
+    :param running: tells whether a build's run is under way; None when nobody knows it
     """
     if index.role != "building":
         return False
@@ -414,8 +429,8 @@ def abandoned(index: Index, running: Running, *, now: datetime | None = None) ->
 class Served:
     """An index and the source that it belongs to.
 
-    :ivar identity: of the source that it was built from; any other is refused
-    :ivar epoch: first part of all positions, where positions have one
+    :ivar identity: identity of the source that the index was built from; any other source is refused
+    :ivar epoch: the first part of all positions, where positions have an epoch
     :ivar synced: as ``Index.synced``
     """
 
@@ -426,10 +441,10 @@ class Served:
 
 
 def served(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Served:
-    """What an index says about its source.
+    """Return what an index says about its source.
 
     :raises BadParams: when the entity has no such index
-    :raises SourceChanged: when it does not say it
+    :raises SourceChanged: when the index does not name its source
     """
     index = get(client, entity, name)
     source = index.meta.get("source") or {}
@@ -445,23 +460,23 @@ def served(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Served
 
 
 def meta_of(client: opensearchpy.OpenSearch, name: str) -> dict[str, Any]:
-    """What an index says about itself; empty when there is no such index."""
+    """Return ``_meta`` of an index: what it says about itself; empty when there is no such index."""
     state = state_of(client, name).get(name)
     return dict(state["mappings"].get("_meta", {})) if state else {}
 
 
 def put_meta(client: opensearchpy.OpenSearch, name: str, meta: dict[str, Any]) -> None:
-    """It replaces all of ``_meta``."""
+    """Replace ``_meta`` of an index as a whole."""
     request(client, "PUT", f"/{name}/_mapping", body={"_meta": meta})
 
 
 def members(client: opensearchpy.OpenSearch, alias: str) -> set[str]:
-    """Indexes that a name resolves to: the members of an alias, or the concrete index of that name."""
+    """Return the indexes that a name stands for: the members of an alias, or the concrete index of that name."""
     return set(aliases_of(client, alias))
 
 
 def aliases_of(client: opensearchpy.OpenSearch, alias: str) -> dict[str, Any]:
-    """Those indexes with all their aliases."""
+    """Return the indexes that a name stands for, each with all its aliases."""
     try:
         found = request(client, "GET", f"/{alias}/_alias")
     except RequestRejected as error:
@@ -472,7 +487,7 @@ def aliases_of(client: opensearchpy.OpenSearch, alias: str) -> dict[str, Any]:
 
 
 def state_of(client: opensearchpy.OpenSearch, names: str, *, flat: bool = False) -> dict[str, Any]:
-    """Aliases, mappings and settings of the indexes that some names or patterns stand for."""
+    """Return aliases, mappings and settings of the indexes that some names or patterns stand for."""
     params = {"flat_settings": str(flat).lower(), "ignore_unavailable": "true", "allow_no_indices": "true"}
     params["expand_wildcards"] = "all"  # closed and hidden ones, too
     found: dict[str, Any] = request(client, "GET", f"/{names}", params=params)

@@ -1,4 +1,4 @@
-"""What is in an index, of all its shards or not at all: OpenSearch itself answers for a part with 200."""
+"""Reads of an index, of all its shards or not at all: OpenSearch itself answers 200 for a part, too."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,7 +15,7 @@ SCROLLED_AT_ONCE = 5_000
 def search(
     client: opensearchpy.OpenSearch, name: str, body: dict[str, Any], params: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The answer to one search, of the whole index.
+    """Return the answer to one search over the whole index.
 
     :raises IndexUnavailable: when a shard does not answer for as long as a request is tried again
     """
@@ -25,25 +25,25 @@ def search(
 
 
 _WHOLE = {"allow_partial_search_results": "false"}
-"""Else a shard without any copy is left out, and the answer is 200."""
+"""Parameters that refuse a partial answer: otherwise a shard without any copy is left out, and the answer is 200."""
 
 
 def count(client: opensearchpy.OpenSearch, name: str, query: dict[str, Any] | None = None) -> int:
-    """Documents of an index, or that a filtered alias shows.
+    """Return the number of documents of an index, or of those that a filtered alias shows.
 
-    By a search, because ``_count`` cannot be asked to refuse an answer that leaves shards out.
+    It is a search, because ``_count`` cannot be told to refuse an answer that leaves shards out.
 
-    :raises IndexUnavailable: when some were not counted
+    :raises IndexUnavailable: when some documents were not counted
     """
     body = {"size": 0, "track_total_hits": True, "query": query or {"match_all": {}}}
     return int(search(client, name, body)["hits"]["total"]["value"])
 
 
 def documents(client: opensearchpy.OpenSearch, name: str, ids: Sequence[str], *, source: str) -> list[dict[str, Any]]:
-    """Documents by id, as they are now, refreshed or not; without ``_source`` where there is none.
+    """Return documents by id, as they are now, refreshed or not. Where there is no document, there is no ``_source``.
 
-    :param source: fields wanted, a pattern
-    :raises IndexUnavailable: when one cannot be read: it is not known to be absent
+    :param source: a pattern of the fields wanted
+    :raises IndexUnavailable: when a document cannot be read: then it is not known to be absent
     """
     if not ids:
         return []
@@ -69,11 +69,11 @@ def scroll(
     source: Sequence[str] | Literal[False] = False,
     versions: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """All hits of a query on one index, in no order, as of one moment; memory for one batch.
+    """Yield all hits of a query on one index, in no order, as of one moment. Only one batch is in memory.
 
-    :param source: patterns of the fields wanted; False, or none, for hits without ``_source``
-    :param versions: each hit has ``_seq_no`` and ``_primary_term``, too
-    :raises IndexUnavailable: when the scan was interrupted: it is all or nothing
+    :param source: patterns of the fields wanted; False, or an empty list, for hits without ``_source``
+    :param versions: give each hit ``_seq_no`` and ``_primary_term``, too
+    :raises IndexUnavailable: when the scan was interrupted: the scan is all or nothing
     """
     body = {"size": SCROLLED_AT_ONCE, "query": query, "sort": ["_doc"], "track_total_hits": True}
     body["_source"] = list(source) if source else False  # OpenSearch takes an empty list for "everything"
@@ -101,10 +101,11 @@ def scroll(
 
 
 def _check_complete(name: str, answer: dict[str, Any]) -> None:
-    """What ``successful`` counts includes the shards that were skipped because they can have no hit.
+    """Refuse an answer for a part of the index.
 
-    ``terminated_early`` is no sign of a part: nothing here asks for ``terminate_after``, and OpenSearch 3.5.0 says it,
-    too, of complete answers to aggregations over all documents.
+    ``successful`` includes the shards that were skipped because they can have no hit. ``terminated_early`` is no sign
+    of a part: nothing here asks for ``terminate_after``, and OpenSearch 3.5.0 also sets it in complete answers to
+    aggregations over all documents.
     """
     shards = answer["_shards"]
     part = shards["failed"] or shards["successful"] < shards["total"]

@@ -1,8 +1,8 @@
-"""Whose fault an error of OpenSearch is, by its type: the status alone does not say it.
+"""Whose fault an error of OpenSearch is, by the error's type: the status alone does not say it.
 
-What has no status of its own is a 500 (``OpenSearchException.status``), the caller's mistake as well as an outage.
-Types that were seen at real servers are in the tests (``test_refusals``); the others are those that
-``ExceptionsHelper`` and the REST layer of OpenSearch 3.5 give to a request that cannot succeed as it is.
+An error type without a status of its own gives 500 (``OpenSearchException.status``), for the caller's mistake as well
+as for an outage. The types that were seen at real servers are in the tests (``test_refusals``). The other types are
+those that ``ExceptionsHelper`` and the REST layer of OpenSearch 3.5 give to a request that cannot succeed as it is.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ CALLERS = {
     "too_many_nested_clauses",
     "x_content_parse_exception",
 }
-"""The request cannot succeed as it is, also with status 500."""
+"""Error types of a request that cannot succeed as it is, also with status 500."""
 
 PASSING = {
     "circuit_breaking_exception",
@@ -34,7 +34,10 @@ PASSING = {
     "rejected_execution_exception",
     "unavailable_shards_exception",
 }
-"""Load, or a node that is away, on one shard at least: the same request may succeed later, whatever others say."""
+"""Error types of load, or of a node that is away, on at least one shard.
+
+The same request may succeed later, whatever the other shards say.
+"""
 
 OURS = {
     "",  # no error that we know how to read
@@ -44,23 +47,26 @@ OURS = {
     "script_exception",
     "validation_exception",
 }
-"""An item of a bulk with one of these and status 400 is no fault of its document."""
+"""Error types of a bulk item with status 400 that are not the fault of the item's document."""
 
 OUR_WORDS = ("no write index is defined", "pipeline with id")
-"""These come under the type of a poisonous document (``illegal_argument_exception``), and are not."""
+"""Words of errors that have the type of a poisonous document (``illegal_argument_exception``), but are no poison."""
 
 POISON = {"illegal_argument_exception", "mapper_parsing_exception", "number_format_exception", "parse_exception"}
-"""What a document may be to blame for even with status 500."""
+"""Error types for which a document may be to blame even with status 500."""
 
 
 def is_callers(error: Any) -> bool:
-    """Whether an ``error`` object says, at any depth, that the request can never succeed, and nowhere that it may."""
+    """Return whether an ``error`` object says that the request can never succeed.
+
+    It must say so at some depth, and at no depth that the request may succeed.
+    """
     types = set(_types(error))
     return not types.isdisjoint(CALLERS) and types.isdisjoint(PASSING)
 
 
 def _types(error: Any) -> Iterator[str]:
-    """The types of an error, of its causes and of its shards'."""
+    """Yield the types of an error, of its causes and of its shards' errors."""
     if isinstance(error, list):
         for each in error:
             yield from _types(each)

@@ -1,4 +1,4 @@
-"""Whether an index is what its mapping file says, as the server has it."""
+"""Check whether an index, as the server has it, is what its mapping file says."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from searchsync.errors import BadMapping, IndexUnavailable
 
 
 def check(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
-    """Compare mapping and settings as the server has them with the file.
+    """Compare mapping and settings, as the server has them, with the mapping file.
 
-    :raises BadMapping: naming the paths that differ
+    :raises BadMapping: when they differ; the message names the paths
     """
     if found := differences(client, entity, name):
         raise BadMapping(f"{name} is not what include/mappings/{entity.name}.json says: {'; '.join(found[:10])}")
 
 
 def differences(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> list[str]:
-    """Paths of mapping and settings that are not as the file has them, with what they are."""
+    """Return the paths of mapping and settings that are not as the file has them, with their values."""
     state = state_of(client, name, flat=True).get(name)
     if state is None:
         raise IndexUnavailable(f"{name} is gone: it was deleted meanwhile. See `searchsync indexes {entity.name}`")
@@ -62,7 +62,7 @@ def _flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _text(value: Any) -> Any:
-    """Values as the server may write them back: numbers and booleans as text, integers as floats."""
+    """Return a value in one form, because the server may give numbers and booleans as text, and integers as floats."""
     if isinstance(value, list):
         return [_text(item) for item in value]
     if value is None or isinstance(value, dict):

@@ -14,11 +14,11 @@ from searchsync.errors import BadConnection, IndexUnavailable, RequestRejected, 
 log = logging.getLogger(__name__)
 
 LONGEST_SECONDS = 3600.0
-"""That one attempt waits for a snapshot; the next attempt finds it under way and goes on waiting."""
+"""Seconds that one attempt waits for a snapshot; the next attempt finds it under way and goes on waiting."""
 
 
 def find(client: opensearchpy.OpenSearch, repository: str, name: str) -> dict[str, Any] | None:
-    """The snapshot that is named like an index, in whatever state; None when there is none.
+    """Return the snapshot that is named like an index, in whatever state; None when there is none.
 
     :raises SnapshotFailed: when the repository does not answer or does not exist
     """
@@ -35,7 +35,7 @@ def find(client: opensearchpy.OpenSearch, repository: str, name: str) -> dict[st
 
 
 def complete(snapshot: dict[str, Any] | None, name: str) -> bool:
-    """Whether a snapshot holds all of an index, and nothing else."""
+    """Return whether a snapshot holds all of an index, and nothing else."""
     return snapshot is not None and (snapshot["state"], snapshot["shards"]["failed"], snapshot["indices"]) == (
         "SUCCESS",
         0,
@@ -44,12 +44,12 @@ def complete(snapshot: dict[str, Any] | None, name: str) -> bool:
 
 
 def save(client: opensearchpy.OpenSearch, repository: str, name: str, since: datetime | None) -> None:
-    """Have a complete snapshot of an index, named like it.
+    """Make a complete snapshot of an index, named like the index.
 
-    Safe to repeat: a complete one is taken as done, one under way is waited for, any other is replaced.
+    Safe to repeat: a complete snapshot is taken as done, one under way is waited for, any other is replaced.
 
-    :param since: when the index was last served; a snapshot from before that does not have what came later
-    :raises SnapshotFailed: when there is none: the index has to stay
+    :param since: when the index was last served; a snapshot from before that lacks what came later
+    :raises SnapshotFailed: when there is no complete snapshot: then the index has to stay
     """
     found = find(client, repository, name)
     if found and complete(found, name) and (since is None or found["start_time_in_millis"] / 1000 >= since.timestamp()):

@@ -1,4 +1,4 @@
-"""Members of a write set that take no writes, and the end of those that are not live (docs/protocol.md, rule 11)."""
+"""Members of a write set that take no writes, and how those that are not live are abandoned (protocol.md, rule 11)."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 300.0
 
 
 def refuses_writes(client: opensearchpy.OpenSearch, name: str) -> str:
-    """Why an index can take no writes now; empty when it can."""
+    """Return why an index takes no writes now; empty when it takes them."""
     state = indexes.state_of(client, name, flat=True).get(name)
     if state is None:
         return ""  # it was deleted meanwhile, and is no member
@@ -29,7 +29,7 @@ def refuses_writes(client: opensearchpy.OpenSearch, name: str) -> str:
 
 
 def abandon(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
-    """Give up an index that is not live, whatever its state: after this no writer waits for it (rule 11).
+    """Abandon an index that is not live, whatever its state. After this no writer waits for it (rule 11).
 
     :raises BadParams: when the entity has no such index
     :raises StaleSwap: when it is live
@@ -38,13 +38,13 @@ def abandon(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
 
 
 def evict(client: opensearchpy.OpenSearch, entity: Entity, *, patience: float = PATIENCE_SECONDS) -> dict[str, str]:
-    """Abandon members that are not live and refuse writes all the while, so that they hold up nothing (rule 11).
+    """Abandon members that are not live and refuse writes for the whole patience (rule 11). They then hold up nothing.
 
-    Nothing is done while the live index refuses writes, too: then it is not they that hold anything up.
+    Do nothing while the live index refuses writes, too: then these members are not what holds writes up.
 
     :param patience: seconds that a member may take to recover
-    :returns: name and reason of each that was abandoned; one that cannot be is left to the next run
-    :raises SearchSyncError: when none could be
+    :returns: name and reason of each abandoned member; a member that cannot be abandoned is left to the next run
+    :raises SearchSyncError: when members should be abandoned and none could be
     """
     deadline = time.monotonic() + patience
     suspects: set[str] | None = None
@@ -65,7 +65,7 @@ def evict(client: opensearchpy.OpenSearch, entity: Entity, *, patience: float = 
 
 
 def _evict_all(client: opensearchpy.OpenSearch, entity: Entity, unwritable: dict[str, str]) -> dict[str, str]:
-    """Those that could be abandoned: who gave them up has to say so, whatever became of the others."""
+    """Abandon these members, as many as can be, and return them with their reasons: the caller must report them."""
     abandoned: dict[str, str] = {}
     failure: SearchSyncError | None = None
     for name, why in unwritable.items():

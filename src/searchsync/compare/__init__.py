@@ -1,1 +1,1 @@
-"""Source against index: what differs, proven, and its repair."""
+"""Compare source and index: prove what differs, and repair it."""

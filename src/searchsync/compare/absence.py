@@ -1,8 +1,9 @@
-"""How many deletions are believed that nobody reported: the rows are only not there (docs/protocol.md, rule 9).
+"""How many deletions are believed when nobody reported them and the rows are only absent (docs/protocol.md, rule 9).
 
 A table that is emptied and filled again in two transactions, a restore that is half done, a view that lost its join:
-each looks like a deletion while it lasts. So a person has to confirm more than the policy's share, and nothing is
-written before. A stream's event, or one key that was read for its own sake, is no absence in this sense.
+each looks like a deletion while it lasts. So a person has to confirm more deletions than the policy's share, and
+nothing is written before. A removal that the stream reports, or one key that was read for its own sake, is no absence
+in this sense.
 """
 
 from collections.abc import Set as AbstractSet
@@ -13,7 +14,7 @@ from searchsync.documents.page import Page
 from searchsync.errors import GateFailed
 
 LEAST = 100
-"""Deletions that are believed in any index, however small the share makes it, unless less than half would be left."""
+"""Number of deletions that is believed even when the share is smaller, unless less than half would be left."""
 
 
 class TooManyGone(GateFailed):
@@ -21,11 +22,11 @@ class TooManyGone(GateFailed):
 
 
 def believed(documents: int) -> int:
-    """Maximum number of an index' documents that may be taken for deleted without a person's word.
+    """Return how many documents of an index may be taken for deleted at most without a person's word.
 
     The thresholds are those of a reindex that shrinks: ``approval_share``, ``shrink`` and, as a number, ``reconciled``.
 
-    :param documents: documents of the index, without tombstones
+    :param documents: number of documents of the index, without tombstones
     """
     limits = thresholds()
     share = max(int(documents * limits.approval_share), LEAST)
@@ -34,12 +35,12 @@ def believed(documents: int) -> int:
 
 @dataclass
 class Guard:
-    """Counts what one run takes for deleted in one index.
+    """Counts what one run takes for deleted in one index, and refuses too much.
 
-    :ivar documents: of the index, without tombstones
-    :ivar allowed: deletions that are believed
+    :ivar documents: number of documents of the index, without tombstones
+    :ivar allowed: number of deletions that are believed
     :ivar confirm: what a person does when the rows are gone for good; ``{gone}`` stands for their number
-    :ivar gone: deletions passed on so far
+    :ivar gone: number of deletions passed on so far
     """
 
     index: str
@@ -51,6 +52,7 @@ class Guard:
     def check(self, gone: int) -> None:
         """Refuse a number of deletions before the first of them is written.
 
+        :param gone: the number
         :raises TooManyGone: when it is more than may be believed
         """
         if gone > self.allowed:
@@ -64,9 +66,9 @@ class Guard:
     def take(self, page: Page, *, counted: AbstractSet[str] = frozenset()) -> set[str]:
         """Count the tombstones of a page that is about to be written.
 
-        :param counted: keys that are written a second time
-        :returns: the keys of its tombstones
-        :raises TooManyGone: when they are too many together with those before
+        :param counted: keys that are written a second time and are not counted again
+        :returns: the keys of the page's tombstones
+        :raises TooManyGone: when they are too many together with those counted before
         """
         gone = {document.key for document in page.documents() if document.deleted}
         if fresh := gone - counted:

@@ -1,9 +1,10 @@
-"""Where an index differs from its source, proven: nothing that is merely under way is reported.
+"""Find where an index differs from its source, and prove it: no change that is merely on its way is reported.
 
-Sums per bucket say where to look, hashes of unequal buckets which keys to suspect. A suspect is read again on both
-sides, the index first, and once more after a grace period, when all that the stream had at the first look is applied:
-only a pair that differs twice in the same way is confirmed; what keeps changing is counted as moving. A sample is
-compared field by field: it finds documents that were changed around the writer with their hash intact.
+Sums per bucket say where to look. The hashes of unequal buckets say which keys to suspect. A suspect is read again on
+both sides, the index first. It is read once more after a grace period, when all that the stream had at the first look
+is applied. Only a pair that differs twice in the same way is confirmed; a pair that keeps changing is counted as
+moving. A sample is compared field by field: it finds documents that were changed around the writer with their hash
+intact.
 """
 
 import hashlib
@@ -35,32 +36,33 @@ from searchsync.stream.lag import Lag
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0
-"""Between the two looks at a suspect: longer than a change takes from the source to the index."""
+"""Seconds between the two looks at a suspect: longer than a change takes from the source to the index."""
 
 LARGEST_SAMPLE = 10_000
-"""That one search returns."""
+"""Largest number of documents that one search returns, and so the largest sample."""
 
 LISTED = 1_000
-"""Findings that a report lists; all are counted."""
+"""Number of findings that a report lists at most; all of them are counted."""
 
 MOST_SUSPECTS = 100_000
-"""Keys that are looked at: more are no drift."""
+"""Number of suspects that are looked at, at most: more are no drift."""
 
 WHOLE_AT_ONCE = 100
-"""Whole documents that are in memory at once."""
+"""Number of whole documents that are in memory at once."""
 
 NO_HASH = "no hash"
-"""Of a document whose ``sync`` is not of our form."""
+"""Stands for the hash of a document whose ``sync`` has not the writer's form."""
 
 MISSING, ORPHAN, STALE, CONTENT = "missing", "orphan", "stale", "content differs"
 TOMBSTONE, FUTURE, FOREIGN = "tombstone wrong", "position in the future", "foreign document"
 
 
 class State(NamedTuple):
-    """One side of a key; ``hash`` is empty where there is no document, ``NO_HASH`` where none of ours is.
+    """One side of a key: the state in the source or in the index.
 
-    :ivar fields: digest of each field of the document, without ``sync``; None for a tombstone and for nothing
-    :ivar changed: when the row says it was changed; empty where it does not
+    :ivar hash: empty when there is no document, ``NO_HASH`` when the document is foreign
+    :ivar fields: digest of each field of the document, without ``sync``; None for a tombstone and for no document
+    :ivar changed: when the row was changed, as the row says; empty when it does not say so
     """
 
     hash: str
@@ -76,10 +78,10 @@ class Finding:
     """One confirmed difference.
 
     :ivar kind: one of the names above
-    :ivar source: hash of the source's state, ``absent``, or the fields that differ
+    :ivar source: hash of the source's state, or ``absent``, or the fields that differ
     :ivar index: position and hash of the document, or ``absent``
-    :ivar since: the difference is no older than this (ISO 8601): when the row changed, else when the document was
-        written; empty when nobody knows
+    :ivar since: the difference is no older than this time (ISO 8601): when the row changed, else when the document was
+        written; empty when nobody knows it
     """
 
     key: str
@@ -93,13 +95,14 @@ class Finding:
 class Report:
     """What a comparison of one index found; counts of documents.
 
-    :ivar not_looked_at: at least so many suspects, more than are looked at: then none was, and there are no findings
+    :ivar not_looked_at: number of suspects, at least, when there are too many: then none was looked at, and there are
+        no findings; else 0
     :ivar unusable: rows or items of which no document can be made, 10,000 at most
-    :ivar dropped: values that the mapping has no place for, left out of documents, by path
+    :ivar dropped: values that were left out of documents because the mapping has no place for them, by path
     :ivar pending: keys that the next sync has to bring
     :ivar moving: keys that changed between the two looks
-    :ivar reindex_due: the index is of another mapping or transform than the present one
-    :ivar keys_alone: its transform is one that the source cannot make any more: contents were not compared
+    :ivar reindex_due: whether the index has another mapping or transform than the present one
+    :ivar keys_alone: whether only keys were compared, because the source cannot make the index' transform any more
     :ivar sampled: documents compared field by field
     """
 
@@ -126,11 +129,11 @@ class Report:
 
     @property
     def kinds(self) -> dict[str, int]:
-        """Confirmed differences by kind."""
+        """Number of confirmed differences, by kind."""
         return dict(sorted(Counter(finding.kind for finding in self.findings).items()))
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs: the first findings, and all of them counted."""
+        """Return the report for programs: the first findings, and the count of all of them."""
         return {
             **{name: value for name, value in asdict(self).items() if name != "findings"},
             "kinds": self.kinds,
@@ -150,16 +153,18 @@ def find(
     since: datetime | None = None,
     behind: Callable[[], Lag] | None = None,
 ) -> Report:
-    """Compare one index of the write set with its source. Changes no document; when all is good, gaps are closed.
+    """Compare one index of the write set with its source.
 
-    :param sample: documents that are compared field by field, by chance; above 10,000 all of them
+    This changes no document. When nothing differs, it closes the gaps of the index.
+
+    :param sample: number of documents, chosen by chance, that are compared field by field; above 10,000 all documents
     :param grace: seconds between the two looks at a suspect
-    :param since: up to when a sync has brought the source's changes; what the next one has to bring is pending; None
-        where nothing may be
-    :param behind: how far the index is behind its stream now; None where there is no stream
-    :param limit: of suspects; when there are more, none is looked at
+    :param since: moment up to which a sync has brought the source's changes; what the next sync has to bring is
+        pending. None when nothing may be pending
+    :param behind: tells how far the index is behind its stream now; None where there is no stream
+    :param limit: largest number of suspects; when there are more, none is looked at
     :raises BadParams: when the index is not one of the entity's
-    :raises StreamBehind: by more than freshness.yaml allows
+    :raises StreamBehind: when the index is behind its stream by more than freshness.yaml allows
     """
     began, entity = time.monotonic(), source.entity
     if behind is not None and (lag := behind()).unexplained > freshness().stream_lag:
@@ -198,7 +203,7 @@ def _reindex_due(client: opensearchpy.OpenSearch, entity: Entity, index: Index) 
 def _suspects(
     client: opensearchpy.OpenSearch, source: Source, yardstick: fingerprints.Yardstick, report: Report, limit: int
 ) -> set[str]:
-    """Keys to be looked at, unless there are more than the limit, which the report says then."""
+    """Return the keys to be looked at. When there are more than the limit, return none and note it in the report."""
     entity, name = source.entity, report.index
     late = {"range": {"sync.position": {"gt": source.latest()}}}
     count, suspects = reads.count(client, name, late), set[str]()
@@ -224,9 +229,10 @@ def _suspects(
 
 
 def _wait(name: str, looked: float, grace: float, behind: Callable[[], Lag] | None) -> None:
-    """Until all that the stream had when we looked is applied: what differs then is not on its way.
+    """Wait until everything that the stream had at the first look is applied: what differs then is not on its way.
 
-    What may be a waiting message's may also be on its way, so it is waited for, too, as long as a stream may lag.
+    A record that a waiting message may account for may also be on its way. So it is waited for, too, but no longer than
+    a stream may lag.
     """
     time.sleep(grace)
     while behind is not None:
@@ -256,10 +262,10 @@ class _Difference(NamedTuple):
 def _confirm(
     report: Report, first: dict[str, _Difference], second: dict[str, _Difference], since: datetime | None
 ) -> None:
-    """What differs twice in the same way is a finding, unless the next sync has to bring it.
+    """Note what differs twice in the same way as a finding, unless the next sync has to bring it.
 
-    That sync knows of deletions by the counts alone: these betray an orphan, unless a row is missing that it will not
-    bring. And it deletes no more than may be believed unasked.
+    The next sync learns of deletions only by unequal counts. It does not see an orphan when a missing row, which it
+    will not bring, makes the counts equal. And it deletes no more than may be believed unasked.
     """
     standing = [second[key] for key in sorted(second) if second[key].pair == first[key].pair]
     report.moving = len(second) - len(standing)
@@ -276,7 +282,10 @@ def _confirm(
 
 
 def _in_interval(standing: list[_Difference], since: datetime) -> list[_Difference]:
-    """Rows that the next sync reads: it begins an hour before its interval, for what is committed late."""
+    """Return the differences whose rows the next sync reads.
+
+    The sync begins an hour before its interval, for what is committed late.
+    """
     overlap = timedelta(minutes=thresholds().overlap_minutes)
     begin, end = since - overlap, datetime.now(UTC) + overlap
     found = ((one, _moment(one.changed)) for one in standing if one.finding.kind in (MISSING, STALE))
@@ -284,7 +293,7 @@ def _in_interval(standing: list[_Difference], since: datetime) -> list[_Differen
 
 
 def _moment(text: str) -> datetime | None:
-    """As a row says it, UTC without a zone; None for what is no time of a calendar, such as ``infinity``."""
+    """Return the moment that a row says, in UTC when it has no zone; None when it is no date, such as ``infinity``."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -296,7 +305,7 @@ def _moment(text: str) -> datetime | None:
 class _Look:
     """Looks at keys on both sides.
 
-    :ivar renderings: sources whose document is a right one; without any, contents are not compared
+    :ivar renderings: the sources whose documents count as right; when there is none, contents are not compared
     :ivar compared: keys whose documents are compared field by field
     """
 
@@ -307,7 +316,10 @@ class _Look:
     compared: set[str]
 
     def at(self, keys: Sequence[str]) -> dict[str, _Difference]:
-        """Keys that differ now. The index is read first: what is written meanwhile makes the source the later one."""
+        """Return the keys that differ now.
+
+        The index is read first, so that the source is the later one when something is written meanwhile.
+        """
         different: dict[str, _Difference] = {}
         for at in range(0, len(keys), READ_KEYS):
             some = list(keys[at : at + READ_KEYS])
@@ -337,7 +349,7 @@ class _Look:
 
 
 def _kind(want: State, have: State, latest: str) -> str:
-    """What is wrong with a key, if anything."""
+    """Return what is wrong with a key; empty when nothing is."""
     visible = have.hash != "" and not have.deleted
     wrong = {
         FUTURE: have.position > latest,
@@ -351,19 +363,19 @@ def _kind(want: State, have: State, latest: str) -> str:
 
 
 def _fields(want: State, have: State) -> str:
-    """Names of the fields that differ."""
+    """Return the names of the fields that differ."""
     ours, theirs = want.fields or {}, have.fields or {}
     return ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
 
 
 def index_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
-    """What documents carry of ours, whatever else is in them."""
+    """Return the state in ``sync`` of some documents, whatever else is in them."""
     found = reads.documents(client, name, keys, source="sync")
     return {doc["_id"]: _state(doc.get("_source")) for doc in found}
 
 
 def _whole_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
-    """The same of whole documents, which may be large: some at a time, of which only digests are kept."""
+    """Return the states of whole documents. They may be large: a few are read at a time, and only digests are kept."""
     states: dict[str, State] = {}
     for at in range(0, len(keys), WHOLE_AT_ONCE):
         found = reads.documents(client, name, keys[at : at + WHOLE_AT_ONCE], source="*")

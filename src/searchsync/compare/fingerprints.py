@@ -1,4 +1,4 @@
-"""What source and index have, bucket by bucket, and the keys in which they differ."""
+"""Read what source and index have, bucket by bucket, and find the keys in which they differ."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,10 @@ Sums = dict[int, tuple[int, int, int]]
 
 
 SUMMED_AT_ONCE = 2_000_000
-"""Documents that one request sums over: some seconds of the 60 that it may take, at half a million a second."""
+"""Number of documents that one request sums over.
+
+At half a million a second this takes some seconds of the 60 that a request may take.
+"""
 
 
 KEYS_AT_ONCE = 200_000
@@ -30,7 +33,7 @@ KEYS_AT_ONCE = 200_000
 class TooMany(GateFailed):
     """More keys differ than may be looked at.
 
-    :ivar count: at least so many
+    :ivar count: their number, at least
     """
 
     def __init__(self, message: str, count: int) -> None:
@@ -39,9 +42,11 @@ class TooMany(GateFailed):
 
 
 def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Sums:
-    """Per bucket: visible documents, and the sums of both halves of their hashes. Foreign ones may have no bucket.
+    """Return for each bucket the number of visible documents, and the sums of both halves of their hashes.
 
-    :raises IndexUnavailable: when the answer is of a part of the index
+    Foreign documents may have no bucket.
+
+    :raises IndexUnavailable: when the answer covers only a part of the index
     """
     sums = {"high": {"sum": {"field": "sync.hash_high"}}, "low": {"sum": {"field": "sync.hash_low"}}}
     aggs = {"buckets": {"terms": {"field": "sync.bucket", "size": BUCKETS}, "aggs": sums}}
@@ -55,7 +60,7 @@ def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Su
 
 
 def _parts(documents: int) -> Iterator[dict[str, Any]]:
-    """Queries that divide all buckets, so that each request is answered in time however large the index is."""
+    """Yield queries that divide the buckets, so that each request is answered in time however large the index is."""
     width = max(1, BUCKETS * SUMMED_AT_ONCE // max(documents, 1))
     for low in range(0, BUCKETS, width):
         bounds = {"gte": low} if low else {}  # somebody else's numbers are at both ends
@@ -66,7 +71,7 @@ def _parts(documents: int) -> Iterator[dict[str, Any]]:
 def index_hashes(
     client: opensearchpy.OpenSearch, entity: Entity, name: str, buckets: Sequence[int]
 ) -> dict[str, tuple[Any, Any]]:
-    """Ids of the visible documents in some buckets, with both halves of their hashes as they stand there."""
+    """Return the ids of the visible documents in some buckets, with both halves of their hashes as they are stored."""
     query = {"bool": {"filter": [{"terms": {"sync.bucket": list(buckets)}}, entity.visible]}}
     hits = reads.scroll(client, name, query, source=["sync.hash_high", "sync.hash_low"])
     found = ((hit["_id"], sync_in(hit["_source"])) for hit in hits)
@@ -74,14 +79,14 @@ def index_hashes(
 
 
 def index_counts(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> dict[int, int]:
-    """Visible documents per bucket."""
+    """Return the number of visible documents per bucket."""
     buckets = {"terms": {"field": "sync.bucket", "size": BUCKETS}}
     answer = reads.search(client, name, {"size": 0, "query": entity.visible, "aggs": {"buckets": buckets}})
     return {bucket["key"]: bucket["doc_count"] for bucket in answer["aggregations"]["buckets"]["buckets"]}
 
 
 def index_keys(client: opensearchpy.OpenSearch, entity: Entity, name: str, buckets: Sequence[int]) -> set[str]:
-    """Ids of the visible documents in some buckets."""
+    """Return the ids of the visible documents in some buckets."""
     query = {"bool": {"filter": [{"terms": {"sync.bucket": list(buckets)}}, entity.visible]}}
     return {hit["_id"] for hit in reads.scroll(client, name, query, source=False)}
 
@@ -100,11 +105,11 @@ _FOREIGN = {"bool": {"must_not": [_OURS]}}
 
 
 def foreign_keys(client: opensearchpy.OpenSearch, name: str, *, limit: int) -> set[str]:
-    """Ids of documents that something other than the writer wrote, tombstones included.
+    """Return the ids of foreign documents, tombstones included: something other than the writer wrote them.
 
-    A list of one value is indexed as the value: no query tells the two apart, and none has to.
+    OpenSearch indexes a list of one value as the value: no query tells the two apart, and none has to.
 
-    :param limit: documents at most
+    :param limit: largest number of documents
     :raises TooMany: when there are more
     """
     count = reads.count(client, name, _FOREIGN)
@@ -120,7 +125,7 @@ def foreign_keys(client: opensearchpy.OpenSearch, name: str, *, limit: int) -> s
 
 
 def _has_lists(client: opensearchpy.OpenSearch, name: str) -> bool:
-    """Whether some document has two values where the writer puts one."""
+    """Return whether some document has two values where the writer puts one."""
     single = ("position", "deleted", "bucket")
     counts = {part: {"value_count": {"field": f"sync.{part}"}} for part in single}
     answer = reads.search(client, name, {"size": 0, "query": _OURS, "track_total_hits": True, "aggs": counts})
@@ -130,7 +135,7 @@ def _has_lists(client: opensearchpy.OpenSearch, name: str) -> bool:
 
 @contextmanager
 def renderings(source: Source, meta: Mapping[str, Any]) -> Iterator[Sequence[Source]]:
-    """``Source.renderings`` for an index; what they open is closed at the end.
+    """Yield ``Source.renderings`` for an index. Close at the end what they open.
 
     :param meta: ``_meta`` of the index
     """
@@ -146,9 +151,9 @@ def renderings(source: Source, meta: Mapping[str, Any]) -> Iterator[Sequence[Sou
 class Yardstick:
     """What the documents of one index are compared with (protocol.md, Transform).
 
-    :param source: the documents as they are made now
-    :param renderings: sources whose document is a right one; None for ``source`` alone. When there is none, keys alone
-        are compared
+    :param source: makes the documents as they are made now
+    :param renderings: the sources whose documents count as right; None for ``source`` alone. When the sequence is
+        empty, only keys are compared
     """
 
     def __init__(self, source: Source, renderings: Sequence[Source] | None = None) -> None:
@@ -156,17 +161,17 @@ class Yardstick:
         self.renderings: Sequence[Source] = [source] if renderings is None else renderings
 
     def sums(self) -> Sums:
-        """As most documents of the index should be."""
+        """Return the sums that most documents of the index should have."""
         return (*self.renderings, self.source)[0].fingerprints()
 
     def unequal(self, wanted: Sums, found: Sums) -> list[int]:
-        """Buckets in which a key may differ."""
+        """Return the buckets in which a key may differ."""
         empty = (0, 0, 0)
         every = sorted(wanted.keys() | found.keys())
         return [b for b in every if not self.renderings or wanted.get(b, empty) != found.get(b, empty)]
 
     def keys(self, batches: Sequence[Sequence[int]]) -> Iterator["Keys"]:
-        """What the source has in each batch of buckets; each of its renderings is read once."""
+        """Yield what the source has in each batch of buckets. Each rendering of the source is read once."""
         for each in zip(*(source.hashes(batches) for source in self.renderings or [self.source]), strict=True):
             yield Keys(each, by_content=bool(self.renderings))
 
@@ -179,11 +184,11 @@ class Keys:
         self._by_content = by_content
 
     def lacks(self, key: str) -> bool:
-        """Whether a key is in no rendering."""
+        """Return whether a key is in no rendering."""
         return not any(key in rendering for rendering in self._renderings)
 
     def unequal(self, theirs: Mapping[str, tuple[Any, Any]]) -> list[str]:
-        """Keys of which an index has neither of the right documents."""
+        """Return the keys of which an index has none of the right documents."""
         keys = sorted(theirs.keys() | {key for rendering in self._renderings for key in rendering})
         if not self._by_content:
             return [key for key in keys if (key in theirs) == self.lacks(key)]
@@ -191,7 +196,7 @@ class Keys:
 
 
 class Unequal(NamedTuple):
-    """Keys whose hashes differ, and how many of them the source has not at all."""
+    """The keys whose hashes differ, and how many of them the source does not have."""
 
     keys: list[str]
     gone: int
@@ -207,12 +212,13 @@ def unequal_keys(
     *,
     limit: int,
 ) -> Unequal:
-    """Keys whose hashes differ, in buckets whose sums do.
+    """Return the keys whose hashes differ, in the buckets whose sums differ.
 
-    The source is read first, as a whole: what changes before the index is read differs then, and is looked at again.
+    The source is read first, as a whole. So what changes before the index is read differs, and is looked at again.
 
     :param wanted: the yardstick's sums
-    :param limit: keys at most
+    :param found: the sums of the index
+    :param limit: largest number of keys
     :raises TooMany: when there are more
     """
     empty = (0, 0, 0)
@@ -236,10 +242,10 @@ def unequal_keys(
 
 
 def _not_written_since(client: opensearchpy.OpenSearch, source: Source, name: str, keys: list[str]) -> list[str]:
-    """Without the keys that the index has at a later position than the source was read: the stream brought these.
+    """Leave out the keys that the index has at a later position than the source was read at: the stream brought these.
 
-    A scan of a large table takes hours, and thousands of keys change meanwhile: they are no difference. A position that
-    no write can be sound under is none.
+    A scan of a large table takes hours, and thousands of keys change meanwhile: they are no difference. A position
+    under which no write can be sound does not count.
     """
     read_at = source.read_at(keys)
     if not read_at:
@@ -256,7 +262,7 @@ def _not_written_since(client: opensearchpy.OpenSearch, source: Source, name: st
 
 
 def _batches(buckets: list[int], counts: dict[int, int]) -> Iterator[list[int]]:
-    """The buckets in batches of about ``KEYS_AT_ONCE`` keys."""
+    """Yield the buckets in batches of about ``KEYS_AT_ONCE`` keys."""
     batch, keys = [], 0
     for bucket in buckets:
         batch.append(bucket)

@@ -1,4 +1,4 @@
-"""Source against index: sums per bucket, then keys of unequal buckets, then both sides read again (rule 9)."""
+"""Make an index equal to its source: compare sums, then the keys of unequal buckets, read both sides again (rule 9)."""
 
 import logging
 import time
@@ -33,19 +33,19 @@ from searchsync.writing.writer import Bypass
 log = logging.getLogger(__name__)
 
 Write = Callable[[Page, OnRejected], Ledger | None]
-"""Writes a page; returns the ledger of the index that is being reconciled, None when it left the write set."""
+"""Writes a page; returns the ledger of the index that is being reconciled, or None when it left the write set."""
 
 SAME_SECOND = 1.1
 
 LISTED = 20
-"""Keys that a message names."""
+"""Number of keys that a message names at most."""
 
 
 @dataclass
 class Reconciled:
-    """What reconciling found and did; counts of keys.
+    """What reconciling found and did. The numbers are counts of keys.
 
-    :ivar source: documents of the source at the last snapshot compared
+    :ivar source: documents of the source at the last snapshot that was compared
     :ivar index: documents of the index, without tombstones, at the last comparison
     :ivar unequal: keys that differed and were reconciled, over all rounds
     :ivar written: of these, written to the index
@@ -65,12 +65,12 @@ class Reconciled:
 
 
 def to_one(client: opensearchpy.OpenSearch, name: str) -> Write:
-    """Write keys to one index alone (a new epoch: protocol.md, Position)."""
+    """Return a ``Write`` to one index alone, for a new epoch (protocol.md, Position)."""
     return lambda page, on_rejected: writer.compare_and_set(client, name, page, on_rejected=on_rejected)
 
 
 def to_all(client: opensearchpy.OpenSearch, entity: Entity, name: str, bypass: Bypass | None = None) -> Write:
-    """Write keys to the whole write set; nothing comes back for an index that left it."""
+    """Return a ``Write`` to the whole write set. It returns None when the index has left the write set."""
 
     def write(page: Page, on_rejected: OnRejected) -> Ledger | None:
         return writer.apply(client, entity, [page], on_rejected=on_rejected, bypass=bypass).get(name)
@@ -92,16 +92,16 @@ def make_equal(
 ) -> Reconciled:
     """Make an index equal to its source, and prove it.
 
-    Unequal keys are read again from the source and written by compare-and-set. Afterwards each must either have the
-    source's hash or a later position than the read: rows may change all the while. But that later position must not be
-    later than the next read: nobody can have written what the source has not yet been.
+    Unequal keys are read again from the source and written by compare-and-set. Afterwards each document must have
+    either the source's hash or a later position than the read, because rows may change all the while. But this later
+    position must not be later than the next read: nobody can have written a state that the source has not had yet.
 
-    :param write: where to, and how: ``to_one`` or ``to_all``
-    :param renderings: as ``Yardstick`` has them
-    :param max_reconciled: more unequal keys than this are no drift but a broken load
-    :param deletes: documents that may be taken for deleted; None for what is believed unasked
+    :param write: says where and how to write: ``to_one`` or ``to_all``
+    :param renderings: as in ``Yardstick``
+    :param max_reconciled: largest number of unequal keys; more are no drift but a broken load
+    :param deletes: number of documents that may be taken for deleted; None for what is believed unasked
     :param confirm: what a person does when there are more and they are gone for good
-    :raises GateFailed: when keys stay different, or too many are
+    :raises GateFailed: when keys stay different, or too many differ
     :raises IndexUnavailable: when the index left the write set meanwhile
     """
     report, reconciling, yardstick = Reconciled(), None, Yardstick(source, renderings)
@@ -142,9 +142,9 @@ def make_keys_equal(
     guard: Guard,
     on_rejected: OnRejected,
 ) -> Reconciled:
-    """Bring an index the keys that it lacks, and take away those that the source lacks, whatever their content.
+    """Bring an index the keys that it lacks, and delete those that the source lacks. Contents are not compared.
 
-    :raises TooManyGone: when the source lacks more than may be believed: nothing was written then
+    :raises TooManyGone: when the source lacks more than may be believed; then nothing was written
     :raises GateFailed: when a key stays different
     :raises IndexUnavailable: when the index left the write set meanwhile
     """
@@ -166,9 +166,9 @@ def make_keys_equal(
 
 
 def _proven(name: str, report: Reconciled) -> Reconciled:
-    """The report, unless a key could not be reconciled: all others are by then.
+    """Return the report, unless a key could not be reconciled. All other keys are reconciled by then.
 
-    :raises GateFailed: naming these keys
+    :raises GateFailed: when a key could not be reconciled; the message names it
     """
     if report.around:
         shown = "; ".join(f"{key!r}: {why}" for key, why in sorted(report.around.items())[:LISTED])
@@ -183,7 +183,7 @@ def _proven(name: str, report: Reconciled) -> Reconciled:
 class _Reconciling:
     """The keys of one index that are being reconciled.
 
-    :ivar overtaken: keys that others had written since an earlier round's read, with the positions they claim
+    :ivar overtaken: keys that others wrote after the read of an earlier round, with the positions that they claim
     """
 
     client: opensearchpy.OpenSearch
@@ -196,16 +196,16 @@ class _Reconciling:
     overtaken: dict[str, str] = field(default_factory=dict)
 
     def all(self, keys: list[str]) -> None:
-        """Reconcile the keys, some at a time, and make it visible."""
+        """Reconcile the keys, some at a time, and make the result visible to searches."""
         self.report.unequal += len(keys)
         for at in range(0, len(keys), READ_KEYS):
             self._reconcile(keys[at : at + READ_KEYS])
         indexes.refresh(self.client, self.name)
 
     def _reconcile(self, keys: list[str], *, counted: AbstractSet[str] | None = None) -> None:
-        """One round for some keys, and one more for those that need it.
+        """Reconcile some keys in one round, and those that need it in a second round.
 
-        :param counted: in that second round, the keys that the first one took for deleted
+        :param counted: in the second round, the keys that the first round took for deleted; None in the first
         """
         same: list[str] = []
         gone: set[str] = set()
@@ -226,7 +226,10 @@ class _Reconciling:
                 self.report.around[document.key] = f"it claims {claimed}, but the source is at {page.position} only"
 
     def _prove(self, page: Page, *, again: bool) -> list[str]:
-        """Note what is neither as it was written nor later; keys of another content at the same position come back."""
+        """Note the keys that are neither as they were written nor later.
+
+        Return the keys that have another content at the same position.
+        """
         expected = {document.key: sync_of(document) for document in page.documents()}
         ids = sorted(expected.keys() - self.report.rejected - self.report.around.keys())
         same = []

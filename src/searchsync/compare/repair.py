@@ -1,4 +1,4 @@
-"""Repair of what a comparison has proven: each key is read again and written above what the index claims."""
+"""Repair what a comparison has proven: read each key again, and write it above the position that the index claims."""
 
 import logging
 from contextlib import closing
@@ -21,10 +21,10 @@ _CONFIRM = 'repair with {{"cap": {gone}}} or more'
 
 @dataclass
 class Repaired:
-    """What a repair did; counts of keys.
+    """What a repair did. The numbers are counts of keys.
 
     :ivar rejected: keys that the index refuses
-    :ivar left: documents from the future
+    :ivar left: documents from the future, which stay as they are
     """
 
     found: int = 0
@@ -40,14 +40,14 @@ def repair(
 ) -> Repaired:
     """Write the confirmed keys as the source has them now, by the one writer, into the whole write set (rule 9).
 
-    A document that was changed around the writer kept its position, which may be as late as the read's: the write goes
-    just above it. That is sound, because the source is read after the index was. A document from the future stays: to
-    go above it would hide the changes to come. A reindex takes care of it.
+    A document that was changed around the writer kept its position, which may be as late as the read's. So the write
+    goes just above this position. That is sound, because the source is read after the index. A document from the future
+    stays as it is: a write above it would hide the changes to come. A reindex takes care of it.
 
-    :param cap: keys at most, as a person confirmed, deletions included; None for one in a hundred of the source's
-        documents, at least 100
-    :raises GateFailed: when there are more: that is no drift but a fault of the mapping or the stream
-    :raises TooManyGone: when the source lacks more of them than may be believed
+    :param cap: largest number of keys, deletions included, as a person confirmed it; None for one in a hundred of the
+        source's documents, at least 100
+    :raises GateFailed: when there are more keys: that is no drift but a fault of the mapping or the stream
+    :raises TooManyGone: when the source lacks more of these keys than may be believed
     :raises IndexUnavailable: when a member of the write set takes no writes, or the index left the write set
     """
     keys = [finding.key for finding in report.findings if finding.kind != FUTURE]
@@ -86,7 +86,10 @@ def _log_refused(refused: Rejection) -> None:
 
 
 def _above(page: Page, have: dict[str, State]) -> Page:
-    """The page with every position above the one that the index has: positions have one length, a sign more is more."""
+    """Return the page with every position above the one that the index has.
+
+    All positions have one length, so a position with one more sign is above it.
+    """
     documents = []
     for document in page.documents():
         known = have[document.key].position

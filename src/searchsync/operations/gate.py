@@ -1,4 +1,4 @@
-"""Whether a new index may be served: it holds what the source holds, answers, and is not much smaller than the old."""
+"""Check that a new index may be served: it has what the source has, answers, and is not much smaller than the old."""
 
 import logging
 from datetime import UTC, datetime
@@ -33,12 +33,12 @@ def gate(
     max_rejected: int | None = None,
     allow_shrink: bool = False,
 ) -> dict[str, Any]:
-    """Everything that must hold before an index is served (rule 9). Changes nothing but what it reconciles.
+    """Check everything that must hold before an index is served (rule 9). Change nothing but the keys it reconciles.
 
-    :param max_rejected: documents that may be left out; None for the policy's number
+    :param max_rejected: number of documents that may be left out; None for the policy's number
     :param allow_shrink: accept far fewer documents than are served now, or none
-    :returns: the figures it found
-    :raises GateFailed: saying which check failed; the live index goes on serving
+    :returns: the figures that it found
+    :raises GateFailed: when a check failed; the message says which. The live index goes on serving
     :raises BadMapping: when mapping or settings are not those of the file
     """
     entity, limits = source.entity, thresholds()
@@ -97,8 +97,8 @@ def gate(
 def _catch_up(client: opensearchpy.OpenSearch, source: Source, green: str, end: datetime) -> int:
     """Bring green the rows that changed since it was made, where a column says so: they are no fault of the load.
 
-    :param end: changes from then on are left to the comparison; without an end, a table that changes faster than its
-        rows are written is read forever
+    :param end: changes from this moment on are left to the comparison. Without an end, a table that changes faster than
+        its rows are written would be read forever
     :returns: the number of these rows
     """
     if source.entity.changed is None or not isinstance(source, PostgresSource):
@@ -121,10 +121,11 @@ def _check_shrink(blue: str | None, served: int, green: str, documents: int, all
 
 
 def why_ask(gated: dict[str, Any], asked: str) -> str:
-    """Why a person has to say yes before the swap; empty when nobody has to.
+    """Return why a person has to say yes before the swap; empty when nobody has to.
 
     :param gated: what the gate found
-    :param asked: ``always``, ``never``, or ``auto``: when the number of documents moves by more than the policy's share
+    :param asked: ``always``, ``never``, or ``auto``: ask when the number of documents moves by more than the policy's
+        share
     """
     served, documents = gated["served"], gated["documents"]
     if asked == "always":
@@ -136,9 +137,10 @@ def why_ask(gated: dict[str, Any], asked: str) -> str:
 
 
 def check_as_approved(approved: dict[str, Any], found: dict[str, Any]) -> None:
-    """Refuse to serve what is not what a person said yes to.
+    """Refuse to serve an index that is not what a person approved.
 
-    :raises GateFailed: when the number of documents has moved by more than the policy's share since they were asked
+    :raises GateFailed: when the number of documents has moved by more than the policy's share since the person was
+        asked
     """
     share = thresholds().approval_share
     if abs(found["documents"] - approved["documents"]) > share * max(approved["documents"], 1):

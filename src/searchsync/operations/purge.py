@@ -1,18 +1,19 @@
-"""The end of old tombstones: compare-and-delete in every member of the write set (docs/protocol.md, rule 12).
+"""Purge old tombstones by compare-and-delete in every member of the write set (docs/protocol.md, rule 12).
 
 A tombstone keeps late older writes out. Each such write was read, or told by the stream, before the tombstone was
-written. A stream keeps its records for 24 hours, a queue its messages for 14 days (and a replay reads the source
-again), a task ends within hours: after ``LEAST_DAYS`` nothing is left to keep out. So neither a reindex nor a rollback
-has to be waited for:
+written. A stream keeps its records for 24 hours. A queue keeps its messages for 14 days, and a replay reads the source
+again. A task ends within hours. So after ``LEAST_DAYS`` nothing is left to keep out, and a purge need not wait for a
+reindex or a rollback:
 
-- Blue's tombstone that is due is not copied (rule 8): green never needed it. One that comes due after the copy is as
-  old in green, and goes with the next run.
-- A load (rule 7) reads the source now: an absent key is not created, a re-created one has a later position, so a copied
-  tombstone does not replace it (rule 1).
-- A key that is re-created between search and delete has another sequence number: it stays.
-- The highest position of an index stays, whatever its age: by it a source that was put back is recognised.
+- A tombstone of blue that is due is not copied (rule 8): green never needed it. A tombstone that comes due after the
+  copy is as old in green, and goes with the next run.
+- A load (rule 7) reads the source now. It does not create an absent key. A key that was created again has a later
+  position, so a copied tombstone does not replace it (rule 1).
+- A key that is created again between search and delete has another sequence number: it stays.
+- The tombstone with the highest position of an index stays, whatever its age: by this position a source that was put
+  back is recognised.
 
-``written_at`` decides, because not every position is a time. A copy keeps it.
+``written_at`` decides about the age, because not every position is a time. A copy keeps ``written_at``.
 """
 
 import json
@@ -38,9 +39,9 @@ AT_ONCE = 5_000
 
 
 def cutoff(now: datetime) -> datetime:
-    """Tombstones that were written before this have no use.
+    """Return a moment: tombstones that were written before it have no use any more.
 
-    :raises BadParams: when the policy would purge what is still needed
+    :raises BadParams: when the policy would purge tombstones that are still needed
     """
     days = retention().tombstone_days
     if days < LEAST_DAYS:
@@ -53,7 +54,7 @@ def cutoff(now: datetime) -> datetime:
 
 
 def count(client: opensearchpy.OpenSearch, name: str, before: datetime) -> int:
-    """Tombstones that a purge would delete."""
+    """Return the number of tombstones that a purge would delete."""
     return reads.count(client, name, tombstones.old(client, name, before))
 
 
@@ -67,7 +68,7 @@ def purge(
 ) -> int:
     """Delete the tombstones of one member that were written before a moment, unless they change meanwhile.
 
-    :returns: tombstones deleted; what was deleted by a request whose answer was lost is not among them
+    :returns: number of tombstones deleted, without those deleted by a request whose answer was lost
     """
     purged = 0
     try:

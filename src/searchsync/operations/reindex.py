@@ -1,6 +1,7 @@
-"""A full, blue-green reindex from the source of truth, in steps that can each be repeated (docs/protocol.md, 6-11, 14).
+"""A full, blue-green reindex from the source of truth, in steps that can be repeated (docs/protocol.md, 6-11, 14).
 
-The steps are the tasks of the DAG, and of ``operations.rebuild``; a step's result is the next one's argument.
+The DAG runs the steps as tasks; ``cli.workflows.rebuild`` runs them in one process. A step's result is the next step's
+argument.
 """
 
 import logging
@@ -30,33 +31,33 @@ from searchsync.writing.progress import Progress, Rejections
 log = logging.getLogger(__name__)
 
 BULK_BYTES = 5_000_000
-"""Default size of a bulk. Managed domains refuse bodies over 10 MiB on small nodes."""
+"""Default size of a bulk, in bytes. Managed domains refuse bodies over 10 MiB on small nodes."""
 
 STEPS = ("check", "create_green", "load", "copy_tombstones", "make_searchable", "gate", "swap", "verify")
-"""The order of a reindex, which its rules demand (docs/protocol.md, 6 to 10); in one process and as tasks of a DAG."""
+"""The order of a reindex, in one process and as tasks of a DAG. Rules 6 to 10 of docs/protocol.md demand it."""
 
 CHECKPOINT_SECONDS = 10.0
 
 
 class Checkpoint(Protocol):
-    """How far a load has come, kept where its next attempt finds it; JSON values."""
+    """Keeps how far a load has come, as JSON values, where the next attempt of the load finds it."""
 
     def get(self) -> dict[str, Any] | None:
-        """What was kept; None at first."""
+        """Return the value that was kept; None at first."""
 
     def set(self, value: dict[str, Any]) -> None:
-        """Keep this instead."""
+        """Keep a new value instead."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a run decided before it wrote anything.
 
-    :ivar build: the run, as ``_meta.build`` of its index
-    :ivar blue: the index that was live then; the swap asserts it
-    :ivar epoch: first part of all positions of this run
-    :ivar identity: the source server that was seen; every later read asserts it
-    :ivar fresh_epoch: the source is a new one: blue is not written any more
+    :ivar build: the run, as ``_meta.build`` of its index names it
+    :ivar blue: the index that was live then; the swap asserts that it still is
+    :ivar epoch: the first part of all positions of this run
+    :ivar identity: identity of the source server that was seen; every later read asserts it
+    :ivar fresh_epoch: whether the run begins a new epoch: then blue is not written any more
     """
 
     build: str
@@ -75,12 +76,12 @@ def check(
     force: bool = False,
     new_epoch: bool = False,
 ) -> Plan:
-    """Refuse to begin what cannot end well. Sweeps what dead runs left; writes no document.
+    """Refuse to begin a reindex that cannot end well. Delete what dead runs left; write no document.
 
-    :param force: go on although another run is building: one of the two will win, the other ends with ``StaleSwap``
+    :param force: go on although another run is building: one of the two wins, the other ends with ``StaleSwap``
     :param new_epoch: accept that the source is another server than before (restored, failed over)
-    :raises AlreadyRunning: another build is under way
-    :raises SourceChanged: the source's identity or history is not what the live index was built from
+    :raises AlreadyRunning: when another build is under way
+    :raises SourceChanged: when the source has another identity or history than the one of the live index
     """
     entity = source.entity
     _ = entity.index_body, entity.smoke_queries, thresholds()  # now, not after the load
@@ -130,11 +131,11 @@ def _why_not_comparable(source: Source, blue: str, before: dict[str, Any], origi
 
 
 def create_green(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> str:
-    """The index of this run, in the write set; made when there is none yet. Returns behind the fence (rule 6).
+    """Create the index of this run, unless it exists, and add it to the write set. Wait for the fence (rule 6).
 
-    PostgreSQL needs none: all its writes are reads at snapshots.
+    PostgreSQL needs no fence: all its writes are reads at snapshots.
 
-    :returns: its name
+    :returns: name of the index
     """
     source = {"identity": plan.identity, "epoch": plan.epoch}
     green = indexes.find_or_create(client, entity, build=plan.build, source=source).name
@@ -158,11 +159,11 @@ def load(
     expected: int = 0,
     checkpoint: Checkpoint | None = None,
 ) -> Ledger:
-    """Fill one part of the source (rule 7). Run again, it finds what is there and counts it as stale.
+    """Load one part of the source into the index (rule 7). When run again, it counts what is there already as stale.
 
-    :param expected: documents that the part holds, about; for the progress in the log
-    :param checkpoint: where a load that was interrupted goes on
-    :raises GreenDiscarded: when the index is not this run's any more
+    :param expected: number of documents in the part, about; for the progress in the log
+    :param checkpoint: keeps where an interrupted load goes on
+    :raises GreenDiscarded: when the index does not belong to this run any more
     """
     entity = source.entity
     indexes.check_own(client, entity, green, build=plan.build)
@@ -200,8 +201,8 @@ def load(
 def copy_tombstones(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> Ledger:
     """Write blue's tombstones to green by compare-and-set (rule 8): what was deleted stays deleted.
 
-    One that was forced to be live may have missed some: then those of all members. Those that a purge would delete have
-    nothing left to keep out and are not copied (rule 12).
+    An index that was forced to be live may have missed some tombstones: then those of all members are copied.
+    Tombstones that a purge would delete have nothing left to keep out and are not copied (rule 12).
     """
     indexes.check_own(client, entity, green, build=plan.build)
     copied, before = Ledger(green), purge.cutoff(datetime.now(UTC))
@@ -214,10 +215,10 @@ def copy_tombstones(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan,
 
 
 def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> None:
-    """Serve green (rule 10), then note when blue stopped being served: its rollback window counts from there.
+    """Serve green (rule 10), then note when blue stopped being served: its rollback window counts from this moment.
 
-    Where green begins an epoch, the served indexes of the one before leave the write set in the same step: they are of
-    another source, nobody may go back to them, and what is written to them would be neither's state.
+    When green begins a new epoch, the served indexes of the epoch before leave the write set in the same step. They
+    belong to another source, nobody may go back to them, and writes would leave them in the state of neither source.
 
     :raises GateFailed: when green missed changes since its gate
     """
@@ -237,10 +238,10 @@ def _of_other_epochs(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan
 
 
 def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: str) -> int:
-    """Read back what the swap did and search through the alias; undo the swap when that is not as it has to be.
+    """Read back what the swap did and search through the alias. Undo the swap when the result is not as it has to be.
 
-    :returns: documents served
-    :raises Undone: the index that was live before serves again
+    :returns: number of documents served
+    :raises Undone: when the swap was undone; the index that was live before serves again
     """
     try:
         aliases.verify_served(client, entity, green)
@@ -257,10 +258,11 @@ def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, green: s
 
 
 def discard(client: opensearchpy.OpenSearch, entity: Entity, build: str, *, keep: bool = False) -> list[str]:
-    """Clean up after a run: delete its index unless it was ever served. Safe to repeat, and when there is nothing.
+    """Clean up after a run: delete its index unless it was ever served. Safe to repeat, also when there is no index.
 
-    :param keep: only leave the write set, so that the index can be looked at; ``index_retire`` deletes it after a day
-    :returns: names of what was discarded
+    :param keep: only take the index out of the write set, so that it can be looked at; ``index_retire`` deletes it
+        after a day
+    :returns: names of the indexes that were discarded
     """
     discarded = []
     for index in indexes.of_entity(client, entity):
@@ -283,7 +285,7 @@ def report(
     *,
     swapped: bool,
 ) -> dict[str, Any]:
-    """What a run did, for people and for the asset event."""
+    """Return what a run did, for people and for the asset event."""
     total = {name: sum(ledger[name] for ledger in ledgers) for name in ledger.COUNTS}
     return {
         "index": green,

@@ -1,8 +1,8 @@
 """Replay of the dead-letter queue (docs/protocol.md, rule 5).
 
-Every message ends in keys. The keys are read again, consistently, and written with the later of the parked event's
-position and the read's, into the whole write set; only then the message goes. So neither order nor duplicates matter,
-and a message that is not understood stays. What is wrong with one message holds up no other.
+Every message stands for keys. The keys are read again, consistently. They are written into the whole write set, with
+the later of two positions: the parked event's and the read's. Only then the message is deleted. So neither order nor
+duplicates matter, and a message that is not understood stays. A fault of one message holds up no other message.
 """
 
 import logging
@@ -32,27 +32,30 @@ from searchsync.writing import writer
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5
-"""A message that is poison again after so many replays waits for a person, in the queue of parked ones."""
+"""Number of replays after which a message that is still poison goes to the queue of parked messages, for a person."""
 
 MESSAGES_AT_ONCE, MESSAGE_BYTES_AT_ONCE = 500, 32_000_000
-"""Messages received before they are replayed; no more are received beyond so many bytes of them."""
+"""Number of messages that are received before they are replayed; bytes of messages after which no more are received."""
 
 KEYS_AT_ONCE, READ_AT_ONCE = 10_000, 100
-"""Keys that messages may stand for before they are replayed; and keys of one read, of items of up to 400 kB."""
+"""Number of keys after which messages are replayed; number of keys of one read, whose items have up to 400 kB each."""
 
 WRITE_BYTES = 4_000_000
-"""Documents of one write, about; managed domains refuse bodies over 10 MiB on small nodes."""
+"""Bytes of the documents of one write, about. Managed domains refuse bodies over 10 MiB on small nodes."""
 
 EMPTY_SECONDS = 1
-"""How long a queue that seems to be empty is asked: without waiting it may forget some of its servers."""
+"""Seconds that a request waits for messages of a queue that seems empty: without, it may not ask all SQS servers."""
 
 DELAY_SECONDS = 600.0
 PATIENCE_SECONDS = 30.0
-"""A queue keeps what it has: better to fail soon, and be told, than to hold messages out of sight."""
+"""Seconds that each step with OpenSearch may take.
+
+A queue keeps what it has: it is better to fail soon, and to be told, than to hold messages out of sight.
+"""
 
 UNREADABLE = "unreadable"
 LISTED = 100
-"""Reasons of failure that a report names."""
+"""Number of reasons of failure that a report names at most."""
 
 
 class NotAllReplayed(SearchSyncError):
@@ -61,12 +64,12 @@ class NotAllReplayed(SearchSyncError):
 
 @dataclass(frozen=True)
 class Choice:
-    """Which messages a run is about.
+    """Which messages a run takes.
 
-    :ivar cap: messages at most
+    :ivar cap: largest number of messages
     :ivar kind: ``record``, ``pointer`` or empty for both
-    :ivar reason: only messages parked for this one; empty for all
-    :ivar min_age: seconds since they were sent, or found to be poison again, at least
+    :ivar reason: only messages that were parked for this reason; empty for all
+    :ivar min_age: smallest age in seconds, since a message was sent or was found to be poison again
     """
 
     cap: int = 10_000
@@ -79,7 +82,7 @@ class Choice:
 class Counts:
     """What became of the messages of one reason.
 
-    :ivar messages: received
+    :ivar messages: messages received
     :ivar read: keys read again
     :ivar written: of these, written to the live index (tombstones included)
     :ivar stale: of these, proven older than what the live index has
@@ -101,9 +104,9 @@ class Counts:
 class Report:
     """What a run did.
 
-    :ivar skipped: messages that did not match its choice
-    :ivar missed: members that are not live and took no writes, and why: a gap is noted for each
-    :ivar failed: why messages were not replayed, which stay in the queue; the others were
+    :ivar skipped: number of messages that did not match the run's choice
+    :ivar missed: members that are not live and took no writes, and why; a gap is noted for each
+    :ivar failed: why some messages were not replayed; these stay in the queue, all others were replayed
     :ivar dropped: values left out of the documents that were read again, by path
     """
 
@@ -118,7 +121,7 @@ class Report:
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """For XCom and people."""
+        """Return the report for XCom and for people."""
         messages = sum(counts.messages for counts in self.reasons.values())
         return {
             "dry_run": self.dry_run,
@@ -136,10 +139,10 @@ class Report:
 
 
 def check_all(report: dict[str, Any]) -> None:
-    """Refuse to end well when messages stayed in the queue that could not be replayed.
+    """Fail when messages stayed in the queue because they could not be replayed.
 
     :param report: as ``Report.as_dict`` makes it
-    :raises NotAllReplayed: naming the first reasons
+    :raises NotAllReplayed: when there are such messages; the error names the first reasons
     """
     if failed := report["failed"]:
         raise NotAllReplayed(
@@ -159,17 +162,17 @@ class _Task:
 
 @dataclass
 class _Written:
-    """What became of keys: refused with type and reason, or read too soon after they were parked."""
+    """What became of keys: some were refused, with type and reason; some were read too soon after they were parked."""
 
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     early: set[str] = field(default_factory=set)
 
 
 class Replay:
-    """One run.
+    """One run of the replay.
 
-    :param queue: the dead-letter queue, or the queue of parked messages when a person replays those
-    :param parked: where messages go that wait for a person; None when they are just being replayed
+    :param queue: the dead-letter queue, or the queue of parked messages when a person replays these
+    :param parked: the queue for messages that wait for a person; None when this is the queue that is replayed
     :param streams: boto3's DynamoDB Streams client
     """
 
@@ -196,11 +199,11 @@ class Replay:
         self._held: dict[str, Message] = {}
 
     def run(self) -> Report:
-        """Replay until the queue is empty, or the cap is reached. What failed alone is in the report.
+        """Replay until the queue is empty or the cap is reached. The report names single messages that failed.
 
-        :raises EmptyWriteSet: there is no index to write to; nothing was received
-        :raises IndexUnavailable: OpenSearch does not answer; what was not written is in the queue as before
-        :raises SourceUnavailable: the table does not answer; as before
+        :raises EmptyWriteSet: when there is no index to write to; then nothing was received
+        :raises IndexUnavailable: when OpenSearch does not answer; what was not written is in the queue as before
+        :raises SourceUnavailable: when the table does not answer; what was not written is in the queue as before
         """
         began = time.monotonic()
         with within(PATIENCE_SECONDS):
@@ -266,7 +269,7 @@ class Replay:
     def _in_portions(
         self, found: list[tuple[Message, ParkedMessage | Pointer]], counts: Counts
     ) -> Iterator[list[_Task]]:
-        """Messages with their keys, of so many keys together that memory stays small."""
+        """Yield messages with their keys, in portions of so few keys that memory stays small."""
         tasks: list[_Task] = []
         keys = 0
         for message, content in found:
@@ -296,7 +299,7 @@ class Replay:
         self._done(done)
 
     def _is_done(self, task: _Task, written: _Written, counts: Counts) -> bool:
-        """Whether a message can go now: all it stands for is written, or in messages of its own."""
+        """Return whether a message can be deleted now: all its keys are written, or are in messages of their own."""
         if isinstance(task.content, Pointer):
             found, refused = task.found, written.refused
             parked = [self._parked_record(found, key, *refused[key]) for key in sorted(found.keys.keys() & refused)]
@@ -318,7 +321,7 @@ class Replay:
     # -- keys
 
     def _resolve(self, message: Message, content: ParkedMessage | Pointer, counts: Counts) -> Resolved | None:
-        """The keys that a message stands for; None when they are not to be had."""
+        """Return the keys that a message stands for; None when they cannot be found."""
         if isinstance(content, ParkedMessage):
             return Resolved({content.key: content.position} if content.key else {})
         try:
@@ -371,7 +374,10 @@ class Replay:
         return written
 
     def _documents(self, keys: list[str], written: _Written) -> Iterator[tuple[str, Document]]:
-        """The state of each key now, a few reads in memory at most; what no document can be made of is refused."""
+        """Yield the present state of each key. Only a few reads are in memory.
+
+        A key of which no document can be made is noted as refused.
+        """
         for at in range(0, len(keys), READ_AT_ONCE):
             for page in self._source.read(keys[at : at + READ_AT_ONCE]):
                 fitting.add(self._report.dropped, page.dropped)
@@ -398,7 +404,10 @@ class Replay:
         return ParkedRecord(found.records[key], key, found.keys[key], reason, detail, tuple(dead_letters.IMAGES))
 
     def _again(self, message: Message, content: ParkedMessage, kind: str, detail: str, counts: Counts) -> None:
-        """Poison again: as a message that says so, because SQS counts how often one was looked at, not why."""
+        """Send a new message that says that it is poison again.
+
+        SQS counts how often a message was received, but not why.
+        """
         attempts = content.attempts + 1
         if attempts >= MAX_ATTEMPTS:
             self._for_a_person(message, content.reason, f"{kind}: {detail}")

@@ -1,4 +1,4 @@
-"""The end of an index that had its day or was abandoned, and of old tombstones (docs/protocol.md, rules 11 and 12)."""
+"""Delete indexes that are old or abandoned, and purge old tombstones (docs/protocol.md, rules 11 and 12)."""
 
 import logging
 import re
@@ -31,10 +31,11 @@ def retire(
     An index that cannot be saved or purged holds up nothing else: its error is raised at the end.
 
     :param dry_run: change nothing; report what a run would do
-    :param now: the present, for tests
-    :returns: per index: name, role, action, why, and the tombstones purged
-    :raises BadParams: when the policy cannot be followed; nothing was changed
-    :raises SearchSyncError: an index stays: it could not be saved or deleted, or was served at the same moment
+    :param now: the present moment, for tests
+    :returns: for each index: name, role, action, why, and the number of tombstones purged
+    :raises BadParams: when the policy cannot be followed; then nothing was changed
+    :raises SearchSyncError: when an index stays because it could not be saved or deleted, or was served at the same
+        moment
     """
     now = now or datetime.now(UTC)
     repository, before = check_policy(now)
@@ -75,8 +76,9 @@ def _previous(run: "_Run", now: datetime) -> None:
 def check_policy(now: datetime) -> tuple[str, datetime]:
     """Refuse a policy that cannot be followed, before anything is changed.
 
-    :returns: the repository of snapshots, empty for none; tombstones written before the moment are purged
-    :raises BadParams: naming the file and what is wrong in it
+    :returns: the repository of snapshots, empty for none; and the moment before which a tombstone must have been
+        written to be purged
+    :raises BadParams: when it cannot be followed; the message names the file and what is wrong in it
     """
     return _repository(), purge.cutoff(now)
 
@@ -115,7 +117,10 @@ class _Run:
         self.report.append({"index": index.name, "role": index.role, "action": action, "why": why, "purged": 0})
 
     def _delete(self, index: Index) -> str:
-        """Save an index that was served, then delete it. Saved first: without its aliases it would be swept later."""
+        """Save an index that was served, then delete it.
+
+        It is saved before it leaves its aliases: without them a later run would delete it as abandoned.
+        """
         how = ""
         if self.repository and index.was_served:
             how = f"; saved in {self.repository}"
@@ -134,7 +139,7 @@ class _Run:
             raise StaleSwap(f"{index.name} stays: it was served again while it was being saved; run it again")
 
     def purge(self, line: dict[str, Any], before: datetime) -> None:
-        """Purge a member of the write set, or count what would be."""
+        """Purge the tombstones of a member of the write set; in a dry run only count them."""
         try:
             if refusal := unwritable.refuses_writes(self.client, line["index"]):
                 line["why"] += f"; not purged: {refusal}"

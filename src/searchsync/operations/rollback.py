@@ -1,4 +1,7 @@
-"""Back to an index that was served before, or forward again: all the while it was fed (docs/protocol.md, rule 10)."""
+"""Go back to an index that was served before, or forward again (docs/protocol.md, rule 10).
+
+The index got all writes meanwhile.
+"""
 
 import logging
 import time
@@ -27,14 +30,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run decided before it looked: ``target`` is to be served instead of ``live``."""
+    """What a run decided before it compared anything: ``target`` is to be served instead of ``live``."""
 
     live: str
     target: str
 
 
 def candidates(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
-    """Indexes that were served and are still fed, the one that was live last first."""
+    """Return the rollback candidates, the one that was live last first: served before, and still in the write set."""
     found = [index for index in indexes.of_entity(client, entity) if index.role == "rollback candidate"]
     return sorted(found, key=lambda index: index.left_read_at or datetime.now(UTC), reverse=True)
 
@@ -42,13 +45,13 @@ def candidates(client: opensearchpy.OpenSearch, entity: Entity) -> list[Index]:
 def plan(
     client: opensearchpy.OpenSearch, entity: Entity, name: str | None = None, *, since: datetime | None = None
 ) -> Plan:
-    """Which index to go back to.
+    """Return which index to go back to.
 
     :param name: a rollback candidate; None for the one that was live last
-    :param since: when that was asked for: a run that is repeated after its swap must not swap what it left in again
-    :raises BadParams: when it is none, or there is none
-    :raises StaleSwap: when another index is live since then
-    :raises SourceChanged: when it belongs to another source: what was written since is not in it
+    :param since: when the rollback was asked for: a run that is repeated after its swap must not swap back
+    :raises BadParams: when the name is not a rollback candidate's, or there is no candidate
+    :raises StaleSwap: when another index became live since then
+    :raises SourceChanged: when the candidate belongs to another source: it lacks what was written since
     """
     live = indexes.live_or_raise(client, entity)
     found = candidates(client, entity)
@@ -83,9 +86,9 @@ def prove(
     sample: int = 100,
     behind: Callable[[], Lag] | None = None,
 ) -> Report:
-    """Compare the candidate with the source; changes nothing.
+    """Compare the candidate with the source. Change nothing.
 
-    What the next sync has to bring is pending for the live index, too, and is brought before the swap.
+    What the next sync has to bring is pending: the live index lacks it, too, and it is brought before the swap.
     """
     entity = source.entity
     since = indexes.get(client, entity, plan.target).synced if entity.changed else None
@@ -95,7 +98,7 @@ def prove(
 def check_fresh(report: Report) -> None:
     """Refuse a candidate that missed something.
 
-    :raises GateFailed: naming what it missed
+    :raises GateFailed: when it did; the message names what it missed
     """
     if report.not_looked_at:
         raise GateFailed(
@@ -112,10 +115,10 @@ def check_fresh(report: Report) -> None:
 
 
 def reconcile(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, rejections: Rejections) -> Reconciled:
-    """Bring the candidate what came since it was compared, and prove it equal (rule 9).
+    """Bring the candidate the changes since it was compared, and prove it equal to the source (rule 9).
 
-    :raises GateFailed: when it cannot hold what the source has now: then its mapping is too old to serve; or when it
-        took no writes meanwhile
+    :raises GateFailed: when the candidate cannot hold what the source has now, because its mapping is too old; or when
+        it took no writes meanwhile
     """
     limits, began = thresholds(), datetime.now(UTC)
     known_gaps = gaps.of_index(client, plan.target)
@@ -143,16 +146,19 @@ def reconcile(client: opensearchpy.OpenSearch, source: Source, plan: Plan, *, re
 
 
 def _deletes(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> int:
-    """What the live index has not either is gone; of the rest, what is believed unasked."""
+    """Return how many documents of the candidate may be taken for deleted.
+
+    All that the live index lacks, too, are gone. Of the rest, as many as are believed unasked.
+    """
     live, target = (reads.count(client, name, entity.visible) for name in (plan.live, plan.target))
     return believed(min(live, target)) + max(0, target - live)
 
 
 def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, *, forget: bool = False) -> None:
-    """Serve the candidate, and note since when the other is not served. Safe to repeat.
+    """Serve the candidate, and note since when the other index is not served. Safe to repeat.
 
-    :param forget: nobody shall go forward again to what was live
-    :raises StaleSwap: when something else is live by now, or the candidate is not fed any more
+    :param forget: take the index that was live out of the served indexes, so that nobody goes forward to it again
+    :raises StaleSwap: when another index is live by now, or the candidate is not in the write set any more
     """
     began = time.monotonic()
     aliases.swap(client, entity, blue=plan.live, green=plan.target, served=True, forget=forget)
@@ -165,8 +171,8 @@ def swap(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan, *, forget:
 def verify(client: opensearchpy.OpenSearch, entity: Entity, plan: Plan) -> int:
     """Read the aliases back, and search through them.
 
-    :returns: documents served
-    :raises AliasConflict: when they are not as the swap left them
+    :returns: number of documents served
+    :raises AliasConflict: when the aliases are not as the swap left them
     """
     aliases.verify_served(client, entity, plan.target)
     return reads.count(client, entity.name)

@@ -3,14 +3,15 @@
 Each entry of ``include/mappings/<entity>.smoke.json`` has
 
 - ``name``;
-- ``sample``: a query that picks the documents to look for. It has to pick only documents that have the fields in
-  question indexed (``exists``): a value over ``ignore_above`` is in no index;
-- ``query``: has to find each sample. ``${field}`` stands for the sample's value, ``${field|typed}`` for the first half
-  of it, ``${field|misspelt}`` for the value with two letters exchanged. Of a list, one of its values has to do;
-- ``extremes`` (optional): a keyword field. The longest, the shortest and one non-Latin value are tried as well, because
-  an analyzer that drops long, short or foreign words passes every sample of usual ones.
+- ``sample``: a query that picks the documents to look for. It must pick only documents whose fields in question are
+  indexed (``exists``): a value over ``ignore_above`` is not indexed;
+- ``query``: a query that must find each sample. ``${field}`` stands for the sample's value, ``${field|typed}`` for the
+  first half of the value, ``${field|misspelt}`` for the value with two letters exchanged. When the value is a list, one
+  value of the list has to find the sample;
+- ``extremes`` (optional): a keyword field. Its longest, its shortest and one non-Latin value are tried as well, because
+  an analyzer that drops long, short or foreign words passes every sample of usual words.
 
-No data of any particular table is assumed. A sample that a query cannot be asked about is not tried.
+No data of any particular table is assumed. A sample about which a query cannot be asked is not tried.
 """
 
 import json
@@ -28,14 +29,17 @@ from searchsync.errors import GateFailed, RequestRejected
 _PLACEHOLDER = re.compile(r"\$\{([\w.]+)(?:\|(typed|misspelt))?\}")
 _CAN_BE_MISSPELT = re.compile(r"[A-Za-z]{5,}( [A-Za-z]{5,})*")
 _NOT_LATIN = ".*[^\u0001-\u024f].*"
-"""A regular expression of Lucene: a character beyond Latin Extended-B."""
+"""Regular expression of Lucene for a text that has a character beyond Latin Extended-B."""
 _LIST_VALUES = 10
 _CANDIDATES = 20
-"""Candidates for each sample wanted: some cannot be asked about."""
+"""Number of candidates for each sample wanted: a query cannot be asked about some of them."""
 _MOST_WORDS = 900
-"""That a query asks for: of more than 1,024 clauses (``indices.query.bool.max_clause_count``) none is taken."""
+"""Largest number of words that a query may ask for.
+
+OpenSearch refuses a query of more than 1,024 clauses (``indices.query.bool.max_clause_count``).
+"""
 _WORD = re.compile(r"[A-Za-z0-9_]{1,255}|[^\x00-\x7f]")
-"""What may be a word to an analyzer: it divides at 255 letters, and some scripts at each."""
+"""What an analyzer may take for a word: it divides words at 255 letters, and some scripts at each letter."""
 
 
 class _NoQuestion(Exception):
@@ -45,7 +49,7 @@ class _NoQuestion(Exception):
 def run(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> dict[str, int]:
     """Run all smoke queries.
 
-    :returns: per query, the samples it found; 0 when the index has no document to try it with
+    :returns: for each query the number of samples that it found; 0 when the index has no document to try it with
     :raises GateFailed: when a query is refused or does not find its sample
     """
     samples = thresholds().smoke_samples
@@ -72,7 +76,7 @@ def _run_one(client: opensearchpy.OpenSearch, entity: Entity, name: str, smoke: 
 
 
 def _picks(smoke: dict[str, Any], picked: dict[str, Any], samples: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Searches for candidates, each with the number of samples to take of them."""
+    """Yield searches for candidates, each with the number of samples to take from its result."""
     # A fixed seed: a failure can be looked at again.
     random = {"function_score": {"query": picked, "random_score": {"seed": 7, "field": "_seq_no"}}}
     yield samples, {"size": samples * _CANDIDATES, "query": random}
@@ -105,7 +109,7 @@ def _search(
 
 
 def _filled(template: Any, document: dict[str, Any]) -> dict[str, Any]:
-    """The query about a document; of values in lists, one has to do.
+    """Return the query about a document. When a value is a list, one of its values is enough.
 
     :raises _NoQuestion: when the document has no value that can be asked for
     """
@@ -151,7 +155,7 @@ def _value(document: Any, path: str, choice: int) -> Any:
 
 
 def _misspelt(text: str) -> str:
-    """Two letters in the middle exchanged, where that is one mistake after the analysis, too."""
+    """Return the text with two middle letters exchanged, if that is one mistake after the analysis, too."""
     if not _CAN_BE_MISSPELT.fullmatch(text):
         raise _NoQuestion  # a letter such as œ becomes two, and the two would be more than one mistake
     middle = len(text) // 2

@@ -1,7 +1,7 @@
-"""Incremental sync from PostgreSQL: the rows that an interval changed, and the deletions that a count betrays.
+"""Incremental sync from PostgreSQL: write the rows that changed in an interval, and the deletions that a count shows.
 
-Any two syncs may overlap, run at once, late or twice, and beside a reindex: positions keep order. What commits later
-than the overlap, or changes without touching the column that says so, is found by a comparison.
+Any two syncs may overlap, run at once, late or twice, and beside a reindex: positions keep the order. A comparison
+finds the rows that are committed later than the overlap, or change without touching the column that says so.
 """
 
 import logging
@@ -30,11 +30,11 @@ from searchsync.writing.progress import Progress, Rejections
 log = logging.getLogger(__name__)
 
 BULK_BYTES = 2_000_000
-"""Bytes of a page that is written by compare-and-set: each document is looked up before it is written."""
+"""Size in bytes of a page that is written by compare-and-set: each document is looked up before it is written."""
 
 
 def check(client: opensearchpy.OpenSearch, entity: Entity) -> Served:
-    """The live index, and the source that it belongs to.
+    """Return the live index, and the source that it belongs to.
 
     :raises BadParams: when the entity has no column that says when a row changed
     :raises EmptyWriteSet: when nothing is live yet
@@ -56,18 +56,20 @@ def run(
 ) -> dict[str, Any]:
     """Write what changed in ``[start - overlap, end)`` and what is deleted to the whole write set, the live one first.
 
-    It begins earlier when an index was last synced before: after a pause the first run brings all that was missed. An
-    index that is not live and takes no writes holds up nothing: it gets no stamp, so the next run brings it the rest.
+    It begins earlier when an index was last synced before the interval: after a pause the first run brings all that was
+    missed. An index that is not live and takes no writes holds up nothing: it gets no stamp, so the next run brings it
+    the rest.
 
-    :param source: made for ``served``: it refuses any other server
-    :param start: with a time zone, as ``end``
-    :param allow_deletes: documents that may be taken for deleted, as a person confirmed; None for what is believed
-        unasked (``absence.believed``)
-    :returns: the result: keys changed, deleted, written, stale, rejected; and ``behind``, the indexes that are not as
-        the source is, with the reasons
-    :raises BadParams: when the interval is none
-    :raises SourceChanged: when the source is another, or was put back
-    :raises TooManyGone: when the live index has too many documents without a row: none was deleted, nothing is stamped
+    :param source: a source that was made for ``served`` and refuses any other server
+    :param start: with a time zone, like ``end``
+    :param allow_deletes: number of documents that may be taken for deleted, as a person confirmed it; None for what is
+        believed unasked (``absence.believed``)
+    :returns: the result: numbers of keys changed, deleted, written, stale, rejected; and ``behind``, the indexes that
+        are not equal to the source, with the reasons
+    :raises BadParams: when start and end are no interval
+    :raises SourceChanged: when the source is another one, or was put back
+    :raises TooManyGone: when the live index has too many documents without a row; then none was deleted and nothing is
+        stamped
     """
     began, entity, now = time.monotonic(), source.entity, datetime.now(UTC)
     start, end = start.astimezone(UTC), end.astimezone(UTC)  # sums in a zone with summer time are of the wall clock
@@ -102,9 +104,9 @@ def run(
 
 
 def _fed(client: opensearchpy.OpenSearch, source: PostgresSource, served: Served) -> list[Index]:
-    """The indexes that a sync keeps true, the live one first: a rollback candidate has to be as fresh as it is.
+    """Return the indexes that a sync keeps true, the live one first. A rollback candidate must be as fresh as that one.
 
-    :raises SourceChanged: when the source was put back to before what the live one has
+    :raises SourceChanged: when the source was put back to a state before that of the live index
     """
     entity = source.entity
     members = indexes.targets_or_raise(client, entity).members  # or a sync that has nothing to write would end well
@@ -122,9 +124,9 @@ def _fed(client: opensearchpy.OpenSearch, source: PostgresSource, served: Served
 
 @dataclass
 class _Bypass:
-    """Lets the live index go on when another member takes no writes. What that one lacks, the next sync brings it.
+    """Lets the live index go on when another member takes no writes. The next sync brings that member what it lacks.
 
-    :ivar failures: members that are not as the source is, with the reasons
+    :ivar failures: members that are not equal to the source, with the reasons
     """
 
     failures: dict[str, SearchSyncError] = field(default_factory=dict)
@@ -140,7 +142,7 @@ class _Bypass:
 
 @dataclass
 class _Deletions:
-    """What indexes have and the source has not, where their counts differ."""
+    """Reconciles the keys that indexes have and the source does not have, where their counts differ."""
 
     client: opensearchpy.OpenSearch
     source: PostgresSource
@@ -151,9 +153,9 @@ class _Deletions:
     live_documents: int = 0
 
     def reconcile(self, index: Index) -> Reconciled | None:
-        """Reconcile one index; None when it is not as the source is, because it left or takes no writes.
+        """Reconcile one index. Return None when it is not equal to the source, because it left or takes no writes.
 
-        :raises SearchSyncError: when it is the live one
+        :raises SearchSyncError: when this is the live index
         """
         if index.name == self.served.index:
             found = self._reconcile(index.name)
@@ -198,7 +200,7 @@ _CONFIRM = 'run the sync with {{"allow_deletes": {gone}}}'
 
 
 def changed_pages(source: PostgresSource, start: datetime, end: datetime) -> Iterator[Page]:
-    """The rows whose column says that they changed in ``[start, end)``, in its order."""
+    """Yield the rows whose column says that they changed in ``[start, end)``, in the order of this column."""
     entity = source.entity
     lower, upper = ((moment.isoformat(),) for moment in (start, end))
     by_change = source.of(replace(entity, key=(str(entity.changed), *entity.key)))
@@ -216,7 +218,7 @@ def _write_changed(
     rejections: Rejections,
     bypass: _Bypass,
 ) -> Ledger:
-    """Write pages to the whole write set. The ledger is that of the live index."""
+    """Write pages to the whole write set. Return the ledger of the live index."""
     total, progress = Ledger(served.index), Progress(f"{source.entity.name} changed", 0)
     for page in pages:
         ledgers = writer.apply(client, source.entity, [page], on_rejected=rejections.add, bypass=bypass)

@@ -1,1 +1,1 @@
-"""The one path by which documents are written, and what became of each."""
+"""The only path on which documents are written, and what became of each document."""

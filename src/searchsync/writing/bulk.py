@@ -1,4 +1,4 @@
-"""One page on its way into one index: bulk requests, what became of each item, what is sent again (rules 1 and 2)."""
+"""Write one page into one index: bulk requests, the outcome of each item, what is sent again (rules 1 and 2)."""
 
 import json
 import logging
@@ -19,11 +19,11 @@ from searchsync.writing.ledger import Ledger, OnRejected
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 10_000_000
-"""Largest body of one bulk: small managed nodes refuse more than 10 MiB."""
+"""Largest body of one bulk, in bytes: small managed nodes refuse more than 10 MiB."""
 
 
 MAX_DOCUMENTS = 5_000
-"""Documents that are looked up at once before they are written."""
+"""Number of documents that are looked up at once, at most, before they are written."""
 
 
 CONFLICTS_AT_ONCE = 3
@@ -40,7 +40,7 @@ class Mode(Enum):
 class _Chunk(NamedTuple):
     """Documents that one request writes.
 
-    :ivar conflicts: how often in a row somebody else changed them between the look at what is stored and the write
+    :ivar conflicts: how often in a row somebody else changed them between the look-up and the write
     """
 
     mode: Mode
@@ -51,11 +51,11 @@ class _Chunk(NamedTuple):
 def write(
     client: opensearchpy.OpenSearch, index: str, page: Page, mode: Mode, on_rejected: OnRejected, patience: float
 ) -> Ledger:
-    """Write a page to an index, and account for each of its documents.
+    """Write a page to an index, and account for each document of the page.
 
     :param patience: seconds without success after which an index that is away counts as unavailable
     :raises IndexUnavailable: when patience has run out; some documents may be written
-    :raises IndexGone: the index was deleted or does not take writes
+    :raises IndexGone: when the index was deleted or does not take writes
     """
     refused = len(page.rejected)
     ledger = Ledger(index, read=page.count + refused, rejected=refused, dropped=dict(page.dropped))
@@ -89,7 +89,7 @@ class _Writing:
         self._todo: list[_Chunk] = []
 
     def decide(self, page: Page, mode: Mode) -> Iterator[tuple[Outcome, Document | None, dict[str, Any]]]:
-        """The final outcome of each document. A None document stands for a page that was written as a whole."""
+        """Yield the final outcome of each document; None in place of the document stands for the whole page."""
         if mode is Mode.CREATE and 0 < len(page.body) <= MAX_BYTES:
             # The usual case costs nothing per document: the page goes out as it came.
             items = self._bulk(page.body, page.count)
@@ -107,7 +107,7 @@ class _Writing:
                 yield from self._compare_and_set(chunk)
 
     def _compare_and_set(self, chunk: _Chunk) -> _Decided:
-        """Rule 1: look at what is stored; write what is later, where what was seen is there still."""
+        """Look at what is stored; write a later document if what was seen is still there (rule 1)."""
         items = self._ask(
             lambda: look_up(self._client, self._index, [document.id for document in chunk.documents]),
             len(chunk.documents),
@@ -141,7 +141,7 @@ class _Writing:
         self._again(chunk, again, cause)
 
     def _decided(self, chunk: _Chunk, items: list[dict[str, Any]] | None) -> _Decided:
-        """What a bulk has decided; the rest of the chunk is put back."""
+        """Yield what a bulk has decided. Put the rest of the chunk back."""
         if items is None:
             self._halve(chunk)
             return
@@ -167,7 +167,7 @@ class _Writing:
             self._todo += [_Chunk(Mode.COMPARE_AND_SET, documents, met) for documents in _bounded(conflicts)]
 
     def _again(self, chunk: _Chunk, documents: list[Document], cause: str) -> None:
-        """Put documents back that nothing is decided about, and wait."""
+        """Put documents back about which nothing is decided, and wait."""
         if documents:
             self._todo.append(chunk._replace(documents=documents))
             self._backoff.wait(f"{len(documents)} of {len(chunk.documents)} documents: {self._index}: {cause}")
@@ -176,7 +176,7 @@ class _Writing:
         return self._ask(lambda: bulk(self._client, self._index, body, count), count)
 
     def _ask(self, ask: Callable[[], list[dict[str, Any]]], count: int) -> list[dict[str, Any]] | None:
-        """The answer's items, one for each document; None when the request as a whole has to be halved."""
+        """Return the answer's items, one for each document; None when the request must be sent again in halves."""
         while True:
             try:
                 return ask()
@@ -199,7 +199,7 @@ class _Writing:
 
 
 def _bounded(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Documents in the amounts that one request may have."""
+    """Yield the documents in portions that one request may have."""
     chunk: list[Document] = []
     size = 0
     for document in documents:
@@ -214,12 +214,12 @@ def _bounded(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _stale(document: Document, stored: dict[str, Any]) -> bool:
-    """Rule 1: whether what is stored is at least as new. A foreign document, of whatever shape, is not."""
+    """Return whether what is stored is at least as new (rule 1). A foreign document, of whatever shape, is not."""
     sync = stored.get("_source", {}).get("sync")
     return covers(sync.get("position") if isinstance(sync, dict) else None, document.position)
 
 
 def _replacing(document: Document, stored: dict[str, Any]) -> bytes:
-    """The source's own bytes, on the condition that what was seen is there still."""
+    """Return the action that writes the source's own bytes, on the condition that what was seen is still there."""
     seen = (document.id, stored["_seq_no"], stored["_primary_term"])
     return b'{"index":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n%b\n' % (*seen, document.source)

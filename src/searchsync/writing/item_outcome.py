@@ -1,4 +1,4 @@
-"""What OpenSearch says of one document: of a write, or of a look at what is stored (docs/protocol.md, rule 2)."""
+"""What OpenSearch answers for one document, to a write or to a look-up (docs/protocol.md, rule 2)."""
 
 from enum import Enum
 from typing import Any
@@ -9,7 +9,7 @@ from searchsync.errors import BadConnection, RequestRejected
 
 
 class IndexGone(RequestRejected):
-    """The index does not take writes: deleted (404) or blocked (403). Whether that matters, the write set says."""
+    """The index does not take writes: it is deleted (404) or blocked (403). The write set says whether that matters."""
 
 
 class Outcome(Enum):
@@ -23,11 +23,11 @@ class Outcome(Enum):
 
 
 def outcome_of(index: str, item: dict[str, Any]) -> Outcome:
-    """Rule 2, for one item of a bulk answer.
+    """Return the outcome of one item of a bulk answer (rule 2).
 
-    :raises RequestRejected: our own fault, or a full disk
-    :raises IndexGone: 403 or 404 of the index
-    :raises BadConnection: the login may not write: waiting does not help
+    :raises RequestRejected: when the fault is our own, or a disk is full
+    :raises IndexGone: when the index answers 403 or 404
+    :raises BadConnection: when the login may not write: waiting does not help
     """
     status = item["status"]
     error = item.get("error")
@@ -54,19 +54,19 @@ def outcome_of(index: str, item: dict[str, Any]) -> Outcome:
 
 
 def _is_poison(status: int, kind: str, reason: str) -> bool:
-    """Whether the document is to blame: nothing that others do helps it, and it must not hold up the others."""
+    """Return whether the document is to blame: no retry helps it, and it must not hold up the others."""
     if status == 400:
         return kind not in refusals.OURS and not any(words in reason for words in refusals.OUR_WORDS)
     return status >= 500 and kind in refusals.POISON
 
 
 def reason_of(item: dict[str, Any]) -> str:
-    """Why an item of a bulk failed, with the cause."""
+    """Return why an item of a bulk failed, with the cause."""
     error = item.get("error") or {}
     cause = (error.get("caused_by") or {}).get("reason")
     return "; ".join(str(part) for part in dict.fromkeys((error.get("reason"), cause)) if part)
 
 
 def absent(item: dict[str, Any]) -> bool:
-    """Whether a look-up was answered that there is no such document, for certain: no index is another 404."""
+    """Return whether a look-up says for certain that there is no such document: a missing index gives another 404."""
     return item["status"] == 404 and (item.get("error") or {}).get("type") == "document_missing_exception"

@@ -8,15 +8,15 @@ from searchsync.errors import LedgerMismatch
 from searchsync.mapping import fitting
 
 OnRejected = Callable[[Rejection], None]
-"""Is told of each document that was refused."""
+"""Called with each document that was refused."""
 
 
 @dataclass
 class Ledger:
-    """What became of each key read, for one index; counts of documents (rule 13).
+    """What became of each key that was read, for one index (rule 13). The numbers are counts of documents.
 
-    :ivar stale: something at least as new was there already: proven by the index, not assumed
-    :ivar rejected: poison; each was handed to ``on_rejected`` with its reason
+    :ivar stale: documents for which something at least as new was there already, as the index proved
+    :ivar rejected: poison; each document was handed to ``on_rejected`` with its reason
     :ivar dropped: values left out of what was read, by path
     """
 
@@ -33,7 +33,7 @@ class Ledger:
         return Ledger(self.index, **counts, dropped=fitting.total(self.dropped, other.dropped))
 
     def balanced(self) -> "Ledger":
-        """This ledger.
+        """Return this ledger, when it adds up.
 
         :raises LedgerMismatch: unless ``read = written + stale + tombstoned + rejected``, exactly
         """
@@ -43,4 +43,4 @@ class Ledger:
 
 
 COUNTS = ("read", "written", "stale", "tombstoned", "rejected")
-"""The numbers of a ledger."""
+"""Names of the numbers of a ledger."""

@@ -18,9 +18,9 @@ LOGGED_REJECTIONS = 20
 
 
 class Rejections:
-    """The full list of rejected documents of one task, as a file an operator can open; the first few in the log.
+    """The full list of rejected documents of one task, in a file that an operator can open. The log has the first few.
 
-    The file holds one JSON object a line (id, type, reason, index) and exists only when something was rejected.
+    The file holds one JSON object per line (id, type, reason, index). It exists only when something was rejected.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +31,7 @@ class Rejections:
         path.unlink(missing_ok=True)  # an earlier attempt's
 
     def add(self, rejection: Rejection) -> None:
-        """Note one; safe from several threads."""
+        """Note one rejected document. Several threads may call this at once."""
         with self._lock:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,14 +54,14 @@ class Rejections:
 
 
 class Progress:
-    """Counts, rate and what remains, every few seconds."""
+    """Logs counts, rate and what remains, every few seconds."""
 
     def __init__(self, what: str, expected: int, every: float = 5.0) -> None:
         self._what, self._expected, self._every = what, expected, every
         self._began = self._said = time.monotonic()
 
     def __call__(self, ledger: Ledger, _: Any = None, *, last: bool = False) -> None:
-        """Log the running total, unless that was done a moment ago."""
+        """Log the running total, unless it was logged a moment ago."""
         now = time.monotonic()
         if not last and now - self._said < self._every:
             return

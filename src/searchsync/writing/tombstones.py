@@ -1,4 +1,4 @@
-"""Tombstones of one index for another (docs/protocol.md, rule 8): what was deleted stays deleted there, too."""
+"""Copy the tombstones of one index to another (docs/protocol.md, rule 8): what was deleted stays deleted there, too."""
 
 import logging
 import time
@@ -23,10 +23,10 @@ AT_ONCE = 2_000
 def copy(client: opensearchpy.OpenSearch, of: str, to: str, *, before: datetime | None = None) -> Ledger:
     """Write the tombstones of one index to another by compare-and-set. Safe to repeat.
 
-    A foreign one says of no time that it was deleted: it is named in the log, and holds up nothing.
+    A foreign tombstone does not say when it was deleted: the log names it, and it holds up nothing.
 
-    :param before: tombstones that were written before this have no use, and stay behind; None for all
-    :raises IndexUnavailable: when one of the two cannot be read or written
+    :param before: tombstones that were written before this moment have no use and are not copied; None to copy all
+    :raises IndexUnavailable: when one of the two indexes cannot be read or written
     """
     began, ledger = time.monotonic(), Ledger(to)
     indexes.refresh(client, of)
@@ -41,14 +41,14 @@ def copy(client: opensearchpy.OpenSearch, of: str, to: str, *, before: datetime 
 
 
 def old(client: opensearchpy.OpenSearch, name: str, before: datetime) -> dict[str, Any]:
-    """Query of the tombstones of an index that were written before a moment, without its highest position."""
+    """Return the query of an index' tombstones from before a moment, without the one of the highest position."""
     early = [{"term": {"sync.deleted": True}}, {"range": {"sync.written_at": {"lt": before.isoformat()}}}]
     highest = indexes.highest_position(client, name, fresh=False)
     return {"bool": {"filter": early, "must_not": [{"term": {"sync.position": highest}}]}}
 
 
 def _of(client: opensearchpy.OpenSearch, name: str, before: datetime | None, foreign: list[str]) -> Iterator[Document]:
-    """Each tombstone made anew of its own state; the ids of foreign ones apart."""
+    """Yield each tombstone, made anew from its own state. Add the ids of foreign ones to ``foreign``."""
     wanted: dict[str, Any] = {"filter": [{"term": {"sync.deleted": True}}]}
     if before is not None:
         wanted["must_not"] = [old(client, name, before)]

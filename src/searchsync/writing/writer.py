@@ -22,25 +22,24 @@ from searchsync.writing.ledger import Ledger, OnRejected
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 3
-"""Bulk requests on their way at once; each holds one page in memory."""
+"""Number of bulk requests that are on their way at once; each holds one page in memory."""
 
 
 UNWRITABLE_PATIENCE_SECONDS = 5.0
-"""How long one write may take, first attempt included, into an index that is not live, where there is a bypass around
-it."""
+"""Seconds that one write into an index that is not live may take, first attempt included, when there is a bypass."""
 
 OnProgress = Callable[["Ledger", Any], None]
-"""Called with what became of all pages up to one, and where the source goes on after it."""
+"""Called with the ledger of all pages up to one page, and with the place where the source goes on after this page."""
 
 
 class Bypass(Protocol):
-    """Around a member of the write set that takes no writes while the live index does."""
+    """A way around a member of the write set that takes no writes while the live index does."""
 
     def why_skip(self, index: str) -> SearchSyncError | None:
-        """Why this member is not even tried for the moment; None to try it."""
+        """Return why this member is not even tried for the moment; None to try it."""
 
     def note(self, index: str, page: Page, error: SearchSyncError) -> None:
-        """Keep it known that this member missed a page: it is not served before that is healed (rule 4)."""
+        """Note durably that this member missed a page: it is not served before it has got what it missed (rule 4)."""
 
 
 def load(
@@ -53,9 +52,9 @@ def load(
     in_flight: int = IN_FLIGHT,
     patience: float = PATIENCE_SECONDS,
 ) -> Ledger:
-    """Fill an index that is being built (rule 7): plain ``create``; each 409 is sent again by compare-and-set.
+    """Fill an index that is building (rule 7) by plain ``create``; send each 409 again by compare-and-set.
 
-    Pages are read by the caller's thread while up to ``in_flight`` bulks are on their way.
+    The caller's thread reads pages while up to ``in_flight`` bulks are on their way.
 
     :param on_rejected: called from several threads at once
     :param on_progress: called in the order of the pages, so that a load can be resumed after the last one
@@ -102,7 +101,7 @@ def compare_and_set(
 ) -> Ledger:
     """Write a page to one index by rule 1: a document is replaced only by one of a later position.
 
-    :raises IndexGone: the index was deleted or does not take writes
+    :raises IndexGone: when the index was deleted or does not take writes
     """
     return bulk.write(client, index, page, Mode.COMPARE_AND_SET, on_rejected, patience).balanced()
 
@@ -118,14 +117,15 @@ def apply(
 ) -> dict[str, Ledger]:
     """Write pages to every index of the write set, the live one first (rules 1-3).
 
-    Each page was read before the write set is resolved; it is resolved again after the writes, until it has not grown.
-    When this returns, the pages may be acknowledged.
+    Each page is read before the write set is resolved. The write set is resolved again after the writes, until it has
+    not grown. When this returns, the pages may be acknowledged.
 
-    :param bypass: so that a member that is not live holds up nothing; without it such a member's error is raised
-    :returns: a ledger per index of the write set; one that joined during the call has only the pages since then (what
-        came before is in the scan that follows its joining, rule 6)
-    :raises EmptyWriteSet: there is nothing to write to; the page must not be acknowledged
-    :raises AliasConflict: what is searched is not among what is written; the page must not be acknowledged
+    :param bypass: lets the others go on when a member that is not live takes no writes; without it such a member's
+        error is raised
+    :returns: a ledger for each index of the write set. The ledger of an index that joined during the call has only the
+        pages since then; what came before is in the scan that follows its joining (rule 6)
+    :raises EmptyWriteSet: when there is nothing to write to; the page must not be acknowledged
+    :raises AliasConflict: when the index that is searched is not written; the page must not be acknowledged
     """
     ledgers: dict[str, Ledger] = {}
     members: list[str] = []
@@ -161,7 +161,7 @@ def _write_or_bypass(
     bypass: Bypass,
     avoided: set[str],
 ) -> Ledger | None:
-    """One page into a member that is not live; it is added to ``avoided`` when it took none of it, or not all."""
+    """Write one page into a member that is not live. Add the member to ``avoided`` when it did not take all of it."""
     error = bypass.why_skip(index)
     if error is None:
         seconds = min(patience, UNWRITABLE_PATIENCE_SECONDS)
@@ -183,7 +183,7 @@ def _write_member(
     on_rejected: OnRejected,
     patience: float,
 ) -> Ledger | None:
-    """One page into one member of the write set; None when it is a member no more (rule 2)."""
+    """Write one page into one member of the write set. Return None when it is no longer a member (rule 2)."""
     backoff = Backoff(patience)
     while True:
         try:

@@ -35,7 +35,7 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._loads import DSN, ENTITY, URL
 from benchmarks._runs import Run, Servers, Table, Way, prepare, run
 from local import sample_data
-from searchsync.cluster import aliases, indexes
+from searchsync.cluster import indexes
 from searchsync.cluster.client import connect, request
 
 CEILING, OURS = "bodies", "ours"
@@ -108,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also then
     client = connect(os.environ[URL])
-    for left in indexes.of_entity(client, ENTITY):  # by a run that was killed
-        aliases.delete(client, ENTITY, left.name)
+    for left in indexes.of_entity(client, ENTITY):  # by a run that was killed, or the live one of a comparison
+        request(client, "DELETE", f"/{left.name}")
     surroundings = environment(client)
     say("\n".join(f"{name:14} {value}" for name, value in surroundings.items()))
     benchmark = Benchmark(client, Path(os.environ[FOLDER]))

@@ -19,7 +19,10 @@ from local.paths import LOCAL, ROOT
 from local.state import exclusively
 
 _ABANDONED_SECONDS = 3600.0
-_ALL = ("--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+_PROCESSES = 1 + min(os.cpu_count() or 2, 3)
+"""Processes of a whole run: one more than cores, because tests wait for their servers half of the time."""
+
+_ALL = ("--numprocesses", str(_PROCESSES), "--dist", "loadfile", "--no-loadscope-reorder")
 _QUICK = ("tests/unit", "--numprocesses", "2")
 """What needs no server: rules, lints and types, in less than a minute."""
 
@@ -34,7 +37,7 @@ _OF_A_STACK = ("kills",)
 def test(arguments: Sequence[str]) -> int:
     """Run pytest, with a folder for its servers in SEARCHSYNC_TEST_DIR. Returns pytest's exit code.
 
-    All tests run in two processes, each with servers of its own; some tests in one, where they can be looked at.
+    All tests run in some processes, each with servers of its own; some tests in one, where they can be looked at.
 
     :param arguments: for pytest; ``--quick`` first stands for the tests that need no server
     """

@@ -284,7 +284,7 @@ def _confirm(
 def _in_interval(standing: list[_Difference], since: datetime) -> list[_Difference]:
     """Return the differences whose rows the next sync reads.
 
-    The sync begins an hour before its interval, for what is committed late.
+    The sync begins ``overlap_minutes`` before its interval, for what is committed late.
     """
     overlap = timedelta(minutes=thresholds().overlap_minutes)
     begin, end = since - overlap, datetime.now(UTC) + overlap

@@ -14,7 +14,7 @@ from searchsync.documents.page import Page
 from searchsync.errors import GateFailed
 
 LEAST = 100
-"""Number of deletions that is believed even when the share is smaller, unless less than ``shrink`` of them would be left."""
+"""Number of deletions that is believed even when the share is smaller, unless less than ``shrink`` would be left."""
 
 
 class TooManyGone(GateFailed):

@@ -1,11 +1,7 @@
-"""The whole of Airflow: processes are killed, a person is asked, a swap triggers its comparison. In order.
-
-The last tests are a sample of the kill matrix, chosen by a seed (`./dev bench kills` runs all).
-"""
+"""The whole of Airflow: processes are killed, a person is asked, a swap triggers its comparison. In order."""
 
 import json
 import os
-import random
 import signal
 import time
 from collections.abc import Callable
@@ -18,9 +14,6 @@ import opensearchpy
 import psycopg
 import pytest
 
-from benchmarks import _kills
-from benchmarks._kills import CASES, Case
-from benchmarks._kills_world import World
 from local import airflow as local_airflow
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
@@ -37,7 +30,6 @@ from tests.e2e.conftest import ROWS
 DAG = "locations_reindex"
 LOCATIONS = entity("locations")
 SMALL_BULKS = {"bulk_bytes": 10_000}  # a load has a middle
-SEED = 20261131
 
 
 @pytest.fixture(scope="module")
@@ -358,20 +350,3 @@ def test_back_to_the_index_before_after_a_yes(stack: Stack, api: AirflowApi, sea
     assert indexes.live(search, LOCATIONS) == outcome.result["index"] != live
     assert served(search) == ROWS
     assert heard(stack, "is served from", str(outcome.result["index"]))
-
-
-@pytest.fixture(scope="module")
-def world(stack: Stack) -> World:
-    return World(stack)
-
-
-def sample(seed: int) -> list[Case]:
-    """Of the tasks of locations: members take minutes, and what is killed with a server is killed above."""
-    tasks = [case for case in CASES if case.victim == _kills.TASK and not case.dag.startswith("members")]
-    return random.Random(seed).sample(tasks, 6)
-
-
-@pytest.mark.parametrize("case", sample(SEED), ids=lambda case: f"{case.name}, seed {SEED}")
-def test_what_is_killed_in_the_middle_ends_exactly(world: World, case: Case) -> None:
-    row = _kills.run(world, case, SEED)
-    assert row.good, row.cells()

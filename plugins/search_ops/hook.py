@@ -15,20 +15,12 @@ from airflow.sdk import BaseHook
 if TYPE_CHECKING:
     from opensearchpy import OpenSearch
 
-    from searchsync.catalog import Entity
-    from searchsync.cluster.indexes import Served
-    from searchsync.operations.reindex import Plan
-    from searchsync.quality.health import Feed
-    from searchsync.sources.base import Source
-    from searchsync.sources.postgres import PostgresSource
-    from searchsync.stream.queue import Queue
+    from searchsync.connections import Connections
 
 OPENSEARCH = "searchsync_opensearch"
 POSTGRES = "searchsync_postgres"
 SLACK = "searchsync_slack"
 AWS = "aws_default"
-DEAD_LETTERS, PARKED = "SEARCHSYNC_DEAD_LETTER_QUEUE", "SEARCHSYNC_PARKED_QUEUE"
-"""Variables of the environment that hold the queues' URLs."""
 
 _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "target_session_attrs")
 
@@ -90,25 +82,15 @@ def _sigv4(extra: dict[str, Any]) -> Any:
     return signer(session.get_credentials(), session.region_name, extra.get("service", "es"))
 
 
-def source(entity: "Entity", plan: "Plan | Served | None" = None, *, read_units: float | None = None) -> "Source":
-    """The entity's rows or items; of a plan's database, or that of what is served, and in its epoch.
+def connections() -> "Connections":
+    """Return what reaches all servers, by Airflow's connections."""
+    from searchsync.connections import Connections
 
-    :param read_units: read capacity units a second that all reads of DynamoDB may use; None for the policy's number
-    """
-    if entity.source == "postgres":
-        return postgres(entity, plan)
-    from searchsync import config
-    from searchsync.sources.dynamodb import DynamoSource
-
-    identity = None if plan is None else plan.identity
-    return DynamoSource(entity, _aws("dynamodb"), identity=identity, read_units=config.read_units(read_units))
+    return Connections(opensearch, _postgres, _aws)
 
 
-def postgres(entity: "Entity", plan: "Plan | Served | None") -> "PostgresSource":
-    """The entity's rows."""
+def _postgres() -> tuple[str, str]:
     from psycopg.conninfo import make_conninfo
-
-    from searchsync.sources.postgres import PostgresSource
 
     connection = BaseHook.get_connection(POSTGRES)
     dsn = make_conninfo(
@@ -119,34 +101,7 @@ def postgres(entity: "Entity", plan: "Plan | Served | None") -> "PostgresSource"
         dbname=connection.schema,
         **{name: value for name, value in connection.extra_dejson.items() if name in _LIBPQ},
     )
-    source_id = str(connection.extra_dejson.get("source_id", ""))
-    if plan is None:
-        return PostgresSource(entity, dsn, source_id=source_id)
-    return PostgresSource(entity, dsn, epoch=plan.epoch, identity=plan.identity, source_id=source_id)
-
-
-def queue(name: str) -> "Queue":
-    """A queue by the environment variable that holds its URL."""
-    from searchsync.cluster.client import setting
-    from searchsync.stream.queue import Queue
-
-    return Queue(_aws("sqs"), setting(name))
-
-
-def feed(entity: "Entity", served: "Served") -> "Feed | None":
-    """What brings the entity's changes in real time, if anything does."""
-    if entity.source != "dynamodb":
-        return None
-    from searchsync.quality.health import Feed
-    from searchsync.sources.dynamodb import DynamoSource
-
-    source = DynamoSource(entity, _aws("dynamodb"), identity=served.identity)
-    return Feed(source, streams(), _aws("cloudwatch"), queue(DEAD_LETTERS), queue(PARKED))
-
-
-def streams() -> Any:
-    """boto3's client of DynamoDB Streams."""
-    return _aws("dynamodbstreams")
+    return dsn, str(connection.extra_dejson.get("source_id", ""))
 
 
 def _aws(service: str) -> Any:

@@ -13,6 +13,8 @@ def test_a_name_for_the_database_reaches_its_identity(monkeypatch: pytest.Monkey
     """A restored disk has the identity of its original: only a person can tell the two apart."""
     monkeypatch.setenv("AIRFLOW_CONN_SEARCHSYNC_POSTGRES", f"postgres://reader:secret@127.0.0.1:1/app{extra}")
     locations = entity("locations")
-    for source in (hook.source(locations), hook.source(locations, Served("index", "identity", 2, None))):  # type: ignore[arg-type]
+    connections = hook.connections()
+    of = Served("index", "identity", 2, None)  # type: ignore[arg-type]
+    for source in (connections.source(locations), connections.source(locations, of)):
         assert isinstance(source, PostgresSource)
         assert source._source_id == wanted

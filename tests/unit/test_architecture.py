@@ -35,6 +35,7 @@ FLOORS = (
     ("stream",),
     ("compare",),
     ("operations", "quality"),
+    ("connections",),
     ("cli",),
 )
 
@@ -128,6 +129,7 @@ def test_library_runs_without_airflow(room: str) -> None:
 def test_no_network_client_is_imported_when_a_dag_is_parsed(room: str) -> None:
     heavy = CLIENTS | {
         "searchsync.cluster.client",
+        "searchsync.connections",
         "searchsync.operations.reindex",
         "searchsync.writing.writer",
         "searchsync.sources",

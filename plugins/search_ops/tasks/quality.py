@@ -78,8 +78,9 @@ def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, A
     due = level(params["level"], described.source, dag_run, history.last_full(client, name))
     sample, cap = whole(params["sample"]), whole(params["cap"])
     wanted = run.Wanted(build_of(dag_run), due, sample, params["repair"], cap)
-    feed = hook.feed(described, served)
-    source = hook.source(described, served, read_units=params["read_units"])
+    connections = hook.connections()
+    feed = connections.feed(described, served)
+    source = connections.source(described, served, read_units=params["read_units"])
     result = run.run(client, source, name, feed, folder, wanted)
     log.info("the evidence is in %s", folder)
     return result | {"evidence": str(folder)}

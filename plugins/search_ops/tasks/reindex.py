@@ -91,7 +91,7 @@ def check(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any
     check_conf(dag_run.conf, parameters(lookup(entity)))
     plan = reindex.check(
         hook.opensearch(),
-        hook.source(lookup(entity)),
+        hook.connections().source(lookup(entity)),
         build=build_of(dag_run),
         running=running,
         force=params["force"],
@@ -117,7 +117,7 @@ def partitions(entity: str, plan: dict[str, Any], green: str, *, params: dict[st
 
     from searchsync.catalog import entity as lookup
 
-    source = hook.source(lookup(entity), _plan(plan))
+    source = hook.connections().source(lookup(entity), _plan(plan))
     ranges = source.partitions(whole(params["partitions"]))
     expected = source.count() // len(ranges)
     return [{"name": _name(str(r)), "green": green, "range": asdict(r), "expected": expected} for r in ranges]
@@ -151,7 +151,7 @@ def load(
 
     the_plan = _plan(plan)
     units = config.read_units(params.get("read_units"))
-    source = hook.source(lookup(entity), the_plan, read_units=units and units / params["partitions"])
+    source = hook.connections().source(lookup(entity), the_plan, read_units=units and units / params["partitions"])
     path = reports_dir(the_plan.build) / f"rejected-{ti.map_index}.ndjson"
     with Rejections(path) as rejections:
         ledger = reindex.load(
@@ -222,7 +222,7 @@ def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
     with Rejections(reports_dir(the_plan.build) / "rejected-gate.ndjson") as rejections:
         found = checks.gate(
             hook.opensearch(),
-            hook.source(lookup(entity), the_plan, read_units=params.get("read_units")),
+            hook.connections().source(lookup(entity), the_plan, read_units=params.get("read_units")),
             the_plan,
             green,
             rejections=rejections,

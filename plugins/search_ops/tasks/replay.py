@@ -56,13 +56,13 @@ def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
     from searchsync.catalog import entity as lookup
     from searchsync.operations.replay import Choice, Replay
 
-    dead_letters, parked = hook.queue(hook.DEAD_LETTERS), hook.queue(hook.PARKED)
+    dead_letters, parked = hook.connections().queues()
     run = Replay(
         hook.opensearch(),
-        hook.source(lookup(entity)),
+        hook.connections().source(lookup(entity)),
         parked if params["parked"] else dead_letters,
         None if params["parked"] else parked,
-        hook.streams(),
+        hook.connections().streams(),
         dry_run=params["dry_run"],
         choice=Choice(whole(params["cap"]), params["kind"], params["reason"], params["min_age_minutes"] * 60),
     )

@@ -76,9 +76,11 @@ def compare(chosen: dict[str, Any], *, params: dict[str, Any]) -> dict[str, Any]
         return {"unproven": params["force"]}
     client, entity, plan = hook.opensearch(), lookup(params["entity"]), _plan(chosen)
     served = indexes.served(client, entity, plan.live)
-    feed = hook.feed(entity, served)
+    connections = hook.connections()
+    feed = connections.feed(entity, served)
     behind = (lambda: feed.behind(client, plan.target)) if feed else None
-    report = rollback.prove(client, hook.source(entity, served, read_units=params["read_units"]), plan, behind=behind)
+    source = connections.source(entity, served, read_units=params["read_units"])
+    report = rollback.prove(client, source, plan, behind=behind)
     found = {name: value for name, value in report.as_dict().items() if name != "findings"}
     log.info("%s: %s", plan.target, found)
     rollback.check_fresh(report)
@@ -97,7 +99,8 @@ def reconcile(chosen: dict[str, Any], *, params: dict[str, Any], dag_run: Any) -
         log.warning("served unproven: %s", params["force"])
         return None
     client, entity, plan = hook.opensearch(), lookup(params["entity"]), _plan(chosen)
-    source = hook.source(entity, indexes.served(client, entity, plan.live), read_units=params["read_units"])
+    served = indexes.served(client, entity, plan.live)
+    source = hook.connections().source(entity, served, read_units=params["read_units"])
     with Rejections(reports_dir(build_of(dag_run)) / "rejected.ndjson") as rejections:
         return rollback.reconcile(client, source, plan, rejections=rejections).unequal
 

@@ -69,7 +69,7 @@ def sync(
     start, end = interval(params, data_interval_start, data_interval_end)
     client = hook.opensearch()
     served: Served = library.check(client, lookup(entity))
-    source = hook.postgres(lookup(entity), served)
+    source = hook.connections().rows(lookup(entity), served)
     with Rejections(reports_dir(build_of(dag_run)) / "rejected.ndjson") as rejections:
         return library.run(
             client, source, served, start, end, rejections=rejections, allow_deletes=params["allow_deletes"]

@@ -21,7 +21,8 @@ from typing import Any
 import opensearchpy
 
 from searchsync.catalog import CATALOG, entity
-from searchsync.cli import connections, tables, workflows
+from searchsync.cli import tables, workflows
+from searchsync.cli.connections import SHELL
 from searchsync.cluster import indexes, unwritable
 from searchsync.cluster.client import connect_from_environment
 from searchsync.compare import differences, repair
@@ -173,7 +174,7 @@ def _indexes(arguments: argparse.Namespace) -> None:
     tables.show([tables.HEAD, *tables.lines(client, wanted)])
     if not arguments.check:
         return
-    problems = [problem for found in wanted for problem in health.check(client, found, connections.feed(found))]
+    problems = [problem for found in wanted for problem in health.check(client, found, SHELL.feed(found))]
     if problems:
         raise Different("; ".join(problems))
 
@@ -193,7 +194,7 @@ def _abandon(client: opensearchpy.OpenSearch, names: list[str]) -> None:
 def _reindex(arguments: argparse.Namespace) -> None:
     report = workflows.rebuild(
         connect_from_environment(),
-        lambda plan: connections.source(entity(arguments.entity), plan, read_units=arguments.read_units),
+        lambda plan: SHELL.source(entity(arguments.entity), plan, read_units=arguments.read_units),
         build=f"cli/{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(4)}",
         reports=arguments.reports,
         partitions=arguments.partitions,
@@ -212,7 +213,7 @@ def _swap(arguments: argparse.Namespace) -> None:
         gated = workflows.serve(
             connect_from_environment(),
             wanted,
-            lambda plan: connections.source(wanted, plan, read_units=arguments.read_units),
+            lambda plan: SHELL.source(wanted, plan, read_units=arguments.read_units),
             arguments.index,
             rejections=rejections,
             max_rejected=arguments.max_rejected,
@@ -227,10 +228,10 @@ def _rollback(arguments: argparse.Namespace) -> None:
         done = workflows.roll_back(
             client,
             wanted,
-            lambda served: connections.source(wanted, served, read_units=arguments.read_units),
+            lambda served: SHELL.source(wanted, served, read_units=arguments.read_units),
             name=arguments.index,
             rejections=rejections,
-            behind=lambda name: connections.behind(client, wanted, name),
+            behind=lambda name: SHELL.behind(client, wanted, name),
             force=arguments.force,
         )
     print(json.dumps(done, indent=2))
@@ -241,7 +242,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     name = arguments.index or indexes.live_or_raise(client, wanted)
     served = indexes.served(client, wanted, name)
     since = served.synced if wanted.changed and not arguments.pending else None
-    with closing(connections.source(wanted, served, read_units=arguments.read_units)) as source:
+    with closing(SHELL.source(wanted, served, read_units=arguments.read_units)) as source:
         report = differences.find(
             client,
             source,
@@ -249,7 +250,7 @@ def _compare(arguments: argparse.Namespace) -> None:
             sample=arguments.sample,
             grace=differences.GRACE_SECONDS,
             since=since,
-            behind=connections.behind(client, wanted, name),
+            behind=SHELL.behind(client, wanted, name),
         )
         print(json.dumps(report.as_dict(), indent=2))
         if report.not_looked_at:
@@ -284,13 +285,13 @@ def _retire(arguments: argparse.Namespace) -> None:
 
 
 def _replay(arguments: argparse.Namespace) -> None:
-    dead_letters, parked = connections.queues()
+    dead_letters, parked = SHELL.queues()
     report = Replay(
         connect_from_environment(),
-        connections.source(entity(arguments.entity), None, read_units=arguments.read_units),
+        SHELL.source(entity(arguments.entity), None, read_units=arguments.read_units),
         parked if arguments.parked else dead_letters,
         None if arguments.parked else parked,
-        connections.aws("dynamodbstreams"),
+        SHELL.streams(),
         dry_run=arguments.dry_run,
         choice=Choice(cap=arguments.cap),
     ).run()

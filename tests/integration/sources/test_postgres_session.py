@@ -15,7 +15,7 @@ from psycopg import sql
 
 from local import postgres as local_postgres
 from searchsync.catalog import Entity
-from searchsync.cli import connections
+from searchsync.cli.connections import SHELL
 from searchsync.documents.position import known
 from searchsync.errors import BadSource, SourceUnavailable
 from searchsync.sources.postgres import Partition, PostgresSource
@@ -272,10 +272,10 @@ def test_an_operators_name_is_part_of_the_identity(
     app: local_postgres.AppDatabase, locations: Entity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEARCHSYNC_POSTGRES_DSN", app.reader_dsn)
-    with closing(connections.source(locations, None)) as source:
+    with closing(SHELL.source(locations, None)) as source:
         nameless = source.origin()
     monkeypatch.setenv("SEARCHSYNC_POSTGRES_SOURCE_ID", "restored")
-    with closing(connections.source(locations, None)) as source:
+    with closing(SHELL.source(locations, None)) as source:
         assert source.origin() == f"{nameless}.restored"
         assert isinstance(source, PostgresSource)
         with closing(source.of(locations)) as same:

@@ -1,0 +1,80 @@
+"""Sources, queues and streams, wired once: a shell and Airflow differ only in where the addresses come from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import opensearchpy
+
+from searchsync import config
+from searchsync.catalog import Entity
+from searchsync.cluster import indexes
+from searchsync.cluster.client import setting
+from searchsync.cluster.indexes import Served
+from searchsync.operations.reindex import Plan
+from searchsync.quality.health import Feed
+from searchsync.sources.base import Source
+from searchsync.sources.dynamodb import DynamoSource
+from searchsync.sources.postgres import PostgresSource
+from searchsync.stream.lag import Lag
+from searchsync.stream.queue import Queue
+
+
+@dataclass(frozen=True)
+class Connections:
+    """What reaches the servers.
+
+    :ivar opensearch: makes a client of the cluster
+    :ivar postgres: returns the connection string of the login that may SELECT, and an operator's name for this very
+        database, which may be empty
+    :ivar aws: makes a client of a service, by the service's name in botocore
+    """
+
+    opensearch: Callable[[], opensearchpy.OpenSearch]
+    postgres: Callable[[], tuple[str, str]]
+    aws: Callable[[str], Any]
+
+    def source(self, entity: Entity, of: Plan | Served | None = None, *, read_units: float | None = None) -> Source:
+        """Return the rows or items of an entity.
+
+        :param of: the plan or the served index whose database and epoch all reads have to belong to; None accepts any
+            database
+        :param read_units: read capacity units a second of all reads together; None for the number of the policy
+        """
+        if entity.source == "dynamodb":
+            identity = of.identity if of else None
+            units = config.read_units(read_units)
+            return DynamoSource(entity, self.aws("dynamodb"), identity=identity, read_units=units)
+        return self.rows(entity, of)
+
+    def rows(self, entity: Entity, of: Plan | Served | None = None) -> PostgresSource:
+        """Return the rows of an entity of PostgreSQL; ``of`` is as for ``source``."""
+        dsn, source_id = self.postgres()
+        if of is None:
+            return PostgresSource(entity, dsn, source_id=source_id)
+        return PostgresSource(entity, dsn, epoch=of.epoch, identity=of.identity, source_id=source_id)
+
+    def queues(self) -> tuple[Queue, Queue]:
+        """Return the dead-letter queue and the queue of messages that wait for a person.
+
+        :raises BadParams: when their variables are not set
+        """
+        urls = (setting("SEARCHSYNC_DEAD_LETTER_QUEUE"), setting("SEARCHSYNC_PARKED_QUEUE"))
+        dead_letters, parked = (Queue(self.aws("sqs"), url) for url in urls)
+        return dead_letters, parked
+
+    def streams(self) -> Any:
+        """Return a client of DynamoDB Streams."""
+        return self.aws("dynamodbstreams")
+
+    def feed(self, entity: Entity, served: Served | None = None) -> Feed | None:
+        """Return what brings an entity's changes in real time; None for an entity that syncs bring them to."""
+        if entity.source != "dynamodb":
+            return None
+        table = DynamoSource(entity, self.aws("dynamodb"), identity=served.identity if served else None)
+        return Feed(table, self.streams(), self.aws("cloudwatch"), *self.queues())
+
+    def behind(self, client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Callable[[], Lag] | None:
+        """Return how to ask how far an index is behind its stream; None where there is no stream."""
+        fed = self.feed(entity, indexes.served(client, entity, name))
+        return (lambda: fed.behind(client, name)) if fed else None

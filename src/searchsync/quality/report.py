@@ -94,7 +94,10 @@ def _over_time(results: list[Result], name: str) -> list[tuple[str, float]]:
 
 
 def _plot(title: str, points: list[tuple[str, float]]) -> str:
-    """Values by time as a line, from nought to the highest; nothing where there is nothing to see."""
+    """Return values by time as a line, from nought to the highest; nothing where there is nothing to see.
+
+    It is drawn by hand, because altair, which is locked, draws with scripts from a network only.
+    """
     if len(points) < 2 or not any(value for _, value in points):
         return ""
     times = [datetime.fromisoformat(at).timestamp() for at, _ in points]

@@ -138,7 +138,7 @@ def parked_after_the_acknowledgement() -> AbstractContextManager[Any]:
 
 
 def not_noted() -> AbstractContextManager[Any]:
-    return _patch(gaps.NotedBypass, "take", lambda *_: None)
+    return _patch(gaps.NotedBypass, "note", lambda *_: None)
 
 
 # -- rule 5, and positions

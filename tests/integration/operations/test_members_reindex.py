@@ -534,7 +534,7 @@ def test_killed_between_two_members_nothing_is_lost(
     proxy.refuse(rf"POST /{green}/_bulk\?timeout", times=None)
     monkeypatch.setattr(writer, "UNWRITABLE_PATIENCE_SECONDS", 0.2)
     with monkeypatch.context() as dying:
-        dying.setattr(gaps.NotedBypass, "take", die)  # before it could note that green missed the batch
+        dying.setattr(gaps.NotedBypass, "note", die)  # before it could note that green missed the batch
         with pytest.raises(SystemExit):
             Stream(faulty, world.entity, die).apply(records, seconds=30)
     assert "m-1" in living(world.client, blue)

@@ -319,7 +319,7 @@ def test_a_refused_key_is_counted_once_and_said(world: World, caplog: pytest.Log
     assert (report.kinds, report.unusable) == ({MISSING: 1}, 1), "of m-1 no index can have a document"
     done = repair.repair(world.client, world.source, report, dry_run=False)
     assert (done.found, done.written, done.rejected) == (1, 0, 1)
-    said = [record.getMessage() for record in caplog.records if record.name == "searchsync.compare.differences"]
+    said = [record.getMessage() for record in caplog.records if record.name == "searchsync.compare.repair"]
     assert any(f"{blue}: m-2: strict_dynamic_mapping_exception" in text for text in said)
 
 

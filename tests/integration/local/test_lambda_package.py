@@ -107,7 +107,9 @@ def test_packages_hold_what_the_function_needs_for_their_processor(packages: lis
         with ZipFile(package.path) as archive:
             files = archive.namelist()
             assert sum(entry.file_size for entry in archive.infolist()) == package.unzipped
-        assert {"handler.py", "searchsync/stream/consumer.py", "opensearchpy/__init__.py", "boto3/__init__.py"} <= {*files}
+        assert {"handler.py", "searchsync/stream/consumer.py", "opensearchpy/__init__.py", "boto3/__init__.py"} <= {
+            *files
+        }
         assert {f"searchsync/include/mappings/{name}.json" for name in ("members", "searchsync-gaps")} <= {*files}
         assert not {file.split("/")[0] for file in files} & {"grpc", "google", "psycopg", "yaml", "airflow", "bin"}
         wanted = f".cpython-313-{CPU[_architecture(package)]}-linux-gnu.so"

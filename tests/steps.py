@@ -16,7 +16,7 @@ from searchsync.catalog import Entity
 from searchsync.cli import workflows
 from searchsync.cluster import aliases, indexes
 from searchsync.cluster.client import request
-from searchsync.documents.page import Document, Page, Rejection, page_of, tombstone
+from searchsync.documents.page import Document, Page, Rejection, page_of, read_document, tombstone
 from searchsync.operations import reindex
 from searchsync.sources.base import Source
 from searchsync.sources.postgres import PostgresSource
@@ -65,7 +65,7 @@ def line(key: str, at: int, **fields: Any) -> Document:
     """A document at the n-th position."""
     sync = {"position": position(at), "deleted": False, "written_at": "2026-01-01T00:00:00.000Z"}
     sync |= cast(Any, {"bucket": 1, "hash_high": at, "hash_low": at})
-    return Document(json.dumps(key).encode(), json.dumps({"sync": sync, **fields}).encode())
+    return read_document(json.dumps(key).encode(), json.dumps({"sync": sync, **fields}).encode())
 
 
 def page_of_documents(at: int, documents: list[Document]) -> Page:

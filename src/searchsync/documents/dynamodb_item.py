@@ -140,7 +140,8 @@ def document_of(
         f'"position":"{position}","deleted":false,"written_at":"{written_at}","bucket":{bucket_of(key)},'
         f'"hash_high":{high},"hash_low":{low}'
     )
-    return Document(json.dumps(key).encode(), f'{{"sync":{{{sync}}}{"," if content else ""}{text[1:]}'.encode())
+    source = f'{{"sync":{{{sync}}}{"," if content else ""}{text[1:]}'.encode()
+    return Document(json.dumps(key).encode(), source, position, deleted=False)
 
 
 def tombstone_of(key: str, *, position: str, written_at: str) -> Document:

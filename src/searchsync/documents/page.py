@@ -22,31 +22,37 @@ MAX_ID_BYTES = 512
 
 
 class Document(NamedTuple):
-    """One document of a page: its ``_id`` as JSON and its source, both bytes."""
+    """One document on its way.
+
+    :ivar id: ``_id`` as JSON, in bytes
+    :ivar source: ``_source`` in bytes, ``sync`` first
+    :ivar position: ``sync.position``
+    :ivar deleted: whether this is a tombstone
+    """
 
     id: bytes
     source: bytes
+    position: str
+    deleted: bool
 
     @property
     def key(self) -> str:
         """The ``_id``."""
         return str(json.loads(self.id))
 
-    @property
-    def deleted(self) -> bool:
-        """Whether this is a tombstone. ``sync`` comes first in every document, and its ``position`` holds no quote."""
-        return self.source.startswith(b"true", self.source.find(_DELETED) + len(_DELETED))
 
-    @property
-    def position(self) -> str:
-        """``sync.position``. As ``sync`` comes first, and ``position`` in it, nothing is parsed for it.
+def read_document(key: bytes, source: bytes) -> Document:
+    """Return the document that a page of bytes holds.
 
-        :raises ValueError: when it does not stand there
-        """
-        found = _POSITION.match(self.source)
-        if found is None:
-            raise ValueError(f"document {self.key!r} does not begin with sync.position: nothing was written")
-        return found[1].decode()
+    ``sync`` comes first in every document, and ``position`` in it, which holds no quote: nothing is parsed for them.
+
+    :param key: ``_id`` as JSON
+    :raises ValueError: when ``sync.position`` does not stand there
+    """
+    found = _POSITION.match(source)
+    if found is None:
+        raise ValueError(f"document {key.decode()} does not begin with sync.position: nothing was written")
+    return Document(key, source, found[1].decode(), source.startswith(b"true", source.find(_DELETED) + len(_DELETED)))
 
 
 @dataclass(frozen=True)
@@ -66,26 +72,35 @@ class Rejection:
 class Page:
     """Some documents, live ones and tombstones.
 
-    :param body: NDJSON, ``create`` form
-    :param count: documents in ``body``
+    :param content: the documents, or NDJSON bytes of them in the ``create`` form, whichever is there: the one is made
+        of the other when it is asked for
+    :param count: documents in it
     :param position: of the read (protocol.md, Position); of several reads or events, the earliest
     :param rejected: rows that the source could not make a document of; they count as read
     :param resume: where the source goes on reading after this page, as JSON's values; None when it does not say
     :param dropped: values left out of its documents, by path (``searchsync.mapping.fitting``)
     """
 
-    body: bytes
+    content: bytes | tuple[Document, ...]
     count: int
     position: str
     rejected: tuple[Rejection, ...] = field(default=())
     resume: Any = None
     dropped: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def body(self) -> bytes:
+        """The documents as NDJSON in the ``create`` form."""
+        return self.content if isinstance(self.content, bytes) else create_body(self.content)
+
     def documents(self) -> Iterator[Document]:
-        """The documents one by one."""
-        rows = self.body.split(b"\n")
+        """Return the documents one by one."""
+        if not isinstance(self.content, bytes):
+            yield from self.content
+            return
+        rows = self.content.split(b"\n")
         for at in range(0, 2 * self.count, 2):
-            yield Document(rows[at][len(_ACTION) : -len(_ACTION_END)], rows[at + 1])
+            yield read_document(rows[at][len(_ACTION) : -len(_ACTION_END)], rows[at + 1])
 
 
 _DELETED = b'"deleted":'
@@ -108,7 +123,8 @@ def tombstone(key: str, *, position: str, bucket: int, written_at: str) -> Docum
     """A deleted document: id and ``sync`` only, so that late older writes meet something newer."""
     sync = {"position": position, "deleted": True, "written_at": written_at, "bucket": bucket}
     sync |= {"hash_high": 0, "hash_low": 0}
-    return Document(json.dumps(key).encode(), json.dumps({"sync": sync}, separators=(",", ":")).encode())
+    source = json.dumps({"sync": sync}, separators=(",", ":")).encode()
+    return Document(json.dumps(key).encode(), source, position, deleted=True)
 
 
 def page_of(
@@ -120,7 +136,7 @@ def page_of(
     dropped: Mapping[str, int] | None = None,
 ) -> Page:
     """A page of single documents."""
-    return Page(create_body(documents), len(documents), position, rejected, resume, dropped or {})
+    return Page(tuple(documents), len(documents), position, rejected, resume, dropped or {})
 
 
 def with_position(document: Document, *, at_least: str) -> Document:
@@ -131,7 +147,8 @@ def with_position(document: Document, *, at_least: str) -> Document:
     position = document.position
     if position >= at_least or not known(at_least):
         return document
-    return Document(document.id, document.source.replace(b'"%b"' % position.encode(), b'"%b"' % at_least.encode(), 1))
+    source = document.source.replace(b'"%b"' % position.encode(), b'"%b"' % at_least.encode(), 1)
+    return document._replace(source=source, position=at_least)
 
 
 def sync_of(document: Document) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import opensearchpy
 from searchsync.catalog import Entity
 from searchsync.cluster import indexes
 from searchsync.deadline import within
-from searchsync.documents.page import Document, Page, Rejection, page_of, sync_of, with_position
+from searchsync.documents.page import Document, Page, Rejection, page_of, with_position
 from searchsync.documents.position import MARGIN_SECONDS, second_of
 from searchsync.errors import BadConnection, SearchSyncError, SourceUnavailable
 from searchsync.mapping import fitting
@@ -361,7 +361,7 @@ class Replay:
         documents: list[Document] = []
         size = 0
         for key, document in self._documents(sorted(positions), written):
-            if second_of(sync_of(document)["position"]) <= not_before.get(key, 0.0):
+            if second_of(document.position) <= not_before.get(key, 0.0):
                 written.early.add(key)
                 continue
             documents.append(with_position(document, at_least=positions[key]))
@@ -391,7 +391,7 @@ class Replay:
         def reject(rejection: Rejection) -> None:
             written.refused[rejection.id] = (rejection.type, f"{rejection.index}: {rejection.reason}")
 
-        page = page_of(documents, position=min(sync_of(document)["position"] for document in documents))
+        page = page_of(documents, position=min(document.position for document in documents))
         with within(PATIENCE_SECONDS):
             ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject, bypass=self._bypass)
         ledger = next(iter(ledgers.values()))  # of the live index

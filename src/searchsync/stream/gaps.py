@@ -18,7 +18,7 @@ import opensearchpy
 
 from searchsync.catalog import Entity
 from searchsync.cluster import bookkeeping, indexes
-from searchsync.documents.page import Page, sync_of
+from searchsync.documents.page import Page
 from searchsync.documents.position import second_of
 from searchsync.errors import GateFailed, SearchSyncError
 from searchsync.writing import tombstones
@@ -126,7 +126,7 @@ class NotedBypass:
             log.error("%s is not live and takes no writes; what it misses is noted as a gap: %s", index, error)
             self._unwritable[index] = (time.monotonic(), error)
         self.missed[index] = why = f"it took no writes: {str(error)[:500]}"
-        for begin in sorted({_begin(sync_of(document)["position"]) for document in page.documents()}):
+        for begin in sorted({_begin(document.position) for document in page.documents()}):
             gap = {"from": _iso(begin), "to": _iso(begin + MISSED_SECONDS), "why": why}
             bookkeeping.put(self._client, INDEX, f"{index}-missed-{begin}", {"index": index, **gap})
 

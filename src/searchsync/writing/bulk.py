@@ -90,9 +90,9 @@ class _Writing:
 
     def decide(self, page: Page, mode: Mode) -> Iterator[tuple[Outcome, Document | None, dict[str, Any]]]:
         """Yield the final outcome of each document; None in place of the document stands for the whole page."""
-        if mode is Mode.CREATE and 0 < len(page.body) <= MAX_BYTES:
+        if mode is Mode.CREATE and 0 < len(body := page.body) <= MAX_BYTES:
             # The usual case costs nothing per document: the page goes out as it came.
-            items = self._bulk(page.body, page.count)
+            items = self._bulk(body, page.count)
             if items is not None and all(item["status"] == 201 for item in items):
                 yield Outcome.WRITTEN, None, {}
                 return

@@ -22,7 +22,7 @@ from searchsync.cli import main, workflows
 from searchsync.cluster import aliases, indexes, snapshots
 from searchsync.cluster.client import request
 from searchsync.compare import differences, repair
-from searchsync.documents.page import Document, Page, page_of, tombstone
+from searchsync.documents.page import Page, page_of, read_document, tombstone
 from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SnapshotFailed, StaleSwap
 from searchsync.operations import purge, reindex, retire
 from searchsync.sources.postgres import PostgresSource
@@ -428,7 +428,7 @@ def test_only_old_tombstones_are_purged(client: opensearchpy.OpenSearch, name: s
     live = serve(client, entity(name))
     old_document = json.loads(line("old document", 2).source)
     old_document["sync"]["written_at"] = ago(400)
-    documents_too = page_of([Document(b'"old document"', json.dumps(old_document).encode())], position=position(2))
+    documents_too = page_of([read_document(b'"old document"', json.dumps(old_document).encode())], position=position(2))
     write(client, live, buried(30.1, "old"), buried(29.9, "young"), documents_too, page(3, "newest"))
     (report,) = retire.retire(client, entity(name), dead, now=NOW)
     assert report["purged"] == 1

@@ -14,7 +14,7 @@ import pytest
 from local import opensearch as local_opensearch
 from searchsync.catalog import Entity
 from searchsync.cluster.client import Backoff, connect, look_up, request
-from searchsync.documents.page import Document, Page, page_of
+from searchsync.documents.page import Page, page_of, read_document
 from searchsync.errors import BadConnection, IndexUnavailable, RequestRejected
 from searchsync.writing import bulk, writer
 from searchsync.writing.item_outcome import IndexGone
@@ -363,7 +363,7 @@ def test_the_sources_bytes_are_stored_and_found_whatever_the_way(
         return b'{"sync":{"position":"%b","deleted":false},"name":"x",%b}' % (position(at).encode(), field)
 
     def one(key: str, at: int) -> Page:
-        return page_of([Document(json.dumps(key).encode(), source(at))], position=position(at))
+        return page_of([read_document(json.dumps(key).encode(), source(at))], position=position(at))
 
     compare_and_set(client, green, page(1, "replaced", "loaded-over"), on_rejected=never)
     for write, key in ((load, "loaded"), (load, "loaded-over")):
@@ -437,10 +437,10 @@ def test_a_write_whose_position_is_none_is_refused_before_anything_is_written(
 ) -> None:
     """It could be compared with nothing: whatever is stored would be replaced."""
     compare_and_set(client, green, page(9, "1", name="stays"), on_rejected=never)
-    nobody = Document(b'"1"', b'{"sync":{"position":"5","deleted":false},"name":"wrong"}')
-    for lines in ([nobody], [Document(b'"1"', b'{"name":"wrong"}')]):
+    for source in (b'{"sync":{"position":"5","deleted":false},"name":"wrong"}', b'{"name":"wrong"}'):
+        body = b'{"create":{"_id":"1"}}\n%b\n' % source
         with pytest.raises(ValueError, match="nothing was written"):
-            compare_and_set(client, green, page_of(lines, position="5"), on_rejected=never)
+            compare_and_set(client, green, Page(body, 1, "5"), on_rejected=never)
     assert documents(client, green)["1"]["name"] == "stays"
 
 

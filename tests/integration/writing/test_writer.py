@@ -13,7 +13,7 @@ import pytest
 from searchsync.catalog import Entity
 from searchsync.cluster import aliases
 from searchsync.cluster.client import Backoff, connect, request
-from searchsync.documents.page import Document, Page, Rejection, page_of
+from searchsync.documents.page import Page, Rejection, page_of, read_document
 from searchsync.errors import BadConnection, EmptyWriteSet, IndexUnavailable, RequestRejected, SearchSyncError
 from searchsync.writing import bulk, writer
 from searchsync.writing.item_outcome import IndexGone
@@ -167,7 +167,7 @@ def test_document_that_makes_the_whole_request_fail_is_found_by_halving(
 def test_source_that_is_not_json_is_rejected_alone(client: opensearchpy.OpenSearch, green: str) -> None:
     lines = [
         line("a", 1, name="fine"),
-        Document(b'"bad"', b'{"sync":{"position":"' + position(1).encode() + b'"},"name":}'),
+        read_document(b'"bad"', b'{"sync":{"position":"' + position(1).encode() + b'"},"name":}'),
     ]
     for write in (compare_and_set, lambda c, i, p, **kw: load(c, i, [p], **kw)):
         rejected: list[Rejection] = []

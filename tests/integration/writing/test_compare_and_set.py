@@ -13,10 +13,10 @@ import pytest
 
 from local import opensearch as local_opensearch
 from searchsync.catalog import Entity
-from searchsync.cluster.client import Backoff, connect, look_up, request
+from searchsync.cluster.client import connect, look_up, request
 from searchsync.documents.page import Page, page_of, read_document
 from searchsync.errors import BadConnection, IndexUnavailable, RequestRejected
-from searchsync.writing import bulk, writer
+from searchsync.writing import bulk
 from searchsync.writing.item_outcome import IndexGone
 from searchsync.writing.ledger import Ledger
 from searchsync.writing.writer import compare_and_set, load
@@ -27,22 +27,11 @@ LOOK_UP = r"POST /.*/_bulk\?_source"
 WRITE = r"POST /.*/_bulk\?timeout"
 PATIENCE = 15.0
 
+pytestmark = pytest.mark.usefixtures("quick_backoff")
+
 Write = Callable[..., Ledger]
 WAYS: list[Write] = [compare_and_set, lambda c, i, p, **kw: load(c, i, [p], **kw)]
 every_way = pytest.mark.parametrize("write", WAYS, ids=["compare and set", "load"])
-
-
-@pytest.fixture
-def green(client: opensearchpy.OpenSearch, locations: Entity) -> str:
-    return make_index(client, locations)
-
-
-@pytest.fixture(autouse=True)
-def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same back-off, a hundredth of the pauses."""
-    backoff = Backoff
-    for module in (writer, bulk):
-        monkeypatch.setattr(module, "Backoff", lambda patience: backoff(patience, first=0.005, longest=0.05))
 
 
 def put(client: opensearchpy.OpenSearch, index: str, key: str, body: dict[str, Any]) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from searchsync.catalog import Entity
 from searchsync.cluster import aliases
-from searchsync.cluster.client import Backoff, connect, request
+from searchsync.cluster.client import connect, request
 from searchsync.documents.page import Page, Rejection, page_of, read_document
 from searchsync.errors import BadConnection, EmptyWriteSet, IndexUnavailable, RequestRejected, SearchSyncError
-from searchsync.writing import bulk, writer
+from searchsync.writing import writer
 from searchsync.writing.item_outcome import IndexGone
 from searchsync.writing.ledger import Ledger
 from searchsync.writing.writer import compare_and_set, load
@@ -27,18 +27,7 @@ BULK = r"POST /.*/_bulk\?timeout"
 OVERLOADED = {"error": {"type": "es_rejected_execution_exception", "reason": "rejected execution"}, "status": 429}
 PATIENCE = 15.0
 
-
-@pytest.fixture
-def green(client: opensearchpy.OpenSearch, locations: Entity) -> str:
-    return make_index(client, locations)
-
-
-@pytest.fixture(autouse=True)
-def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same back-off, a hundredth of the pauses."""
-    backoff = Backoff
-    for module in (writer, bulk):
-        monkeypatch.setattr(module, "Backoff", lambda patience: backoff(patience, first=0.005, longest=0.05))
+pytestmark = pytest.mark.usefixtures("quick_backoff")
 
 
 # -- rule 1: compare-and-set

@@ -77,7 +77,7 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
         "Records": outcome.records,
         "Written": outcome.written,
         "Stale": outcome.stale,
-        "ParkedMessage": outcome.parked.total(),
+        "Parked": outcome.parked.total(),
         "Missed": len(outcome.missed),
         "Dropped": sum(outcome.dropped.values()),
         "Unacknowledged": outcome.records if outcome.failed else 0,

@@ -31,7 +31,7 @@ PARAMS = {
         0, type="number", minimum=0, title="Minimum age in minutes", description="Only messages sent so long ago.",
     ),
     "parked": Param(
-        False, type="boolean", title="ParkedMessage messages",
+        False, type="boolean", title="Parked messages",
         description="Replay those that wait for a person, after their cause was removed.",
     ),
 }  # fmt: skip

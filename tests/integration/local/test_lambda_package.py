@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -137,8 +138,12 @@ def test_the_unpacked_function_writes_what_is_good_and_parks_what_is_not(
     assert [(message["key"], message["reason"]) for message in world.messages()] == [("m-2", "invalid_attribute")]
     (line,) = lines
     metrics = json.loads(line)
-    assert (metrics["Records"], metrics["Written"], metrics["ParkedMessage"], metrics["failed"]) == (2, 1, 1, "")
-    assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "SearchSync"
+    assert (metrics["Records"], metrics["Written"], metrics["Parked"], metrics["failed"]) == (2, 1, 1, "")
+    (described,) = metrics["_aws"]["CloudWatchMetrics"]
+    assert described["Namespace"] == "SearchSync"
+    page = (REPO / "docs" / "operations" / "members.md").read_text(encoding="utf-8")
+    listed = page[page.index("one line of metrics") :].partition("The mapping's own")[0]
+    assert [metric["Name"] for metric in described["Metrics"]] == re.findall(r"`(\w+)`", listed), "alarms name them"
 
 
 def test_the_unpacked_function_notes_what_a_member_misses(

@@ -69,7 +69,7 @@ def missed(world: World, index: str) -> list[gaps.Noted]:
 @pytest.mark.parametrize("how", ["blocked", "red"])
 @pytest.mark.parametrize("served", [False, True], ids=["building", "rollback candidate"])
 def test_an_unwritable_member_holds_up_nothing_and_fills_no_queue(world: World, how: str, served: bool) -> None:
-    """ParkedMessage as whole records, an hour of it would be millions of messages that nobody needs."""
+    """Parked as whole records, an hour of it would be millions of messages that nobody needs."""
     if how == "red":
         blue, other = serve(world.client, world.entity), make_red_index(world.client, world.entity, "other")
         if served:

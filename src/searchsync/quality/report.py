@@ -66,6 +66,7 @@ def _comparison(report: dict[str, Any]) -> str:
     counts = "".join(
         f"<tr><td>{name.replace('_', ' ')}</td><td>{report[name]:,}</td></tr>"
         for name in (*names, "sampled", "seconds")
+        if name in report  # an earlier attempt may be of a build that had another name for it
     )
     shown = report["findings"][:LISTED]
     columns = ("kind", "key", "since", "source", "index")

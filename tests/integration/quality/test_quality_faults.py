@@ -115,6 +115,15 @@ def test_the_summary_shows_a_cause_and_does_not_run_it() -> None:
     assert "<script>" not in page
 
 
+def test_the_summary_shows_what_an_attempt_of_the_build_before_has_found() -> None:
+    """A run that was bad is tried again after a deployment: it must not fail by a figure's former name."""
+    from searchsync.quality.report import _comparison
+
+    report = Report("blue").as_dict()
+    report["unsettled"] = report.pop("moving")
+    assert "<td>confirmed</td><td>0</td>" in _comparison(report)
+
+
 def test_more_than_can_be_looked_at_ends_with_evidence(
     client: opensearchpy.OpenSearch,
     owner: psycopg.Connection,

@@ -24,7 +24,8 @@ from searchsync.documents.position import Snapshot
 from searchsync.documents.transforms import Transform
 from searchsync.errors import BadParams, BadSource, SourceChanged
 from searchsync.mapping import field_types
-from searchsync.sources.postgres_session import KEEPALIVES, Session, locking_first, options
+from searchsync.sources.postgres_connection import KEEPALIVES, options
+from searchsync.sources.postgres_session import Session, locking_first
 from searchsync.sources.spool import Spool
 
 log = logging.getLogger(__name__)

@@ -8,125 +8,28 @@ seen in its own locks when it ends, and the read is done anew.
 """
 
 import functools
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Concatenate, LiteralString, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, LiteralString, NamedTuple, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 
 from searchsync.documents.position import Snapshot
-from searchsync.errors import BadConnection, BadSource, SearchSyncError, SourceUnavailable
-
-LOCK_SECONDS = 300
-"""Seconds that a read waits for a lock: a reload or a rewrite of the table takes minutes. Others do not wait for us."""
+from searchsync.errors import BadSource, SourceUnavailable
+from searchsync.sources import postgres_connection
+from searchsync.sources.postgres_connection import begin_asking, errors, rows_of, set_local
+from searchsync.sources.postgres_identity import MARKS, choose_marks
 
 TRIES = 5
 """Times that a read is done anew because what it uses was altered meanwhile."""
-
-KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
-"""A dead peer is noticed after 30 + 3 x 10 = 60 s, the last in milliseconds. Linux alone takes 30 + 9 x 75 s."""
-
-_SETTINGS: Mapping[str, str] = {
-    # bytes
-    "client_encoding": "UTF8",
-    "TimeZone": "UTC",
-    "DateStyle": "ISO, YMD",
-    "IntervalStyle": "iso_8601",
-    "extra_float_digits": "1",
-    "bytea_output": "hex",
-    "xmlbinary": "base64",
-    "xmloption": "content",
-    "quote_all_identifiers": "off",
-    "lc_monetary": "C",
-    "lc_numeric": "C",
-    "lc_time": "C",
-    # what the SQL means
-    "search_path": "public",
-    "standard_conforming_strings": "on",
-    "backslash_quote": "safe_encoding",
-    "array_nulls": "on",
-    "transform_null_equals": "off",
-    # rows and their order: with row security off, PostgreSQL refuses what a policy would make incomplete
-    "row_security": "off",
-    "gin_fuzzy_search_limit": "0",
-    "synchronize_seqscans": "off",
-    # lifetime
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "300s",
-    "jit": "off",
-}
-
-
-def settings(version: int) -> dict[str, str]:
-    """What every connection has to set, because a role, a database or a server may say otherwise.
-
-    :param version: of the server, as libpq has it (180004)
-    """
-    found = {**_SETTINGS, "lock_timeout": f"{LOCK_SECONDS}s"}
-    return found | {"transaction_timeout": "0"} if version >= 170_000 else found
-
-
-def _set_local(version: int) -> sql.SQL:
-    return sql.SQL(cast(Any, " ".join(f"SET LOCAL {name} = '{value}';" for name, value in settings(version).items())))
-
-
-def options(version: int) -> str:
-    """``settings`` as libpq's ``options``, for a library that connects by itself and begins its own transactions."""
-    own = {"default_transaction_isolation": "read committed", "default_transaction_read_only": "on"}
-    own |= {"default_transaction_deferrable": "off"}
-    return " ".join(
-        "-c {}={}".format(name, value.replace("\\", "\\\\").replace(" ", "\\ "))
-        for name, value in (settings(version) | own).items()
-    )
 
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Marks(NamedTuple):
-    """How a server says which one it is, and what moves on at each crash.
-
-    :ivar identity: a query of one text
-    :ivar checkpoint: an expression of ``Snapshot.checkpoint``
-    """
-
-    identity: LiteralString
-    checkpoint: LiteralString
-
-
-_CHECKPOINT: LiteralString = (
-    "(SELECT 'c' || lpad((checkpoint_lsn - '0/0')::text, 20, '0') FROM pg_control_checkpoint())"
-)
-# Statistics are reset by the recovery from each crash, also from one that the same postmaster survives.
-_STARTED: LiteralString = (
-    "(SELECT 't' || lpad((extract(epoch FROM greatest(pg_postmaster_start_time(), stats_reset)) * 1000000)::bigint"
-    "::text, 20, '0') FROM pg_stat_bgwriter)"
-)
-_MARKS = (
-    # pg_control_checkpoint() lags behind a promotion; the name of the WAL file does not. A standby has none.
-    _Marks(
-        "SELECT system_identifier || '.' || CASE WHEN NOT pg_is_in_recovery() THEN"
-        " left(pg_walfile_name(pg_current_wal_lsn()), 8) ELSE '' END FROM pg_control_system()"
-        " WHERE to_regproc('aurora_version') IS NULL",
-        _CHECKPOINT,
-    ),
-    _Marks("SELECT system_identifier || '.starts' FROM pg_control_system()", _STARTED),
-    _Marks("SELECT 'database ' || oid || '.starts' FROM pg_database WHERE datname = current_database()", _STARTED),
-)
-_MISSING = {"55000", "0A000", "42883", "42501"}
-"""How Aurora and others say that a function of the WAL is not theirs, or not for this login."""
-
-_STOPPED = {"08", "40", "53", "57", "58", "72", "XX", "25P03", "25P04", "55006", "55P03"}
-"""Classes of SQLSTATE, and some states, that another attempt may not meet: a cancel, no room, a lock, a fault."""
-
-_REFUSED = re.compile(
-    r"authentication failed|no pg_hba\.conf entry|does not exist|certificate|not permitted to log in"
-    r"|no password supplied|does not support SSL"
-)
 _NO_ROWS_OF_ITS_OWN = "iIt"
 """Indexes and TOAST tables: they are what their table is."""
 
@@ -134,7 +37,6 @@ _MY_LOCKS = sql.SQL(
     "(SELECT coalesce(array_agg(relation::bigint), '{}') FROM pg_locks WHERE pid = pg_backend_pid()"
     " AND locktype = 'relation' AND relation >= 16384)"  # below are the system's own
 )
-_BEGIN_ASKING = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settings}")
 # A query before the LOCK would take the snapshot, so the checkpoint that was before it is asked in a transaction of its
 # own. One round trip for all.
 _BEGIN = sql.SQL(
@@ -242,7 +144,7 @@ class Session:
         self._dsn = dsn
         self._source_id = source_id
         self._connection: psycopg.Connection[Any] | None = None
-        self._marks = _MARKS[0]
+        self._marks = MARKS[0]
         self._used: set[int] = set()
         self._relations: list[Relation] | None = None
         self._rowless: set[int] = set()
@@ -255,7 +157,7 @@ class Session:
 
     def version(self) -> int:
         """Of the server, as libpq has it (180004)."""
-        with self._errors():
+        with errors(self._name, self._file):
             return self._connected().info.server_version
 
     @contextmanager
@@ -270,7 +172,7 @@ class Session:
         :raises BadSource: when the SELECT cannot be run, or reads what cannot be locked or seen whole
         """
         try:
-            with self._errors():
+            with errors(self._name, self._file):
                 begun = self._begin(rows, streamed)
                 yield begun
                 if self._late(begun):
@@ -323,11 +225,11 @@ class Session:
         query = _BEGIN.format(
             checkpoint=sql.SQL(self._marks.checkpoint),
             identity=sql.SQL(self._marks.identity),
-            settings=_set_local(connection.info.server_version),
+            settings=set_local(connection.info.server_version),
             lock=lock,
             my_locks=_MY_LOCKS,
         )
-        (before,), (standby, identity, checkpoint, xmin, xmax, in_progress, at, locked) = _rows_of(connection, query)
+        (before,), (standby, identity, checkpoint, xmin, xmax, in_progress, at, locked) = rows_of(connection, query)
         if standby:
             raise SourceUnavailable(
                 f"{self._name}: the source is a standby (pg_is_in_recovery() is true). Its snapshots cannot be "
@@ -342,10 +244,10 @@ class Session:
         :param rows: a SELECT that the planner is asked about; None at the end of the transaction
         """
         if rows is None:
-            ((locked,),) = _rows_of(begun.connection, _END)
+            ((locked,),) = rows_of(begun.connection, _END)
         else:
             begun.connection.execute(_EXPLAIN.format(rows), [])
-            ((locked,),) = _rows_of(begun.connection, _LOCKED)
+            ((locked,),) = rows_of(begun.connection, _LOCKED)
         late = set(locked) - begun.locked - self._rowless
         if not late:
             return False
@@ -372,9 +274,9 @@ class Session:
 
     def _find_relations(self, connection: psycopg.Connection[Any], rows: sql.Composable) -> list[Relation]:
         """Ask the planner what is read; whatever a function hides from it is added when a read has shown it."""
-        _rows_of(connection, _BEGIN_ASKING.format(settings=_set_local(connection.info.server_version)))
+        begin_asking(connection)
         connection.execute(_EXPLAIN.format(rows), [])
-        ((used,),) = _rows_of(connection, _LOCKED)
+        ((used,),) = rows_of(connection, _LOCKED)
         found = self._look_up(connection, self._used | set(used))
         connection.execute("COMMIT")
         for one in found:
@@ -396,8 +298,9 @@ class Session:
         connection.execute("ROLLBACK")
         oids = [one.oid for one in self._relations or ()]
         held = "; ".join(row[0] for row in connection.execute(_HOLDERS, {"oids": oids}))
+        seconds = postgres_connection.LOCK_SECONDS
         return SourceUnavailable(
-            f"{self._name}: a table that is read was locked for {LOCK_SECONDS} s: {held or 'it is free again now'}. "
+            f"{self._name}: a table that is read was locked for {seconds} s: {held or 'it is free again now'}. "
             "Nothing was read; run the task again when that has ended"
         )
 
@@ -406,80 +309,12 @@ class Session:
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is not None and not self._connection.closed:
             return self._connection
-        self._connection = connection = psycopg.connect(
-            self._dsn,
-            autocommit=True,
-            prepare_threshold=None,
-            connect_timeout=10,
-            application_name="searchsync",
-            client_encoding="UTF8",
-            **cast(Any, KEEPALIVES),
-        )
+        self._connection = connection = postgres_connection.connect(self._dsn)
         if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
             raise BadSource(
                 f"{self._name}: the database's encoding is SQL_ASCII: PostgreSQL does not know which letters its bytes "
                 "are, so no document can be made of them. Nothing was read; the database has to be made again in "
                 "UTF8, by pg_dump and a restore"
             )
-        self._marks = self._choose_marks(connection)
+        self._marks = choose_marks(connection)
         return connection
-
-    def _choose_marks(self, connection: psycopg.Connection[Any]) -> _Marks:
-        for marks in _MARKS[:-1]:
-            try:
-                _rows_of(connection, _BEGIN_ASKING.format(settings=_set_local(connection.info.server_version)))
-                query = sql.SQL("SELECT ({}), {}; COMMIT").format(sql.SQL(marks.identity), sql.SQL(marks.checkpoint))
-                ((identity, _),) = _rows_of(connection, query)
-                if identity is not None:
-                    return marks
-            except psycopg.Error as error:
-                if error.sqlstate not in _MISSING:
-                    raise
-                connection.execute("ROLLBACK")
-        return _MARKS[-1]
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error as error:
-            told = self._told(error)
-            raise told from (None if isinstance(told, BadConnection) else error)
-
-    def _told(self, error: psycopg.Error) -> SearchSyncError:
-        name, state, line = self._name, error.sqlstate, _first_line(error)
-        if state is None and isinstance(error, psycopg.ProgrammingError):  # not quoted: it may hold the password
-            return BadConnection(f"{name}: the connection string is not one that PostgreSQL's client understands")
-        if (state or "")[:2] in ("28", "3D") or (state is None and _REFUSED.search(str(error))):
-            return BadConnection(f"{name}: PostgreSQL refuses the connection: {line}")
-        if state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-            return SourceUnavailable(
-                f"{name}: PostgreSQL does not answer: {line}. Run the task again when it does: it begins anew and "
-                "writes nothing twice"
-            )
-        if state in _STOPPED or (state or "")[:2] in _STOPPED:
-            return SourceUnavailable(
-                f"{name}: PostgreSQL stopped the query: {line}. Run the task again when it has room: it begins anew "
-                "and writes nothing twice"
-            )
-        if error.diag.source_function == "check_enable_rls":
-            return BadSource(
-                f"{self._file} cannot be run: {line}. The login would see a part of the rows, and the rest would be "
-                "taken for deleted, so nothing was read. ALTER ROLE ... BYPASSRLS, let the login own the table, or let "
-                "it read a view whose owner may see all rows (one without security_invoker)"
-            )
-        return BadSource(f"{self._file} cannot be run: {line}")
-
-
-def _rows_of(connection: psycopg.Connection[Any], query: sql.Composed) -> list[Any]:
-    """The first row of each statement that returns rows."""
-    cursor, rows = connection.execute(query), []
-    while True:
-        if cursor.description is not None:
-            rows.append(cursor.fetchone())
-        if not cursor.nextset():
-            return rows
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]

@@ -269,7 +269,7 @@ def test_a_partition_that_is_attached_later_is_read_after_its_lock(
 def test_a_lock_that_is_never_given_back_is_named(
     app: local_postgres.AppDatabase, include: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("searchsync.sources.postgres_session.LOCK_SECONDS", 1)
+    monkeypatch.setattr("searchsync.sources.postgres_connection.LOCK_SECONDS", 1)
     with closing(source_of(app, include, "locations")) as source, psycopg.connect(app.owner_dsn) as holder:
         holder.execute("LOCK TABLE locations IN ACCESS EXCLUSIVE MODE")
         for _ in ("at first, when the planner is asked", "and when it is known what to lock"):

@@ -19,7 +19,7 @@ from searchsync.cli.connections import SHELL
 from searchsync.documents.position import known
 from searchsync.errors import BadSource, SourceUnavailable
 from searchsync.sources.postgres import Partition, PostgresSource
-from searchsync.sources.postgres_session import settings
+from searchsync.sources.postgres_connection import settings
 from tests.crashes import Crashing
 from tests.steps import connector, fresh, insert, living, rebuild, until, with_dsn
 

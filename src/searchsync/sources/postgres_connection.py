@@ -1,0 +1,159 @@
+"""A connection to PostgreSQL: the settings that each one needs, and what its errors mean."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+import psycopg
+from psycopg import sql
+
+from searchsync.errors import BadConnection, BadSource, SearchSyncError, SourceUnavailable
+
+LOCK_SECONDS = 300
+"""Seconds that a read waits for a lock: a reload or a rewrite of the table takes minutes. Others do not wait for us."""
+
+KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""A dead peer is noticed after 30 + 3 x 10 = 60 s, the last in milliseconds. Linux alone takes 30 + 9 x 75 s."""
+
+_SETTINGS: Mapping[str, str] = {
+    # bytes
+    "client_encoding": "UTF8",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "iso_8601",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmlbinary": "base64",
+    "xmloption": "content",
+    "quote_all_identifiers": "off",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    # what the SQL means
+    "search_path": "public",
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    # rows and their order: with row security off, PostgreSQL refuses what a policy would make incomplete
+    "row_security": "off",
+    "gin_fuzzy_search_limit": "0",
+    "synchronize_seqscans": "off",
+    # lifetime
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "300s",
+    "jit": "off",
+}
+
+
+def settings(version: int) -> dict[str, str]:
+    """What every connection has to set, because a role, a database or a server may say otherwise.
+
+    :param version: of the server, as libpq has it (180004)
+    """
+    found = {**_SETTINGS, "lock_timeout": f"{LOCK_SECONDS}s"}
+    return found | {"transaction_timeout": "0"} if version >= 170_000 else found
+
+
+def set_local(version: int) -> sql.SQL:
+    """``settings`` as statements for one transaction."""
+    return sql.SQL(cast(Any, " ".join(f"SET LOCAL {name} = '{value}';" for name, value in settings(version).items())))
+
+
+def options(version: int) -> str:
+    """``settings`` as libpq's ``options``, for a library that connects by itself and begins its own transactions."""
+    own = {"default_transaction_isolation": "read committed", "default_transaction_read_only": "on"}
+    own |= {"default_transaction_deferrable": "off"}
+    return " ".join(
+        "-c {}={}".format(name, value.replace("\\", "\\\\").replace(" ", "\\ "))
+        for name, value in (settings(version) | own).items()
+    )
+
+
+def connect(dsn: str) -> psycopg.Connection[Any]:
+    """Open a connection that begins no transaction by itself and notices a dead peer (``KEEPALIVES``)."""
+    return psycopg.connect(
+        dsn,
+        autocommit=True,
+        prepare_threshold=None,
+        connect_timeout=10,
+        application_name="searchsync",
+        client_encoding="UTF8",
+        **cast(Any, KEEPALIVES),
+    )
+
+
+def rows_of(connection: psycopg.Connection[Any], query: sql.Composed) -> list[Any]:
+    """The first row of each statement that returns rows."""
+    cursor, rows = connection.execute(query), []
+    while True:
+        if cursor.description is not None:
+            rows.append(cursor.fetchone())
+        if not cursor.nextset():
+            return rows
+
+
+_BEGIN_ASKING = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settings}")
+
+
+def begin_asking(connection: psycopg.Connection[Any]) -> None:
+    """Begin a transaction for questions of our own: each of its queries sees what is committed by then."""
+    rows_of(connection, _BEGIN_ASKING.format(settings=set_local(connection.info.server_version)))
+
+
+# -- errors
+
+_STOPPED = {"08", "40", "53", "57", "58", "72", "XX", "25P03", "25P04", "55006", "55P03"}
+"""Classes of SQLSTATE, and some states, that another attempt may not meet: a cancel, no room, a lock, a fault."""
+
+_REFUSED = re.compile(
+    r"authentication failed|no pg_hba\.conf entry|does not exist|certificate|not permitted to log in"
+    r"|no password supplied|does not support SSL"
+)
+
+
+@contextmanager
+def errors(name: str, file: str) -> Iterator[None]:
+    """Raise the errors of PostgreSQL in this block as ours.
+
+    :param name: of the entity, for messages
+    :param file: that holds the SQL, for messages
+    :raises SourceUnavailable: when the server does not answer or stopped the query
+    :raises BadConnection: when it refuses the login
+    :raises BadSource: when the SQL cannot be run
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        told = _told(error, name, file)
+        raise told from (None if isinstance(told, BadConnection) else error)
+
+
+def _told(error: psycopg.Error, name: str, file: str) -> SearchSyncError:
+    state, line = error.sqlstate, _first_line(error)
+    if state is None and isinstance(error, psycopg.ProgrammingError):  # not quoted: it may hold the password
+        return BadConnection(f"{name}: the connection string is not one that PostgreSQL's client understands")
+    if (state or "")[:2] in ("28", "3D") or (state is None and _REFUSED.search(str(error))):
+        return BadConnection(f"{name}: PostgreSQL refuses the connection: {line}")
+    if state is None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return SourceUnavailable(
+            f"{name}: PostgreSQL does not answer: {line}. Run the task again when it does: it begins anew and "
+            "writes nothing twice"
+        )
+    if state in _STOPPED or (state or "")[:2] in _STOPPED:
+        return SourceUnavailable(
+            f"{name}: PostgreSQL stopped the query: {line}. Run the task again when it has room: it begins anew "
+            "and writes nothing twice"
+        )
+    if error.diag.source_function == "check_enable_rls":
+        return BadSource(
+            f"{file} cannot be run: {line}. The login would see a part of the rows, and the rest would be "
+            "taken for deleted, so nothing was read. ALTER ROLE ... BYPASSRLS, let the login own the table, or let "
+            "it read a view whose owner may see all rows (one without security_invoker)"
+        )
+    return BadSource(f"{file} cannot be run: {line}")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0]

@@ -11,15 +11,17 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, LiteralString, NamedTuple, ParamSpec, TypeVar
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import errors as pg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from searchsync.documents.position import Snapshot
 from searchsync.errors import BadSource, SourceUnavailable
 from searchsync.sources import postgres_connection
-from searchsync.sources.postgres_connection import begin_asking, errors, rows_of, set_local
+from searchsync.sources.postgres_connection import KEEPALIVES, begin_asking, errors, options, rows_of, set_local
 from searchsync.sources.postgres_identity import MARKS, choose_marks
 
 TRIES = 5
@@ -159,6 +161,17 @@ class Session:
         """Of the server, as libpq has it (180004)."""
         with errors(self._name, self._file):
             return self._connected().info.server_version
+
+    def sqlalchemy_url(self) -> str:
+        """As ``PostgresSource.sqlalchemy_url``."""
+        parts = conninfo_to_dict(self._dsn)
+        parts["options"] = f"{parts.get('options') or ''} {options(self.version())}".strip()
+        parts |= {name: str(value) for name, value in KEEPALIVES.items()}
+        names = {"host", "port", "user", "password", "dbname"}
+        query = urlencode({name: str(value) for name, value in parts.items() if name not in names})
+        login = f"{quote(str(parts.get('user', '')), safe='')}:{quote(str(parts.get('password') or ''), safe='')}"
+        where = f"{parts.get('host', '')}:{parts.get('port') or 5432}/{quote(str(parts.get('dbname', '')), safe='')}"
+        return f"postgresql+psycopg://{login}@{where}" + (f"?{query}" if query else "")
 
     @contextmanager
     def read(self, rows: sql.Composable | None, *, streamed: bool = False) -> Iterator[_Begun]:

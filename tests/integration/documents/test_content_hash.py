@@ -167,6 +167,6 @@ def test_sums_are_made_by_parallel_workers(things: Things) -> None:
     source = things.source()
     with source._read() as (connection, _):
         connection.execute("SET LOCAL parallel_setup_cost = 0; SET LOCAL min_parallel_table_scan_size = 0")
-        query = source._sums_query(connection)
+        query = source._queries.sums(source._describe(connection))
         plan = "\n".join(row[0] for row in connection.execute(sql.SQL("EXPLAIN {}").format(query), []))
     assert "Partial HashAggregate" in plan, plan

@@ -1,0 +1,252 @@
+"""The queries around an entity's SQL file: PostgreSQL itself renders the rows to NDJSON, sums and hashes.
+
+The largest of them makes a page. With a short SQL file, its text is (``%s`` is a bound value)::
+
+    SELECT convert_to(string_agg(_line, '' ORDER BY r.location_id) FILTER (WHERE _ok), 'UTF8'),
+           count(*) FILTER (WHERE _ok),
+           sum(octet_length(_line)),
+           array_agg(left(coalesce(_id, 'NULL'), 1000)) FILTER (WHERE NOT _ok),
+           (array_agg(r.location_id::text ORDER BY r.location_id))[count(*)]
+    FROM (
+      SELECT *, sum(octet_length(_line)) OVER (ORDER BY r.location_id ROWS UNBOUNDED PRECEDING) AS _total
+      FROM (
+        SELECT r._id, coalesce(octet_length(r._id) BETWEEN 1 AND 512, false) AS _ok, r.location_id,
+               concat('{"create":{"_id":', to_json(r._id),
+                      '}}
+                      {"sync":{"position":"<position>","deleted":false,"written_at":"<time>","bucket":',
+                      (hashtextextended(r._id COLLATE "C", 0) & 1023),
+                      ',"hash_high":', ((r._hash >> 32) & 4294967295),
+                      ',"hash_low":', (r._hash & 4294967295),
+                      '},', right(r._document, -1), chr(10)) AS _line
+        FROM (
+          SELECT *, hashtextextended(_document COLLATE "C", 0) AS _hash
+          FROM (
+            SELECT _id, r.location_id,
+                   CASE WHEN strpos(_document, chr(10)) > 0 THEN translate(_document, chr(10), ' ')
+                        ELSE _document END AS _document
+            FROM (
+              SELECT r._id, r.location_id, row_to_json(d)::text AS _document
+              FROM (
+                SELECT * FROM (
+                  SELECT l.location_id::text AS _id, l.location_id, l.name FROM locations AS l
+                ) AS r
+                WHERE true AND (r.location_id) > (%s::integer) AND (r.location_id) < (%s::integer)
+                ORDER BY r.location_id LIMIT 500
+              ) AS r
+              CROSS JOIN LATERAL (SELECT r.location_id, r.name) AS d OFFSET bigint '0'
+            ) AS r OFFSET bigint '0'
+          ) AS r OFFSET bigint '0'
+        ) AS r OFFSET bigint '0'
+      ) AS r
+    ) AS r
+    WHERE _total <= 5000000 OR _total = octet_length(_line)
+
+It reads from the inside to the outside: the rows of the range, their documents as text, the hashes of these, both lines
+of each document, the bytes up to each line, the lines of one page. The OFFSETs are explained at ``_documents``.
+"""
+
+from collections.abc import Sequence
+from typing import LiteralString, NamedTuple
+
+from psycopg import sql
+
+from searchsync.catalog import BUCKETS, Entity
+from searchsync.documents.page import MAX_ID_BYTES
+from searchsync.sources.postgres_columns import Columns
+
+
+class Read(NamedTuple):
+    """A read transaction that is open: its position, and when it began (ISO 8601, UTC)."""
+
+    position: str
+    at: str
+
+
+class Queries:
+    """The queries of one entity. Each is composed anew, so that a missing SQL file is an error of the read.
+
+    :param select: instead of the entity's SQL file; the one that an older index was made with
+    """
+
+    def __init__(self, entity: Entity, select: str | None) -> None:
+        self._entity = entity
+        self._select = select
+
+    def rows(self) -> sql.SQL:
+        """The SELECT of the SQL file.
+
+        The file is part of the product, not input; % is escaped because values are bound beside it (an empty list
+        where there are none). It may end in a comment, which must not take what follows with it.
+        """
+        select = self._entity.sql if self._select is None else self._select
+        return sql.SQL(select.replace("%", "%%") + "\n")
+
+    def null_keys(self, column: str) -> sql.Composed:
+        """Whether a key column has NULLs."""
+        return sql.SQL("SELECT EXISTS (SELECT FROM ({rows}) AS r WHERE {key} IS NULL)").format(
+            rows=self.rows(), key=sql.Identifier("r", column)
+        )
+
+    def count(self) -> sql.Composed:
+        """How many rows have an id that a document can have."""
+        return sql.SQL("SELECT count(*) FROM ({}) AS r WHERE {}").format(self.rows(), _ID_OK)
+
+    def unusable(self) -> sql.Composed:
+        """The ids that no document can have."""
+        return sql.SQL("SELECT left(coalesce(_id, 'NULL'), 1000) FROM ({rows}) AS r WHERE NOT {ok} LIMIT 10000").format(
+            rows=self.rows(), ok=_ID_OK
+        )
+
+    def bounds(self, step: int) -> sql.Composed:
+        """The key of every ``step``-th row, as text."""
+        texts = sql.SQL(", ").join(
+            sql.SQL("{}::text AS {}").format(sql.Identifier("r", c), sql.Identifier(c)) for c in self._entity.key
+        )
+        return sql.SQL(
+            "SELECT {texts} FROM (SELECT {keys}, row_number() OVER (ORDER BY {keys}) - 1 AS at"
+            " FROM ({rows}) AS r) AS r WHERE at > 0 AND mod(at, {step}) = 0 ORDER BY at"
+        ).format(texts=texts, keys=self._keys(), rows=self.rows(), step=sql.Literal(step))
+
+    # -- documents
+
+    def page(
+        self,
+        columns: Columns,
+        read: Read,
+        *,
+        after: Sequence[str] | None,
+        lower: Sequence[str] | None,
+        upper: Sequence[str] | None,
+        rows: int,
+        page_bytes: int,
+    ) -> tuple[sql.Composed, list[str]]:
+        """One row, a page: its body, its documents, its bytes, the ids that no document can have, and its last key.
+
+        :param after: the last key of the page before; None at the beginning of a range
+        :param lower: the first key of the range; None when it is open
+        :param upper: the first key after the range; None when it is open
+        :param rows: at most so many
+        :returns: the query, and the values bound in it
+        """
+        conditions: list[sql.Composable] = [sql.SQL("true")]
+        values: list[str] = []
+        first: tuple[LiteralString, Sequence[str] | None] = (">", after) if after else (">=", lower)
+        end: tuple[LiteralString, Sequence[str] | None] = ("<", upper)
+        for operator, bound in (first, end):
+            if bound is not None:
+                conditions.append(self._bound(operator, columns, bound))
+                values += bound
+        # The LIMIT fences the inner SELECT, so that each expression of the SQL file is computed once a row.
+        page = sql.SQL("SELECT * FROM ({}) AS r WHERE {} ORDER BY {} LIMIT {}").format(
+            self.rows(), sql.SQL(" AND ").join(conditions), self._keys(), sql.Literal(rows)
+        )
+        # So does OFFSET for the lines, which would else be made twice: for their length and for the page.
+        # All orders below are that of the key, in which the index delivers the rows: nothing is sorted.
+        query = sql.SQL(
+            "SELECT convert_to(string_agg(_line, '' ORDER BY {keys}) FILTER (WHERE _ok), 'UTF8'), count(*) FILTER "
+            "(WHERE _ok),"
+            " sum(octet_length(_line)), array_agg(left(coalesce(_id, 'NULL'), 1000)) FILTER (WHERE NOT _ok), {last}"
+            " FROM (SELECT *, sum(octet_length(_line)) OVER (ORDER BY {keys} ROWS UNBOUNDED PRECEDING) AS _total"
+            " FROM (SELECT r._id, {ok} AS _ok, {keys}, {line} AS _line FROM {documents} {fence}) AS r) AS r"
+            " WHERE _total <= {page_bytes} OR _total = octet_length(_line)"
+        )
+        last = sql.SQL(", ").join(
+            sql.SQL("(array_agg({}::text ORDER BY {}))[count(*)]").format(sql.Identifier("r", column), self._keys())
+            for column in self._entity.key
+        )
+        return (
+            query.format(
+                ok=_ID_OK,
+                keys=self._keys(),
+                last=last,
+                line=_line(read),
+                documents=self._documents(page, columns),
+                fence=_FENCE,
+                page_bytes=sql.Literal(page_bytes),
+            ),
+            values,
+        )
+
+    def states(self, columns: Columns, read: Read) -> sql.Composed:
+        """The documents of some ids: id, and both NDJSON lines in UTF-8."""
+        wanted = sql.SQL("SELECT r.* FROM ({rows}) AS r JOIN unnest(%s::text[]) AS k ON k = r._id")
+        return sql.SQL("SELECT r._id, convert_to({line}, 'UTF8') FROM {documents}").format(
+            line=_line(read), documents=self._documents(wanted.format(rows=self.rows()), columns)
+        )
+
+    # -- comparison
+
+    def sums(self, columns: Columns) -> sql.Composed:
+        """Per bucket: documents, and the sums of both halves of their hashes."""
+        query = sql.SQL(
+            "SELECT {bucket}, count(*), sum({high})::bigint, sum({low})::bigint FROM {documents} WHERE {ok} GROUP BY 1"
+        )
+        documents = self._documents(self.rows(), columns)
+        return query.format(bucket=_BUCKET, high=_HIGH, low=_LOW, documents=documents, ok=_ID_OK)
+
+    def counts(self) -> sql.Composed:
+        """Per bucket: documents."""
+        return sql.SQL(
+            "SELECT {bucket}, count(*) FROM (SELECT _id FROM ({rows}) AS r) AS r WHERE {ok} GROUP BY 1"
+        ).format(bucket=_BUCKET, rows=self.rows(), ok=_ID_OK)
+
+    def hashes(self, columns: Columns) -> sql.Composed:
+        """The documents of some buckets: bucket, id, and both halves of the hash."""
+        some = sql.SQL("SELECT * FROM ({rows}) AS r WHERE {ok} AND {bucket} = ANY(%s)").format(
+            rows=self.rows(), ok=_ID_OK, bucket=_BUCKET
+        )
+        return sql.SQL("SELECT {bucket}, r._id, {high}, {low} FROM {documents}").format(
+            bucket=_BUCKET, high=_HIGH, low=_LOW, documents=self._documents(some, columns)
+        )
+
+    def keys(self) -> sql.Composed:
+        """The ids of some buckets, in the form of ``hashes``: nothing is rendered."""
+        return sql.SQL(
+            "SELECT {bucket}, _id, 0, 0 FROM (SELECT _id FROM ({rows}) AS r) AS r WHERE {ok} AND {bucket} = ANY(%s)"
+        ).format(bucket=_BUCKET, rows=self.rows(), ok=_ID_OK)
+
+    # -- parts
+
+    def _keys(self) -> sql.Composed:
+        return sql.SQL(", ").join(sql.Identifier("r", column) for column in self._entity.key)
+
+    def _bound(self, operator: LiteralString, columns: Columns, bound: Sequence[str]) -> sql.Composed:
+        # A row comparison: one index condition also for a key of several columns. A bound may name the first of them.
+        casts = sql.SQL(", ").join([sql.SQL(f"%s::{type_}") for type_ in columns.key_types[: len(bound)]])
+        keys = sql.SQL(", ").join(sql.Identifier("r", column) for column in self._entity.key[: len(bound)])
+        return sql.SQL("({}) {} ({})").format(keys, sql.SQL(operator), casts)
+
+    def _documents(self, rows: sql.Composable, columns: Columns) -> sql.Composed:
+        """Rows as ``r`` with their id, their key, their document as text and its hash, each computed once a row.
+
+        Each OFFSET fences its SELECT: without it, an expression that is used twice is computed twice. As a constant of
+        type bigint it does not keep the planner from parallel workers, which a plain 0 would.
+        """
+        fields = sql.SQL(", ").join(sql.Identifier("r", field) for field in columns.fields)
+        return sql.SQL(
+            '(SELECT *, hashtextextended(_document COLLATE "C", 0) AS _hash'
+            " FROM (SELECT _id, {own}, {flat} AS _document"
+            " FROM (SELECT r._id, {keys}, row_to_json(d)::text AS _document"
+            " FROM ({rows}) AS r CROSS JOIN LATERAL (SELECT {fields}) AS d {fence}) AS r {fence}) AS r {fence}) AS r"
+        ).format(own=self._keys(), keys=self._keys(), flat=_FLAT, rows=rows, fields=fields, fence=_FENCE)
+
+
+def _line(read: Read) -> sql.Composed:
+    """Both NDJSON lines of a document as text. A negative ``right`` cuts the ``{`` off, counting no characters."""
+    constant = f'}}}}\n{{"sync":{{"position":"{read.position}","deleted":false,"written_at":"{read.at}","bucket":'
+    return sql.SQL(
+        """concat('{{"create":{{"_id":', to_json(r._id), {constant}, {bucket},"""
+        """ ',"hash_high":', {high}, ',"hash_low":', {low}, '}},', right(r._document, -1), chr(10))"""
+    ).format(constant=sql.Literal(constant), bucket=_BUCKET, high=_HIGH, low=_LOW)
+
+
+_FENCE = sql.SQL("OFFSET bigint '0'")
+# A json column keeps the line breaks it was written with, and those end an NDJSON line. In strings JSON has none.
+_FLAT = sql.SQL("CASE WHEN strpos(_document, chr(10)) > 0 THEN translate(_document, chr(10), ' ') ELSE _document END")
+_HIGH = sql.SQL("((r._hash >> 32) & 4294967295)")
+_LOW = sql.SQL("(r._hash & 4294967295)")
+_BUCKET = sql.SQL(f'(hashtextextended(r._id COLLATE "C", 0) & {BUCKETS - 1})')
+_ID_OK = sql.SQL(f"coalesce(octet_length(r._id) BETWEEN 1 AND {MAX_ID_BYTES}, false)")
+
+BUCKETS_OF_IDS = sql.SQL("SELECT r._id, {bucket} FROM unnest(%s::text[]) AS r(_id)").format(bucket=_BUCKET)
+"""Some ids with their buckets, whether or not they have rows."""

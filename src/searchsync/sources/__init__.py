@@ -1,1 +1,1 @@
-"""Where the truth is: PostgreSQL and DynamoDB, read as pages of documents under positions."""
+"""The sources of truth: PostgreSQL and DynamoDB, read as pages of documents, each page with its position."""

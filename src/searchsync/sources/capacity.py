@@ -1,4 +1,4 @@
-"""How reads of a table are held back: by a budget of read capacity, and by patience with a table that is throttled."""
+"""What slows reads of a table down: a budget of read capacity, and pauses while the table is throttled."""
 
 import random
 import time
@@ -12,16 +12,16 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 
 @dataclass
 class Cost:
-    """What a read has consumed, in read capacity units."""
+    """What one read has consumed, in read capacity units."""
 
     units: float = 0.0
 
 
 class Budget:
-    """Keeps all reads of a run, those of all its threads together, below so many read capacity units a second.
+    """A limit of read capacity units a second for all reads of a run, over all its threads.
 
-    What a read costs is known when it is answered: so within a budget one is on its way at a time, and the next waits
-    until the one before is paid for.
+    The cost of a read is known only when it is answered. So with a limit only one read is on its way at a time, and the
+    next read waits until the budget has paid for it.
 
     :param units: read capacity units a second; None for no limit
     """
@@ -33,7 +33,7 @@ class Budget:
 
     @contextmanager
     def read(self) -> Iterator[Cost]:
-        """One read; whoever makes it says what it cost."""
+        """Wait until the budget allows a read. The caller reads in this block and writes the cost into ``Cost``."""
         cost = Cost()
         if self._units is None:
             yield cost
@@ -47,14 +47,17 @@ class Budget:
 
 
 class Patience:
-    """Pauses between attempts, longer each time, until so many seconds have passed."""
+    """Pauses between attempts. Each pause is about twice as long as the one before, up to the longest.
+
+    :param seconds: time for all attempts together
+    """
 
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
         self._pause = FIRST_PAUSE_SECONDS
 
     def wait(self) -> bool:
-        """Sleep before another attempt; False when there is no time left for one."""
+        """Sleep before another attempt and return True; return False at once when no time is left for one."""
         pause = random.uniform(self._pause / 2, self._pause)
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         if time.monotonic() + pause > self._deadline:

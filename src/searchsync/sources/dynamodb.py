@@ -1,4 +1,4 @@
-"""DynamoDB as a source: consistent scans and reads by key, under positions of their own (protocol.md, Position)."""
+"""DynamoDB as a source: consistent scans and reads by key. Each has its own position (protocol.md, Position)."""
 
 import logging
 import time
@@ -30,40 +30,40 @@ log = logging.getLogger(__name__)
 
 MAX_SEGMENTS = 256
 READ_AT_ONCE = 100
-"""Keys that one BatchGetItem takes."""
+"""Largest number of keys that one BatchGetItem takes."""
 
 FINGERPRINT_SEGMENTS = 4
-"""Segments that ``fingerprints`` scans at once. More help little: what is read is decoded by one core."""
+"""Number of segments that ``fingerprints`` scans at once. More help little, because one core decodes all items."""
 
 PATIENCE_SECONDS = 300.0
-"""How long a read is tried again while the table is throttled or away; as OpenSearch is waited for."""
+"""Seconds for which a read is tried again while the table is throttled or does not answer; the same for OpenSearch."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One part of a parallel scan, 0 <= number < total."""
+    """One part of a parallel scan. ``number`` counts from 0 and is less than ``total``."""
 
     number: int
     total: int
 
     def __str__(self) -> str:
-        """Shown as the partition's name in the grid."""
+        """Return the name that Airflow's grid shows for this partition."""
         return f"segment {self.number + 1} of {self.total}"
 
 
 class _Read(NamedTuple):
-    """A consistent read: its position, and when it was (ISO 8601, UTC)."""
+    """The position of a consistent read, and its time (ISO 8601, UTC)."""
 
     position: str
     at: str
 
 
 class DynamoSource:
-    """One entity's items. Not thread-safe.
+    """The items of one entity. Not thread-safe.
 
     :param client: boto3's low-level DynamoDB client
-    :param identity: ARN of the table expected
-    :param read_units: read capacity units a second that all reads may use together; None for no limit
+    :param identity: ARN of the expected table
+    :param read_units: read capacity units a second that all reads together may use; None for no limit
     """
 
     rounds = 1
@@ -87,18 +87,18 @@ class DynamoSource:
         return f"DynamoSource({self.entity.name!r})"
 
     def close(self) -> None:
-        """Forget the last scan."""
+        """Forget the last scan and delete its files."""
         self._read_at = {}
         if self._scanned is not None:
             self._scanned.close()
             self._scanned = None
 
     def check(self) -> None:
-        """Prove that the table is there, has the key the entity has, and can be read.
+        """Prove that the table exists, has the entity's key and a stream of new and old images, and can be read.
 
-        :raises BadSource: naming what is wrong
+        :raises BadSource: when it does not; the message names what is wrong
         """
-        _ = self.entity.fits  # now, not in the middle of a load
+        _ = self.entity.fits  # a wrong mapping fails here, not in the middle of a load
         table = self._describe()
         wanted = [{"AttributeName": self.entity.key[0], "KeyType": "HASH"}]
         if table["KeySchema"] != wanted:
@@ -112,13 +112,16 @@ class DynamoSource:
         self._ask("scan", TableName=self._table, ConsistentRead=True, Limit=1)
 
     def origin(self) -> str:
-        """ARN of the table. Positions are times, so those of a table restored under its name go on."""
+        """Return the ARN of the table.
+
+        A table that is restored under the same name has the same ARN. Its positions are times, so they go on rising.
+        """
         return str(self._describe()["TableArn"])
 
     def stream(self) -> str:
-        """ARN of the table's stream.
+        """Return the ARN of the table's stream.
 
-        :raises BadSource: when it has none
+        :raises BadSource: when the table has no stream
         """
         table = self._describe()
         if not (table.get("StreamSpecification") or {}).get("StreamEnabled"):
@@ -126,32 +129,34 @@ class DynamoSource:
         return str(table["LatestStreamArn"])
 
     def lost_history(self, _: str) -> str:
-        """Never: what a restored table lost is repaired by reads, whose positions are of now."""
+        """Return nothing, always: reads repair what a restored table lost, because their positions are of now."""
         return ""
 
     def latest(self) -> str:
-        """An hour from now: what is later has a clock that cannot be trusted."""
+        """Return the position of an hour from now: a later one comes from a clock that cannot be trusted."""
         return of_event(int(time.time()) + FUTURE_SECONDS, "9" * 40)
 
     def count(self) -> int:
-        """Items, as DynamoDB counted them some six hours ago: a rough figure for progress."""
+        """Return how many items DynamoDB counted, about six hours ago: a rough figure for progress."""
         return int(self._describe()["ItemCount"])
 
     def partitions(self, n: int) -> list[Segment]:
-        """The segments of a parallel scan.
+        """Return the segments of a parallel scan.
 
-        :raises BadParams: when there are too many
+        :raises BadParams: when ``n`` is less than 1 or too large
         """
         if not 1 <= n <= MAX_SEGMENTS:
             raise BadParams(f"partitions must be between 1 and {MAX_SEGMENTS}, not {n}")
         return [Segment(number, n) for number in range(n)]
 
     def partition(self, described: dict[str, Any]) -> Segment:
-        """A segment as it comes out of JSON."""
+        """Return the segment that JSON describes."""
         return Segment(**described)
 
     def pages(self, partition: Segment, *, after: Any = None, **_: Any) -> Iterator[Page]:
-        """All items of a segment, a page for each page of the scan, which is a megabyte of items whatever is asked.
+        """Yield all items of a segment, one page for each page of the scan.
+
+        A page of the scan has at most a megabyte of items, whatever the caller asks for.
 
         :param after: ``LastEvaluatedKey`` of the page before
         """
@@ -160,19 +165,20 @@ class DynamoSource:
             yield page_of(documents, position=read.position, rejected=tuple(rejected), resume=last, dropped=dropped)
 
     def states(self, keys: Sequence[str]) -> Generator[Page, None, None]:
-        """The state of some items, each read consistently, a page for each request: a tombstone for each not there."""
+        """Read each of some keys consistently. Yield a page for each request, with a tombstone for each absent key."""
         self._prove_identity()
         for at in range(0, len(keys), READ_AT_ONCE):
             yield self._read(keys[at : at + READ_AT_ONCE])
 
     def read(self, keys: Sequence[str]) -> list[Page]:
-        """The same at once, of keys that are few."""
+        """Return all pages of ``states`` at once. Use it for few keys."""
         return list(self.states(keys))
 
     def fingerprints(self) -> dict[int, tuple[int, int, int]]:
-        """Per bucket: items that are not expired, and the sums of both halves of their hashes, by one whole scan.
+        """Scan the whole table once. Return for each bucket the number of items and the sums of their hashes' halves.
 
-        The hashes go to temporary files on the way, so that ``hashes`` needs no second scan.
+        Expired items are left out. The scan also writes the hashes to temporary files, so that ``hashes`` needs no
+        second scan.
         """
         self.close()
         self._scanned = Spool()
@@ -199,7 +205,7 @@ class DynamoSource:
         return dict(sums)
 
     def _add(self, item: Any, read: _Read, sums: dict[int, tuple[int, int, int]]) -> None:
-        """One item of a scan to its bucket's sums and to what was seen."""
+        """Add one item of a scan to the sums of its bucket, and its hash to the temporary files."""
         try:
             key = dynamodb_item.key_of(self.entity, item)
             content = dynamodb_item.content_of(self.entity, item, self._dropped)
@@ -216,39 +222,42 @@ class DynamoSource:
             self._scanned.add(bucket, key, high, low, read.position)
 
     def hashes(self, batches: Sequence[Sequence[int]]) -> Iterator[dict[str, tuple[int, int]]]:
-        """For each batch of buckets, ids with both halves of their hashes, as the last ``fingerprints`` saw them."""
+        """Yield for each batch of buckets the ids with both halves of their hashes, from the last ``fingerprints``."""
         for batch in batches:
             seen = self._scanned.of(batch) if self._scanned else []
             self._read_at = {key: position for key, (_, _, position) in seen}
             yield {key: (high, low) for key, (high, low, _) in seen}
 
     def read_at(self, keys: Sequence[str]) -> dict[str, str]:
-        """Positions under which ``fingerprints`` read keys of the last batch of ``hashes``; its first where none."""
+        """Return the positions under which ``fingerprints`` read some keys of the last batch of ``hashes``.
+
+        A key that it did not see gets the first position of the scan.
+        """
         return {key: self._read_at.get(key, self._began) for key in keys}
 
     def renderings(self, made: Transform | None) -> list["DynamoSource"]:
-        """This one, when the documents are of the present transform; else none: only their keys can be compared."""
+        """Return this source if the present transform made the documents; else nothing: only keys can be compared."""
         return [self] if made == transforms.present(self.entity) else []
 
     def unusable(self) -> tuple[Rejection, ...]:
-        """What the last ``fingerprints`` could make no document of."""
+        """Return the items that the last ``fingerprints`` could make no document of, at most 10,000."""
         return tuple(self._unusable[:10_000])
 
     def dropped(self) -> dict[str, int]:
-        """Values that the last ``fingerprints`` left out of documents, by path."""
+        """Return how many values the last ``fingerprints`` left out of documents, by path."""
         return self._dropped
 
     def sample(self) -> Iterator[dict[str, Any]]:
-        """Documents from the beginning of a scan, as many as are asked for."""
+        """Yield the documents of a scan from its beginning. The caller takes as many as it needs."""
         for found, _, _ in self._scan(Segment(0, 1), None):
             for item in found:
-                with suppress(BadItem):  # a comparison counts these
+                with suppress(BadItem):  # comparisons count these items
                     yield dynamodb_item.content_of(self.entity, item)
 
     # -- reading
 
     def _scan(self, segment: Segment, after: Any) -> Iterator[tuple[list[Any], _Read, Any]]:
-        """Pages of items with the key after which the next one begins; None after the last."""
+        """Yield pages of items, each with its last key, after which the next page begins; None on the last page."""
         self._prove_identity()
         while True:
             start = {"ExclusiveStartKey": after} if after else {}
@@ -266,7 +275,7 @@ class DynamoSource:
                 return
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
-        """One read within the budget, tried again while the table is throttled or away."""
+        """Read once within the budget. Try again while the table is throttled or does not answer."""
         patience = Patience(PATIENCE_SECONDS)
         while True:
             try:
@@ -335,7 +344,7 @@ class DynamoSource:
         into.append(Rejection(str(next(iter(key.values()), ""))[:1000], error.type, str(error)))
 
     def _expired(self, content: Mapping[str, Any]) -> bool:
-        """As ``Entity.visible`` has it in the index."""
+        """Return whether an item is expired, by the same rule as ``Entity.visible`` in the index."""
         until = content.get(self.entity.expires) if self.entity.expires else None
         now = time.time()
         return isinstance(until, int | float | dynamodb_item.Number) and now - TTL_DAYS * 86_400 < until <= now
@@ -356,7 +365,7 @@ class DynamoSource:
         return table
 
     def _prove_identity(self) -> None:
-        """Once: a client does not change its account or region."""
+        """Prove that this is the expected table. Once is enough: a client does not change its account or region."""
         if self.identity is None or self._proven:
             return
         found = self.origin()

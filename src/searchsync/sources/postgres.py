@@ -1,7 +1,8 @@
-"""PostgreSQL as a source: rows rendered to NDJSON by the server, passed on as bytes.
+"""PostgreSQL as a source: the server renders rows to NDJSON, and Python passes the bytes on.
 
-The SQL file of an entity is one SELECT. A column ``_id`` (text) is the document id; every other column is a field of
-the document, under its name. The entity's key columns must be among them. The hash is that of the rendered document.
+The SQL file of an entity is one SELECT. Its column ``_id`` (text) is the document id. Every other column is a field of
+the document, with the same name. The entity's key columns must be among them. The hash is taken of the rendered
+document.
 """
 
 import logging
@@ -32,33 +33,35 @@ log = logging.getLogger(__name__)
 MAX_PARTITIONS = 256
 MAX_PAGE_ROWS = 50_000
 FIRST_PAGE_ROWS = 500
+"""Number of rows that the first page of a range asks for. Each later number follows from the page before."""
+
 READ_PAGE_ROWS = 1_000
 READ_BYTES = 2_000_000
-"""Of a page of ``states``: it is written by compare-and-set."""
+"""Largest number of bytes in a page of ``states``, unless a document is larger. Compare-and-set writes these pages."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A half-open range of keys, ``lower <= key < upper``; None is an open end. Bounds are the key columns as text."""
+    """A half-open range of keys: ``lower <= key < upper``. None is an open end. A bound has the key columns as text."""
 
     lower: tuple[str, ...] | None = None
     upper: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
-        """Shown as the partition's name in the grid."""
+        """Return the name that Airflow's grid shows for this partition."""
         ends = [("" if end is None else "/".join(end)) for end in (self.lower, self.upper)]
         return f"{ends[0]}..{ends[1]}" if any(ends) else "all"
 
 
 class PostgresSource:
-    """One entity's rows. Not thread-safe: one connection, one read at a time.
+    """The rows of one entity. Not thread-safe: it has one connection and does one read at a time.
 
     :param dsn: libpq connection string of a login that may SELECT
     :param epoch: first part of all positions; a new one after a restore or failover (protocol.md, Position)
-    :param identity: the server expected; a read on any other raises ``SourceChanged``
-    :param select: instead of the entity's SQL file; the one that an older index was made with
-    :param source_id: an operator's name for this very database, the last part of its identity: a restore that keeps
-        the server's own is told from the original by another name
+    :param identity: the expected server; a read from any other raises ``SourceChanged``
+    :param select: the SELECT that an older index was made with, instead of the entity's SQL file
+    :param source_id: an operator's name for this very database, the last part of its identity; it tells the original
+        from a restored copy that kept the server's own identity
     """
 
     rounds = 5
@@ -86,46 +89,46 @@ class PostgresSource:
         return f"PostgresSource({self.entity.name!r})"
 
     def of(self, entity: Entity) -> "PostgresSource":
-        """The same database as seen by another entity."""
+        """Return the same database as a source of another entity."""
         return PostgresSource(entity, self._dsn, epoch=self.epoch, identity=self.identity, source_id=self._source_id)
 
     def sqlalchemy_url(self) -> str:
-        """The address, with its password and the settings of our own connection, for a library that connects by itself.
+        """Return the address for a library that connects by itself, with the settings of our own connection.
 
-        Never to be logged or stored.
+        It contains the password: never log or store it.
         """
         return self._session.sqlalchemy_url()
 
     def close(self) -> None:
-        """Close the connection; the next read opens a new one."""
+        """Close the connection. The next read opens a new one."""
         self._session.close()
 
     def snapshot(self) -> Snapshot:
-        """The server's identity and its current snapshot.
+        """Return the current snapshot of the server, with the server's identity.
 
-        :raises SourceUnavailable: when it does not answer or is a standby
-        :raises BadConnection: when it refuses the login
+        :raises SourceUnavailable: when the server does not answer or is a standby
+        :raises BadConnection: when the server refuses the login
         """
         with self._session.read(None) as begun:
             return begun.snapshot
 
     def origin(self) -> str:
-        """The server that answers now: its system identifier and timeline."""
+        """Return the identity of the server that answers now: its system identifier and timeline."""
         return self.snapshot().identity
 
     def lost_history(self, highest: str) -> str:
-        """Why the server is in the past of a position that was read of it; empty when nothing says so."""
+        """Return why the server is in an earlier state than a position that was read from it; empty when it is not."""
         return position.behind(self.snapshot(), highest)
 
     def latest(self) -> str:
-        """The present snapshot's position, and what a repair may have put just above it."""
+        """Return an upper bound: the present snapshot's position, and what a repair may have added to it (``+``)."""
         return f"{self.snapshot().position(self.epoch)}~"
 
     @locking_first
     def check(self) -> Columns:
-        """Prove that the SQL file can be run here and returns what it has to.
+        """Prove that the SQL file can be run here and returns what it must. Return its columns.
 
-        :raises BadSource: naming the column or the database error
+        :raises BadSource: when it does not; the message names the column or the database error
         """
         with self._read() as (connection, _):
             columns = self._describe(connection)
@@ -140,15 +143,18 @@ class PostgresSource:
 
     @locking_first
     def count(self) -> int:
-        """Rows that a document can be made of, as ``fingerprints`` has them, at one snapshot."""
+        """Return how many rows a document can be made of, at one snapshot. ``fingerprints`` counts the same rows."""
         with self._read() as (connection, _):
             return self._count(connection)
 
     @locking_first
     def partitions(self, n: int) -> list[Partition]:
-        """At most ``n`` ranges of about equal size that together hold every possible key, those of later rows too.
+        """Return at most ``n`` ranges of about equal size.
 
-        One ordered pass over the key (an index-only scan), memory independent of the table.
+        Together they hold every possible key, also the keys of rows that come later. It takes one ordered pass over the
+        key (an index-only scan). Its memory does not depend on the size of the table.
+
+        :raises BadParams: when ``n`` is less than 1 or too large
         """
         if not 1 <= n <= MAX_PARTITIONS:
             raise BadParams(f"partitions must be between 1 and {MAX_PARTITIONS}, not {n}")
@@ -161,17 +167,17 @@ class PostgresSource:
         return [Partition(lower, upper) for lower, upper in pairwise(ends)]
 
     def partition(self, described: dict[str, Any]) -> Partition:
-        """A partition as it comes out of JSON."""
+        """Return the partition that JSON describes."""
         lower, upper = (
             described[end] if described[end] is None else tuple(described[end]) for end in ("lower", "upper")
         )
         return Partition(lower, upper)
 
     def pages(self, partition: Partition, *, page_bytes: int, after: Sequence[str] | None = None) -> Iterator[Page]:
-        """All rows of a range in key order, in pages of at most ``page_bytes`` (or one larger document).
+        """Yield all rows of a range in key order, in pages of at most ``page_bytes`` (or one larger document).
 
-        Each page is its own transaction with its own position: a long load holds no snapshot open, and rows are
-        passed over by no interruption, because the next page begins after the last key of the one before.
+        Each page is read in a transaction of its own and has a position of its own, so a long load holds no snapshot
+        open. The next page begins after the last key of the page before, so an interruption skips no rows.
 
         :param after: the last key of the page before, as text
         """
@@ -183,17 +189,17 @@ class PostgresSource:
                 return
             after = last
             yield Page(body or b"", count, position, rejected=_rejections(bad), resume=last)
-            del body  # whoever took the page decides how long it lives
+            del body  # only the caller keeps the page in memory
             rows = max(1, min(MAX_PAGE_ROWS, int(total * page_bytes / max(size, 1) * 0.98)))
 
     def states(self, keys: Sequence[str]) -> Generator[Page, None, None]:
-        """The state of some documents at one snapshot: pages of those that exist, then of tombstones for the rest.
+        """Read some keys at one snapshot. Yield pages of the documents that exist, then of tombstones for the rest.
 
-        The rows come one by one and a page ends at ``READ_BYTES``, so memory does not grow with them. The snapshot is
-        open until the last page was taken; whoever takes no more has to close it.
+        The rows come one by one and a page ends at ``READ_BYTES``, so memory does not grow with their number. The
+        snapshot is open until the last page of documents is taken. A caller that stops before must close the generator.
 
-        :param keys: document ids, without repetition, at most ``sources.READ_KEYS``
-        :raises BadSource: when an id occurs twice
+        :param keys: document ids, without repetition, at most ``sources.base.READ_KEYS``
+        :raises BadSource: when two rows have the same id
         """
         with self._read(streamed=True) as (connection, read):
             query = self._queries.states(self._describe(connection), read)
@@ -220,49 +226,58 @@ class PostgresSource:
             yield page_of(tombstones, position=read.position)
 
     def read(self, keys: Sequence[str]) -> list[Page]:
-        """The same at once, of keys that are few."""
+        """Return all pages of ``states`` at once. Use it for few keys."""
         return list(self.states(keys))
 
     @locking_first
     def fingerprints(self) -> dict[int, tuple[int, int, int]]:
-        """Per bucket, at one snapshot: documents, and the sums of both halves of their hashes. It renders every row."""
+        """Return for each bucket the number of documents and the sums of both halves of their hashes, at one snapshot.
+
+        The server renders every row for it.
+        """
         with self._read() as (connection, _):
             rows = connection.execute(self._queries.sums(self._describe(connection)), [])
             return {bucket: (count, high, low) for bucket, count, high, low in rows}
 
     @locking_first
     def counts(self) -> dict[int, int]:
-        """Per bucket, at one snapshot: documents. Without their hashes, so at a fraction of ``fingerprints``' cost."""
+        """Return for each bucket the number of documents, at one snapshot.
+
+        It needs no hashes, so it costs a fraction of ``fingerprints``.
+        """
         with self._read() as (connection, _):
             return dict(connection.execute(self._queries.counts(), []).fetchall())
 
     def keys(self, batches: Sequence[Sequence[int]]) -> Iterator[set[str]]:
-        """For each batch of buckets, its ids, as ``hashes`` has them."""
+        """Yield the ids of each batch of buckets, the same ids that ``hashes`` has."""
         query = self._queries.keys()
         with closing(self._spool(lambda _: query, batches)) as spool:
             for batch in batches:
                 yield {key for key, _ in spool.of(batch)}
 
     def read_at(self, _: Sequence[str]) -> dict[str, str]:
-        """Empty: ``fingerprints`` sees one snapshot."""
+        """Return nothing: ``fingerprints`` sees one snapshot."""
         return {}
 
     def dropped(self) -> dict[str, int]:
-        """Nothing: a column that the mapping does not have is refused by ``check``."""
+        """Return nothing: ``check`` refuses a column that the mapping does not have."""
         return {}
 
     @locking_first
     def unusable(self) -> tuple[Rejection, ...]:
-        """Rows whose ``_id`` no document can have, at one snapshot, 10,000 at most: they are in no fingerprint."""
+        """Return the rows whose ``_id`` no document can have, at one snapshot, at most 10,000.
+
+        They are in no fingerprint.
+        """
         with self._read() as (connection, _):
             return _rejections([row[0] for row in connection.execute(self._queries.unusable(), [])])
 
     def hashes(self, batches: Sequence[Sequence[int]]) -> Iterator[dict[str, tuple[int, int]]]:
-        """For each batch of buckets, ids with both halves of their hashes: one pass over the table, at one snapshot.
+        """Yield for each batch of buckets the ids with both halves of their hashes: one pass over one snapshot.
 
-        They wait in a temporary file, so that memory is that of a batch and the snapshot is not held open meanwhile.
+        They wait in temporary files: so only one batch is in memory, and no snapshot is open between the batches.
 
-        :raises BadSource: when an id occurs twice
+        :raises BadSource: when two rows have the same id
         """
         with closing(self._spool(self._queries.hashes, batches)) as spool:
             for batch in batches:
@@ -273,7 +288,7 @@ class PostgresSource:
 
     @locking_first
     def _spool(self, query: Callable[[Columns], sql.Composed], batches: Sequence[Sequence[int]]) -> Spool:
-        """What a query finds in some buckets: in one pass, and row by row. The caller closes it."""
+        """Write to disk what a query finds in some buckets, row by row in one pass. The caller closes the spool."""
         with ExitStack() as stack:
             spool = stack.enter_context(closing(Spool()))
             with self._read() as (connection, _):
@@ -284,9 +299,10 @@ class PostgresSource:
             return spool
 
     def renderings(self, made: Transform | None) -> list["PostgresSource"]:
-        """This one, and before it the same table by the SQL that an index was made with, when that is another.
+        """Return this source; before it the same table with the SQL that an index was made with, if that is another.
 
-        An index that does not say it, or whose SQL cannot be run any more, can be compared by its keys only.
+        Return nothing when the index does not say its SQL, or when its SQL cannot be run any more. Then only keys can
+        be compared.
         """
         if made is None:
             return []
@@ -310,7 +326,10 @@ class PostgresSource:
 
     @locking_first
     def _prove(self) -> None:
-        """That the SQL can be run, and what it returns."""
+        """Prove that the SQL can be run and returns what it must.
+
+        :raises BadSource: when it cannot or does not
+        """
         with self._read() as (connection, _):
             self._describe(connection)
 
@@ -318,7 +337,7 @@ class PostgresSource:
     def _page(
         self, partition: Partition, after: Sequence[str] | None, rows: int, page_bytes: int
     ) -> tuple[str, tuple[Any, ...]]:
-        """A page's position, and the one row of its query."""
+        """Return the position of a page, and the one row that its query returns."""
         with self._read() as (connection, read):
             query, values = self._queries.page(
                 self._describe(connection),

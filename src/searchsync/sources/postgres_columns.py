@@ -1,4 +1,4 @@
-"""What an entity's SQL file returns: columns that no document can be made of are refused by name."""
+"""The columns that an entity's SQL file returns. Columns that no document can be made of are refused by name."""
 
 from collections.abc import Sequence
 from typing import Any, LiteralString, NamedTuple, cast
@@ -12,18 +12,19 @@ from searchsync.mapping import field_types
 
 
 class Columns(NamedTuple):
-    """What the SQL file returns: the document's fields, and the SQL types of the key columns."""
+    """What the SQL file returns: the fields of the document, and the SQL types of the key columns."""
 
     fields: tuple[str, ...]
     key_types: tuple[str, ...]
 
 
 def describe(connection: psycopg.Connection[Any], file: str, rows: sql.Composable, key: Sequence[str]) -> Columns:
-    """The columns of the SQL file, as the server describes them.
+    """Return the columns of the SQL file, as the server describes them.
 
+    :param file: for messages
     :param rows: the SELECT of the file
     :param key: the entity's key columns
-    :raises BadSource: when a column is missing, taken or of a wrong type
+    :raises BadSource: when a column is missing, has a reserved name or a wrong type
     """
     cursor = connection.execute(_NO_ROWS.format(rows), [])
     types = {column.name: column.type_code for column in cursor.description or ()}
@@ -39,7 +40,7 @@ def describe(connection: psycopg.Connection[Any], file: str, rows: sql.Composabl
     for name in ("_id", *key):
         if name not in types:
             raise BadSource(f"{file} does not return the column {name!r}")
-    # -1, because without it char(n) is called character, and a cast to that keeps one letter.
+    # -1, because without it the name of char(n) is character, and a cast to character keeps only one letter.
     names = dict(
         connection.execute(
             "SELECT oid::bigint, format_type(oid, -1) FROM pg_type WHERE oid = ANY(%s)", [list(types.values())]
@@ -52,10 +53,11 @@ def describe(connection: psycopg.Connection[Any], file: str, rows: sql.Composabl
 
 
 def check_fields(connection: psycopg.Connection[Any], file: str, rows: sql.Composable, entity: Entity) -> None:
-    """Refuse columns that have no field, and those whose values their field would change in silence.
+    """Refuse columns that have no field in the mapping, and columns whose values their field would change in silence.
 
+    :param file: for messages
     :param rows: the SELECT of the file
-    :raises BadSource: naming the columns
+    :raises BadSource: when there are such columns; the message names them
     """
     mapping = f"include/mappings/{entity.name}.json"
     properties = entity.index_body["mappings"].get("properties", {})
@@ -72,7 +74,7 @@ def check_fields(connection: psycopg.Connection[Any], file: str, rows: sql.Compo
 
 
 def _types(connection: psycopg.Connection[Any], rows: sql.Composable) -> list[tuple[str, str]]:
-    """Fields with their types in SQL: of a domain the type that it is of, of a composite ``json``."""
+    """Return the fields with their SQL types: for a domain its base type, for a composite type ``json``."""
     cursor = connection.execute(_NO_ROWS.format(rows), [])
     described = [
         (column.name, column.type_code, cast(Any, cursor.pgresult).fmod(at))

@@ -1,4 +1,4 @@
-"""A connection to PostgreSQL: the settings that each one needs, and what its errors mean."""
+"""Connections to PostgreSQL: the settings that each of them needs, and what their errors mean."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,16 @@ from psycopg import sql
 from searchsync.errors import BadConnection, BadSource, SearchSyncError, SourceUnavailable
 
 LOCK_SECONDS = 300
-"""Seconds that a read waits for a lock: a reload or a rewrite of the table takes minutes. Others do not wait for us."""
+"""Seconds that a read waits for a lock: a reload or a rewrite of a table takes minutes. Nobody else waits for it."""
 
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
-"""A dead peer is noticed after 30 + 3 x 10 = 60 s, the last in milliseconds. Linux alone takes 30 + 9 x 75 s."""
+"""Options of libpq that notice a dead peer after 30 + 3 x 10 = 60 s. With Linux' own values it takes 30 + 9 x 75 s.
+
+``tcp_user_timeout`` is in milliseconds, the intervals are in seconds.
+"""
 
 _SETTINGS: Mapping[str, str] = {
-    # bytes
+    # the bytes of values
     "client_encoding": "UTF8",
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
@@ -36,11 +39,11 @@ _SETTINGS: Mapping[str, str] = {
     "backslash_quote": "safe_encoding",
     "array_nulls": "on",
     "transform_null_equals": "off",
-    # rows and their order: with row security off, PostgreSQL refuses what a policy would make incomplete
+    # rows and their order: with row security off, PostgreSQL refuses a query that a policy would make incomplete
     "row_security": "off",
     "gin_fuzzy_search_limit": "0",
     "synchronize_seqscans": "off",
-    # lifetime
+    # how long a connection and its queries may live
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "300s",
     "jit": "off",
@@ -48,21 +51,21 @@ _SETTINGS: Mapping[str, str] = {
 
 
 def settings(version: int) -> dict[str, str]:
-    """What every connection has to set, because a role, a database or a server may say otherwise.
+    """Return the settings that every connection must make, because a role, a database or a server may have others.
 
-    :param version: of the server, as libpq has it (180004)
+    :param version: the server's version as libpq writes it (180004)
     """
     found = {**_SETTINGS, "lock_timeout": f"{LOCK_SECONDS}s"}
     return found | {"transaction_timeout": "0"} if version >= 170_000 else found
 
 
 def set_local(version: int) -> sql.SQL:
-    """``settings`` as statements for one transaction."""
+    """Return ``settings`` as statements for one transaction."""
     return sql.SQL(cast(Any, " ".join(f"SET LOCAL {name} = '{value}';" for name, value in settings(version).items())))
 
 
 def options(version: int) -> str:
-    """``settings`` as libpq's ``options``, for a library that connects by itself and begins its own transactions."""
+    """Return ``settings`` as libpq's ``options``, for a library that makes its own connections and transactions."""
     own = {"default_transaction_isolation": "read committed", "default_transaction_read_only": "on"}
     own |= {"default_transaction_deferrable": "off"}
     return " ".join(
@@ -85,7 +88,7 @@ def connect(dsn: str) -> psycopg.Connection[Any]:
 
 
 def rows_of(connection: psycopg.Connection[Any], query: sql.Composed) -> list[Any]:
-    """The first row of each statement that returns rows."""
+    """Run statements. Return the first row of each statement that returns rows."""
     cursor, rows = connection.execute(query), []
     while True:
         if cursor.description is not None:
@@ -98,14 +101,14 @@ _BEGIN_ASKING = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {settin
 
 
 def begin_asking(connection: psycopg.Connection[Any]) -> None:
-    """Begin a transaction for questions of our own: each of its queries sees what is committed by then."""
+    """Begin a READ COMMITTED transaction. Each of its queries sees all that is committed when the query begins."""
     rows_of(connection, _BEGIN_ASKING.format(settings=set_local(connection.info.server_version)))
 
 
 # -- errors
 
 _STOPPED = {"08", "40", "53", "57", "58", "72", "XX", "25P03", "25P04", "55006", "55P03"}
-"""Classes of SQLSTATE, and some states, that another attempt may not meet: a cancel, no room, a lock, a fault."""
+"""SQLSTATEs, and classes of them, that may be over at the next attempt: a cancel, no room, a lock, a fault."""
 
 _REFUSED = re.compile(
     r"authentication failed|no pg_hba\.conf entry|does not exist|certificate|not permitted to log in"
@@ -115,12 +118,12 @@ _REFUSED = re.compile(
 
 @contextmanager
 def errors(name: str, file: str) -> Iterator[None]:
-    """Raise the errors of PostgreSQL in this block as ours.
+    """Raise each error of PostgreSQL in this block as an error of ours.
 
-    :param name: of the entity, for messages
-    :param file: that holds the SQL, for messages
-    :raises SourceUnavailable: when the server does not answer or stopped the query
-    :raises BadConnection: when it refuses the login
+    :param name: name of the entity, for messages
+    :param file: file that holds the SQL, for messages
+    :raises SourceUnavailable: when the server does not answer, or stopped the query
+    :raises BadConnection: when the connection string is wrong, or the server refuses the login
     :raises BadSource: when the SQL cannot be run
     """
     try:
@@ -132,7 +135,7 @@ def errors(name: str, file: str) -> Iterator[None]:
 
 def _told(error: psycopg.Error, name: str, file: str) -> SearchSyncError:
     state, line = error.sqlstate, _first_line(error)
-    if state is None and isinstance(error, psycopg.ProgrammingError):  # not quoted: it may hold the password
+    if state is None and isinstance(error, psycopg.ProgrammingError):  # its text is left out: it may hold the password
         return BadConnection(f"{name}: the connection string is not one that PostgreSQL's client understands")
     if (state or "")[:2] in ("28", "3D") or (state is None and _REFUSED.search(str(error))):
         return BadConnection(f"{name}: PostgreSQL refuses the connection: {line}")

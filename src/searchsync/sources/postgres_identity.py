@@ -1,4 +1,7 @@
-"""Which server of PostgreSQL answers, and what of it moves on at each crash: by the best marks that it has."""
+"""Which PostgreSQL server answers, and a value of it that grows with each recovery from a crash.
+
+Not every server and login has the functions for the best of these marks, so there are three kinds.
+"""
 
 from typing import Any, LiteralString, NamedTuple
 
@@ -9,10 +12,10 @@ from searchsync.sources.postgres_connection import begin_asking, rows_of
 
 
 class Marks(NamedTuple):
-    """How a server says which one it is, and what moves on at each crash.
+    """How to ask a server which one it is, and for the value that grows with each recovery from a crash.
 
-    :ivar identity: a query of one text
-    :ivar checkpoint: an expression of ``Snapshot.checkpoint``
+    :ivar identity: a query that returns one text
+    :ivar checkpoint: an expression that returns ``Snapshot.checkpoint``
     """
 
     identity: LiteralString
@@ -22,13 +25,14 @@ class Marks(NamedTuple):
 _CHECKPOINT: LiteralString = (
     "(SELECT 'c' || lpad((checkpoint_lsn - '0/0')::text, 20, '0') FROM pg_control_checkpoint())"
 )
-# Statistics are reset by the recovery from each crash, also from one that the same postmaster survives.
+# The recovery from each crash resets the statistics, also when the postmaster survives the crash.
 _STARTED: LiteralString = (
     "(SELECT 't' || lpad((extract(epoch FROM greatest(pg_postmaster_start_time(), stats_reset)) * 1000000)::bigint"
     "::text, 20, '0') FROM pg_stat_bgwriter)"
 )
 MARKS = (
-    # pg_control_checkpoint() lags behind a promotion; the name of the WAL file does not. A standby has none.
+    # The timeline is in the name of the WAL file. pg_control_checkpoint() has it, too, but lags behind a promotion. A
+    # standby has no such name.
     Marks(
         "SELECT system_identifier || '.' || CASE WHEN NOT pg_is_in_recovery() THEN"
         " left(pg_walfile_name(pg_current_wal_lsn()), 8) ELSE '' END FROM pg_control_system()"
@@ -39,11 +43,11 @@ MARKS = (
     Marks("SELECT 'database ' || oid || '.starts' FROM pg_database WHERE datname = current_database()", _STARTED),
 )
 _MISSING = {"55000", "0A000", "42883", "42501"}
-"""How Aurora and others say that a function of the WAL is not theirs, or not for this login."""
+"""SQLSTATEs with which Aurora and others say that they have no such function of the WAL, or not for this login."""
 
 
 def choose_marks(connection: psycopg.Connection[Any]) -> Marks:
-    """The first marks whose functions this server and this login have."""
+    """Return the first marks whose functions the server has and the login may call."""
     for marks in MARKS[:-1]:
         try:
             begin_asking(connection)

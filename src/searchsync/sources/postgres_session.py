@@ -1,10 +1,12 @@
-"""Read transactions of PostgreSQL: settings of our own, locks before the snapshot, a position that no crash puts back.
+"""Read transactions of PostgreSQL: they lock first, then take the snapshot, and get a position that no crash puts back.
 
-A REPEATABLE READ transaction takes its snapshot with its first query. A query that then waits for a lock reads behind
-its own snapshot: rows that TRUNCATE and INSERT, or a rewriting ALTER TABLE, left there are invisible to it, and the
-table looks empty, without an error. So ``LOCK TABLE ... IN ACCESS SHARE MODE``, which takes no snapshot and needs
-SELECT alone, comes first. What to lock is asked of the planner once a connection; what a read has used all the same is
-seen in its own locks when it ends, and the read is done anew.
+A REPEATABLE READ transaction takes its snapshot with its first query. A query that then waits for a lock reads a table
+that is newer than the snapshot. Rows that TRUNCATE and INSERT, or a rewriting ALTER TABLE, left there are invisible to
+it: the table looks empty, without an error. So ``LOCK TABLE ... IN ACCESS SHARE MODE`` comes first. It takes no
+snapshot and needs only the right to SELECT.
+
+The planner is asked what to lock, once for each connection. A read may still use something else. Its own locks show
+this at its end, and then the read is done again.
 """
 
 import functools
@@ -25,7 +27,7 @@ from searchsync.sources.postgres_connection import KEEPALIVES, begin_asking, err
 from searchsync.sources.postgres_identity import MARKS, choose_marks
 
 TRIES = 5
-"""Times that a read is done anew because what it uses was altered meanwhile."""
+"""Number of times that a read is tried, because what it uses may be altered meanwhile."""
 
 
 P = ParamSpec("P")
@@ -33,14 +35,14 @@ T = TypeVar("T")
 
 
 _NO_ROWS_OF_ITS_OWN = "iIt"
-"""Indexes and TOAST tables: they are what their table is."""
+"""Values of ``relkind`` for indexes and TOAST tables. They need no lock of their own: they change with their table."""
 
 _MY_LOCKS = sql.SQL(
     "(SELECT coalesce(array_agg(relation::bigint), '{}') FROM pg_locks WHERE pid = pg_backend_pid()"
-    " AND locktype = 'relation' AND relation >= 16384)"  # below are the system's own
+    " AND locktype = 'relation' AND relation >= 16384)"  # lower oids are of the system's own relations
 )
-# A query before the LOCK would take the snapshot, so the checkpoint that was before it is asked in a transaction of its
-# own. One round trip for all.
+# A query before the LOCK would take the snapshot. So a transaction of its own asks for the checkpoint before the
+# snapshot. All statements go in one round trip.
 _BEGIN = sql.SQL(
     """
 BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = 0; SELECT {checkpoint}; COMMIT;
@@ -76,8 +78,8 @@ class Relation(NamedTuple):
     """A table, view or the like that the SQL file reads.
 
     :ivar kind: ``relkind``
-    :ivar lockable: whether the login may name and lock it; else it is locked through what names it, a view
-    :ivar child: of another that is read, which is locked with its children
+    :ivar lockable: whether the login may name and lock it; if not, it is locked through the view that names it
+    :ivar child: whether it is a child of another relation that is read; locking the parent locks its children
     """
 
     oid: int
@@ -92,10 +94,10 @@ class Relation(NamedTuple):
 
 
 class _Begun(NamedTuple):
-    """A transaction under way.
+    """A transaction that has begun.
 
     :ivar at: when it began, ISO 8601, UTC
-    :ivar locked: oids that were locked before the snapshot
+    :ivar locked: oids of the relations that were locked before the snapshot
     """
 
     connection: psycopg.Connection[Any]
@@ -105,7 +107,7 @@ class _Begun(NamedTuple):
 
 
 class _NotLockedBefore(Exception):
-    """A read used a relation that was locked after its snapshot: no error, it has to be done anew."""
+    """A read used a relation that was locked after its snapshot. This is no error: the read must be done again."""
 
 
 def _altered(name: str) -> SourceUnavailable:
@@ -116,9 +118,9 @@ def _altered(name: str) -> SourceUnavailable:
 
 
 def locking_first(read: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """Let a method that reads be done anew when something it used was not locked before its snapshot.
+    """Decorate a method that reads: do it again when something that it used was not locked before its snapshot.
 
-    :raises SourceUnavailable: when that goes on, because somebody goes on altering
+    :raises SourceUnavailable: after ``TRIES`` attempts, because somebody keeps altering what is read
     """
 
     @functools.wraps(read)
@@ -134,10 +136,10 @@ def locking_first(read: Callable[Concatenate[Any, P], T]) -> Callable[Concatenat
 class Session:
     """One connection and its read transactions. Not thread-safe.
 
-    :param name: of the entity, for messages
-    :param file: that holds the SQL, for messages
+    :param name: name of the entity, for messages
+    :param file: file that holds the SQL, for messages
     :param dsn: libpq connection string
-    :param source_id: an operator's name for this very database, part of its identity
+    :param source_id: an operator's name for this very database, the last part of its identity
     """
 
     def __init__(self, name: str, file: str, dsn: str, *, source_id: str = "") -> None:
@@ -152,18 +154,18 @@ class Session:
         self._rowless: set[int] = set()
 
     def close(self) -> None:
-        """Close the connection; the next read opens a new one."""
+        """Close the connection. The next read opens a new one."""
         if self._connection is not None:
             self._connection.close()
         self._connection, self._relations = None, None
 
     def version(self) -> int:
-        """Of the server, as libpq has it (180004)."""
+        """Return the server's version as libpq writes it (180004)."""
         with errors(self._name, self._file):
             return self._connected().info.server_version
 
     def sqlalchemy_url(self) -> str:
-        """As ``PostgresSource.sqlalchemy_url``."""
+        """Return what ``PostgresSource.sqlalchemy_url`` promises."""
         parts = conninfo_to_dict(self._dsn)
         parts["options"] = f"{parts.get('options') or ''} {options(self.version())}".strip()
         parts |= {name: str(value) for name, value in KEEPALIVES.items()}
@@ -175,14 +177,14 @@ class Session:
 
     @contextmanager
     def read(self, rows: sql.Composable | None, *, streamed: bool = False) -> Iterator[_Begun]:
-        """A transaction whose relations are locked before its snapshot.
+        """Open a transaction in which all relations are locked before the snapshot.
 
         :param rows: the SELECT that names all that is read; None when only the snapshot is wanted
-        :param streamed: rows are used before the transaction ends: so the planner is asked once more what they need,
-            before the first of them
-        :raises SourceUnavailable: when the server does not answer, is a standby, or holds a lock for too long
-        :raises BadConnection: when it refuses the login
-        :raises BadSource: when the SELECT cannot be run, or reads what cannot be locked or seen whole
+        :param streamed: whether the caller uses rows before the transaction ends; then the planner is asked again
+            before the first row what the SELECT needs
+        :raises SourceUnavailable: when the server does not answer or is a standby, or a lock is held for too long
+        :raises BadConnection: when the server refuses the login
+        :raises BadSource: when the SELECT cannot be run, or reads something that cannot be locked or seen whole
         """
         try:
             with errors(self._name, self._file):
@@ -204,7 +206,7 @@ class Session:
         except psycopg.OperationalError:
             if not reused or self._connection is None or not self._connection.broken:
                 raise
-            self.close()  # it was closed while nothing was asked of it
+            self.close()  # the server closed it while it was idle
             return self._begun(self._connected(), rows, streamed)
 
     def _begun(self, connection: psycopg.Connection[Any], rows: sql.Composable | None, streamed: bool) -> _Begun:
@@ -218,12 +220,12 @@ class Session:
             except (pg.UndefinedTable, pg.WrongObjectType, pg.InvalidSchemaName, pg.InsufficientPrivilege):
                 if not self._relations:
                     raise
-                connection.execute("ROLLBACK")  # it was there when the planner was asked
+                connection.execute("ROLLBACK")  # it was altered after the planner was asked
                 self._relations = None
                 self._used.clear()
                 continue
             if before != begun.snapshot.checkpoint:
-                connection.execute("ROLLBACK")  # a checkpoint ended meanwhile: the snapshot may be of before or after
+                connection.execute("ROLLBACK")  # a checkpoint ended meanwhile: before or after the snapshot
             elif rows is None or not streamed or not self._late(begun, rows):
                 return begun
         raise SourceUnavailable(
@@ -252,7 +254,7 @@ class Session:
         return before, _Begun(connection, Snapshot(identity, checkpoint, xmin, xmax, in_progress), at, set(locked))
 
     def _late(self, begun: _Begun, rows: sql.Composable | None = None) -> bool:
-        """Whether anything was locked after the snapshot. If so, or if this is the end, the transaction is over.
+        """Return whether anything was locked after the snapshot. If so, or if ``rows`` is None, end the transaction.
 
         :param rows: a SELECT that the planner is asked about; None at the end of the transaction
         """
@@ -265,7 +267,7 @@ class Session:
         if not late:
             return False
         if rows is not None:
-            begun.connection.execute("ROLLBACK")  # its snapshot may not know what was made since
+            begun.connection.execute("ROLLBACK")  # its snapshot may not show what was created since
         found = self._look_up(begun.connection, late)
         self._rowless |= {one.oid for one in found if one.kind in _NO_ROWS_OF_ITS_OWN}
         late -= self._rowless
@@ -286,7 +288,7 @@ class Session:
     # -- relations
 
     def _find_relations(self, connection: psycopg.Connection[Any], rows: sql.Composable) -> list[Relation]:
-        """Ask the planner what is read; whatever a function hides from it is added when a read has shown it."""
+        """Ask the planner what is read. Add what earlier reads have shown: the planner cannot see into functions."""
         begin_asking(connection)
         connection.execute(_EXPLAIN.format(rows), [])
         ((used,),) = rows_of(connection, _LOCKED)
@@ -300,7 +302,7 @@ class Session:
                 )
             if one.kind not in "rpvm" + _NO_ROWS_OF_ITS_OWN:
                 raise BadSource(f"{self._file} reads {one}, which is neither a table nor a view. Nothing was read")
-        # A materialized view cannot be locked and need not be: REFRESH writes rows that every snapshot sees.
+        # A materialized view cannot be locked. It needs no lock: REFRESH writes rows that every snapshot sees.
         self._rowless |= {one.oid for one in found if one.kind in "m" + _NO_ROWS_OF_ITS_OWN}
         return [one for one in found if one.oid not in self._rowless]
 

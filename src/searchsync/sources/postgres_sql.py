@@ -41,8 +41,8 @@ The largest of them makes a page. With a short SQL file, its text is (``%s`` is 
     ) AS r
     WHERE _total <= 5000000 OR _total = octet_length(_line)
 
-It reads from the inside to the outside: the rows of the range, their documents as text, the hashes of these, both lines
-of each document, the bytes up to each line, the lines of one page. The OFFSETs are explained at ``_documents``.
+Read it from the inside to the outside: the rows of the range, their documents as text, the hashes of the documents,
+both lines of each document, the bytes up to each line, the lines of one page. ``_documents`` explains the OFFSETs.
 """
 
 from collections.abc import Sequence
@@ -56,16 +56,16 @@ from searchsync.sources.postgres_columns import Columns
 
 
 class Read(NamedTuple):
-    """A read transaction that is open: its position, and when it began (ISO 8601, UTC)."""
+    """The position of an open read transaction, and the time when it began (ISO 8601, UTC)."""
 
     position: str
     at: str
 
 
 class Queries:
-    """The queries of one entity. Each is composed anew, so that a missing SQL file is an error of the read.
+    """The queries of one entity. The SQL file is read by the first query, so a missing file fails the first read.
 
-    :param select: instead of the entity's SQL file; the one that an older index was made with
+    :param select: the SELECT that an older index was made with, instead of the entity's SQL file
     """
 
     def __init__(self, entity: Entity, select: str | None) -> None:
@@ -73,32 +73,33 @@ class Queries:
         self._select = select
 
     def rows(self) -> sql.SQL:
-        """The SELECT of the SQL file.
+        """Return the SELECT of the SQL file.
 
-        The file is part of the product, not input; % is escaped because values are bound beside it (an empty list
-        where there are none). It may end in a comment, which must not take what follows with it.
+        The file is part of the product, not input. % is escaped, because values are bound in the query (an empty list
+        where there are none). The line break is there because the file may end in a comment, and what follows must not
+        become part of it.
         """
         select = self._entity.sql if self._select is None else self._select
         return sql.SQL(select.replace("%", "%%") + "\n")
 
     def null_keys(self, column: str) -> sql.Composed:
-        """Whether a key column has NULLs."""
+        """Return a query for whether a key column has NULLs."""
         return sql.SQL("SELECT EXISTS (SELECT FROM ({rows}) AS r WHERE {key} IS NULL)").format(
             rows=self.rows(), key=sql.Identifier("r", column)
         )
 
     def count(self) -> sql.Composed:
-        """How many rows have an id that a document can have."""
+        """Return a query for the number of rows whose id a document can have."""
         return sql.SQL("SELECT count(*) FROM ({}) AS r WHERE {}").format(self.rows(), _ID_OK)
 
     def unusable(self) -> sql.Composed:
-        """The ids that no document can have."""
+        """Return a query for the ids that no document can have, at most 10,000."""
         return sql.SQL("SELECT left(coalesce(_id, 'NULL'), 1000) FROM ({rows}) AS r WHERE NOT {ok} LIMIT 10000").format(
             rows=self.rows(), ok=_ID_OK
         )
 
     def bounds(self, step: int) -> sql.Composed:
-        """The key of every ``step``-th row, as text."""
+        """Return a query for the key of every ``step``-th row, as text, without the first row."""
         texts = sql.SQL(", ").join(
             sql.SQL("{}::text AS {}").format(sql.Identifier("r", c), sql.Identifier(c)) for c in self._entity.key
         )
@@ -120,13 +121,16 @@ class Queries:
         rows: int,
         page_bytes: int,
     ) -> tuple[sql.Composed, list[str]]:
-        """One row, a page: its body, its documents, its bytes, the ids that no document can have, and its last key.
+        """Return a query for one page. It returns one row.
+
+        The row has the page's body, the number of documents in it, the bytes of its lines, the ids that no document can
+        have, and the last key.
 
         :param after: the last key of the page before; None at the beginning of a range
-        :param lower: the first key of the range; None when it is open
-        :param upper: the first key after the range; None when it is open
-        :param rows: at most so many
-        :returns: the query, and the values bound in it
+        :param lower: the first key of the range; None when that end is open
+        :param upper: the first key after the range; None when that end is open
+        :param rows: largest number of rows
+        :returns: the query, and the values that are bound in it
         """
         conditions: list[sql.Composable] = [sql.SQL("true")]
         values: list[str] = []
@@ -136,12 +140,12 @@ class Queries:
             if bound is not None:
                 conditions.append(self._bound(operator, columns, bound))
                 values += bound
-        # The LIMIT fences the inner SELECT, so that each expression of the SQL file is computed once a row.
+        # The LIMIT fences the inner SELECT: each expression of the SQL file is computed once for each row.
         page = sql.SQL("SELECT * FROM ({}) AS r WHERE {} ORDER BY {} LIMIT {}").format(
             self.rows(), sql.SQL(" AND ").join(conditions), self._keys(), sql.Literal(rows)
         )
-        # So does OFFSET for the lines, which would else be made twice: for their length and for the page.
-        # All orders below are that of the key, in which the index delivers the rows: nothing is sorted.
+        # The OFFSET does the same for the lines. Without it they are made twice: for their length and for the page.
+        # Every ORDER BY below is by the key. The index returns the rows in this order, so nothing is sorted.
         query = sql.SQL(
             "SELECT convert_to(string_agg(_line, '' ORDER BY {keys}) FILTER (WHERE _ok), 'UTF8'), count(*) FILTER "
             "(WHERE _ok),"
@@ -168,7 +172,7 @@ class Queries:
         )
 
     def states(self, columns: Columns, read: Read) -> sql.Composed:
-        """The documents of some ids: id, and both NDJSON lines in UTF-8."""
+        """Return a query for the documents of some ids: id, and both NDJSON lines in UTF-8."""
         wanted = sql.SQL("SELECT r.* FROM ({rows}) AS r JOIN unnest(%s::text[]) AS k ON k = r._id")
         return sql.SQL("SELECT r._id, convert_to({line}, 'UTF8') FROM {documents}").format(
             line=_line(read), documents=self._documents(wanted.format(rows=self.rows()), columns)
@@ -177,7 +181,7 @@ class Queries:
     # -- comparison
 
     def sums(self, columns: Columns) -> sql.Composed:
-        """Per bucket: documents, and the sums of both halves of their hashes."""
+        """Return a query for each bucket's number of documents and the sums of both halves of their hashes."""
         query = sql.SQL(
             "SELECT {bucket}, count(*), sum({high})::bigint, sum({low})::bigint FROM {documents} WHERE {ok} GROUP BY 1"
         )
@@ -185,13 +189,13 @@ class Queries:
         return query.format(bucket=_BUCKET, high=_HIGH, low=_LOW, documents=documents, ok=_ID_OK)
 
     def counts(self) -> sql.Composed:
-        """Per bucket: documents."""
+        """Return a query for each bucket's number of documents."""
         return sql.SQL(
             "SELECT {bucket}, count(*) FROM (SELECT _id FROM ({rows}) AS r) AS r WHERE {ok} GROUP BY 1"
         ).format(bucket=_BUCKET, rows=self.rows(), ok=_ID_OK)
 
     def hashes(self, columns: Columns) -> sql.Composed:
-        """The documents of some buckets: bucket, id, and both halves of the hash."""
+        """Return a query for the documents of some buckets: bucket, id, and both halves of the hash."""
         some = sql.SQL("SELECT * FROM ({rows}) AS r WHERE {ok} AND {bucket} = ANY(%s)").format(
             rows=self.rows(), ok=_ID_OK, bucket=_BUCKET
         )
@@ -200,7 +204,7 @@ class Queries:
         )
 
     def keys(self) -> sql.Composed:
-        """The ids of some buckets, in the form of ``hashes``: nothing is rendered."""
+        """Return a query for the ids of some buckets, with the columns of ``hashes``. It renders no row."""
         return sql.SQL(
             "SELECT {bucket}, _id, 0, 0 FROM (SELECT _id FROM ({rows}) AS r) AS r WHERE {ok} AND {bucket} = ANY(%s)"
         ).format(bucket=_BUCKET, rows=self.rows(), ok=_ID_OK)
@@ -211,16 +215,17 @@ class Queries:
         return sql.SQL(", ").join(sql.Identifier("r", column) for column in self._entity.key)
 
     def _bound(self, operator: LiteralString, columns: Columns, bound: Sequence[str]) -> sql.Composed:
-        # A row comparison: one index condition also for a key of several columns. A bound may name the first of them.
+        # A row comparison is one index condition, also for a key of several columns. A bound may have only the first
+        # of the columns.
         casts = sql.SQL(", ").join([sql.SQL(f"%s::{type_}") for type_ in columns.key_types[: len(bound)]])
         keys = sql.SQL(", ").join(sql.Identifier("r", column) for column in self._entity.key[: len(bound)])
         return sql.SQL("({}) {} ({})").format(keys, sql.SQL(operator), casts)
 
     def _documents(self, rows: sql.Composable, columns: Columns) -> sql.Composed:
-        """Rows as ``r`` with their id, their key, their document as text and its hash, each computed once a row.
+        """Return rows as ``r``, with id, key, document as text and hash. Each is computed once for each row.
 
-        Each OFFSET fences its SELECT: without it, an expression that is used twice is computed twice. As a constant of
-        type bigint it does not keep the planner from parallel workers, which a plain 0 would.
+        Each OFFSET fences its SELECT: without it, PostgreSQL computes an expression twice that is used twice. It is a
+        constant of type bigint, because with a plain 0 the planner would use no parallel workers.
         """
         fields = sql.SQL(", ").join(sql.Identifier("r", field) for field in columns.fields)
         return sql.SQL(
@@ -232,7 +237,10 @@ class Queries:
 
 
 def _line(read: Read) -> sql.Composed:
-    """Both NDJSON lines of a document as text. A negative ``right`` cuts the ``{`` off, counting no characters."""
+    """Return an expression for both NDJSON lines of a document, as text.
+
+    ``right`` with -1 cuts the ``{`` off and does not count the characters.
+    """
     constant = f'}}}}\n{{"sync":{{"position":"{read.position}","deleted":false,"written_at":"{read.at}","bucket":'
     return sql.SQL(
         """concat('{{"create":{{"_id":', to_json(r._id), {constant}, {bucket},"""
@@ -241,7 +249,8 @@ def _line(read: Read) -> sql.Composed:
 
 
 _FENCE = sql.SQL("OFFSET bigint '0'")
-# A json column keeps the line breaks it was written with, and those end an NDJSON line. In strings JSON has none.
+# A json column keeps the line breaks that it was written with, and a line break would end the NDJSON line. JSON has no
+# line breaks inside strings, so a space in place of each changes no value.
 _FLAT = sql.SQL("CASE WHEN strpos(_document, chr(10)) > 0 THEN translate(_document, chr(10), ' ') ELSE _document END")
 _HIGH = sql.SQL("((r._hash >> 32) & 4294967295)")
 _LOW = sql.SQL("(r._hash & 4294967295)")
@@ -249,4 +258,4 @@ _BUCKET = sql.SQL(f'(hashtextextended(r._id COLLATE "C", 0) & {BUCKETS - 1})')
 _ID_OK = sql.SQL(f"coalesce(octet_length(r._id) BETWEEN 1 AND {MAX_ID_BYTES}, false)")
 
 BUCKETS_OF_IDS = sql.SQL("SELECT r._id, {bucket} FROM unnest(%s::text[]) AS r(_id)").format(bucket=_BUCKET)
-"""Some ids with their buckets, whether or not they have rows."""
+"""Query for the buckets of some ids, whether or not the ids have rows."""

@@ -1,4 +1,4 @@
-"""Hashes by key on disk: of as many documents as there are, read back some buckets at a time."""
+"""Hashes by key, kept on disk for any number of documents and read back some buckets at a time."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _FILES = 64
 
 
 class Spool:
-    """Each file has the documents of neighbouring buckets, so memory stays that of a few buckets."""
+    """Temporary files. Each has the documents of neighbouring buckets, so a read holds only a few buckets in memory."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
@@ -23,11 +23,11 @@ class Spool:
         ]
 
     def add(self, bucket: int, key: str, *seen: Any) -> None:
-        """Keep what was seen of one document: both halves of its hash, and more of JSON's values."""
+        """Keep what was seen of one document: both halves of its hash, and further values that JSON can hold."""
         self._files[_file_of(bucket)].write(json.dumps([bucket, key, *seen]) + "\n")
 
     def of(self, buckets: Sequence[int]) -> list[tuple[str, tuple[Any, ...]]]:
-        """Keys of some buckets with what was seen of them; one that was added twice comes twice."""
+        """Return the keys of some buckets with what was seen of each. A key that was added twice comes twice."""
         wanted = set(buckets)
         found: list[tuple[str, tuple[Any, ...]]] = []
         for number in sorted({_file_of(bucket) for bucket in wanted}):

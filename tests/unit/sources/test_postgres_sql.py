@@ -14,7 +14,7 @@ def plain(text: str) -> str:
 
 
 def test_the_page_query_is_the_one_that_the_module_shows() -> None:
-    shown = (postgres_sql.__doc__ or "").split("::\n\n")[1].split("\n\nIt reads")[0]
+    shown = "".join(line for line in (postgres_sql.__doc__ or "").splitlines() if line.startswith("    "))
     query, values = Queries(
         CATALOG["locations"], "SELECT l.location_id::text AS _id, l.location_id, l.name FROM locations AS l"
     ).page(

@@ -1,7 +1,7 @@
-"""DynamoDB items to documents: decoding, hash and rendering, the same for stream, scan, replay and comparison.
+"""How DynamoDB items become documents: decoding, hash and text. Stream, scan, replay and comparison all use it.
 
-Items come in DynamoDB's typed JSON, ``{"member_id": {"S": "m-1"}, ...}``: from stream events, queue messages and
-exports with binary values as base64 text, from the API's client as bytes. boto3's own deserializer fails on the one
+Items come in DynamoDB's typed JSON, ``{"member_id": {"S": "m-1"}, ...}``. Stream events, queue messages and exports
+have binary values as base64 text; the API's client returns them as bytes. boto3's own deserializer fails on base64 text
 and on numbers of more than 38 digits.
 """
 
@@ -23,18 +23,18 @@ from searchsync.mapping import fitting
 from searchsync.mapping.fitting import Dropped
 
 TRANSFORM = 1
-"""Version of the documents that this module makes (``documents.transforms``). Whoever changes them raises it."""
+"""Version of the documents that this module makes (``documents.transforms``). Whoever changes them must raise it."""
 
 Item = dict[str, Any]
 
 LAST_SECOND = 9_223_372_036_854_775
-"""Of the dates that OpenSearch knows: milliseconds in 64 bits."""
+"""Last second, since the epoch, that OpenSearch has a date for: it keeps milliseconds in 64 bits."""
 
 
 class BadItem(SearchSyncError):
-    """An item, or what is said to be one, that no document can be made of (poison).
+    """No document can be made of this item, or of what should be an item (poison).
 
-    :ivar type: a word for the reason, for counting
+    :ivar type: one word for the reason, used to count
     """
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -43,15 +43,15 @@ class BadItem(SearchSyncError):
 
 
 def content_of(entity: Entity, item: Any, dropped: Dropped | None = None) -> Item:
-    """The transformation: what is searched of an item, without ``sync``.
+    """Return the fields of an item's document, without ``sync``. This is the transformation.
 
-    Applications write NULL and "" where they know nothing; an index has a field or has it not (and "" is no date).
-    Attributes and values that the entity's mapping has no place for are left out (``mapping.fitting``), and so is a
-    time to live that ends nothing.
+    NULL and "" are left out: applications write them where they know nothing, and an index then has no field (also, ""
+    is no date). Attributes and values that the entity's mapping has no place for are left out, too
+    (``mapping.fitting``), and so is a time to live at which nothing ever expires.
 
     :param item: DynamoDB's JSON
-    :param dropped: counts what was left out
-    :raises BadItem: when no document can be made of it, or the entity refuses to leave anything out
+    :param dropped: counts what was left out because of the mapping
+    :raises BadItem: when no document can be made of the item, or the entity refuses to leave anything out
     """
     known = {name: value for name, value in decode(item).items() if value is not None and value != ""}
     if taken := [name for name in known if name[:4] == "sync" and reserved(name)]:
@@ -71,12 +71,12 @@ def content_of(entity: Entity, item: Any, dropped: Dropped | None = None) -> Ite
 
 
 def decode(item: Any) -> Item:
-    """The attributes of an item as plain values.
+    """Return the attributes of an item as plain values.
 
-    Numbers become int, or float, or ``Number``, whichever is written as the table writes it; sets become sorted lists;
-    binary values base64 text.
+    A number becomes an int, a float or a ``Number``: the first of them that Python writes as the table does. A set
+    becomes a sorted list, and a binary value base64 text.
 
-    :raises BadItem: when this is not DynamoDB's JSON
+    :raises BadItem: when the item is not DynamoDB's JSON
     """
     if not isinstance(item, dict):
         raise BadItem("malformed", f"an item must be an object, not {type(item).__name__}")
@@ -84,9 +84,9 @@ def decode(item: Any) -> Item:
 
 
 def key_of(entity: Entity, keys: Any) -> str:
-    """The document id, from an item or from the keys of an event.
+    """Return the document id, from an item or from the keys of an event.
 
-    :raises BadItem: when there is none that a document can have
+    :raises BadItem: when there is no id that a document can have
     """
     (name,) = entity.key
     attribute = keys.get(name) if isinstance(keys, Mapping) else None
@@ -99,15 +99,15 @@ def key_of(entity: Entity, keys: Any) -> str:
 
 
 def bucket_of(key: str) -> int:
-    """The bucket that comparisons count a document in."""
+    """Return the bucket in which comparisons count a document."""
     return zlib.crc32(_utf8(key)) % BUCKETS
 
 
 def render(fields: Item) -> str:
-    """The document's text, the same on every path: in the order of the names, each number as the table writes it."""
+    """Return the document's text, the same on every path: names in order, each number as the table writes it."""
     try:
         return _JSON.encode(fields)
-    except TypeError:  # a Number: seldom, so this may be slower
+    except TypeError:  # there is a Number in it: this is rare, so it may be slower
         return _text(fields)
 
 
@@ -115,7 +115,7 @@ _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def hash_of(item: Item) -> tuple[int, int]:
-    """Both 32-bit halves of a hash over a document's fields, as they are stored."""
+    """Return both 32-bit halves of a hash over a document's fields, as they are stored."""
     return _hash(render(item))
 
 
@@ -127,16 +127,16 @@ def _hash(text: str) -> tuple[int, int]:
 def document_of(
     entity: Entity, key: str, item: Any, *, position: str, written_at: str, dropped: Dropped | None = None
 ) -> Document:
-    """The document of an item.
+    """Return the document of an item.
 
     :param item: DynamoDB's JSON
-    :param dropped: counts what was left out of it
-    :raises BadItem: as ``content_of``
+    :param dropped: counts what was left out of the document
+    :raises BadItem: as ``content_of`` does
     """
     content = content_of(entity, item, dropped)
     text = render(content)
     high, low = _hash(text)
-    sync = (  # neither a position nor a time has anything that JSON would escape
+    sync = (  # a position or a time has no character that JSON would escape
         f'"position":"{position}","deleted":false,"written_at":"{written_at}","bucket":{bucket_of(key)},'
         f'"hash_high":{high},"hash_low":{low}'
     )
@@ -145,17 +145,18 @@ def document_of(
 
 
 def tombstone_of(key: str, *, position: str, written_at: str) -> Document:
-    """The tombstone of an item that is not there."""
+    """Return the tombstone of an item that does not exist."""
     return tombstone(key, position=position, bucket=bucket_of(key), written_at=written_at)
 
 
 def _expiry(attribute: Mapping[str, Any], value: Any) -> Any:
-    """When DynamoDB takes an item for expired, in seconds since the epoch: so that index and comparison agree.
+    """Return when DynamoDB lets an item expire, in seconds since the epoch, so that index and comparison agree.
 
-    None when it never does: anything but a number it ignores, whatever it looks like
-    (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html), and what
-    is beyond the dates of OpenSearch is 292 million years away. A number stays as it is written, unless OpenSearch does
-    not take it for a date: with an exponent or more than nine decimals it is rounded up.
+    Return None when the item never expires. This has two causes: DynamoDB ignores everything that is not a number,
+    whatever it looks like
+    (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/time-to-live-ttl-before-you-start.html), and a
+    number beyond the dates of OpenSearch is 292 million years away. Every other number stays as it is written, if
+    OpenSearch accepts it as a date; one with an exponent or more than nine decimals is rounded up.
     """
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST_SECOND:
         return value
@@ -193,9 +194,9 @@ def _string(value: Any) -> str:
 
 
 class Number(Decimal):
-    """A number that Python would write in another way than the table does: 1.10, -0, 38 digits.
+    """A number that Python would write in another way than the table does, such as 1.10, -0 or 38 digits.
 
-    :ivar text: as the table has it
+    :ivar text: the number as the table writes it
     """
 
     text: str
@@ -214,7 +215,7 @@ def _number(value: Any) -> int | float | Number:
     number = Decimal(text) if _NUMBER.fullmatch(text) else None
     if number is None or not -_EXPONENT <= number.adjusted() <= _EXPONENT:
         raise ValueError("not a number of DynamoDB")
-    if not _JSON_NUMBER.fullmatch(text):  # +1, .5, 007: no table writes that, but an export by hand may
+    if not _JSON_NUMBER.fullmatch(text):  # +1, .5, 007: no table writes these, but an export made by hand may
         return _number(str(number))
     approximate = float(number)
     return approximate if repr(approximate) == text else _as_written(text)
@@ -222,7 +223,7 @@ def _number(value: Any) -> int | float | Number:
 
 _DIGITS = 38
 _EXPONENT = 130
-"""Numbers of DynamoDB are between 1E-130 and 9.9E+125: one with millions of digits would be no document's."""
+"""Largest exponent of a number. DynamoDB's are between 1E-130 and 9.9E+125; no document needs millions of digits."""
 
 _WHOLE = re.compile(rf"-?[1-9]\d{{0,{_DIGITS - 1}}}|0", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -230,7 +231,7 @@ _JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 def _text(value: Any) -> str:
-    """As ``json.dumps`` in ``render``, and a ``Number`` as it came."""
+    """Return the JSON text that ``render`` makes, with each ``Number`` as the table writes it."""
     if isinstance(value, Number):
         return value.text
     if isinstance(value, dict):

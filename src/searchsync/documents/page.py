@@ -1,11 +1,12 @@
-"""What every document carries in ``sync``, and how documents travel: pages of NDJSON bytes.
+"""What every document has in ``sync``, and how documents travel: in pages of NDJSON bytes.
 
-A page is the body of one ``_bulk`` of ``create`` actions, two lines a document::
+A page is the body of one ``_bulk`` of ``create`` actions, with two lines for each document::
 
     {"create":{"_id":"42"}}
     {"sync":{"position":...,"deleted":false,"written_at":...,"bucket":...,"hash_high":...,"hash_low":...},"name":...}
 
-That one form serves all writes: ``load`` sends it as it is, ``compare_and_set`` sends the same bytes of each document.
+This one form is enough for all writes: ``load`` sends it as it is, ``compare_and_set`` sends the same bytes of each
+document.
 """
 
 import json
@@ -18,14 +19,14 @@ from typing import Any, NamedTuple
 from searchsync.documents.position import known
 
 MAX_ID_BYTES = 512
-"""A longer ``_id`` makes OpenSearch refuse the whole bulk request."""
+"""Largest number of bytes in an ``_id``. OpenSearch refuses a whole bulk request in which one is longer."""
 
 
 class Document(NamedTuple):
-    """One document on its way.
+    """One document on its way from source to index.
 
     :ivar id: ``_id`` as JSON, in bytes
-    :ivar source: ``_source`` in bytes, ``sync`` first
+    :ivar source: ``_source`` in bytes; ``sync`` comes first in it
     :ivar position: ``sync.position``
     :ivar deleted: whether this is a tombstone
     """
@@ -37,17 +38,18 @@ class Document(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The ``_id``."""
+        """Return the ``_id`` as text."""
         return str(json.loads(self.id))
 
 
 def read_document(key: bytes, source: bytes) -> Document:
-    """Return the document that a page of bytes holds.
+    """Return one document of a page of bytes.
 
-    ``sync`` comes first in every document, and ``position`` in it, which holds no quote: nothing is parsed for them.
+    ``sync`` comes first in every document, and ``position`` comes first in ``sync``. A position contains no quote. So
+    no JSON is parsed.
 
     :param key: ``_id`` as JSON
-    :raises ValueError: when ``sync.position`` does not stand there
+    :raises ValueError: when the document does not begin with ``sync.position``
     """
     found = _POSITION.match(source)
     if found is None:
@@ -59,7 +61,7 @@ def read_document(key: bytes, source: bytes) -> Document:
 class Rejection:
     """A document that cannot be indexed as it is (poison).
 
-    :ivar index: the index that refused it; empty when the source could not even render it
+    :ivar index: the index that refused it; empty when the source could not even make it
     """
 
     id: str
@@ -70,15 +72,16 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Page:
-    """Some documents, live ones and tombstones.
+    """Some documents; tombstones may be among them.
 
-    :param content: the documents, or NDJSON bytes of them in the ``create`` form, whichever is there: the one is made
-        of the other when it is asked for
-    :param count: documents in it
-    :param position: of the read (protocol.md, Position); of several reads or events, the earliest
-    :param rejected: rows that the source could not make a document of; they count as read
-    :param resume: where the source goes on reading after this page, as JSON's values; None when it does not say
-    :param dropped: values left out of its documents, by path (``searchsync.mapping.fitting``)
+    :param content: the documents, or their NDJSON bytes in the ``create`` form; the page makes the other form when it
+        is asked for it
+    :param count: number of documents
+    :param position: position of the read (protocol.md, Position); the earliest one of several reads or events
+    :param rejected: rows or items that the source could not make a document of; they count as read
+    :param resume: where the source goes on reading after this page, in values that JSON can hold; None when the source
+        does not say it
+    :param dropped: how many values were left out of the documents, by path (``searchsync.mapping.fitting``)
     """
 
     content: bytes | tuple[Document, ...]
@@ -90,7 +93,7 @@ class Page:
 
     @property
     def body(self) -> bytes:
-        """The documents as NDJSON in the ``create`` form."""
+        """Return the documents as NDJSON in the ``create`` form."""
         return self.content if isinstance(self.content, bytes) else create_body(self.content)
 
     def documents(self) -> Iterator[Document]:
@@ -110,17 +113,17 @@ _ACTION_END = b"}}"
 
 
 def create_body(documents: Iterable[Document]) -> bytes:
-    """The ``create`` form of some documents."""
+    """Return the ``create`` form of some documents."""
     return b"".join(b"%b%b%b\n%b\n" % (_ACTION, document.id, _ACTION_END, document.source) for document in documents)
 
 
 def written_now() -> str:
-    """``sync.written_at`` of what is rendered here and now."""
+    """Return the present time in the form of ``sync.written_at``."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def tombstone(key: str, *, position: str, bucket: int, written_at: str) -> Document:
-    """A deleted document: id and ``sync`` only, so that late older writes meet something newer."""
+    """Return a tombstone. It has only id and ``sync``: older writes that come late find something newer there."""
     sync = {"position": position, "deleted": True, "written_at": written_at, "bucket": bucket}
     sync |= {"hash_high": 0, "hash_low": 0}
     source = json.dumps({"sync": sync}, separators=(",", ":")).encode()
@@ -135,14 +138,14 @@ def page_of(
     resume: Any = None,
     dropped: Mapping[str, int] | None = None,
 ) -> Page:
-    """A page of single documents."""
+    """Return a page of these documents."""
     return Page(tuple(documents), len(documents), position, rejected, resume, dropped or {})
 
 
 def with_position(document: Document, *, at_least: str) -> Document:
-    """The document under a position that is not lower than the one given (rule 5).
+    """Return the document with a position that is at least the given one (rule 5).
 
-    :param at_least: any text; what is no position of ours, from a message that somebody edited, raises nothing
+    :param at_least: any text; text that is no position of ours changes nothing: somebody may have edited the message
     """
     position = document.position
     if position >= at_least or not known(at_least):
@@ -152,19 +155,19 @@ def with_position(document: Document, *, at_least: str) -> Document:
 
 
 def sync_of(document: Document) -> dict[str, Any]:
-    """The ``sync`` object of a document."""
+    """Return the ``sync`` object of a document."""
     sync: dict[str, Any] = json.loads(document.source)["sync"]
     return sync
 
 
 def sync_in(document: dict[str, Any]) -> dict[str, Any]:
-    """What a stored document carries of ours; nothing where somebody else wrote something of another form."""
+    """Return ``sync`` of a stored document; an empty object if it is no object, because somebody else wrote it."""
     sync = document.get("sync")
     return sync if isinstance(sync, dict) else {}
 
 
 def is_ours(sync: dict[str, Any]) -> bool:
-    """Whether all that a document carries has the form that the writer gives it; else the document is foreign."""
+    """Return whether ``sync`` has the form that our writer gives it. If not, the document is foreign."""
     numbers = [sync.get(name) for name in ("bucket", "hash_high", "hash_low")]
     return (
         known(sync.get("position"))

@@ -1,4 +1,4 @@
-"""Which version of the SQL file or of the code makes a document, and with which documents it can be compared."""
+"""Which version of the SQL file or of the code made a document, and with which documents it can be compared."""
 
 import hashlib
 import json
@@ -18,9 +18,9 @@ _DECLARED = re.compile(r"^--\s*transform:\s*(\d+)\s*$", re.MULTILINE)
 class Transform:
     """How rows or items become documents.
 
-    :ivar version: whoever changes the documents raises it
-    :ivar sql: the SELECT that made them; empty where code of our own does
-    :ivar fields: digest of the mapped fields, where they decide what a document shows; else empty
+    :ivar version: whoever changes the documents must raise it
+    :ivar sql: the SELECT that makes the documents; empty where our own code makes them
+    :ivar fields: digest of the mapped fields, if they decide what a document shows; else empty
     """
 
     version: int
@@ -28,19 +28,19 @@ class Transform:
     fields: str = ""
 
     def as_meta(self) -> dict[str, Any]:
-        """For ``_meta`` of an index."""
+        """Return this in the form of ``_meta`` of an index."""
         return {"transform": self.version} | {
             name: value for name in ("sql", "fields") if (value := getattr(self, name))
         }
 
 
 def present(entity: Entity) -> Transform:
-    """As documents are made now.
+    """Return how documents are made now.
 
-    Of items: by ``dynamodb_item.TRANSFORM``, which shows what is mapped. Of rows: by the SQL file, whose line
-    ``-- transform: N`` declares the version.
+    The version for items is ``dynamodb_item.TRANSFORM``; their documents show what is mapped. The version for rows is
+    in the line ``-- transform: N`` of the SQL file.
 
-    :raises BadSource: when the file is missing or does not declare one version
+    :raises BadSource: when the file is missing or does not declare exactly one version
     """
     if entity.source != "postgres":
         shown = json.dumps(entity.index_body["mappings"]["properties"], sort_keys=True)
@@ -55,7 +55,9 @@ def present(entity: Entity) -> Transform:
 
 
 def of_index(meta: Mapping[str, Any]) -> Transform | None:
-    """As the documents of an index were made; None when it does not say it: its hashes are of another kind.
+    """Return how the documents of an index were made. Return None when the index does not say it.
+
+    Such an index has hashes of another kind.
 
     :param meta: ``_meta`` of the index
     """
@@ -66,9 +68,9 @@ def of_index(meta: Mapping[str, Any]) -> Transform | None:
 
 
 def check_raised(entity: Entity, index: str, meta: Mapping[str, Any]) -> None:
-    """Refuse an SQL file that was changed under the version that an index was made with.
+    """Refuse an SQL file that was changed but still declares the version that an index was made with.
 
-    :raises BadSource: naming the version that it needs
+    :raises BadSource: when it was; the message names the version that the file needs
     """
     now, made = present(entity), of_index(meta)
     if made is not None and made.sql != now.sql and made.version == now.version:

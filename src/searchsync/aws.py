@@ -1,4 +1,4 @@
-"""What AWS' errors mean: who is to blame is said by the error's code, never by the status (SQS throttles with 400)."""
+"""What errors of AWS mean. The error's code says where the fault is; the status does not (SQS throttles with 400)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from botocore.config import Config
 from searchsync.errors import BadConnection, SearchSyncError
 
 CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 10}, connect_timeout=5, read_timeout=30)
-"""Of every client. botocore's own number of attempts is 3 now, and 4 for DynamoDB: over within two seconds."""
+"""Configuration of every client. botocore alone makes 3 attempts, 4 for DynamoDB: they are over within two seconds."""
 
 _BUSY = {"OverLimit", "RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceeded", "TooManyRequests", "SlowDown"}
 _BUSY |= {"PriorRequestNotComplete", "RequestTimeout", "ProvisionedThroughputExceeded", "TransactionInProgress"}
@@ -30,11 +30,11 @@ HOW_TO_SET_UP = (
 
 @contextmanager
 def errors(what: str, away: type[SearchSyncError]) -> Iterator[None]:
-    """Raise the errors of boto3 in this block as ours.
+    """Raise each error of boto3 in this block as an error of ours.
 
-    :param what: that is asked, for the message
-    :param away: raised when it does not answer, fails or throttles: trying again later may help
-    :raises BadConnection: when the address, the credentials, the region or a permission has to be changed first
+    :param what: name of the service or resource that is asked, for the message
+    :param away: error to raise when the service does not answer, fails or throttles: trying again later may help
+    :raises BadConnection: when the address, the credentials, the region or a permission must be changed first
     """
     try:
         yield
@@ -51,14 +51,14 @@ def errors(what: str, away: type[SearchSyncError]) -> Iterator[None]:
 
 
 def code_of(error: exceptions.ClientError) -> str:
-    """The error's code, without the name of the service that older protocols put before it."""
+    """Return the error's code without the name of the service, which older protocols put before it."""
     return str(error.response["Error"]["Code"]).rsplit(".", 1)[-1]
 
 
 def is_busy(code: str) -> bool:
-    """Whether a code says that there were too many requests, or too much on its way: the same request may pass later.
+    """Return whether a code says that there is too much load. Then the same request may succeed later.
 
-    The names are those of botocore's own list, of SQS (``OverLimit``: too many messages on loan) and of SQS about KMS
-    (``KmsThrottled``).
+    The codes are those of botocore's own list, of SQS (``OverLimit``: too many messages are received and not yet
+    deleted), and of SQS about KMS (``KmsThrottled``).
     """
     return "Throttl" in code or code.removesuffix("Exception") in _BUSY

@@ -1,1 +1,1 @@
-"""What a field of an index can hold."""
+"""Which values a field of an index can hold."""

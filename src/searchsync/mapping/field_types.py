@@ -1,7 +1,7 @@
-"""What a mapped field holds as it is. OpenSearch changes some values in silence: it cuts decimals, rounds, clamps.
+"""Which values a mapped field holds unchanged. OpenSearch changes others in silence: it cuts decimals, rounds, clamps.
 
-Whoever searches then finds another value than the document shows. So a column whose type a field cannot hold is refused
-before a load, and a number that is out of its field's range is no value of that field.
+A search then finds another value than the document shows. So a column is refused before a load if its field cannot hold
+every value of its type. A number outside its field's range counts as no value of the field.
 """
 
 import re
@@ -12,15 +12,15 @@ from typing import Any
 Field = Mapping[str, Any]
 
 _BITS = {"byte": 7, "short": 15, "integer": 31, "long": 63}
-"""Of an integer field, without the sign. Decimals are cut off (``coerce``)."""
+"""Number of bits of an integer field, without the sign. OpenSearch cuts decimals off (``coerce``)."""
 
 _DIGITS = {"half_float": 3, "float": 6, "double": 15}
-"""Decimal digits that a field of this type has, whatever the number."""
+"""Number of decimal digits that a field of this type keeps, whatever the number is."""
 
 _LARGEST = {"half_float": Decimal(65_504), "float": Decimal(2) ** 128, "double": Decimal(2) ** 1024}
 
 _EXACT = 2**53
-"""The largest number up to which a double, in which OpenSearch scales, has all whole ones."""
+"""Largest number up to which a double has every whole number. OpenSearch scales in a double."""
 
 _WHOLE_TYPES = {"smallint": 15, "integer": 31, "bigint": 63}
 _FLOATS = {"real": ("float", "double"), "double precision": ("double",)}
@@ -31,7 +31,7 @@ _OF_OBJECTS = ("object", "nested", "flat_object", "geo_point", "geo_shape", "joi
 
 
 def of_path(properties: Mapping[str, Field], path: str) -> Field | None:
-    """The mapped field of a name, dots included; None when there is none."""
+    """Return the mapped field of a name, which may have dots; None when there is none."""
     field: Field = {"properties": properties}
     for part in path.split("."):
         if part not in field.get("properties", {}):
@@ -41,10 +41,12 @@ def of_path(properties: Mapping[str, Field], path: str) -> Field | None:
 
 
 def why_not(field: Field, sql_type: str) -> str:
-    """Why a field cannot hold every value of an SQL type as it is, and what to write instead; empty when it can.
+    """Return why a field cannot hold every value of an SQL type unchanged, and what to write instead.
 
-    :param field: its mapping
-    :param sql_type: as ``format_type`` says it; of an array, the values are looked at
+    Return an empty text when it can.
+
+    :param field: mapping of the field
+    :param sql_type: type as ``format_type`` writes it; for an array, the type of its values counts
     """
     sql_type = sql_type.removesuffix("[]")
     if field.get("enabled") is False or (sql_type in _JSON and not is_scalar(field)):
@@ -53,7 +55,9 @@ def why_not(field: Field, sql_type: str) -> str:
 
 
 def untold(properties: Mapping[str, Field], *, ignoring: bool, prefix: str = "") -> list[str]:
-    """Paths of the fields whose malformed values would be dropped without a word: of a type that ``_ignored`` omits.
+    """Return the paths of the fields whose malformed values OpenSearch would drop in silence.
+
+    These fields are of a type that ``_ignored`` does not list.
 
     :param ignoring: whether ``ignore_malformed`` is true for all fields that do not say otherwise
     """
@@ -68,17 +72,19 @@ def untold(properties: Mapping[str, Field], *, ignoring: bool, prefix: str = "")
 
 
 def is_scalar(field: Field) -> bool:
-    """Whether an object is no value of a field. With ``ignore_malformed`` one is dropped, and nothing tells it."""
+    """Return whether a field takes no object. With ``ignore_malformed``, OpenSearch drops one there in silence."""
     return field.get("type", "object") not in _OF_OBJECTS
 
 
 def holds(field: Field, value: Any) -> bool:
-    """Whether a field takes a value as it is, or says that it does not; else it would change or drop it in silence.
+    """Return whether a field takes a value unchanged, or reports that it does not.
 
-    :param field: its mapping
-    :param value: of a document; of a list, each is looked at
+    If not, the field would change or drop the value in silence.
+
+    :param field: mapping of the field
+    :param value: value of a document; for a list, each of its values counts
     """
-    if isinstance(value, list) and field.get("type") != "geo_point":  # of which a list may be one
+    if isinstance(value, list) and field.get("type") != "geo_point":  # a list of numbers may be one point
         return all(holds(field, one) for one in value)
     if isinstance(value, dict) and is_scalar(field):
         return False
@@ -100,7 +106,10 @@ _NUMBERS = (int, float, Decimal)
 
 
 def _is_place(value: Any) -> bool:
-    """With ``ignore_malformed``, a latitude of 95 is moved to 85 on the other side of the earth."""
+    """Return whether a value is a point, a list of points or nothing, with its coordinates in their range.
+
+    With ``ignore_malformed``, OpenSearch moves a latitude of 95 to 85 on the other side of the earth.
+    """
     latitude: Any
     longitude: Any
     if isinstance(value, str):
@@ -204,10 +213,10 @@ def _of_date(format_: str, sql_type: str) -> str:
         )
     if sql_type in (*_FLOATS, "boolean"):
         return "cast the column to timestamptz (to_timestamp)"
-    return ""  # a text may be a date: one that is none is counted as malformed
+    return ""  # a text may be a date; a text that is none is counted as malformed
 
 
 def _numeric(sql_type: str) -> tuple[int | None, int]:
-    """Digits and decimals of a ``numeric``; None for one without, and for every other type."""
+    """Return the digits and decimals of a ``numeric``; None and 0 for one without them, and for every other type."""
     found = _NUMERIC.fullmatch(sql_type)
     return (int(found[1]), int(found[2])) if found and found[1] else (None, 0)

@@ -1,10 +1,12 @@
-"""What of an item an index can hold, by its mapping: the rest is left out, and counted by its path.
+"""The part of an item that an index can hold, by its mapping. The rest is left out, and counted by its path.
 
-One attribute that the mapping does not have, or one value of a shape that its field cannot take, makes OpenSearch
-refuse the whole document, and some values it would change in silence (``mapping.field_types``). Left out and counted,
-the document stays findable by its other fields. A malformed date or address is not judged here: with
-``ignore_malformed`` the engine keeps it in ``_source`` and lists its field under ``_ignored``. All that is said of
-OpenSearch here is of 3.5.0 (tests/integration/mapping/test_fitting.py).
+OpenSearch refuses a whole document because of one attribute that the mapping does not have, or of one value of a shape
+that its field cannot take. Some values it would change in silence (``mapping.field_types``). All of these are left out
+and counted, so that the document can still be found by its other fields.
+
+This module does not judge a malformed date or address: with ``ignore_malformed``, OpenSearch keeps it in ``_source``
+and lists its field under ``_ignored``. All statements about OpenSearch here are about 3.5.0
+(tests/integration/mapping/test_fitting.py).
 """
 
 from collections.abc import Callable, Mapping
@@ -15,40 +17,43 @@ from searchsync.errors import BadMapping
 from searchsync.mapping import field_types
 
 Dropped = dict[str, int]
-"""How many values were left out, by dotted path."""
+"""Number of values that were left out, by dotted path."""
 
 Fit = Callable[[Any, str, Dropped], Any]
-"""The part of a value that a field can hold, ``NOTHING`` where there is none; counts what is left out."""
+"""Called with a value, its path and the counts. It returns the part that a field can hold, and counts the rest.
+
+It returns ``NOTHING`` when the field can hold no part of the value.
+"""
 
 NOTHING: Any = object()
 
 MOST_PATHS = 100
-"""Paths that are counted by name: attribute names are data, and a table may have millions."""
+"""Largest number of paths that are counted by name: attribute names are data, and a table may have millions."""
 
 OTHERS = "(others)"
 _PATH_CHARACTERS = 200
 
 _TERM_BYTES = 32_766
-"""The longest term of an index (Lucene). Longer ones make OpenSearch refuse the document."""
+"""Largest number of bytes in a term of an index (Lucene). OpenSearch refuses a document with a longer term."""
 
 _NORMALIZED_BYTES = _TERM_BYTES * 2 // 3
-"""A letter of two bytes may become one of three in lower case."""
+"""Largest number of bytes in a text that a normalizer changes: in lower case, a letter of two bytes may have three."""
 
 _SHORT = _NORMALIZED_BYTES // 4
-"""Characters of a text that is no too long term, whatever its letters."""
+"""Largest number of characters in a text that cannot be too long as a term, whatever its letters are."""
 
 _SCALARS = {
     *("text", "match_only_text", "search_as_you_type", "token_count", "keyword", "wildcard", "boolean", "ip"),
     *("long", "integer", "short", "byte", "unsigned_long", "double", "float", "half_float", "scaled_float"),
     *("date", "date_nanos"),
 }
-"""Types that take no object."""
+"""Types of fields that take no object."""
 
 _PLACE = {"type": "geo_point"}
 
 
 def count(dropped: Dropped, path: str, values: int = 1) -> None:
-    """Count values that are left out, under their path as long as there are not too many paths."""
+    """Count values that are left out: under their path, or under ``OTHERS`` when there are too many paths."""
     path = path[:_PATH_CHARACTERS]
     if path not in dropped and len(dropped) >= MOST_PATHS:
         path = OTHERS
@@ -56,13 +61,13 @@ def count(dropped: Dropped, path: str, values: int = 1) -> None:
 
 
 def add(into: Dropped, more: Mapping[str, int]) -> None:
-    """Add counts to others."""
+    """Add counts to other counts."""
     for path, values in more.items():
         count(into, path, values)
 
 
 def total(*counts: Mapping[str, int]) -> dict[str, int]:
-    """The sum of some counts."""
+    """Return the sum of some counts."""
     summed: Dropped = {}
     for some in counts:
         add(summed, some)
@@ -70,13 +75,14 @@ def total(*counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def object_of(mapping: Mapping[str, Any], *, strict: bool = True) -> Fit:
-    """What an object can hold: the attributes that its mapping has by exactly their names, each as its field can.
+    """Return what finds the part of an object that its mapping can hold.
 
-    A name with dots is no name of a mapping: OpenSearch would merge it into the object of that path.
+    It keeps the attributes whose exact names the mapping has, and of each the part that its field can hold. A name with
+    dots is no name of a mapping: OpenSearch would merge it into the object of that path.
 
-    :param mapping: with ``properties``
-    :param strict: what ``dynamic`` is where the mapping does not say it; where it is false, names that it does not have
-        are kept, unless OpenSearch takes them for paths
+    :param mapping: mapping of the object, with ``properties``
+    :param strict: whether the object is strict if the mapping has no ``dynamic``; an object that is not strict keeps
+        names that the mapping does not have, unless OpenSearch takes them for paths
     """
     strict = str(mapping.get("dynamic", "strict" if strict else "false")).lower() != "false"
     known = {
@@ -127,9 +133,11 @@ def _of(mapping: Mapping[str, Any], *, strict: bool) -> Fit:
 
 
 def _each(fit: Fit, *, short: int = -1) -> Fit:
-    """A field holds lists of what it holds, in lists as deep as one likes; and null, which is nothing.
+    """Return a ``Fit`` that also takes lists, lists in lists of any depth, and null: every field takes these.
 
-    :param short: characters up to which any text fits; below 0, none does. Most values of the stream are such texts
+    :param fit: takes a single value that is not null
+    :param short: number of characters up to which every text fits and is not examined, because most values of the
+        stream are such texts; below 0, every text is examined
     """
 
     def fit_each(value: Any, path: str, dropped: Dropped) -> Any:
@@ -145,7 +153,7 @@ def _each(fit: Fit, *, short: int = -1) -> Fit:
 
 
 def _point(value: Any, path: str, dropped: Dropped) -> Any:
-    """A point, or a list of points: a list of numbers is one, and of nothing none."""
+    """Return a point, or the points of a list: a list of numbers is one point, an empty list is no point."""
     if not isinstance(value, list) or (value and all(isinstance(part, int | float | Decimal) for part in value)):
         return value if field_types.holds(_PLACE, value) else _refuse(path, dropped)
     points = [part for part in value if field_types.holds(_PLACE, part)]
@@ -164,7 +172,10 @@ def _refuse(path: str, dropped: Dropped) -> Any:
 
 
 def _longest(fields: list[Mapping[str, Any]]) -> list[tuple[int, int]]:
-    """Of each field whose whole value is one term: characters above which it is not indexed, and bytes it may have."""
+    """Return two limits for each field whose whole value is one term.
+
+    They are the number of characters above which the value is not indexed, and the largest number of its bytes.
+    """
     return [
         (int(field.get("ignore_above", 2**31)), _NORMALIZED_BYTES if "normalizer" in field else _TERM_BYTES)
         for field in fields
@@ -175,4 +186,4 @@ def _longest(fields: list[Mapping[str, Any]]) -> list[tuple[int, int]]:
 def _too_long(value: str, ignored_above: int, limit: int) -> bool:
     if len(value) <= limit // 4 or len(value.encode()) <= limit:
         return False
-    return len(value.encode("utf-16-le")) // 2 <= ignored_above  # it counts the units of UTF-16
+    return len(value.encode("utf-16-le")) // 2 <= ignored_above  # ignore_above counts the units of UTF-16

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import opensearchpy
-
 from benchmarks._loads import URL, peak_rss, source_of
 from local.airflow import MALLOC
 from searchsync.catalog import entity
-from searchsync.cluster.client import connect
+from searchsync.cluster.client import Client, connect
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, repair
+from searchsync.compare.differences import Effort
 from searchsync.sources.base import Source
 from searchsync.stream.lag import Lag
 
@@ -37,14 +37,19 @@ def main() -> None:
     client = connect(os.environ[URL])
     source, behind = _source(client, job)
     began, cpu = time.monotonic(), time.process_time()
-    report = differences.find(client, source, job["index"], sample=job["sample"], behind=behind)
+    report = differences.find(
+        EntityIndexes(client, source.entity).get(job["index"]),
+        source,
+        behind=behind,
+        effort=Effort(sample=job["sample"]),
+    )
     figures = {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu, "rss": peak_rss()}
-    repaired = repair.repair(client, source, report, dry_run=not job["repair"])
+    repaired = repair.repair(EntityIndexes(client, source.entity), source, report, dry_run=not job["repair"])
     source.close()
     print(json.dumps({**report.as_dict(), **figures, "repaired": asdict(repaired)}))
 
 
-def _source(client: opensearchpy.OpenSearch, job: Job) -> tuple[Source, Callable[[], Lag] | None]:
+def _source(client: Client, job: Job) -> tuple[Source, Callable[[], Lag] | None]:
     """The source, and how to ask how far the index is behind it."""
     if job["entity"] == "locations":
         return source_of(), None
@@ -57,7 +62,7 @@ def _source(client: opensearchpy.OpenSearch, job: Job) -> tuple[Source, Callable
     )
     source = DynamoSource(entity("members"), dynamodb, read_units=job["read_units"])
     stream = source.stream()
-    return source, lambda: lag.measure(client, source.entity, job["index"], streams, stream)
+    return source, lambda: lag.measure(EntityIndexes(client, source.entity), job["index"], streams, stream)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
-
 from benchmarks import _compare, _stream_live, _stream_runs
 from benchmarks._bars import Bar, say
 from benchmarks._loads import URL
@@ -18,7 +16,7 @@ from benchmarks._runs import WrongResult
 from benchmarks._stream_live import CHANGED, Follower, Product
 from benchmarks._stream_load import ENTITY
 from local import airflow, members
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
 from searchsync.compare.differences import CONTENT, GRACE_SECONDS, LARGEST_SAMPLE, MISSING, ORPHAN, STALE
 
 RATE = 100.0
@@ -84,7 +82,7 @@ class Compared:
         return {**{name: getattr(self, name) for name in names}, **found}
 
 
-def run(client: opensearchpy.OpenSearch, folder: Path, count: int, seed: int) -> Compared:
+def run(client: Client, folder: Path, count: int, seed: int) -> Compared:
     """Fill an index by the stream, and compare it while members are written, deleted and written again.
 
     :raises WrongResult: when anything but exactly the faults is confirmed, or anything at all after the repair
@@ -103,7 +101,7 @@ def run(client: opensearchpy.OpenSearch, folder: Path, count: int, seed: int) ->
         return _compare_all(client, dynamodb, index, count, seed)
 
 
-def _compare_all(client: opensearchpy.OpenSearch, dynamodb: Any, index: str, count: int, seed: int) -> Compared:
+def _compare_all(client: Client, dynamodb: Any, index: str, count: int, seed: int) -> Compared:
     everything = LARGEST_SAMPLE + 1  # a fault with its hash intact is found by a sample only: it has to hold all
     injected = _inject(client, index, count, seed)
     follower = Follower(client)
@@ -123,16 +121,16 @@ def _compare_all(client: opensearchpy.OpenSearch, dynamodb: Any, index: str, cou
     return found
 
 
-def _inject(client: opensearchpy.OpenSearch, index: str, count: int, seed: int) -> dict[str, str]:
+def _inject(client: Client, index: str, count: int, seed: int) -> dict[str, str]:
     """Damage documents of members that nobody writes. Returns the kind of each fault by key."""
     kinds = EACH * (MISSING, ORPHAN, STALE, CONTENT)
     numbers = random.Random(seed).sample(range(CHANGED + 1, count + 1), len(kinds))
     injected = {}
     for number, kind in zip(numbers, kinds, strict=True):
         key = f"m-{number:07d}"
-        document = request(client, "GET", f"/{index}/_doc/{key}")["_source"]
+        document = client.request("GET", f"/{index}/_doc/{key}")["_source"]
         if kind == MISSING:
-            request(client, "DELETE", f"/{index}/_doc/{key}")
+            client.request("DELETE", f"/{index}/_doc/{key}")
         else:
             if kind == ORPHAN:
                 key = f"orphan-{number}"
@@ -141,7 +139,7 @@ def _inject(client: opensearchpy.OpenSearch, index: str, count: int, seed: int) 
                 document["sync"] |= {"hash_high": number, "hash_low": number}
             else:
                 document["city"] = "edited"
-            request(client, "PUT", f"/{index}/_doc/{key}", body=document)
+            client.request("PUT", f"/{index}/_doc/{key}", body=document)
         injected[key] = kind
     return injected
 

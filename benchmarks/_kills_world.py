@@ -18,12 +18,14 @@ from local.paths import Home
 from local.stack import Stack
 from searchsync.catalog import CATALOG, Entity, entity
 from searchsync.cli import workflows
-from searchsync.cluster import indexes
-from searchsync.cluster.client import connect, request
+from searchsync.cluster.client import connect
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes, PhysicalIndex
 from searchsync.compare import differences
-from searchsync.compare.differences import GRACE_SECONDS, LARGEST_SAMPLE, Report
+from searchsync.compare.differences import GRACE_SECONDS, LARGEST_SAMPLE, DiffReport, Effort
 from searchsync.documents.position import MARGIN_SECONDS
 from searchsync.operations import retire, sync
+from searchsync.operations.sync import Interval
 from searchsync.quality import health
 from searchsync.quality.health import Feed
 from searchsync.sources.base import Source
@@ -98,22 +100,26 @@ class World:
         """Have so many indexes that are or were served, and no more: a reindex needs room in the write set."""
         while len(self._served(of)) < count:
             with tempfile.TemporaryDirectory() as folder:
-                build = f"kills/{datetime.now(UTC).isoformat()}"
-                workflows.rebuild(self.search, partial(self._connect, of), build=build, reports=Path(folder))
+                run_id = f"kills/{datetime.now(UTC).isoformat()}"
+                connect_source = partial(self._connect, of)
+                workflows.rebuild(self._indexes(of), connect_source, run_id, Path(folder), workflows.Options())
         if len(self._served(of)) > count:
             self._expire(of)
-            retire.retire(self.search, of, lambda _: None)
+            retire.retire(self._indexes(of), lambda _: None)
 
-    def _served(self, of: Entity) -> list[indexes.Index]:
-        return [index for index in indexes.of_entity(self.search, of) if index.was_served]
+    def _indexes(self, of: Entity) -> EntityIndexes:
+        return EntityIndexes(self.search, of)
+
+    def _served(self, of: Entity) -> list[PhysicalIndex]:
+        return [index for index in self._indexes(of).all() if index.was_served]
 
     def _expire(self, of: Entity) -> None:
         """Put the indexes that are not served any more out of the rollback window, in their order."""
         for index in self._served(of):
-            if not index.read:
+            if not index.is_live:
                 left = index.left_read_at or datetime.now(UTC)
                 if left > datetime.now(UTC) - timedelta(days=1):
-                    indexes.stamp_left_read(self.search, index.name, left - timedelta(days=2))
+                    Index(self.search, index.name).stamp_left_read(left - timedelta(days=2))
 
     def _change_rows(self, choose: random.Random) -> None:
         with psycopg.connect(self._owner, autocommit=True) as owner:
@@ -139,17 +145,17 @@ class World:
 
     def _damage(self, choose: random.Random) -> None:
         """Change documents of the live index around the writer; rows that no sync has to bring."""
-        live = indexes.live_or_raise(self.search, LOCATIONS)
+        live = self._indexes(LOCATIONS).live_or_raise()
         query = {"range": {"updated_at": {"lt": "now-2d"}}}
         body = {"size": 1_000, "query": query, "sort": [{"sync.bucket": "asc"}]}
-        hits = request(self.search, "POST", f"/{live}/_search", body=body)["hits"]["hits"]
+        hits = self.search.request("POST", f"/{live}/_search", body=body)["hits"]["hits"]
         for number, hit in enumerate(choose.sample(hits, DAMAGED)):
             if number % 2:
-                request(self.search, "DELETE", f"/{live}/_doc/{hit['_id']}")
+                self.search.request("DELETE", f"/{live}/_doc/{hit['_id']}")
             else:
                 document = {**hit["_source"], "name": "damaged"}
                 document["sync"] |= {"hash_high": number, "hash_low": number}
-                request(self.search, "PUT", f"/{live}/_doc/{hit['_id']}", body=document)
+                self.search.request("PUT", f"/{live}/_doc/{hit['_id']}", body=document)
 
     def _lose(self, choose: random.Random) -> None:
         """Take members out of every index, and park a message for each, as the function does that could not write."""
@@ -157,8 +163,8 @@ class World:
         messages = []
         for item in choose.sample(table, PARKED):
             key = item[_KEY]["S"]
-            for name in indexes.write_set(self.search, MEMBERS):
-                request(self.search, "DELETE", f"/{name}/_doc/{key}")
+            for name in self._indexes(MEMBERS).write_set():
+                self.search.request("DELETE", f"/{name}/_doc/{key}")
             record = {"eventName": "MODIFY", "dynamodb": {"Keys": {_KEY: {"S": key}}, "NewImage": item}}
             messages.append(ParkedRecord(record, key, "", "lost on purpose", "").message())
         self._queue("DEAD_LETTER").send(messages)
@@ -190,12 +196,12 @@ class World:
         hourly sync, which is made here.
         """
         of = MEMBERS if dag_id.startswith("members") else LOCATIONS
-        live = indexes.live_or_raise(self.search, of)
+        live = self._indexes(of).live_or_raise()
         with closing(self.source(of)) as source:
             reports = [self._compare(source, live)]
             if of is LOCATIONS:
                 self._sync(source)
-            others = [name for name in indexes.write_set(self.search, of) if name != live]
+            others = [name for name in self._indexes(of).write_set() if name != live]
             reports += [self._compare(source, name) for name in others]
         bad = [report for report in reports if report.findings or report.moving or report.pending]
         return [f"{report.index}: {report.kinds}, {report.moving} moving" for report in bad]
@@ -204,8 +210,8 @@ class World:
         """What should not be there."""
         found = []
         for of in CATALOG.values():
-            every = indexes.of_entity(self.search, of)
-            readers = sum(index.read for index in every)
+            every = self._indexes(of).all()
+            readers = sum(index.is_live for index in every)
             if every and readers != 1:
                 found.append(f"{readers} indexes are read as {of.name}")
             found += [f"{index.name} is {index.role}" for index in every if index.role in ("building", "retiring")]
@@ -222,22 +228,25 @@ class World:
     def _waiting(self) -> dict[str, int]:
         return {name: self._queue(name).waiting() for name in self._queues}
 
-    def _compare(self, source: Source, name: str) -> Report:
+    def _compare(self, source: Source, name: str) -> DiffReport:
         feed = self._feed(source) if isinstance(source, DynamoSource) else None
-        behind = (lambda: feed.behind(self.search, name)) if feed else None
-        return differences.find(self.search, source, name, sample=ALL_DOCUMENTS, grace=GRACE_SECONDS / 2, behind=behind)
+        indexes = self._indexes(source.entity)
+        behind = (lambda: feed.behind(indexes, name)) if feed else None
+        effort = Effort(sample=ALL_DOCUMENTS, grace=GRACE_SECONDS / 2)
+        return differences.find(indexes.get(name), source, behind=behind, effort=effort)
 
     def _sync(self, source: Source) -> None:
         assert isinstance(source, PostgresSource)
-        now, served = datetime.now(UTC), sync.check(self.search, LOCATIONS)
+        indexes, now = self._indexes(LOCATIONS), datetime.now(UTC)
+        interval = Interval(now - timedelta(hours=1), now)
         with tempfile.TemporaryDirectory() as folder, Rejections(Path(folder, "rejected.ndjson")) as rejections:
-            sync.run(self.search, source, served, now - timedelta(hours=1), now, rejections=rejections)
+            sync.run(indexes, source, sync.check(indexes), interval, rejections=rejections)
 
     # -- connections
 
     def source(self, of: Entity) -> Any:
         """What the live index is made from."""
-        return self._connect(of, indexes.served(self.search, of, indexes.live_or_raise(self.search, of)))
+        return self._connect(of, self._indexes(of).built_from(self._indexes(of).live_or_raise()))
 
     def _connect(self, of: Entity, plan: Any) -> Any:
         if of is MEMBERS:

@@ -20,8 +20,10 @@ from typing import Any
 
 from searchsync.catalog import entity
 from searchsync.cluster.client import BULK, connect
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.operations import reindex
-from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.sources.postgres import PostgresSource
+from searchsync.sources.postgres_sql import Partition
 from searchsync.writing.progress import Rejections
 from searchsync.writing.writer import IN_FLIGHT
 
@@ -49,7 +51,7 @@ def partition_of(bounds: list[list[str] | None]) -> Partition:
     return Partition(lower, upper)
 
 
-def source_of(plan: reindex.Plan | None = None) -> PostgresSource:
+def source_of(plan: reindex.ReindexPlan | None = None) -> PostgresSource:
     """The source of a load, as a task makes it; without a plan, whatever server it is."""
     if plan is None:
         return PostgresSource(ENTITY, os.environ[DSN])
@@ -84,12 +86,14 @@ def _bodies(job: Job) -> Callable[[], int]:
 
 def _ours(job: Job) -> Callable[[], int]:
     """Our path, as the DAG's ``load`` runs it: partition after partition, a client and a source for each."""
-    plan = reindex.Plan(**job["plan"])
+    plan = reindex.ReindexPlan(**job["plan"])
 
     def load_one(partition: Partition, folder: Path) -> int:
         client, source = connect(os.environ[URL]), source_of(plan)
         with Rejections(folder / "rejected.ndjson") as rejections:
-            ledger = reindex.load(client, source, plan, job["index"], partition, rejections=rejections)
+            ledger = reindex.Reindex(EntityIndexes(client, source.entity), plan, job["index"]).load(
+                source, partition, rejections=rejections
+            )
         source.close()
         return ledger.written
 
@@ -116,7 +120,7 @@ def _documents(job: Job, batch: int) -> Iterator[dict[str, Any]]:
     import psycopg
     from psycopg.rows import dict_row
 
-    plan = reindex.Plan(**job["plan"])
+    plan = reindex.ReindexPlan(**job["plan"])
     source = source_of(plan)
     position = source.snapshot().position(plan.epoch)
     source.close()

@@ -15,7 +15,7 @@ from benchmarks._bars import Bar, say
 from benchmarks._loads import DSN, ENTITY, source_of
 from benchmarks._runs import Servers
 from searchsync.operations import reindex
-from searchsync.sources.postgres import Partition
+from searchsync.sources.postgres_sql import Partition
 
 MOST = 1.25
 ROWS_A_PAGE = 7_000

@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-import opensearchpy
 import psutil
 
 from benchmarks._loads import ENTITY, source_of
 from local import servers
 from local.airflow import MALLOC
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.operations import reindex
-from searchsync.sources.postgres import Partition
+from searchsync.sources.postgres_sql import Partition
 
 PARTITIONS = 4
 """As many as the DAG has by default; its pool loads two at a time."""
@@ -98,13 +98,13 @@ def prepare(rows: int, folder: Path) -> Table:
     return Table(rows, identity, partitions, bodies)
 
 
-def run(client: opensearchpy.OpenSearch, machine: "Servers", table: Table, way: Way) -> Run:
+def run(client: Client, machine: "Servers", table: Table, way: Way) -> Run:
     """Load the table once, into an index made as a reindex makes its own, and check what arrived.
 
     :raises WrongResult: when documents are missing or differ
     """
-    plan = reindex.Plan(f"benchmark-{time.time_ns()}", None, 1, table.identity)
-    index = reindex.create_green(client, ENTITY, plan)
+    plan = reindex.ReindexPlan(f"benchmark-{time.time_ns()}", None, 1, table.identity)
+    index = reindex.create_green(EntityIndexes(client, ENTITY), plan)
     try:
         with _processes(table, way, index, plan) as processes:
             before, began = machine.cpu(), time.perf_counter()
@@ -113,7 +113,7 @@ def run(client: opensearchpy.OpenSearch, machine: "Servers", table: Table, way: 
             busy, engine, postgres = (after - earlier for after, earlier in zip(machine.cpu(), before, strict=True))
         _verify(client, index, table, way, sum(result["documents"] for result in results))
     finally:
-        reindex.discard(client, ENTITY, plan.build)
+        reindex.discard(EntityIndexes(client, ENTITY), plan.run_id)
     loading = sum(result["cpu"] for result in results)
     return Run(
         way=str(way),
@@ -131,7 +131,7 @@ Process = subprocess.Popen[str]
 
 
 @contextmanager
-def _processes(table: Table, way: Way, index: str, plan: reindex.Plan) -> Iterator[list[Process]]:
+def _processes(table: Table, way: Way, index: str, plan: reindex.ReindexPlan) -> Iterator[list[Process]]:
     """Loading processes that wait for the word; none is left behind."""
     processes: list[Process] = []
     try:
@@ -169,14 +169,14 @@ def _load(processes: list[Process]) -> list[dict[str, Any]]:
     return [json.loads(answer) for answer in answers]
 
 
-def _verify(client: opensearchpy.OpenSearch, index: str, table: Table, way: Way, reported: int) -> None:
-    request(client, "POST", f"/{index}/_refresh")
-    found = request(client, "GET", f"/{index}/_count")["count"]
+def _verify(client: Client, index: str, table: Table, way: Way, reported: int) -> None:
+    client.request("POST", f"/{index}/_refresh")
+    found = client.request("GET", f"/{index}/_count")["count"]
     if not found == reported == table.rows:
         raise WrongResult(f"{way}: {table.rows} rows, {reported} reported as written, {found} documents in the index")
     first = min(table.bodies[0].iterdir()).read_bytes().split(b"\n", 2)
     key = json.loads(first[0])["create"]["_id"]
-    wanted, got = json.loads(first[1]), request(client, "GET", f"/{index}/_doc/{key}")["_source"]
+    wanted, got = json.loads(first[1]), client.request("GET", f"/{index}/_doc/{key}")["_source"]
     for document in (wanted, got):  # when it was read is the run's own, and so is the hash that a helper takes
         for name in ("position", "written_at", "hash_high", "hash_low"):
             del document["sync"][name]

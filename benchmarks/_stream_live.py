@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import opensearchpy
-
 from benchmarks._runs import WrongResult
 from benchmarks._stream_load import ENTITY
 from local import members, processes
 from local.paths import ROOT
-from searchsync.cluster import indexes, reads
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents import dynamodb_item
 
 THREADS = 4
@@ -43,7 +42,7 @@ class Follower:
     :ivar seconds: from just before the write until the search showed it, one for each
     """
 
-    def __init__(self, client: opensearchpy.OpenSearch) -> None:
+    def __init__(self, client: Client) -> None:
         self.seconds: list[float] = []
         self._client = client
         self._waiting: dict[str, float] = {}
@@ -81,7 +80,7 @@ class Follower:
             if not waiting:
                 continue
             body = {"size": len(waiting), "query": {"terms": {"email": waiting}}, "_source": ["email"]}
-            answer = request(self._client, "POST", f"/{ENTITY.name}/_search", body=body)
+            answer = self._client.request("POST", f"/{ENTITY.name}/_search", body=body)
             now = time.monotonic()
             self.seconds += [now - self._waiting.pop(hit["_source"]["email"]) for hit in answer["hits"]["hits"]]
 
@@ -157,7 +156,7 @@ def delivery(folder: Path, env: Mapping[str, str]) -> Iterator[None]:
         processes.stop(process)
 
 
-def fill(client: opensearchpy.OpenSearch, dynamodb: Any, count: int) -> float:
+def fill(client: Client, dynamodb: Any, count: int) -> float:
     """Make members, and wait until the stream has delivered them all. Returns records per second."""
     began = time.monotonic()
     members.generate(dynamodb, count)
@@ -165,7 +164,7 @@ def fill(client: opensearchpy.OpenSearch, dynamodb: Any, count: int) -> float:
     return count / (time.monotonic() - began)
 
 
-def drain(client: opensearchpy.OpenSearch, dynamodb: Any) -> None:
+def drain(client: Client, dynamodb: Any) -> None:
     """Wait until all that was written is delivered: the stream has one shard, and one more write is its last."""
     with Follower(client).at_work(DRAIN_SECONDS) as last:
         last.write(dynamodb)
@@ -185,20 +184,20 @@ def rebuild(env: Mapping[str, str], folder: Path) -> None:
         raise WrongResult(f"the reindex failed; see {folder / 'reindex.log'}")
 
 
-def compare(client: opensearchpy.OpenSearch, dynamodb: Any) -> int:
+def compare(client: Client, dynamodb: Any) -> int:
     """Compare both indexes of the write set with the table, key by key, by content. Returns the members in the table.
 
     :raises WrongResult: when an index has another member, lacks one or has one otherwise
     """
-    written = indexes.write_set(client, ENTITY)
+    written = EntityIndexes(client, ENTITY).write_set()
     if len(written) != 2:
         raise WrongResult(f"the write set is {written}: not the index that was built and the one before it")
     pages = dynamodb.get_paginator("scan").paginate(TableName=_TABLE, ConsistentRead=True)
     wanted = {item[_KEY]["S"]: dynamodb_item.content_of(ENTITY, item) for page in pages for item in page["Items"]}
     for index in written:
-        indexes.refresh(client, index)
+        Index(client, index).refresh()
         missing, wrong = set(wanted), []
-        for hit in reads.scroll(client, index, {"term": {"sync.deleted": False}}, source=["*"]):
+        for hit in Index(client, index).scroll({"term": {"sync.deleted": False}}, source=["*"]):
             missing.discard(hit["_id"])
             if wanted.get(hit["_id"]) != {name: value for name, value in hit["_source"].items() if name != "sync"}:
                 wrong.append(hit["_id"])

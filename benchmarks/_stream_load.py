@@ -18,7 +18,8 @@ from typing import Any
 from local import members
 from local.function import Context
 from searchsync.catalog import entity
-from searchsync.cluster.client import bulk, connect_from_environment
+from searchsync.cluster.client import connect_from_environment
+from searchsync.cluster.index import Index
 from searchsync.documents.page import Page, Rejection, page_of, written_now
 from searchsync.stream.consumer import Change, decode, identify
 from searchsync.writing import writer
@@ -107,7 +108,7 @@ def _compare_and_set(job: Job, batches: list[list[Event]]) -> Callable[[], None]
 
     def load() -> None:
         for page in pages:
-            writer.compare_and_set(client, job["index"], page, on_rejected=_refuse)
+            writer.compare_and_set(Index(client, job["index"]), page, on_rejected=_refuse)
 
     return load
 
@@ -120,7 +121,7 @@ def _index(job: Job, batches: list[list[Event]]) -> Callable[[], None]:
 
     def load() -> None:
         for body, count in bodies:
-            for item in bulk(client, job["index"], body, count):
+            for item in client.send_bulk(job["index"], body, count):
                 if item["status"] not in (200, 201):
                     raise RuntimeError(f"a document was not written: {item}")
 

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import opensearchpy
-
 from benchmarks._runs import WrongResult
 from benchmarks._stream_load import ENTITY
 from local import members
 from local.paths import ROOT
-from searchsync.cluster import aliases, indexes
-from searchsync.cluster.client import request
+from searchsync.cluster import aliases, creation
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.sources.dynamodb import DynamoSource
 
 
@@ -37,9 +37,7 @@ class Run:
         return self.records / self.seconds
 
 
-def run(
-    client: opensearchpy.OpenSearch, env: Mapping[str, str], way: str, *, records: int, batch: int, count: int = 1
-) -> Run:
+def run(client: Client, env: Mapping[str, str], way: str, *, records: int, batch: int, count: int = 1) -> Run:
     """Apply the same changes to ``count`` empty indexes, in a process of its own, and check what arrived.
 
     :raises WrongResult: when documents are missing or there are too many
@@ -59,43 +57,45 @@ def run(
     return Run(way, batch, count, records, result["seconds"], result["cpu"])
 
 
-def make_index(client: opensearchpy.OpenSearch, identity: str) -> str:
+def make_index(client: Client, identity: str) -> str:
     """An empty index in the write set, with the settings of one that is served."""
     source = {"identity": identity, "epoch": 1}
-    name = indexes.find_or_create(client, ENTITY, build=f"benchmark-{time.time_ns()}", source=source).name
-    aliases.join(client, ENTITY, name)
-    indexes.make_searchable(client, ENTITY, name)
+    name = creation.find_or_create(
+        EntityIndexes(client, ENTITY), run_id=f"benchmark-{time.time_ns()}", source=source
+    ).name
+    aliases.join(EntityIndexes(client, ENTITY), name)
+    creation.make_searchable(EntityIndexes(client, ENTITY), name)
     return name
 
 
-def serve(client: opensearchpy.OpenSearch, endpoint: str) -> str:
+def serve(client: Client, endpoint: str) -> str:
     """Make the table, and an empty index of it that is served from the start. Returns the index."""
     members.create(endpoint)
     identity = DynamoSource(ENTITY, members.client("dynamodb", endpoint)).origin()
     name = make_index(client, identity)
-    aliases.swap(client, ENTITY, blue=None, green=name)
+    aliases.swap(EntityIndexes(client, ENTITY), blue=None, green=name)
     return name
 
 
-def sweep(client: opensearchpy.OpenSearch) -> None:
+def sweep(client: Client) -> None:
     """Delete all indexes of members: those of a run that was killed, and the live one of a finished run."""
-    for index in indexes.of_entity(client, ENTITY):
-        request(client, "DELETE", f"/{index.name}")
+    for index in EntityIndexes(client, ENTITY).all():
+        client.request("DELETE", f"/{index.name}")
 
 
 @contextmanager
-def _fresh(client: opensearchpy.OpenSearch, count: int) -> Iterator[list[str]]:
+def _fresh(client: Client, count: int) -> Iterator[list[str]]:
     names = [make_index(client, "benchmark") for _ in range(count)]
     try:
         yield names
     finally:
         for name in names:
-            aliases.delete(client, ENTITY, name)
+            aliases.delete(EntityIndexes(client, ENTITY), name)
 
 
-def _counts(client: opensearchpy.OpenSearch, name: str) -> tuple[int, int]:
+def _counts(client: Client, name: str) -> tuple[int, int]:
     """Documents, and those that are no tombstones."""
-    indexes.refresh(client, name)
+    Index(client, name).refresh()
     alive = {"query": {"term": {"sync.deleted": False}}}
-    total, living = (request(client, "POST", f"/{name}/_count", body=body)["count"] for body in ({}, alive))
+    total, living = (client.request("POST", f"/{name}/_count", body=body)["count"] for body in ({}, alive))
     return total, living

@@ -29,8 +29,8 @@ from benchmarks._loads import ENTITY, URL, source_of
 from benchmarks.reindex import OWNER_DSN
 from local import sample_data
 from searchsync.cli import workflows
-from searchsync.cluster import indexes
-from searchsync.cluster.client import connect, request
+from searchsync.cluster.client import connect
+from searchsync.cluster.indexes import EntityIndexes
 
 MOST_SECONDS = 10.0
 FOLDER = "SEARCHSYNC_BENCH_DIR"
@@ -73,17 +73,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _measure(rows: int, runs: int) -> dict[str, Any]:
     client = connect(os.environ[URL])
-    for left in indexes.of_entity(client, ENTITY):
-        request(client, "DELETE", f"/{left.name}")
+    for left in EntityIndexes(client, ENTITY).all():
+        client.request("DELETE", f"/{left.name}")
     with psycopg.connect(os.environ[OWNER_DSN]) as connection:
         sample_data.generate(connection, rows)
         connection.autocommit = True
         connection.execute("VACUUM (FREEZE, ANALYZE) locations")
     with tempfile.TemporaryDirectory() as folder:
-        made = workflows.rebuild(client, source_of, build=f"bench/{rows}", reports=Path(folder), partitions=2)
+        indexes, options = EntityIndexes(client, ENTITY), workflows.Options(partitions=2)
+        made = workflows.rebuild(indexes, source_of, f"bench/{rows}", Path(folder), options)
     found = []
     for _ in range(runs):
-        found.append(_compare.run(ENTITY.name, made["index"]))
+        found.append(_compare.run(ENTITY.name, made.index))
         if found[-1]["confirmed"] or found[-1]["index_count"] != rows:
             raise RuntimeError(f"{rows} equal rows were compared as {found[-1]}")
     seconds, cpu = (median(run[name] for run in found) for name in ("seconds", "cpu"))

@@ -24,13 +24,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import opensearchpy
-
 from benchmarks._bars import say
 from benchmarks._loads import DSN, URL
 from benchmarks.reindex import OWNER_DSN
 from local.postgres import AppDatabase
-from searchsync.cluster.client import connect
+from searchsync.cluster.client import Client, connect
 from tests.consistency.episode import Episode
 from tests.consistency.ground import Violation
 from tests.consistency.places import placed
@@ -80,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _episode(client: opensearchpy.OpenSearch, seed: int, options: argparse.Namespace) -> Iterator[Turmoil]:
+def _episode(client: Client, seed: int, options: argparse.Namespace) -> Iterator[Turmoil]:
     if _of_locations(seed, options.without):
         app = AppDatabase("app", owner_dsn=os.environ[OWNER_DSN], reader_dsn=os.environ[DSN])
         with placed(client, app, speed=speed_of(seed)) as places:

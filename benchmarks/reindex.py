@@ -26,7 +26,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import opensearchpy
 import psutil
 import psycopg
 
@@ -35,8 +34,8 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._loads import DSN, ENTITY, URL
 from benchmarks._runs import Run, Servers, Table, Way, prepare, run
 from local import sample_data
-from searchsync.cluster import indexes
-from searchsync.cluster.client import connect, request
+from searchsync.cluster.client import Client, connect
+from searchsync.cluster.indexes import EntityIndexes
 
 CEILING, OURS = "bodies", "ours"
 DAG_PROCESSES = 2
@@ -51,7 +50,7 @@ OWNER_DSN, FOLDER = "SEARCHSYNC_POSTGRES_OWNER_DSN", "SEARCHSYNC_BENCH_DIR"
 class Benchmark:
     """All runs so far, and what they say together."""
 
-    def __init__(self, client: opensearchpy.OpenSearch, folder: Path) -> None:
+    def __init__(self, client: Client, folder: Path) -> None:
         self.client = client
         self.servers = Servers(folder)
         self.folder = folder / "bodies"
@@ -108,8 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also then
     client = connect(os.environ[URL])
-    for left in indexes.of_entity(client, ENTITY):  # by a run that was killed, or the live one of a comparison
-        request(client, "DELETE", f"/{left.name}")
+    for left in EntityIndexes(client, ENTITY).all():  # by a run that was killed, or the live one of a comparison
+        client.request("DELETE", f"/{left.name}")
     surroundings = environment(client)
     say("\n".join(f"{name:14} {value}" for name, value in surroundings.items()))
     benchmark = Benchmark(client, Path(os.environ[FOLDER]))
@@ -203,11 +202,11 @@ def peak_rss(benchmark: Benchmark, rows: int) -> float:
     return max(done.rss for way in (Way(OURS), Way(OURS, DAG_PROCESSES)) for done in benchmark.of(way, rows))
 
 
-def environment(client: opensearchpy.OpenSearch) -> dict[str, Any]:
+def environment(client: Client) -> dict[str, Any]:
     """What the figures depend on."""
     with psycopg.connect(os.environ[OWNER_DSN]) as connection:
         postgres = connection.info.parameter_status("server_version")
-    nodes = request(client, "GET", "/_nodes/jvm")["nodes"].values()
+    nodes = client.request("GET", "/_nodes/jvm")["nodes"].values()
     return {
         "cores": psutil.cpu_count(),
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
@@ -215,7 +214,7 @@ def environment(client: opensearchpy.OpenSearch) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "postgresql": postgres,
-        "opensearch": request(client, "GET", "/")["version"]["number"],
+        "opensearch": client.request("GET", "/")["version"]["number"],
         "heap": ", ".join(f"{node['jvm']['mem']['heap_max_in_bytes'] / 1e9:.1f} GB" for node in nodes),
         "psycopg": version("psycopg"),
         "opensearch-py": version("opensearch-py"),

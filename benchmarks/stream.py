@@ -24,7 +24,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import opensearchpy
 import psutil
 
 from benchmarks import _stream_live, _stream_runs
@@ -32,7 +31,7 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._stream_live import Follower, Product
 from benchmarks._stream_runs import Run
 from local import airflow, members
-from searchsync.cluster.client import connect, request
+from searchsync.cluster.client import Client, connect
 
 BATCHES = (100, 500, 1_000)
 WRITTEN_BATCH = 500
@@ -78,7 +77,7 @@ class Benchmark:
     :param env: of the processes that it starts
     """
 
-    def __init__(self, client: opensearchpy.OpenSearch, endpoint: str, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, client: Client, endpoint: str, folder: Path, env: Mapping[str, str]) -> None:
         self.client = client
         self.endpoint = endpoint
         self.folder = folder
@@ -211,16 +210,16 @@ def bars(benchmark: Benchmark, latencies: Sequence[Latency]) -> list[Bar]:
     ]
 
 
-def environment(client: opensearchpy.OpenSearch) -> dict[str, Any]:
+def environment(client: Client) -> dict[str, Any]:
     """What the figures depend on."""
-    nodes = request(client, "GET", "/_nodes/jvm")["nodes"].values()
+    nodes = client.request("GET", "/_nodes/jvm")["nodes"].values()
     return {
         "cores": psutil.cpu_count(),
         "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB",
         "load before": round(psutil.getloadavg()[0], 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "opensearch": request(client, "GET", "/")["version"]["number"],
+        "opensearch": client.request("GET", "/")["version"]["number"],
         "heap": ", ".join(f"{node['jvm']['mem']['heap_max_in_bytes'] / 1e9:.1f} GB" for node in nodes),
         "moto": version("moto"),
         "opensearch-py": version("opensearch-py"),

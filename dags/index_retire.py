@@ -4,7 +4,7 @@
 
 **What it may change** It deletes three kinds of indexes:
 
-- An index that was served, that left the read alias longer ago than `rollback_hours`
+- An index that was live, that left the read alias longer ago than `rollback_hours`
   (`include/policies/retention.yaml`) and that is not among the `keep_previous` newest. When `snapshot_repository` names
   a repository, a complete snapshot of the index is made first.
 - An index whose run ended without serving or discarding it.

@@ -1,4 +1,4 @@
-"""Serve an index again that was served before: go back after a bad swap, or forward again. It runs only by hand.
+"""Make an index live again that was live before: go back after a bad swap, or forward again. It runs only by hand.
 
 **When** By hand, after a swap that turned out bad. It needs `entity`; `index` is a rollback candidate (empty: the one
 that was live last).
@@ -45,7 +45,7 @@ with DAG(
 | | |
 |---|---|
 | made | {{ index.created }} |
-| not served since | {{ index.left_read_at }} |
+| not live since | {{ index.left_read_at }} |
 | has all changes up to | {{ index.synced }} |
 {% if "unproven" in found %}| **not proven**, forced because | {{ found.unproven }} |
 {% else %}| documents | {{ found.index_count }}, source {{ found.source_count }} |

@@ -51,7 +51,7 @@ for entity, described in CATALOG.items():
         passed_again = reindex.gate_again(entity, plan, green, passed)
         swapped = reindex.swap(entity, plan, green)
         verified = reindex.verify.override(outlets=[reindex.served(entity)])(entity, plan, green)
-        report = reindex.announce(plan, green, ranges, loaded, tombstones, passed, passed_again)
+        report = reindex.announce(plan, ranges, loaded, tombstones, passed, passed_again)
         discarded = reindex.discard_green(entity).as_teardown()
         completed = reindex.completed().as_teardown(on_failure_fail_dagrun=True)
         (

@@ -1,4 +1,4 @@
-"""Write the changes and deletions of the last hour in `ENTITY` to every index that is served or may be served again.
+"""Write the changes and deletions of the last hour in `ENTITY` to every index that is live or may be live again.
 
 **When** Every hour (`SEARCHSYNC_TIMEZONE`, default UTC), for the hour before. For past hours, make a *backfill*: from
 the 28th 00:00 to the 29th 00:00 is the whole 28th, because both ends are times at which a run begins, and a run reads

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import opensearchpy
-
 from local import event_source, members
 from local.errors import LocalError
 from local.stack import Say, Stack
 from searchsync.catalog import entity
-from searchsync.cluster import indexes
-from searchsync.cluster.client import connect, request
-from searchsync.deadline import within
+from searchsync.cluster.client import Client, connect
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.deadline import Deadline
 from searchsync.errors import SearchSyncError
 
 _PATIENCE_SECONDS = 15.0
@@ -81,7 +79,7 @@ def _steps(token: str) -> Iterator[Step]:
     yield Step(f"deleted {married}", grace, None, {"name": married})
 
 
-def _ready(stack: Stack) -> opensearchpy.OpenSearch:
+def _ready(stack: Stack) -> Client:
     """A client of the stack's OpenSearch.
 
     :raises LocalError: when a change would not get through.
@@ -91,8 +89,7 @@ def _ready(stack: Stack) -> opensearchpy.OpenSearch:
     if (stack.home.part("stream") / event_source.PAUSED).exists():
         raise LocalError("the delivery of the stream is paused: `./dev stream resume` goes on with it")
     try:
-        with within(_PATIENCE_SECONDS):
-            live = indexes.live(client, _MEMBERS)
+        live = EntityIndexes(client.until(Deadline.within(_PATIENCE_SECONDS)), _MEMBERS).live()
     except SearchSyncError as error:
         raise LocalError(f"OpenSearch: {error}") from None
     if live is None:
@@ -102,7 +99,7 @@ def _ready(stack: Stack) -> opensearchpy.OpenSearch:
     return client
 
 
-def _take(client: opensearchpy.OpenSearch, dynamodb: Any, step: Step) -> float:
+def _take(client: Client, dynamodb: Any, step: Step) -> float:
     """Seconds from the write until a search shows it."""
     began = time.monotonic()
     _write(dynamodb, step.key, step.item)
@@ -122,11 +119,11 @@ def _write(dynamodb: Any, key: str, item: dict[str, str] | None) -> None:
         dynamodb.put_item(TableName=table, Item={_KEY: {"S": key}, **typed})
 
 
-def _found(client: opensearchpy.OpenSearch, step: Step) -> bool:
+def _found(client: Client, step: Step) -> bool:
     words = [{"match": {name: {"query": text, "operator": "and"}}} for name, text in step.words.items()]
     body = {"size": 0, "query": {"bool": {"must": words}}}
     try:
-        answer = request(client, "POST", f"/{_MEMBERS.name}/_search", body=body, patience=0)
+        answer = client.request("POST", f"/{_MEMBERS.name}/_search", body=body, patience=0)
     except SearchSyncError as error:
         raise LocalError(f"OpenSearch: {error}") from None
     return bool(answer["hits"]["total"]["value"])

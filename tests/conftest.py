@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 
@@ -17,8 +18,9 @@ from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import processes, sample_data, servers
 from searchsync.catalog import Entity, entity
-from searchsync.cluster.client import connect, request
+from searchsync.cluster.client import Client, connect
 from searchsync.compare import differences
+from searchsync.compare.differences import DEFAULT_EFFORT, DiffReport, Effort
 from searchsync.operations import reindex, replay
 from searchsync.sources.postgres import PostgresSource
 from tests.members import World, clients, newer
@@ -69,15 +71,15 @@ def mortal(mortal_folder: Path) -> local_opensearch.Server:
 
 
 @pytest.fixture
-def client(opensearch_server: local_opensearch.Server) -> opensearchpy.OpenSearch:
+def client(opensearch_server: local_opensearch.Server) -> Client:
     """A client of an OpenSearch without any index."""
     return _empty(opensearch_server)
 
 
-def _empty(server: local_opensearch.Server) -> opensearchpy.OpenSearch:
+def _empty(server: local_opensearch.Server) -> Client:
     client = connect(server.url)
-    for name in request(client, "GET", "/_all", params={"expand_wildcards": "all"}):
-        request(client, "DELETE", f"/{name}")
+    for name in client.request("GET", "/_all", params={"expand_wildcards": "all"}):
+        client.request("DELETE", f"/{name}")
     return client
 
 
@@ -105,7 +107,7 @@ def aws_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def world(client: opensearchpy.OpenSearch, aws_url: str, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(client: Client, aws_url: str, monkeypatch: pytest.MonkeyPatch) -> World:
     """Members: a new table with stream and queues, and an OpenSearch without any index."""
     # The emulator forgets none of its messages; waiting, a run would see those again that rest for a second.
     monkeypatch.setattr(replay, "EMPTY_SECONDS", 0)
@@ -117,7 +119,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No fence and no grace: nothing is on its way when an index joins, or is compared."""
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
     original = differences.find
-    monkeypatch.setattr(differences, "find", lambda *args, **options: original(*args, **{**options, "grace": 0.0}))
+
+    def find(*args: Any, effort: Effort = DEFAULT_EFFORT, **options: Any) -> DiffReport:
+        return original(*args, **options, effort=replace(effort, grace=0.0))
+
+    monkeypatch.setattr(differences, "find", find)
 
 
 @pytest.fixture

@@ -7,14 +7,16 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
-import opensearchpy
 from botocore.config import Config
 
 from local.lambda_contract import event_record
 from searchsync.catalog import Entity
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.mapping.fitting import object_of
 from searchsync.operations import reindex
-from searchsync.operations.replay import Choice, Replay, Report
+from searchsync.operations.replay import Choice, Replay
+from searchsync.operations.replay_report import ReplayReport
 from searchsync.quality.health import Feed
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream.consumer import Outcome, Stream
@@ -41,7 +43,7 @@ def newer(entity: Entity) -> Entity:
 class World:
     """One table, its stream and its queues, new for each test."""
 
-    client: opensearchpy.OpenSearch
+    client: Client
     entity: Entity
     aws: dict[str, Any]
     iterator: str = ""
@@ -62,7 +64,7 @@ class World:
         self.stream_arn = made["TableDescription"]["LatestStreamArn"]
         for name in ("dead", "parked"):
             self.urls[name] = self.aws["sqs"].create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"]
-        self.stream = Stream(self.client, self.entity, self.dead.send)
+        self.stream = Stream(EntityIndexes(self.client, self.entity), self.dead.send)
 
     @property
     def dead(self) -> Queue:
@@ -84,7 +86,7 @@ class World:
     def source(self) -> DynamoSource:
         return DynamoSource(self.entity, self.aws["dynamodb"])
 
-    def connect(self, plan: reindex.Plan | None) -> DynamoSource:
+    def connect(self, plan: reindex.ReindexPlan | None) -> DynamoSource:
         """As ``operations.rebuild`` wants it."""
         return DynamoSource(self.entity, self.aws["dynamodb"], identity=plan.identity if plan else None)
 
@@ -145,18 +147,16 @@ class World:
         asked = self.aws["sqs"].get_queue_attributes(QueueUrl=self.urls["dead"], AttributeNames=["All"])
         return int(asked["Attributes"]["ApproximateNumberOfMessages"]) > 0
 
-    def replay(self, *, parked: bool = False, **choice: Any) -> Report:
+    def replay(self, *, parked: bool = False, **choice: Any) -> ReplayReport:
         """One run of the replay."""
-        dry_run = choice.pop("dry_run", False)
         queue, other = (self.parked, None) if parked else (self.dead, self.parked)
         return Replay(
-            self.client,
+            EntityIndexes(self.client, self.source.entity),
             self.source,
             queue,
             other,
             self.aws["dynamodbstreams"],
-            dry_run=dry_run,
-            choice=Choice(**choice),
+            Choice(**choice),
         ).run()
 
     def send_pointer(self, records: list[dict[str, Any]], **changes: Any) -> None:

@@ -4,31 +4,33 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-import opensearchpy
 import psycopg
 from psycopg import conninfo
 
 from local import opensearch as local_opensearch
 from searchsync.catalog import Entity
 from searchsync.cli import workflows
-from searchsync.cluster import aliases, indexes
-from searchsync.cluster.client import request
+from searchsync.cluster import aliases, creation
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents.page import Document, Page, Rejection, page_of, read_document, tombstone
 from searchsync.operations import reindex
 from searchsync.sources.base import Source
 from searchsync.sources.postgres import PostgresSource
 
-Connect = Callable[[reindex.Plan | None], PostgresSource]
+Connect = Callable[[reindex.ReindexPlan | None], PostgresSource]
 SOURCE = {"identity": "7000000000000000001.00000001", "epoch": 1}
 
 
 def connector(entity: Entity, dsn: str) -> Connect:
     """Sources of one entity, as ``operations.rebuild`` wants them."""
 
-    def make(plan: reindex.Plan | None) -> PostgresSource:
+    def make(plan: reindex.ReindexPlan | None) -> PostgresSource:
         if plan is None:
             return PostgresSource(entity, dsn)
         return PostgresSource(entity, dsn, epoch=plan.epoch, identity=plan.identity)
@@ -95,53 +97,56 @@ def start_mortal(folder: Path) -> local_opensearch.Server:
 
 
 def make_index(
-    client: opensearchpy.OpenSearch, entity: Entity, build: str = "build", *, joined: bool = True, identity: str = ""
+    client: Client, entity: Entity, run_id: str = "build", *, joined: bool = True, identity: str = ""
 ) -> str:
     """An index of a build, in the write set unless told otherwise."""
     source = {**SOURCE, "identity": identity} if identity else SOURCE
-    name = indexes.find_or_create(client, entity, build=build, source=source).name
+    name = creation.find_or_create(EntityIndexes(client, entity), run_id=run_id, source=source).name
     if joined:
-        aliases.join(client, entity, name)
+        aliases.join(EntityIndexes(client, entity), name)
     return name
 
 
-def make_red_index(client: opensearchpy.OpenSearch, entity: Entity, build: str = "build") -> str:
+def make_red_index(client: Client, entity: Entity, run_id: str = "build") -> str:
     """An index of a build in the write set whose primary shard may be nowhere."""
     name = f"{entity.name}-20260101t000000-{secrets.token_hex(4)}"
     settings = {**entity.index_body["settings"], "index.routing.allocation.include._name": "nowhere"}
-    body = {"settings": settings, "mappings": {**entity.index_body["mappings"], "_meta": {"build": build}}}
-    request(client, "PUT", f"/{name}", body=body, params={"wait_for_active_shards": "0"})
-    aliases.join(client, entity, name)
+    body = {"settings": settings, "mappings": {**entity.index_body["mappings"], "_meta": {"build": run_id}}}
+    client.request("PUT", f"/{name}", body=body, params={"wait_for_active_shards": "0"})
+    aliases.join(EntityIndexes(client, entity), name)
     return name
 
 
-def serve(
-    client: opensearchpy.OpenSearch, entity: Entity, build: str = "blue", blue: str | None = None, identity: str = ""
-) -> str:
+def serve(client: Client, entity: Entity, run_id: str = "blue", blue: str | None = None, identity: str = "") -> str:
     """An index that was swapped in."""
-    name = make_index(client, entity, build, identity=identity)
-    aliases.swap(client, entity, blue=blue, green=name)
+    name = make_index(client, entity, run_id, identity=identity)
+    aliases.swap(EntityIndexes(client, entity), blue=blue, green=name)
     return name
 
 
 def rebuild(
-    client: opensearchpy.OpenSearch,
-    connect_source: Callable[[reindex.Plan | None], Source],
+    client: Client,
+    connect_source: Callable[[reindex.ReindexPlan | None], Source],
     reports: Path,
+    *,
+    run_id: str = "",
     **options: Any,
 ) -> dict[str, Any]:
     """One more reindex, without Airflow. Returns its report."""
-    return workflows.rebuild(client, connect_source, build=f"test/{time.monotonic_ns()}", reports=reports, **options)
+    with closing(connect_source(None)) as source:
+        indexes = EntityIndexes(client, source.entity)
+    run_id = run_id or f"test/{time.monotonic_ns()}"
+    return asdict(workflows.rebuild(indexes, connect_source, run_id, reports, workflows.Options(**options)))
 
 
-def documents(client: opensearchpy.OpenSearch, index: str) -> dict[str, dict[str, Any]]:
+def documents(client: Client, index: str) -> dict[str, dict[str, Any]]:
     """All documents of an index, tombstones too, refreshed."""
-    request(client, "POST", f"/{index}/_refresh")
-    answer = request(client, "POST", f"/{index}/_search", body={"size": 10_000})
+    client.request("POST", f"/{index}/_refresh")
+    answer = client.request("POST", f"/{index}/_search", body={"size": 10_000})
     return {hit["_id"]: hit["_source"] for hit in answer["hits"]["hits"]}
 
 
-def living(client: opensearchpy.OpenSearch, index: str) -> dict[str, dict[str, Any]]:
+def living(client: Client, index: str) -> dict[str, dict[str, Any]]:
     """The documents of an index without tombstones and without ``sync``."""
     found = documents(client, index)
     return {
@@ -149,9 +154,9 @@ def living(client: opensearchpy.OpenSearch, index: str) -> dict[str, dict[str, A
     }
 
 
-def names(client: opensearchpy.OpenSearch, entity: Entity) -> list[str]:
+def names(client: Client, entity: Entity) -> list[str]:
     """All physical indexes of an entity."""
-    return [index.name for index in indexes.of_entity(client, entity)]
+    return [index.name for index in EntityIndexes(client, entity).all()]
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from searchsync import aws
 from searchsync.catalog import entity
 from searchsync.cluster.client import connect_from_environment, setting
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.deadline import Deadline
 from searchsync.errors import SearchSyncError
 from searchsync.stream.consumer import Outcome, Stream
 from searchsync.stream.queue import Queue
@@ -28,9 +30,9 @@ CONNECT_SECONDS, ANSWER_SECONDS = 1, 3
 """Of one call to the queue, which is not tried again here: the mapping delivers the batch again."""
 
 
-def park(messages: Sequence[str]) -> None:
-    """Send messages to the dead-letter queue; returns when it has all of them, raises otherwise."""
-    _queue().send(messages)
+def park(messages: Sequence[str], *, deadline: Deadline) -> None:
+    """Send messages to the dead-letter queue; return when it has all of them, raise otherwise."""
+    _queue().send(messages, deadline=deadline)
 
 
 @cache
@@ -44,7 +46,7 @@ def _queue() -> Queue:
     return Queue(client, setting("SEARCHSYNC_DEAD_LETTER_QUEUE"), call_seconds=CONNECT_SECONDS + ANSWER_SECONDS)
 
 
-STREAM = Stream(connect_from_environment(), ENTITY, park)
+STREAM = Stream(EntityIndexes(connect_from_environment(), ENTITY), park)
 
 
 def handler(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:

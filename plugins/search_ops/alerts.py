@@ -112,10 +112,10 @@ def not_approved(dag_run: Any, subject: str, by: str | None, *, waited: timedelt
 
 
 def rolled_back(dag_run: Any, entity: str, result: dict[str, Any]) -> None:
-    """Another index is served."""
+    """Another index is live."""
     _send(
         f":arrows_counterclockwise: *{entity}* is served from {result['index']} now, {result['documents']:,} documents",
-        f"*Before* {result['previous']}, still fed: index_rollback goes forward again",
+        f"*Before* {result['previous']}, still written: index_rollback goes forward again",
         *([f"*Unproven* forced: {result['forced']}"] if result["forced"] else []),
         f"*Next* pause {entity}_reindex until the cause is found: it swaps forward",
         f"*Log* {_link(dag_run)}",
@@ -143,11 +143,11 @@ def _look(ask: Callable[[Any], Any]) -> Any:
 
     def look() -> None:
         from search_ops import hook
-        from searchsync.deadline import within
+        from searchsync.deadline import Deadline
 
         try:
-            with within(LOOK_SECONDS):
-                found.append(ask(hook.opensearch(timeout=LOOK_SECONDS)))
+            deadline = Deadline.within(LOOK_SECONDS)
+            found.append(ask(hook.opensearch(timeout=LOOK_SECONDS).until(deadline)))
         except Exception as error:
             errors.append(str(error))
 
@@ -161,15 +161,15 @@ def _look(ask: Callable[[Any], Any]) -> Any:
 
 def _found_bad(dag_run: Any) -> dict[str, Any] | None:
     """What a quality run found, if that is what it failed for; it is kept where a killed task cannot take it along."""
-    from search_ops.runs import build_of
-    from searchsync.quality import history
+    from search_ops.runs import run_id_of
+    from searchsync.quality.history import BAD, History
 
     try:
-        result = _look(lambda client: history.of_run(client, build_of(dag_run)))
+        result = _look(lambda client: History(client).of_run(run_id_of(dag_run)))
     except _Unknown as error:  # then the run's failure is said as that of any other
         log.warning("cannot read what the run found: %s", error)
         return None
-    return result if result and result["verdict"] == history.BAD else None
+    return result if result and result["verdict"] == BAD else None
 
 
 def _failed_tasks(dag_run: Any, context: Any) -> str:
@@ -185,7 +185,7 @@ def _failed_tasks(dag_run: Any, context: Any) -> str:
 
 def _state_of_indexes(dag_run: Any) -> list[str]:
     from searchsync.catalog import CATALOG
-    from searchsync.cluster import indexes
+    from searchsync.cluster.indexes import EntityIndexes
 
     rolling_back = dag_run.dag_id == "index_rollback"
     name = (dag_run.conf or {}).get("entity") if rolling_back else dag_run.dag_id.removesuffix("_reindex")
@@ -193,20 +193,20 @@ def _state_of_indexes(dag_run: Any) -> list[str]:
     if entity is None:
         return ["*Next* read the log, remove the cause, then clear the failed task"]
     try:
-        found = _look(lambda client: indexes.of_entity(client, entity))
+        found = _look(lambda client: EntityIndexes(client, entity).all())
     except _Unknown as error:
         return [
             f"*Indexes* cannot be read: {error}",
             "*Next* restore OpenSearch, look at `searchsync indexes`, then clear the failed task with downstream",
         ]
-    live = next((index.name for index in found if index.read), "none")
+    live = next((index.name for index in found if index.is_live), "none")
     if rolling_back:
         return [
             f"*Live* {live} of {entity.name}",
             "*Next* read the log of the failed task; clear that task alone, or trigger a new run",
             "*Undo* if it has swapped: trigger index_rollback again, it goes forward",
         ]
-    mine = next((index for index in found if index.build == f"{dag_run.dag_id}/{dag_run.run_id}"), None)
+    mine = next((index for index in found if index.run_id == f"{dag_run.dag_id}/{dag_run.run_id}"), None)
     if mine is None:
         return [
             f"*Live* {live}; the new index was discarded",
@@ -217,7 +217,7 @@ def _state_of_indexes(dag_run: Any) -> list[str]:
         return [
             f"*Live* {live}, swapped in by this run",
             "*Next* read the log of the failed task and clear it: the swap itself is done",
-            "*Undo* trigger index_rollback: the previous index is still fed",
+            "*Undo* trigger index_rollback: the previous index is still written",
         ]
     return [
         f"*Live* {live}; *staged* {mine.name} ({mine.role})",

@@ -1,4 +1,4 @@
-"""A person's yes before an index is served, where one is wanted. It holds no worker while it waits."""
+"""A person's yes before an index is live, where one is wanted. It holds no worker while it waits."""
 
 from collections.abc import Sequence
 from datetime import timedelta

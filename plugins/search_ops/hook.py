@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 if TYPE_CHECKING:
-    from opensearchpy import OpenSearch
-
+    from searchsync.cluster.client import Client
     from searchsync.connections import Connections
 
 OPENSEARCH = "searchsync_opensearch"
@@ -25,7 +24,7 @@ AWS = "aws_default"
 _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "target_session_attrs")
 
 
-def opensearch(*, timeout: float | None = None) -> "OpenSearch":
+def opensearch(*, timeout: float | None = None) -> "Client":
     """A client of the cluster.
 
     :param timeout: seconds that one answer may take; None for the client's own

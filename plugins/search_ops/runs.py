@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Any, overload
 
 
-def build_of(dag_run: Any) -> str:
-    """The name of a run as ``_meta.build`` of its index: ``<dag id>/<run id>``."""
+def run_id_of(dag_run: Any) -> str:
+    """Return the id of a run as the library knows it, unique over all DAGs: ``<dag id>/<Airflow's run id>``."""
     return f"{dag_run.dag_id}/{dag_run.run_id}"
 
 
-def running(build: str) -> bool | None:
-    """Whether the run of a build is queued or under way; None when Airflow does not know it (a command line's)."""
+def running(run_id: str) -> bool | None:
+    """Return whether a run is queued or under way; None when Airflow does not know it (a command line's)."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-    dag_id, _, run_id = build.partition("/")
-    if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=["queued", "running"]):
+    dag_id, _, run = run_id.partition("/")
+    if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run], states=["queued", "running"]):
         return True
-    return False if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id]) else None
+    return False if RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run]) else None
 
 
 def states_of(dag_run: Any, *task_ids: str) -> dict[str, str | None]:

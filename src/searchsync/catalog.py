@@ -36,6 +36,21 @@ def include_dir() -> Path:
 
 
 @dataclass(frozen=True)
+class SmokeQuery:
+    """A search that a new index has to answer (``searchsync.operations.smoke``).
+
+    :ivar sample: a query that picks the documents to look for
+    :ivar query: a query that must find each sample, with placeholders for values of the sample
+    :ivar extremes: a keyword field whose longest, shortest and one non-Latin value are tried as well
+    """
+
+    name: str
+    sample: dict[str, Any]
+    query: dict[str, Any]
+    extremes: str | None = None
+
+
+@dataclass(frozen=True)
 class Entity:
     """One kind of document.
 
@@ -57,14 +72,24 @@ class Entity:
     unmapped: Literal["drop", "refuse"] = "drop"
 
     @property
-    def writers(self) -> str:
+    def read_alias(self) -> str:
+        """Name of the alias of the live index, through which everybody searches."""
+        return self.name
+
+    @property
+    def write_alias(self) -> str:
         """Name of the alias of the write set."""
         return f"{self.name}-writers"
 
     @property
-    def served(self) -> str:
-        """Name of the alias of all indexes that were ever swapped in."""
+    def served_alias(self) -> str:
+        """Name of the alias of all indexes that were ever live."""
         return f"{self.name}-served"
+
+    @property
+    def aliases(self) -> tuple[str, str, str]:
+        """Names of the three aliases: those of the live index, of the write set, and of what was ever live."""
+        return self.read_alias, self.write_alias, self.served_alias
 
     @property
     def visible(self) -> dict[str, Any]:
@@ -120,12 +145,20 @@ class Entity:
         return fitting.object_of({**mappings, "properties": own})
 
     @cached_property
-    def smoke_queries(self) -> list[dict[str, Any]]:
-        """Searches that a new index has to answer before it is served (``searchsync.operations.smoke``)."""
-        queries = _json(include_dir() / "mappings" / f"{self.name}.smoke.json")
+    def smoke_queries(self) -> list[SmokeQuery]:
+        """Searches that a new index has to answer before it is live (``searchsync.operations.smoke``).
+
+        :raises BadMapping: when the file is missing, or is not a list of such queries
+        """
+        path = include_dir() / "mappings" / f"{self.name}.smoke.json"
+        queries = _json(path)
         if not isinstance(queries, list):
-            raise BadMapping(f"{self.name}.smoke.json must be a list of queries")
-        return queries
+            raise BadMapping(f"{path} must be a list of queries")
+        try:
+            return [SmokeQuery(**query) for query in queries]
+        except TypeError as error:
+            wanted = "name, sample and query, and may have extremes"
+            raise BadMapping(f"{path}: each query has {wanted}: {error}") from error
 
     @cached_property
     def sql(self) -> str:

@@ -12,7 +12,7 @@ from searchsync.errors import BadParams
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What decides whether a new index may be served (``thresholds.yaml``).
+    """What decides whether a new index may be live (``thresholds.yaml``).
 
     :ivar rejected: documents that OpenSearch may refuse before the gate fails
     :ivar reconciled: keys that the gate may reconcile

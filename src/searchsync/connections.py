@@ -4,14 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import opensearchpy
-
 from searchsync import config
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes
-from searchsync.cluster.client import setting
-from searchsync.cluster.indexes import Served
-from searchsync.operations.reindex import Plan
+from searchsync.cluster.client import Client, setting
+from searchsync.cluster.indexes import BuiltFrom, EntityIndexes
+from searchsync.operations.reindex import ReindexPlan
 from searchsync.quality.health import Feed
 from searchsync.sources.base import Source
 from searchsync.sources.dynamodb import DynamoSource
@@ -30,14 +27,16 @@ class Connections:
     :ivar aws: makes a client of a service, by the service's name in botocore
     """
 
-    opensearch: Callable[[], opensearchpy.OpenSearch]
+    opensearch: Callable[[], Client]
     postgres: Callable[[], tuple[str, str]]
     aws: Callable[[str], Any]
 
-    def source(self, entity: Entity, of: Plan | Served | None = None, *, read_units: float | None = None) -> Source:
+    def source(
+        self, entity: Entity, of: ReindexPlan | BuiltFrom | None = None, *, read_units: float | None = None
+    ) -> Source:
         """Return the rows or items of an entity.
 
-        :param of: the plan or the served index whose database and epoch all reads have to belong to; None accepts any
+        :param of: the plan or the index whose database and epoch all reads have to belong to; None accepts any
             database
         :param read_units: read capacity units a second of all reads together; None for the number of the policy
         """
@@ -47,7 +46,7 @@ class Connections:
             return DynamoSource(entity, self.aws("dynamodb"), identity=identity, read_units=units)
         return self.rows(entity, of)
 
-    def rows(self, entity: Entity, of: Plan | Served | None = None) -> PostgresSource:
+    def rows(self, entity: Entity, of: ReindexPlan | BuiltFrom | None = None) -> PostgresSource:
         """Return the rows of an entity of PostgreSQL; ``of`` is as for ``source``."""
         dsn, source_id = self.postgres()
         if of is None:
@@ -67,14 +66,18 @@ class Connections:
         """Return a client of DynamoDB Streams."""
         return self.aws("dynamodbstreams")
 
-    def feed(self, entity: Entity, served: Served | None = None) -> Feed | None:
+    def feed(self, entity: Entity, of: BuiltFrom | None = None) -> Feed | None:
         """Return what brings an entity's changes in real time; None for an entity that syncs bring them to."""
         if entity.source != "dynamodb":
             return None
-        table = DynamoSource(entity, self.aws("dynamodb"), identity=served.identity if served else None)
+        table = DynamoSource(entity, self.aws("dynamodb"), identity=of.identity if of else None)
         return Feed(table, self.streams(), self.aws("cloudwatch"), *self.queues())
 
-    def behind(self, client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Callable[[], Lag] | None:
+    def behind(self, indexes: EntityIndexes, name: str) -> Callable[[], Lag] | None:
         """Return how to ask how far an index is behind its stream; None where there is no stream."""
-        fed = self.feed(entity, indexes.served(client, entity, name))
-        return (lambda: fed.behind(client, name)) if fed else None
+        feed = self.feed(indexes.entity, indexes.built_from(name))
+        return (lambda: feed.behind(indexes, name)) if feed else None
+
+    def indexes(self, entity: Entity) -> EntityIndexes:
+        """Return the indexes of an entity."""
+        return EntityIndexes(self.opensearch(), entity)

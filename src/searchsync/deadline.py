@@ -1,27 +1,32 @@
 """One moment by which all of some work has to be over: a function with a time-out, an alert that must go out.
 
-It bounds the waits between attempts and each attempt itself, whatever the client's own time-outs are. Threads that are
-started inside do not inherit it.
+It is passed on as a value, and bounds the waits between attempts as well as each attempt itself.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-
-_end: ContextVar[float] = ContextVar("end", default=float("inf"))
+from dataclasses import dataclass
+from typing import Self
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Let nothing in this context take longer than so many seconds from now; an earlier end stays the end."""
-    token = _end.set(min(_end.get(), time.monotonic() + seconds))
-    try:
-        yield
-    finally:
-        _end.reset(token)
+@dataclass(frozen=True, order=True)
+class Deadline:
+    """A moment; the earlier of two is the smaller one.
+
+    :ivar end: in seconds, as ``time.monotonic`` counts them
+    """
+
+    end: float = float("inf")
+
+    @classmethod
+    def within(cls, seconds: float) -> Self:
+        """Return the moment so many seconds from now."""
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def remaining(self) -> float:
+        """Number of seconds that are left; below zero when time is over."""
+        return self.end - time.monotonic()
 
 
-def remaining() -> float:
-    """Seconds that are left, below zero when time is over; infinite where there is no end."""
-    return _end.get() - time.monotonic()
+NEVER = Deadline()
+"""The deadline of work that has none."""

@@ -82,7 +82,7 @@ class LedgerMismatch(Permanent):
 
 
 class GateFailed(Permanent):
-    """The new index is not fit to be served; the old one goes on serving."""
+    """The new index is not fit to be live; the old one goes on serving."""
 
 
 class StaleSwap(Permanent):

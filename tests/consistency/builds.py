@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
-from searchsync.cluster import aliases, indexes
-from searchsync.cluster.client import request
+from searchsync.cluster import aliases
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, repair
 from searchsync.errors import LedgerMismatch, SearchSyncError
 from searchsync.operations import purge
@@ -88,7 +89,7 @@ def lost_by_the_load(stage: Stage) -> None:
     blue(stage, m1="first", m2="second")
     green = joined(stage)
     green.load()
-    request(stage.client, "DELETE", f"/{green.green}/_doc/m1")
+    stage.client.request("DELETE", f"/{green.green}/_doc/m1")
     green.finish()
     stage.check()
 
@@ -96,11 +97,11 @@ def lost_by_the_load(stage: Stage) -> None:
 def change_during_a_repair(stage: Stage) -> None:
     """The stream brings a change between a repair's two reads, whichever comes first."""
     blue(stage, m1="first", m2="stays")
-    (live,) = indexes.write_set(stage.client, stage.entity)
+    (live,) = EntityIndexes(stage.client, stage.entity).write_set()
     broken = {"script": "ctx._source.name = 'changed around the writer'; ctx._source.sync.hash_low++"}
-    request(stage.client, "POST", f"/{live}/_update/m1", body=broken)
+    stage.client.request("POST", f"/{live}/_update/m1", body=broken)
     stage.clock.skip(FENCED)
-    report = differences.find(stage.client, stage.source(), live)
+    report = differences.find(EntityIndexes(stage.client, stage.source().entity).get(live), stage.source())
     assert report.kinds == {differences.STALE: 1}
     reads = 0
 
@@ -115,7 +116,9 @@ def change_during_a_repair(stage: Stage) -> None:
         return forward()
 
     stage.table.before = before
-    repair.repair(Wire(stage.client, act).client, stage.source(), report, dry_run=False)
+    repair.repair(
+        EntityIndexes(Wire(stage.client, act).client, stage.source().entity), stage.source(), report, dry_run=False
+    )
     stage.check()
 
 
@@ -146,7 +149,7 @@ def swap_of_one_that_left(stage: Stage) -> None:
     green.load()
     green.copy_tombstones()
     green.gate()
-    aliases.leave(stage.client, stage.entity, green.green)
+    aliases.leave(EntityIndexes(stage.client, stage.entity), green.green)
     stage.deliver(stage.table.put("m1", name="second"))
     with suppress(SearchSyncError):
         green.swap()
@@ -158,19 +161,19 @@ def rollback_to_one_that_is_retired(stage: Stage) -> None:
     blue(stage, m1="first")
     build(stage, "one").run()
     build(stage, "two").run()
-    back = sorted(index.name for index in indexes.of_entity(stage.client, stage.entity) if index.role != "live")
-    live = indexes.live_or_raise(stage.client, stage.entity)
+    back = sorted(index.name for index in EntityIndexes(stage.client, stage.entity).all() if index.role != "live")
+    live = EntityIndexes(stage.client, stage.entity).live_or_raise()
     begun = False
 
     def act(request: Request, forward: Forward) -> Any:
         nonlocal begun
         if not begun and request.method in ("POST", "PUT", "DELETE"):
             begun = True
-            aliases.swap(stage.client, stage.entity, blue=live, green=back[0], served=True)
+            aliases.swap(EntityIndexes(stage.client, stage.entity), blue=live, green=back[0], served=True)
         return forward()
 
     with suppress(SearchSyncError):
-        aliases.delete(Wire(stage.client, act).client, stage.entity, back[0])
+        aliases.delete(EntityIndexes(Wire(stage.client, act).client, stage.entity), back[0])
     stage.check()
 
 
@@ -179,8 +182,8 @@ def rewritten_during_a_purge(stage: Stage) -> None:
     blue(stage, m1="first", m2="first")
     stage.deliver(stage.table.delete("m1"))
     stage.deliver(stage.table.put("m2", name="second"))
-    live = indexes.live_or_raise(stage.client, stage.entity)
-    indexes.refresh(stage.client, live)
+    live = EntityIndexes(stage.client, stage.entity).live_or_raise()
+    Index(stage.client, live).refresh()
     back: list[Event] = []
 
     def act(request: Request, forward: Forward) -> Any:
@@ -190,7 +193,7 @@ def rewritten_during_a_purge(stage: Stage) -> None:
         return forward()
 
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    purge.purge(Wire(stage.client, act).client, stage.entity, live, tomorrow)
+    purge.purge(EntityIndexes(Wire(stage.client, act).client, stage.entity), live, tomorrow)
     assert back, "there was nothing to purge"
     stage.check()
 

@@ -6,7 +6,8 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 
-from searchsync.cluster import indexes
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.stream import gaps
 from tests.consistency.faults import chance, stalled
 from tests.consistency.ground import Violation
@@ -85,9 +86,9 @@ class Episode(Turmoil):
     def _heal(self) -> None:
         """What members missed while they took no writes, as an operator does it: until a comparison finds nothing."""
         stage = self._stage
-        for name in indexes.write_set(stage.client, stage.entity):
+        for name in EntityIndexes(stage.client, stage.entity).write_set():
             for _ in range(QUIET_ROUNDS):
-                if not gaps.of_index(stage.client, name):
+                if not gaps.of_index(Index(stage.client, name)):
                     break
                 self.counts["healed"] += stage.repair(name, quiet=True).written
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import opensearchpy
-
 from searchsync.catalog import Entity
 from searchsync.cli import workflows
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
+from searchsync.cluster import creation
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, repair
+from searchsync.compare.differences import Effort
 from searchsync.config import retention
 from searchsync.operations import gate, reindex, retire
+from searchsync.operations.reindex import Reindex
 from searchsync.sources.base import Source
 from searchsync.stream.lag import Lag
 from searchsync.writing.progress import Rejections
@@ -41,15 +43,15 @@ class Ground(ABC):
     :ivar running: builds whose run is under way
     """
 
-    client: opensearchpy.OpenSearch
+    client: Client
     folder: Path
     clock: Clock
     entity: Entity = field(init=False)
     running: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        for index in indexes.of_entity(self.client, self.entity):
-            request(self.client, "DELETE", f"/{index.name}")
+        for index in EntityIndexes(self.client, self.entity).all():
+            self.client.request("DELETE", f"/{index.name}")
         settings = self.entity.index_body["settings"]  # copies cost time and prove nothing here
         settings |= {"auto_expand_replicas": "false", "number_of_replicas": 0}
 
@@ -81,14 +83,15 @@ class Ground(ABC):
         """
         with closing(self.source()) as source:
             grace, behind = (0.0, None) if quiet else (2.0, self.behind(index))
-            report = differences.find(self.client, source, index, grace=grace, behind=behind)
-            return repair.repair(self.client, source, report, dry_run=False, cap=10_000)
+            report = differences.find(
+                EntityIndexes(self.client, source.entity).get(index), source, behind=behind, effort=Effort(grace=grace)
+            )
+            return repair.repair(EntityIndexes(self.client, source.entity), source, report, dry_run=False, cap=10_000)
 
     def rollback(self, *, force: str = "") -> dict[str, Any]:
         with self.rejections() as rejections:
             return workflows.roll_back(
-                self.client,
-                self.entity,
+                EntityIndexes(self.client, self.entity),
                 self.source,
                 name=None,
                 rejections=rejections,
@@ -96,10 +99,10 @@ class Ground(ABC):
                 force=force,
             )
 
-    def retire(self, before: datetime) -> list[dict[str, Any]]:
+    def retire(self, before: datetime) -> list[retire.Decision]:
         """When all windows are over, and so are the days of tombstones that were written before a moment."""
         later = before + timedelta(days=retention().tombstone_days)
-        return retire.retire(self.client, self.entity, self.is_running, now=later)
+        return retire.retire(EntityIndexes(self.client, self.entity), self.is_running, now=later)
 
     def is_running(self, build: str) -> bool:
         return build in self.running
@@ -119,9 +122,9 @@ class Ground(ABC):
         """
         compared = 0
         wrong = []
-        members = indexes.write_set(self.client, self.entity)
+        members = EntityIndexes(self.client, self.entity).write_set()
         if not names:
-            read = sorted(index.name for index in indexes.of_entity(self.client, self.entity) if index.read)
+            read = sorted(index.name for index in EntityIndexes(self.client, self.entity).all() if index.is_live)
             if len(read) != 1 or read[0] not in members:
                 wrong.append(f"read are {read}, written are {members}")
         wanted, latest = self.contents(), self.latest()
@@ -141,8 +144,8 @@ class Ground(ABC):
 
     def documents(self, index: str) -> dict[str, tuple[str, Content]]:
         """Position and content by key."""
-        indexes.refresh(self.client, index)
-        answer = request(self.client, "POST", f"/{index}/_search", body={"size": 1_000})
+        Index(self.client, index).refresh()
+        answer = self.client.request("POST", f"/{index}/_search", body={"size": 1_000})
         found = {}
         for hit in answer["hits"]["hits"]:
             sync = hit["_source"]["sync"]
@@ -161,7 +164,7 @@ class Build:
 
     stage: Ground
     name: str
-    client: opensearchpy.OpenSearch
+    client: Client
     between: Callable[[str], None] = lambda _: None
     parts: int = 1
     force: bool = False
@@ -179,18 +182,20 @@ class Build:
         self.between("check")
         running, force = self.stage.is_running, self.force
         with closing(self.stage.source()) as source:
-            self.plan = reindex.check(self.client, source, build=self.name, running=running, force=force)
+            self.plan = reindex.check(
+                EntityIndexes(self.client, source.entity), source, run_id=self.name, running=running, force=force
+            )
 
     def create(self) -> None:
         self.between("create")
-        self.green = reindex.create_green(self.client, self.stage.entity, self.plan)
+        self.green = reindex.create_green(EntityIndexes(self.client, self.stage.entity), self.plan)
 
     def load(self) -> None:
         with closing(self.stage.source(self.plan)) as source, self.stage.rejections() as rejections:
             for part in source.partitions(self.parts):
                 self.between("load")
-                reindex.load(
-                    self.client, source, self.plan, self.green, part, rejections=rejections, bulk_bytes=2_000_000
+                reindex.Reindex(EntityIndexes(self.client, source.entity), self.plan, self.green).load(
+                    source, part, rejections=rejections, bulk_bytes=2_000_000
                 )
 
     def finish(self) -> None:
@@ -202,25 +207,23 @@ class Build:
         self.swap()
 
     def copy_tombstones(self) -> None:
-        reindex.copy_tombstones(self.client, self.stage.entity, self.plan, self.green)
+        reindex.Reindex(EntityIndexes(self.client, self.stage.entity), self.plan, self.green).copy_tombstones()
 
     def gate(self) -> None:
-        indexes.make_searchable(self.client, self.stage.entity, self.green)
+        creation.make_searchable(EntityIndexes(self.client, self.stage.entity), self.green)
         with closing(self.stage.source(self.plan)) as source, self.stage.rejections() as rejections:
             found = gate.gate(
-                self.client,
+                Reindex(EntityIndexes(self.client, source.entity), self.plan, self.green),
                 source,
-                self.plan,
-                self.green,
                 rejections=rejections,
                 max_rejected=POISON_ALLOWED,
                 allow_shrink=True,
             )
-        self.reconciled = found["reconciled"]
+        self.reconciled = found.reconciled
 
     def swap(self) -> None:
-        reindex.swap(self.client, self.stage.entity, self.plan, self.green)
-        reindex.verify(self.client, self.stage.entity, self.plan, self.green)
+        reindex.Reindex(EntityIndexes(self.client, self.stage.entity), self.plan, self.green).swap()
+        reindex.Reindex(EntityIndexes(self.client, self.stage.entity), self.plan, self.green).verify()
 
     def discard(self) -> None:
-        reindex.discard(self.stage.client, self.stage.entity, self.name)
+        reindex.discard(EntityIndexes(self.stage.client, self.stage.entity), self.name)

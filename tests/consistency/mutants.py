@@ -9,17 +9,22 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
-from searchsync.cluster import aliases, client, indexes
-from searchsync.cluster.client import request
-from searchsync.cluster.indexes import Targets
-from searchsync.compare import differences, reconcile, repair
+from searchsync.cluster import aliases, creation
+from searchsync.cluster.alias_conflicts import read_action
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes, Targets
+from searchsync.compare import reconcile, repair
 from searchsync.compare.reconcile import Reconciled
+from searchsync.compare.states import index_states
 from searchsync.documents import position
 from searchsync.documents.page import Document, Page
 from searchsync.documents.position import Snapshot
 from searchsync.errors import SearchSyncError
 from searchsync.operations import purge, reindex, replay
+from searchsync.operations.reindex import Reindex
 from searchsync.operations.replay import Replay
+from searchsync.operations.replay_report import ReplayReport
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import consumer, gaps
 from searchsync.stream.consumer import Stream
@@ -69,20 +74,20 @@ def taken_for_done(status: int) -> Mutant:
 @contextmanager
 def resolved_once() -> Iterator[None]:
     """The write set is looked at before a write, and not again after it."""
-    whole, resolve = writer.apply, indexes.targets_or_raise
+    whole, resolve = writer.apply, EntityIndexes.targets_or_raise
     seen: ContextVar[Targets | None] = ContextVar("seen", default=None)
 
-    def apply(client: Any, entity: Any, pages: Any, **options: Any) -> dict[str, Ledger]:
-        token = seen.set(resolve(client, entity))
+    def apply(indexes: EntityIndexes, pages: Any, **options: Any) -> dict[str, Ledger]:
+        token = seen.set(resolve(indexes))
         try:
-            return whole(client, entity, pages, **options)
+            return whole(indexes, pages, **options)
         finally:
             seen.reset(token)
 
-    def remembered(client: Any, entity: Any) -> Targets:
-        return seen.get() or resolve(client, entity)
+    def remembered(indexes: EntityIndexes) -> Targets:
+        return seen.get() or resolve(indexes)
 
-    with _patch(writer, "apply", apply), _patch(indexes, "targets_or_raise", remembered):
+    with _patch(writer, "apply", apply), _patch(EntityIndexes, "targets_or_raise", remembered):
         yield
 
 
@@ -91,12 +96,12 @@ def resolved_before_the_read() -> Iterator[None]:
     """A replay looks at the write set once, when it begins."""
     run = Replay.run
 
-    def frozen(self: Replay) -> replay.Report:
-        members = indexes.write_set(self._client, self._entity)
+    def frozen(self: Replay) -> ReplayReport:
+        members = self._indexes.write_set()
 
-        def apply(client: Any, _: Any, pages: list[Page], **options: Any) -> dict[str, Ledger]:
+        def apply(indexes: EntityIndexes, pages: list[Page], **options: Any) -> dict[str, Ledger]:
             del options["bypass"]
-            return {index: writer.compare_and_set(client, index, pages[0], **options) for index in members}
+            return {name: writer.compare_and_set(indexes.index(name), pages[0], **options) for name in members}
 
         with _patch(replay, "writer", SimpleNamespace(apply=apply)):
             return run(self)
@@ -107,19 +112,19 @@ def resolved_before_the_read() -> Iterator[None]:
 
 @contextmanager
 def only_the_live_one() -> Iterator[None]:
-    resolve = indexes.targets_or_raise
+    resolve = EntityIndexes.targets_or_raise
 
-    def live_alone(*arguments: Any) -> Targets:
-        targets = resolve(*arguments)
+    def live_alone(indexes: EntityIndexes) -> Targets:
+        targets = resolve(indexes)
         return replace(targets, members=targets.members[:1])
 
-    with _patch(indexes, "targets_or_raise", live_alone):
+    with _patch(EntityIndexes, "targets_or_raise", live_alone):
         yield
 
 
 def not_parked() -> AbstractContextManager[Any]:
     def function(self: Stage, client: Any = None) -> Stream:
-        return Stream(client or self.client, self.entity, lambda _: None)
+        return Stream(EntityIndexes(client or self.client, self.entity), lambda _, **__: None)
 
     return _patch(Stage, "function", function)
 
@@ -128,11 +133,11 @@ def parked_after_the_acknowledgement() -> AbstractContextManager[Any]:
     """Whether the queue has taken it, nobody asks."""
 
     def function(self: Stage, client: Any = None) -> Stream:
-        def park(messages: Any) -> None:
+        def park(messages: Any, /, **_: Any) -> None:
             with suppress(SearchSyncError):
                 self.dead_letters.send(messages)
 
-        return Stream(client or self.client, self.entity, park)
+        return Stream(EntityIndexes(client or self.client, self.entity), park)
 
     return _patch(Stage, "function", function)
 
@@ -210,16 +215,16 @@ def _conflicts_ignored(here: ContextVar[bool]) -> AbstractContextManager[Any]:
 
 
 def scan_by_plain_index() -> AbstractContextManager[Any]:
-    send = client.bulk
+    send = Client.send_bulk
 
-    def overwrite(cluster: Any, index: str, body: bytes, count: int) -> Any:
-        return send(cluster, index, body.replace(b'{"create":', b'{"index":'), count)
+    def overwrite(client: Client, index: str, body: bytes, count: int) -> Any:
+        return send(client, index, body.replace(b'{"create":', b'{"index":'), count)
 
-    return _patch(bulk, "bulk", overwrite)
+    return _patch(Client, "send_bulk", overwrite)
 
 
 def tombstones_not_copied() -> AbstractContextManager[Any]:
-    return _patch(reindex, "copy_tombstones", lambda *arguments: Ledger(arguments[-1]))
+    return _patch(Reindex, "copy_tombstones", lambda run: Ledger(run.green))
 
 
 @contextmanager
@@ -227,10 +232,10 @@ def tombstones_by_create() -> Iterator[None]:
     """As ``create``, with a conflict taken for done."""
     here: ContextVar[bool] = ContextVar("here", default=False)
 
-    def create(client: Any, index: str, page: Page, **options: Any) -> Ledger:
+    def create(index: Index, page: Page, **options: Any) -> Ledger:
         token = here.set(True)
         try:
-            return bulk.write(client, index, page, Mode.CREATE, options["on_rejected"], 60.0)
+            return bulk.write(index, page, Mode.CREATE, on_rejected=options["on_rejected"], patience=60.0)
         finally:
             here.reset(token)
 
@@ -246,21 +251,21 @@ def gate_without_reconciling() -> AbstractContextManager[Any]:
 @contextmanager
 def source_read_before_the_index() -> Iterator[None]:
     """In a repair."""
-    look, states, mend = differences.index_states, DynamoSource.states, repair.repair
+    look, states, mend = index_states, DynamoSource.states, repair.repair
     repairing: ContextVar[DynamoSource | None] = ContextVar("repairing", default=None)
     early: ContextVar[list[Page]] = ContextVar("early")
 
-    def reversed_repair(client: Any, source: DynamoSource, report: Any, **options: Any) -> repair.Repaired:
+    def reversed_repair(indexes: Any, source: DynamoSource, report: Any, **options: Any) -> repair.Repaired:
         token = repairing.set(source)
         try:
-            return mend(client, source, report, **options)
+            return mend(indexes, source, report, **options)
         finally:
             repairing.reset(token)
 
-    def look_late(client: Any, name: str, keys: list[str]) -> Any:
+    def look_late(index: Index, keys: list[str]) -> Any:
         if source := repairing.get():
             early.set(list(states(source, keys)))
-        return look(client, name, keys)
+        return look(index, keys)
 
     def as_it_was(source: DynamoSource, keys: list[str]) -> Iterator[Page]:
         yield from early.get() if repairing.get() else states(source, keys)
@@ -279,14 +284,15 @@ def source_read_before_the_index() -> Iterator[None]:
 
 
 def swapped_blindly() -> AbstractContextManager[Any]:
-    def swap(client: Any, entity: Any, *, blue: str | None, green: str, **_: Any) -> None:
+    def swap(indexes: EntityIndexes, *, blue: str | None, green: str, **_: Any) -> None:
+        entity = indexes.entity
         leave = {"remove": {"index": blue, "alias": entity.name, "must_exist": False}}
         serve = [
-            aliases._add(entity.writers, green),
-            aliases._add(entity.served, green),
-            indexes.read_action(entity, green),
+            aliases._add(entity.write_alias, green),
+            aliases._add(entity.served_alias, green),
+            read_action(entity, green),
         ]
-        request(client, "POST", "/_aliases", body={"actions": [leave, *serve] if blue else serve})
+        indexes.client.request("POST", "/_aliases", body={"actions": [leave, *serve] if blue else serve})
 
     return _patch(aliases, "swap", swap)
 
@@ -324,7 +330,7 @@ def counts_not_compared() -> AbstractContextManager[Any]:
 @contextmanager
 def created_again() -> Iterator[None]:
     """A second attempt at creating green makes another."""
-    create, of_entity = indexes.find_or_create, indexes.of_entity
+    create, every = creation.find_or_create, EntityIndexes.all
     creating: ContextVar[bool] = ContextVar("creating", default=False)
 
     def another(*arguments: Any, **options: Any) -> Any:
@@ -334,8 +340,8 @@ def created_again() -> Iterator[None]:
         finally:
             creating.reset(token)
 
-    def found(*arguments: Any) -> list[Any]:
-        return [] if creating.get() else of_entity(*arguments)
+    def found(indexes: EntityIndexes) -> list[Any]:
+        return [] if creating.get() else every(indexes)
 
-    with _patch(indexes, "find_or_create", another), _patch(indexes, "of_entity", found):
+    with _patch(creation, "find_or_create", another), _patch(EntityIndexes, "all", found):
         yield

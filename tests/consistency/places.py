@@ -8,12 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import opensearchpy
 import psycopg
 
 from local.postgres import AppDatabase
 from searchsync.catalog import Entity
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.operations import sync
+from searchsync.operations.sync import Interval
 from searchsync.sources.postgres import PostgresSource
 from tests.consistency.clock import Clock
 from tests.consistency.ground import Content, Ground
@@ -57,12 +59,18 @@ class Places(Ground):
     def read(self, document: dict[str, Any]) -> Content:
         return {"name": document["name"]}
 
-    def sync(self, client: opensearchpy.OpenSearch | None = None) -> dict[str, Any]:
+    def sync(self, client: Client | None = None) -> sync.SyncReport:
         """Of the last hour."""
-        served = sync.check(self.client, self.entity)
+        served = sync.check(EntityIndexes(self.client, self.entity))
         now = datetime.now(UTC)
         with closing(self.source(served)) as source, self.rejections() as rejections:
-            return sync.run(client or self.client, source, served, now - HOUR, now + HOUR, rejections=rejections)
+            return sync.run(
+                EntityIndexes(client or self.client, source.entity),
+                source,
+                served,
+                Interval(now - HOUR, now + HOUR),
+                rejections=rejections,
+            )
 
 
 def write(connection: psycopg.Connection[Any], key: int, name: str | None) -> None:
@@ -80,7 +88,7 @@ def write(connection: psycopg.Connection[Any], key: int, name: str | None) -> No
 
 @contextmanager
 def placed(
-    client: opensearchpy.OpenSearch, app: AppDatabase, *, speed: float = 0.0, crashing: Crashing | None = None
+    client: Client, app: AppDatabase, *, speed: float = 0.0, crashing: Crashing | None = None
 ) -> Iterator[Places]:
     """Places whose clock the product reads."""
     clock = Clock(speed)

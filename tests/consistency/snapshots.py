@@ -2,6 +2,7 @@
 
 from contextlib import closing
 
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.writing import writer
 from tests.consistency.ground import Build
 from tests.consistency.places import Places, write
@@ -20,7 +21,7 @@ def begin(places: Places) -> None:
 def apply(places: Places, key: str) -> None:
     """A read by key, written: what a reconciling or a repair does."""
     with closing(places.source()) as source:
-        writer.apply(places.client, places.entity, source.read([key]), on_rejected=never)
+        writer.apply(EntityIndexes(places.client, places.entity), source.read([key]), on_rejected=never)
 
 
 def change(places: Places, key: int, name: str | None) -> None:
@@ -61,7 +62,7 @@ def page_written_late(places: Places) -> None:
         early = source.read(["1"])
     change(places, 1, None)
     places.sync()
-    writer.apply(places.client, places.entity, early, on_rejected=never)
+    writer.apply(EntityIndexes(places.client, places.entity), early, on_rejected=never)
     places.check()
 
 

@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
-import opensearchpy
-
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents.position import of_event
 from searchsync.operations import replay
 from searchsync.operations.replay import Replay
+from searchsync.operations.replay_report import ReplayReport
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream import lag
 from searchsync.stream.consumer import Outcome, Stream
@@ -60,9 +60,9 @@ class Stage(Ground):
     def latest(self) -> str:
         return of_event(int(self.clock.time()) + SKEW_SECONDS, "9" * 40)
 
-    def function(self, client: opensearchpy.OpenSearch | None = None) -> Stream:
+    def function(self, client: Client | None = None) -> Stream:
         """A container of the stream's function."""
-        return Stream(client or self.client, self.entity, self.dead_letters.send)
+        return Stream(EntityIndexes(client or self.client, self.entity), self.dead_letters.send)
 
     def deliver(self, *events: Event | None) -> Outcome:
         """A batch to the function."""
@@ -84,16 +84,18 @@ class Stage(Ground):
 
     # -- operations
 
-    def replay(self, client: opensearchpy.OpenSearch | None = None, *, parked: bool = False) -> replay.Report:
+    def replay(self, client: Client | None = None, *, parked: bool = False) -> ReplayReport:
         queue, other = (self.parked_letters, None) if parked else (self.dead_letters, self.parked_letters)
-        return Replay(client or self.client, self.source(), queue, other, self.table).run()
+        return Replay(
+            EntityIndexes(client or self.client, self.source().entity), self.source(), queue, other, self.table
+        ).run()
 
     def behind(self, index: str) -> Callable[[], Lag]:
         """How far an index is behind the stream, as the quality runs ask."""
 
         def measured() -> Lag:
             waiting = len(self.dead) + len(self.parked)
-            return lag.measure(self.client, self.entity, index, self.table, STREAM_ARN, waiting=waiting)
+            return lag.measure(EntityIndexes(self.client, self.entity), index, self.table, STREAM_ARN, waiting=waiting)
 
         return measured
 
@@ -104,7 +106,7 @@ class Stage(Ground):
         :raises Violation: naming those that do not
         """
         looked, wrong = 0, []
-        for index in indexes.write_set(self.client, self.entity):
+        for index in EntityIndexes(self.client, self.entity).write_set():
             for key, (position, content) in self.documents(index).items():  # the index first, then the history
                 looked += 1
                 if why := self.table.why_unsound(key, position, content):
@@ -115,7 +117,7 @@ class Stage(Ground):
 
 
 @contextmanager
-def staged(client: opensearchpy.OpenSearch, *, speed: float = 0.0) -> Iterator[Stage]:
+def staged(client: Client, *, speed: float = 0.0) -> Iterator[Stage]:
     """A stage whose clock the product reads."""
     clock = Clock(speed)
     with (

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from unittest import mock
 
-import opensearchpy
 import pytest
 
+from searchsync.cluster.client import Client
 from searchsync.errors import SearchSyncError
 from tests.consistency.episode import Episode
 from tests.consistency.ground import Build
@@ -40,7 +40,7 @@ def run(made: Callable[[int], AbstractContextManager[Turmoil]], *happens: str, e
     raise AssertionError(f"never: {[name for name in happens if not total[name]]}")
 
 
-def test_all_indexes_equal_the_source_after_the_turmoil(client: opensearchpy.OpenSearch) -> None:
+def test_all_indexes_equal_the_source_after_the_turmoil(client: Client) -> None:
     @contextmanager
     def made(seed: int) -> Iterator[Turmoil]:
         with staged(client, speed=speed_of(seed)) as stage:
@@ -50,7 +50,7 @@ def test_all_indexes_equal_the_source_after_the_turmoil(client: opensearchpy.Ope
     assert run(made, *happens, episodes=4)["events"] > 400
 
 
-def test_no_thread_outlives_an_episode_that_cannot_begin(client: opensearchpy.OpenSearch) -> None:
+def test_no_thread_outlives_an_episode_that_cannot_begin(client: Client) -> None:
     """It would go on writing into the indexes of the next one."""
     threads = threading.active_count()
     refused = mock.patch.object(Build, "create", side_effect=SearchSyncError("refused"))

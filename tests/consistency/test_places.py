@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import opensearchpy
 import pytest
 
 from local.postgres import AppDatabase
+from searchsync.cluster.client import Client
 from tests.consistency.ground import Violation
 from tests.consistency.places import Places, placed
 from tests.consistency.places_episode import PlacesEpisode
@@ -28,20 +28,18 @@ def crashing(servers_dir: Path) -> Iterator[Crashing]:
 
 
 @pytest.mark.parametrize("scenario", dict.fromkeys(proof.scenario for proof in PLACES.values()))
-def test_the_product_gets_it_right(
-    client: opensearchpy.OpenSearch, crashing: Crashing, scenario: Callable[[Places], None]
-) -> None:
+def test_the_product_gets_it_right(client: Client, crashing: Crashing, scenario: Callable[[Places], None]) -> None:
     with placed(client, crashing.app, crashing=crashing) as places:
         scenario(places)
 
 
 @pytest.mark.parametrize("proof", PLACES.values(), ids=PLACES.keys())
-def test_without_the_rule_it_goes_wrong(client: opensearchpy.OpenSearch, crashing: Crashing, proof: Proof) -> None:
+def test_without_the_rule_it_goes_wrong(client: Client, crashing: Crashing, proof: Proof) -> None:
     with proof.mutant(), placed(client, crashing.app, crashing=crashing) as places, pytest.raises(Violation):
         proof.scenario(places)
 
 
-def test_all_indexes_equal_the_table_after_the_turmoil(client: opensearchpy.OpenSearch, app: AppDatabase) -> None:
+def test_all_indexes_equal_the_table_after_the_turmoil(client: Client, app: AppDatabase) -> None:
     @contextmanager
     def made(seed: int) -> Iterator[Turmoil]:
         with placed(client, app, speed=speed_of(seed)) as places:

@@ -14,8 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.errors import LedgerMismatch, SearchSyncError
 from tests.consistency.faults import chance
 from tests.consistency.ground import Build, Ground, Violation
@@ -195,11 +194,11 @@ class Turmoil(ABC):
 
     def _retire(self, before: datetime) -> None:
         for found in self._ground.retire(before):
-            self.counts["retirements"] += found["action"] == "deleted"
-            self.counts["purged"] += found["purged"]
+            self.counts["retirements"] += found.action == "deleted"
+            self.counts["purged"] += found.purged
 
     def _repair(self, choose: random.Random) -> None:
-        members = indexes.write_set(self._ground.client, self._ground.entity)
+        members = EntityIndexes(self._ground.client, self._ground.entity).write_set()
         done = self._ground.repair(choose.choice(members))
         self.counts["repairs"] += 1
         self.counts["repaired"] += done.written
@@ -209,13 +208,13 @@ class Turmoil(ABC):
         if choose.random() < 0.9:
             return
         client, entity = self._ground.client, self._ground.entity
-        serving = indexes.live(client, entity)
-        if others := [name for name in indexes.write_set(client, entity) if name != serving]:
+        serving = EntityIndexes(client, entity).live()
+        if others := [name for name in EntityIndexes(client, entity).write_set() if name != serving]:
             path = f"/{choose.choice(others)}/_settings"
             self.counts["blocked"] += 1
-            request(client, "PUT", path, body={"index.blocks.write": True})
+            client.request("PUT", path, body={"index.blocks.write": True})
             try:
                 self.stop.wait(choose.uniform(0.2, 1.0))
             finally:
                 with suppress(SearchSyncError):  # deleted meanwhile
-                    request(client, "PUT", path, body={"index.blocks.write": None})
+                    client.request("PUT", path, body={"index.blocks.write": None})

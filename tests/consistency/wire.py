@@ -1,10 +1,12 @@
 """A way to OpenSearch on which requests can be watched, held, lost or answered otherwise, for one actor of a test."""
 
+import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-import opensearchpy
 from opensearchpy import exceptions
+
+from searchsync.cluster.client import Client
 
 
 class Crashed(BaseException):
@@ -29,20 +31,17 @@ Act = Callable[[Request, Forward], Any]
 
 
 class Wire:
-    """Stands in the place of a client.
+    """Stands in the place of a client's transport.
 
+    :ivar client: sends all its requests this way
     :ivar act: gets each request and a function that passes it on; None to let all pass
     """
 
-    def __init__(self, client: opensearchpy.OpenSearch, act: Act | None = None) -> None:
+    def __init__(self, client: Client, act: Act | None = None) -> None:
         self.act = act
+        self.client = copy.copy(client)
+        self.client.transport = cast(Any, self)
         self._real = client.transport
-        self.transport = self
-
-    @property
-    def client(self) -> opensearchpy.OpenSearch:
-        """As the product wants it: it uses the transport alone."""
-        return cast(opensearchpy.OpenSearch, self)
 
     def perform_request(self, method: str, path: str, **options: Any) -> Any:
         def forward() -> Any:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents.position import MARGIN_SECONDS
 from searchsync.errors import SearchSyncError
 from tests.consistency.ground import Build, Violation
@@ -178,10 +177,10 @@ class blocked:  # noqa: N801 - reads as a function
         self._client, self._path = stage.client, f"/{index}/_settings"
 
     def __enter__(self) -> None:
-        request(self._client, "PUT", self._path, body={"index.blocks.write": True})
+        self._client.request("PUT", self._path, body={"index.blocks.write": True})
 
     def __exit__(self, *_: object) -> None:
-        request(self._client, "PUT", self._path, body={"index.blocks.write": None})
+        self._client.request("PUT", self._path, body={"index.blocks.write": None})
 
 
 def poison(stage: Stage) -> None:
@@ -191,9 +190,9 @@ def poison(stage: Stage) -> None:
     stage.dead.refuse = 1
     if stage.deliver(event).failed:
         assert not stage.deliver(event).failed
-    (live,) = indexes.write_set(stage.client, stage.entity)
+    (live,) = EntityIndexes(stage.client, stage.entity).write_set()
     mapping = {"properties": {"nickname": {"type": "keyword"}}}
-    request(stage.client, "PUT", f"/{live}/_mapping", body=mapping)
+    stage.client.request("PUT", f"/{live}/_mapping", body=mapping)
     reconciled(stage)
 
 

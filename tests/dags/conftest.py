@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -19,6 +18,7 @@ from local import opensearch as local_opensearch
 from local import ports
 from local import postgres as local_postgres
 from searchsync.catalog import Entity
+from searchsync.cluster.client import Client
 from tests.members import World
 from tests.steps import connector, rebuild
 
@@ -112,9 +112,7 @@ def connected(
 
 
 @pytest.fixture
-def reindexed(
-    client: opensearchpy.OpenSearch, app: local_postgres.AppDatabase, locations: Entity, tmp_path: Path
-) -> Callable[[], str]:
+def reindexed(client: Client, app: local_postgres.AppDatabase, locations: Entity, tmp_path: Path) -> Callable[[], str]:
     """Makes the next live index of locations, without the DAG: that is quicker."""
     return lambda: rebuild(client, connector(locations, app.reader_dsn), tmp_path / "rebuilt")["index"]
 

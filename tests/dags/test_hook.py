@@ -1,10 +1,12 @@
 """What a connection's extra says reaches the library."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from search_ops import hook
 from searchsync.catalog import entity
-from searchsync.cluster.indexes import Served
+from searchsync.cluster.indexes import BuiltFrom
 from searchsync.sources.postgres import PostgresSource
 
 
@@ -14,7 +16,7 @@ def test_a_name_for_the_database_reaches_its_identity(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AIRFLOW_CONN_SEARCHSYNC_POSTGRES", f"postgres://reader:secret@127.0.0.1:1/app{extra}")
     locations = entity("locations")
     connections = hook.connections()
-    of = Served("index", "identity", 2, None)  # type: ignore[arg-type]
+    of = BuiltFrom("index", "identity", 2, datetime.now(UTC))
     for source in (connections.source(locations), connections.source(locations, of)):
         assert isinstance(source, PostgresSource)
         assert source._source_id == wanted

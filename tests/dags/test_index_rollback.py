@@ -6,13 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import opensearchpy
 import pytest
 
 from local.members import generate
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.operations import gate
 from tests.members import World
 from tests.steps import rebuild
@@ -42,7 +41,7 @@ def test_back_and_forward(
     blue: str,
     green: str,
     dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     slack: Slack,
     rows: int,
@@ -51,13 +50,13 @@ def test_back_and_forward(
     assert done.state == "success"
     assert (result(done)["index"], result(done)["previous"]) == (blue, green)
     assert result(done)["compared"]["confirmed"] == 0
-    assert indexes.live(client, locations) == blue
+    assert EntityIndexes(client, locations).live() == blue
     (said,) = slack()
     assert blue in said
     assert f"{rows:,} documents" in said
     assert "pause locations_reindex" in said
     assert run(dags).state == "success"
-    assert indexes.live(client, locations) == green
+    assert EntityIndexes(client, locations).live() == green
 
 
 def test_a_rollback_tells_those_that_wait_for_the_entity(
@@ -75,14 +74,14 @@ def test_a_rollback_tells_those_that_wait_for_the_entity(
 
 
 def test_a_candidate_that_missed_something_is_refused_and_forced_with_a_reason(
-    blue: str, green: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, slack: Slack
+    blue: str, green: str, dags: dict[str, Any], client: Client, locations: Entity, slack: Slack
 ) -> None:
-    request(client, "DELETE", f"/{blue}/_doc/1", params={"refresh": "true"})
+    client.request("DELETE", f"/{blue}/_doc/1", params={"refresh": "true"})
     assert run(dags).state == "failed"
-    assert indexes.live(client, locations) == green
+    assert EntityIndexes(client, locations).live() == green
     forced = run(dags, force="the present mapping loses names")
     assert forced.state == "success"
-    assert indexes.live(client, locations) == blue
+    assert EntityIndexes(client, locations).live() == blue
     assert "the present mapping loses names" in slack()[-1]
 
 
@@ -91,7 +90,7 @@ def test_members_go_back_too(dags: dict[str, Any], members: World, slack: Slack,
     blue, _ = [rebuild(members.client, members.connect, tmp_path)["index"] for _ in range(2)]
     members.apply()
     assert run(dags, "members").state == "success"
-    assert indexes.live(members.client, members.entity) == blue
+    assert EntityIndexes(members.client, members.entity).live() == blue
 
 
 @pytest.mark.parametrize(("conf", "why"), [({"index": "locations-none"}, "rollback candidates"), ({"x": 1}, "unknown")])
@@ -103,13 +102,11 @@ def test_bad_input_says_what_there_is(
 
 
 def test_a_reindex_asks_only_when_there_is_a_reason() -> None:
-    found = {"served": 1_000, "documents": 1_150}
-    assert gate.why_ask(found, "auto") == ""
-    assert gate.why_ask(found, "always") == "it was asked for"
-    more = {"served": 1_000, "documents": 1_250}
-    assert gate.why_ask(more, "auto") == "1250 documents instead of 1000: more than 20% of a change"
-    assert gate.why_ask(more, "never") == ""
-    assert gate.why_ask({"served": 0, "documents": 1_000}, "auto") == "", "the first one"
+    assert gate.why_ask(1_000, 1_150, "auto") == ""
+    assert gate.why_ask(1_000, 1_150, "always") == "it was asked for"
+    assert gate.why_ask(1_000, 1_250, "auto") == "1250 documents instead of 1000: more than 20% of a change"
+    assert gate.why_ask(1_000, 1_250, "never") == ""
+    assert gate.why_ask(0, 1_000, "auto") == "", "the first one"
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 
 from searchsync.catalog import Entity
-from searchsync.cluster import aliases, indexes
-from searchsync.cluster.client import request
-from searchsync.operations import reindex
+from searchsync.cluster import aliases, creation
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.operations.reindex import Reindex
 
 Slack = Callable[[], list[str]]
 
@@ -31,18 +31,21 @@ def states(dag_run: Any) -> dict[str, str]:
 
 
 def test_a_run_serves_every_row_and_keeps_the_previous_index_fed(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, rows: int
+    blue: str, dags: dict[str, Any], client: Client, locations: Entity, rows: int
 ) -> None:
     dag_run = run(dags, partitions=3)
     assert dag_run.state == "success"
     report = result(dag_run)
-    live = indexes.live(client, locations)
+    live = EntityIndexes(client, locations).live()
     assert report["index"] == live != blue
     assert report["previous"] == blue
     assert report["ledger"] == {"read": rows, "written": rows, "stale": 0, "tombstoned": 0, "rejected": 0}
-    assert request(client, "POST", "/locations/_count")["count"] == rows
-    assert set(indexes.write_set(client, locations)) == {blue, live}
-    assert {i.name: i.role for i in indexes.of_entity(client, locations)} == {blue: "rollback candidate", live: "live"}
+    assert client.request("POST", "/locations/_count")["count"] == rows
+    assert set(EntityIndexes(client, locations).write_set()) == {blue, live}
+    assert {i.name: i.role for i in EntityIndexes(client, locations).all()} == {
+        blue: "rollback candidate",
+        live: "live",
+    }
     event = asset_events()[-1]
     assert event == {"index": live, "documents": rows, "previous": blue}
 
@@ -50,7 +53,7 @@ def test_a_run_serves_every_row_and_keeps_the_previous_index_fed(
 def test_results_of_an_earlier_attempt_are_not_counted(
     blue: str,
     dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     rows: int,
     monkeypatch: pytest.MonkeyPatch,
@@ -60,7 +63,7 @@ def test_results_of_an_earlier_attempt_are_not_counted(
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
-    original = reindex.copy_tombstones
+    original = Reindex.copy_tombstones
 
     def after_a_clear(*args: Any, **options: Any) -> Any:
         """As if partitions, run again, had found two parts instead of three."""
@@ -72,7 +75,7 @@ def test_results_of_an_earlier_attempt_are_not_counted(
             XComModel.set(**keys, task_id="swap", value=True, serialize=False)
         return original(*args, **options)
 
-    monkeypatch.setattr(reindex, "copy_tombstones", after_a_clear)
+    monkeypatch.setattr(Reindex, "copy_tombstones", after_a_clear)
     dag_run = run(dags, partitions=3, swap=False)
     assert dag_run.state == "success"
     parts = [each["ledger"]["read"] for each in result(dag_run, "load", map_index=0)]
@@ -84,20 +87,20 @@ def test_results_of_an_earlier_attempt_are_not_counted(
 def test_a_load_that_a_person_marks_done_is_not_taken_for_done(
     blue: str,
     dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     monkeypatch: pytest.MonkeyPatch,
     capfd: Any,
 ) -> None:
     from search_ops.tasks import reindex as tasks
 
-    original = tasks._ledgers
-    monkeypatch.setattr(tasks, "_ledgers", lambda ranges, results: original(ranges, [*results][:-1]))
+    original = tasks._loaded
+    monkeypatch.setattr(tasks, "_loaded", lambda ranges, results: original(ranges, [*results][:-1]))
     dag_run = run(dags, partitions=2)
     assert dag_run.state == "failed"
     assert states(dag_run)["copy_tombstones"] == "failed"
     assert "not loaded in this attempt" in "".join(capfd.readouterr())
-    assert [index.name for index in indexes.of_entity(client, locations)] == [blue]
+    assert [index.name for index in EntityIndexes(client, locations).all()] == [blue]
 
 
 def test_whole_numbers_may_come_as_4_point_0(blue: str, dags: dict[str, Any], rows: int) -> None:
@@ -140,7 +143,7 @@ def asset_events() -> list[dict[str, Any]]:
 
 
 def test_swap_off_builds_and_checks_only(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, rows: int
+    blue: str, dags: dict[str, Any], client: Client, locations: Entity, rows: int
 ) -> None:
     events = len(asset_events())
     dag_run = run(dags, swap=False)
@@ -148,14 +151,14 @@ def test_swap_off_builds_and_checks_only(
     assert states(dag_run)["swap"] == "skipped"
     assert result(dag_run)["swapped"] is False
     assert result(dag_run)["documents"] == rows
-    assert [index.name for index in indexes.of_entity(client, locations)] == [blue]
+    assert [index.name for index in EntityIndexes(client, locations).all()] == [blue]
     assert len(asset_events()) == events, "nothing was served, so nobody may be told so"
 
 
 def test_gate_failure_leaves_blue_serving_and_discards_green(
     blue: str,
     dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     owner: psycopg.Connection,
     slack: Slack,
@@ -165,7 +168,7 @@ def test_gate_failure_leaves_blue_serving_and_discards_green(
     assert dag_run.state == "failed"
     assert states(dag_run)["gate"] == "failed"
     assert states(dag_run)["swap"] == "upstream_failed"
-    assert [index.name for index in indexes.of_entity(client, locations)] == [blue]
+    assert [index.name for index in EntityIndexes(client, locations).all()] == [blue]
     (message,) = slack()
     for part in ("locations_reindex", dag_run.run_id, "gate", blue, "Next", "Undo", "http://airflow.test:8080/dags/"):
         assert part in message
@@ -176,7 +179,7 @@ def test_poison_is_listed_and_stops_the_swap_unless_allowed(
     blue: str,
     dags: dict[str, Any],
     connected: Path,
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     owner: psycopg.Connection,
     rows: int,
@@ -185,7 +188,7 @@ def test_poison_is_listed_and_stops_the_swap_unless_allowed(
     dag_run = run(dags)
     assert dag_run.state == "failed"
     assert states(dag_run)["load"] == "success"
-    assert indexes.live(client, locations) == blue
+    assert EntityIndexes(client, locations).live() == blue
     (listed,) = [json.loads(line) for path in connected.rglob("rejected-gate.ndjson") for line in path.open()]
     assert listed["type"] == "mapper_parsing_exception"
     allowed = run(dags, max_rejected=1)
@@ -197,12 +200,12 @@ def test_poison_is_listed_and_stops_the_swap_unless_allowed(
 
 
 def test_unknown_conf_keys_change_nothing(
-    connected: Path, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity, rows: int
+    connected: Path, dags: dict[str, Any], client: Client, locations: Entity, rows: int
 ) -> None:
     dag_run = run(dags, partition=3)
     assert dag_run.state == "failed"
     assert states(dag_run)["check"] == "failed"
-    assert indexes.of_entity(client, locations) == []
+    assert EntityIndexes(client, locations).all() == []
 
 
 @pytest.mark.parametrize("conf", [{"partitions": 0}, {"bulk_bytes": 99}, {"swap": "maybe"}, {"max_rejected": -1}])
@@ -218,7 +221,7 @@ def test_source_down_fails_with_its_name_and_leaves_nothing(
     connect: Callable[..., None],
     opensearch_server: Any,
     dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     slack: Slack,
 ) -> None:
@@ -226,7 +229,7 @@ def test_source_down_fails_with_its_name_and_leaves_nothing(
     dag_run = run(dags)
     assert dag_run.state == "failed"
     assert dag_run.get_task_instance("check").try_number == 3, "an absent source may come back: it is tried again"
-    assert indexes.of_entity(client, locations) == []
+    assert EntityIndexes(client, locations).all() == []
     assert len(slack()) == 1
 
 
@@ -245,14 +248,14 @@ def test_wrong_password_is_not_tried_again_and_not_shown(
 def test_keep_green_leaves_the_write_set_for_index_retire(
     blue: str,
     dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     owner: psycopg.Connection,
 ) -> None:
     owner.execute("TRUNCATE locations")
     assert run(dags, keep_green=True).state == "failed"
-    assert set(indexes.write_set(client, locations)) == {blue}
-    kept = [index for index in indexes.of_entity(client, locations) if index.name != blue]
+    assert set(EntityIndexes(client, locations).write_set()) == {blue}
+    kept = [index for index in EntityIndexes(client, locations).all() if index.name != blue]
     assert len(kept) == 1
     retired = dags["index_retire"].test(logical_date=None)
     assert retired.state == "success"
@@ -262,27 +265,29 @@ def test_keep_green_leaves_the_write_set_for_index_retire(
 
 
 def test_a_second_run_is_refused_while_one_builds(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity
+    blue: str, dags: dict[str, Any], client: Client, locations: Entity
 ) -> None:
-    other = indexes.find_or_create(client, locations, build="cli/other", source={"identity": "x", "epoch": 1})
-    aliases.join(client, locations, other.name)
+    other = creation.find_or_create(
+        EntityIndexes(client, locations), run_id="cli/other", source={"identity": "x", "epoch": 1}
+    )
+    aliases.join(EntityIndexes(client, locations), other.name)
     dag_run = run(dags)
     assert dag_run.state == "failed"
     assert states(dag_run)["check"] == "failed"
-    assert {index.name for index in indexes.of_entity(client, locations)} == {blue, other.name}
+    assert {index.name for index in EntityIndexes(client, locations).all()} == {blue, other.name}
     assert run(dags, force=True).state == "success"
-    assert other.name in {index.name for index in indexes.of_entity(client, locations)}
+    assert other.name in {index.name for index in EntityIndexes(client, locations).all()}
 
 
 def test_the_green_of_a_killed_run_is_swept_by_the_next(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity
+    blue: str, dags: dict[str, Any], client: Client, locations: Entity
 ) -> None:
     # A run that Airflow knows and that has ended. (A test run without a logical date replaces the one before it.)
     dead = dags["locations_reindex"].test(logical_date=datetime(2026, 1, 1, tzinfo=UTC), run_conf={"partition": 1})
     assert dead.state == "failed"
     build = f"locations_reindex/{dead.run_id}"
-    left = indexes.find_or_create(client, locations, build=build, source={"identity": "x", "epoch": 1})
-    aliases.join(client, locations, left.name)
+    left = creation.find_or_create(EntityIndexes(client, locations), run_id=build, source={"identity": "x", "epoch": 1})
+    aliases.join(EntityIndexes(client, locations), left.name)
     assert run(dags).state == "success"
-    assert left.name not in {index.name for index in indexes.of_entity(client, locations)}
-    assert len(indexes.write_set(client, locations)) == 2
+    assert left.name not in {index.name for index in EntityIndexes(client, locations).all()}
+    assert len(EntityIndexes(client, locations).write_set()) == 2

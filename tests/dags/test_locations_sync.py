@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import opensearchpy
 import psycopg
 import pytest
 
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from tests.steps import living, make_index
 
 NOW = datetime.now(UTC)
@@ -24,7 +23,7 @@ def result(dag_run: Any, task_id: str = "announce") -> Any:
 
 
 def test_a_run_by_hand_syncs_the_interval_it_is_given(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, owner: psycopg.Connection
+    blue: str, dags: dict[str, Any], client: Client, owner: psycopg.Connection
 ) -> None:
     owner.execute("UPDATE locations SET name = 'new', updated_at = %s WHERE location_id = 1", [NOW - timedelta(days=3)])
     owner.execute("DELETE FROM locations WHERE location_id = 2")
@@ -38,7 +37,7 @@ def test_a_run_by_hand_syncs_the_interval_it_is_given(
 
 
 def test_a_scheduled_run_or_backfill_syncs_its_hour(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, owner: psycopg.Connection
+    blue: str, dags: dict[str, Any], client: Client, owner: psycopg.Connection
 ) -> None:
     hour = (NOW - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
     changed = {1: hour - timedelta(minutes=30), 2: hour + timedelta(minutes=59), 3: hour}
@@ -77,7 +76,7 @@ def test_a_moment_without_a_time_zone_is_refused_before_the_run(dags: dict[str, 
 def test_a_table_that_is_empty_stops_the_run_and_alerts_until_a_person_confirms_it(
     blue: str,
     dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     slack: Callable[[], list[str]],
 ) -> None:
@@ -93,12 +92,12 @@ def test_a_table_that_is_empty_stops_the_run_and_alerts_until_a_person_confirms_
 
 
 def test_a_candidate_that_takes_no_writes_ends_the_run_red_after_the_live_one_is_done(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, owner: psycopg.Connection, locations: Entity
+    blue: str, dags: dict[str, Any], client: Client, owner: psycopg.Connection, locations: Entity
 ) -> None:
     candidate = make_index(
-        client, locations, "candidate", identity=indexes.get(client, locations, blue).meta["source"]["identity"]
+        client, locations, "candidate", identity=EntityIndexes(client, locations).get(blue).meta["source"]["identity"]
     )
-    request(client, "PUT", f"/{candidate}/_block/write")
+    client.request("PUT", f"/{candidate}/_block/write")
     owner.execute("UPDATE locations SET name = 'new', updated_at = %s WHERE location_id = 1", [NOW - timedelta(days=3)])
     conf = {"from": (NOW - timedelta(days=4)).isoformat(), "to": (NOW - timedelta(days=2)).isoformat()}
     done = dags["locations_sync"].test(logical_date=None, run_conf=conf)

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from local.members import generate
-from searchsync.cluster import indexes, unwritable
-from searchsync.cluster.client import request
+from searchsync.cluster import unwritable
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.config import retention
 from searchsync.operations import reindex, retire
 from tests.members import World
@@ -45,7 +47,7 @@ def test_the_first_reindex_is_the_backfill_and_the_second_keeps_tombstones(
     second = run(dags, "members_reindex")
     assert second.state == "success"
     assert (result(second)["documents"], result(second)["tombstones"]) == (299, 1)
-    assert request(members.client, "POST", "/members/_count")["count"] == 299
+    assert members.client.request("POST", "/members/_count")["count"] == 299
 
 
 def test_a_locations_parameter_is_refused_where_it_means_nothing(dags: dict[str, Any], members: World) -> None:
@@ -106,12 +108,22 @@ def test_an_unwritable_member_is_abandoned_with_an_alert(
 ) -> None:
     blue = serve(members.client, members.entity, identity=members.identity)
     green = make_index(members.client, members.entity, "green")
-    request(members.client, "PUT", f"/{green}/_block/write")
-    original = unwritable.evict
-    monkeypatch.setattr(unwritable, "evict", lambda client, entity: original(client, entity, patience=0))
+    members.client.request("PUT", f"/{green}/_block/write")
+    monkeypatch.setattr(unwritable, "evict", partial(unwritable.evict, patience=0))
     assert run(dags, dag_id).state == "success"
-    assert indexes.write_set(members.client, members.entity) == [blue]
+    assert EntityIndexes(members.client, members.entity).write_set() == [blue]
     assert green in slack()[-1]
+
+
+def test_a_dry_run_of_a_replay_abandons_nothing(
+    dags: dict[str, Any], members: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(members.client, members.entity, identity=members.identity)
+    green = make_index(members.client, members.entity, "green")
+    members.client.request("PUT", f"/{green}/_block/write")
+    monkeypatch.setattr(unwritable, "evict", partial(unwritable.evict, patience=0))
+    assert run(dags, "members_dlq_replay", dry_run=True).state == "success"
+    assert green in EntityIndexes(members.client, members.entity).write_set()
 
 
 def test_a_dry_run_of_index_retire_changes_nothing_and_says_what_it_would_do(
@@ -121,16 +133,16 @@ def test_a_dry_run_of_index_retire_changes_nothing_and_says_what_it_would_do(
     old = serve(members.client, members.entity, "old", blue, identity=members.identity)
     live = serve(members.client, members.entity, "live", old, identity=members.identity)
     for index, days in ((blue, 3), (old, 2)):
-        indexes.stamp_left_read(members.client, index, datetime.now(UTC) - timedelta(days=days))
-    request(members.client, "PUT", f"/{old}/_block/write")
-    before = request(members.client, "GET", "/_all", params={"expand_wildcards": "all"})
+        Index(members.client, index).stamp_left_read(datetime.now(UTC) - timedelta(days=days))
+    members.client.request("PUT", f"/{old}/_block/write")
+    before = members.client.request("GET", "/_all", params={"expand_wildcards": "all"})
     dag_run = run(dags, "index_retire", dry_run=True)
     assert dag_run.state == "success"
     report = {line["index"]: line for line in dag_run.get_task_instance("retire", map_index=1).xcom_pull("retire")[-1]}
     actions = {name: line["action"] for name, line in report.items()}
     assert actions == {blue: "would be deleted", old: "kept", live: "kept"}
     assert "it is blocked" in report[old]["why"]
-    assert request(members.client, "GET", "/_all", params={"expand_wildcards": "all"}) == before
+    assert members.client.request("GET", "/_all", params={"expand_wildcards": "all"}) == before
     assert slack() == []
     assert run(dags, "index_retire", dry=True).state == "failed"
 
@@ -142,8 +154,8 @@ def test_an_index_that_cannot_be_saved_fails_the_run_and_says_what_to_do(
     old = serve(members.client, members.entity, "old", blue, identity=members.identity)
     serve(members.client, members.entity, "live", old, identity=members.identity)
     for index, days in ((blue, 3), (old, 2)):
-        indexes.stamp_left_read(members.client, index, datetime.now(UTC) - timedelta(days=days))
+        Index(members.client, index).stamp_left_read(datetime.now(UTC) - timedelta(days=days))
     monkeypatch.setattr(retire, "retention", lambda: replace(retention(), snapshot_repository="nowhere"))
     assert run(dags, "index_retire").state == "failed"
-    assert blue in indexes.write_set(members.client, members.entity)
+    assert blue in EntityIndexes(members.client, members.entity).write_set()
     assert "index_retire" in slack()[-1]

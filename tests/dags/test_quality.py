@@ -9,14 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import opensearchpy
 import psycopg
 import pytest
 
 from local.members import generate
 from searchsync.catalog import Entity
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
 from searchsync.quality import history
+from searchsync.quality.history import History
 from tests.members import World
 from tests.steps import living, rebuild
 
@@ -34,8 +34,8 @@ def result(dag_run: Any, task_id: str = "compare") -> Any:
     return dag_run.get_task_instance(task_id).xcom_pull(task_ids=task_id)
 
 
-def remove(client: opensearchpy.OpenSearch, index: str, key: str) -> None:
-    request(client, "DELETE", f"/{index}/_doc/{key}", params={"refresh": "true"})
+def remove(client: Client, index: str, key: str) -> None:
+    client.request("DELETE", f"/{index}/_doc/{key}", params={"refresh": "true"})
 
 
 def test_an_index_as_its_table_passes_with_evidence(
@@ -62,7 +62,7 @@ def test_an_index_as_its_table_passes_with_evidence(
 
 
 def test_a_fault_fails_the_run_after_the_evidence_and_a_repair_mends_it(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, slack: Slack
+    blue: str, dags: dict[str, Any], client: Client, slack: Slack
 ) -> None:
     remove(client, blue, "1")
     failed = run(dags)
@@ -102,7 +102,7 @@ def test_rows_that_no_search_should_show_fail_it(
 
 
 def test_a_rollback_candidate_can_be_proven(
-    blue: str, dags: dict[str, Any], reindexed: Callable[[], str], client: opensearchpy.OpenSearch
+    blue: str, dags: dict[str, Any], reindexed: Callable[[], str], client: Client
 ) -> None:
     reindexed()
     remove(client, blue, "5")
@@ -141,21 +141,21 @@ def test_a_stalled_stream_fails_as_such_and_nothing_is_compared(
 
 
 def test_results_are_kept_to_be_searched_and_a_repeated_run_replaces_its_own(
-    blue: str, dags: dict[str, Any], client: opensearchpy.OpenSearch, locations: Entity
+    blue: str, dags: dict[str, Any], client: Client, locations: Entity
 ) -> None:
     remove(client, blue, "1")
     page = Path(result(run(dags))["evidence"], "summary.html").read_text()
     assert "<svg" not in page, "one result is no course"
     run(dags, repair="on")
     assert run(dags).state == "success"
-    found = history.latest(client, locations)
+    found = History(client).latest(locations)
     assert [kept["confirmed"] for kept in found] == [0, 1, 1]
     assert [kept["repaired"] for kept in found] == [0, 1, 0]
     assert [kept["verdict"] for kept in found] == ["good", "bad", "bad"]
     query = {"query": {"range": {"kinds.missing": {"gte": 1}}}}
-    assert request(client, "POST", f"/{history.INDEX}/_count", body=query)["count"] == 2
-    history.keep(client, found[0])
-    assert len(history.latest(client, locations)) == 3
+    assert client.request("POST", f"/{history.INDEX}/_count", body=query)["count"] == 2
+    History(client).keep(found[0])
+    assert len(History(client).latest(locations)) == 3
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import opensearchpy
 import pytest
 
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes
-from searchsync.operations import gate, reindex
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.operations import gate
+from searchsync.operations.reindex import Reindex
 
 Slack = Callable[[], list[str]]
 
@@ -45,7 +46,7 @@ def asset_events() -> int:
 def test_a_reindex_that_a_person_stops_is_red_and_serves_nothing(
     blue: str,
     dags: dict[str, Any],
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     slack: Slack,
     mark: Callable[[str, str], None],
@@ -54,7 +55,7 @@ def test_a_reindex_that_a_person_stops_is_red_and_serves_nothing(
     state: str,
 ) -> None:
     """Airflow lets the teardown run and then judges by what is left, which is skipped: it would be a success."""
-    synced, events = indexes.get(client, locations, blue).synced, asset_events()
+    synced, events = EntityIndexes(client, locations).get(blue).synced, asset_events()
 
     def stopped(*_: Any, **__: Any) -> Any:
         from airflow.models.dagrun import DagRun
@@ -65,15 +66,15 @@ def test_a_reindex_that_a_person_stops_is_red_and_serves_nothing(
         mark(run_id, state)
         raise RuntimeError("its process is killed")
 
-    monkeypatch.setattr({"load": reindex, "gate": gate}[step], step, stopped)
+    monkeypatch.setattr({"load": Reindex, "gate": gate}[step], step, stopped)
     dags[DAG].get_task(step).retries = 0
     run = dags[DAG].test(logical_date=None)
     states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
     assert (states["swap"], states["announce"], states["discard_green"]) == ("skipped", "skipped", "success")
     assert run.state == "failed", states
     assert states["completed"] == "failed"
-    assert [index.name for index in indexes.of_entity(client, locations)] == [blue]
-    assert indexes.get(client, locations, blue).synced == synced, "nothing is younger by a run that was stopped"
+    assert [index.name for index in EntityIndexes(client, locations).all()] == [blue]
+    assert EntityIndexes(client, locations).get(blue).synced == synced, "nothing is younger by a run that was stopped"
     assert asset_events() == events
     (said,) = slack()
     assert "completed" in said

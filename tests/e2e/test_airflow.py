@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import opensearchpy
 import psycopg
 import pytest
 
@@ -22,8 +21,9 @@ from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.stack import Stack
 from searchsync.catalog import entity
-from searchsync.cluster import aliases, indexes
-from searchsync.cluster.client import connect, request
+from searchsync.cluster import aliases
+from searchsync.cluster.client import Client, connect
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.operations import rollback
 from tests.e2e.conftest import ROWS
 
@@ -40,7 +40,7 @@ def api(stack: Stack) -> AirflowApi:
 
 
 @pytest.fixture(scope="module")
-def search(stack: Stack) -> opensearchpy.OpenSearch:
+def search(stack: Stack) -> Client:
     return connect(stack.variables()["SEARCHSYNC_OPENSEARCH_URL"])
 
 
@@ -72,16 +72,16 @@ def loading(api: AirflowApi, run_id: str, *, attempt: int = 1) -> dict[str, Any]
     return found
 
 
-def documents(search: opensearchpy.OpenSearch, name: str) -> int:
-    return int(request(search, "GET", f"/{name}/_stats/indexing")["_all"]["primaries"]["indexing"]["index_total"])
+def documents(search: Client, name: str) -> int:
+    return int(search.request("GET", f"/{name}/_stats/indexing")["_all"]["primaries"]["indexing"]["index_total"])
 
 
-def green(search: opensearchpy.OpenSearch, run_id: str) -> str | None:
-    found = [index for index in indexes.of_entity(search, LOCATIONS) if index.build == f"{DAG}/{run_id}"]
-    return next((index.name for index in found if index.writers), None)
+def green(search: Client, run_id: str) -> str | None:
+    found = [index for index in EntityIndexes(search, LOCATIONS).all() if index.run_id == f"{DAG}/{run_id}"]
+    return next((index.name for index in found if index.in_write_set), None)
 
 
-def in_the_middle_of_a_load(api: AirflowApi, search: opensearchpy.OpenSearch, run_id: str) -> dict[str, Any]:
+def in_the_middle_of_a_load(api: AirflowApi, search: Client, run_id: str) -> dict[str, Any]:
     name = until("the run's index exists", lambda: green(search, run_id))
     task = loading(api, run_id)
     until("documents arrive", lambda: documents(search, name) > ROWS // 10)
@@ -89,19 +89,17 @@ def in_the_middle_of_a_load(api: AirflowApi, search: opensearchpy.OpenSearch, ru
     return task
 
 
-def served(search: opensearchpy.OpenSearch) -> int:
-    return int(request(search, "POST", "/locations/_count")["count"])
+def served(search: Client) -> int:
+    return int(search.request("POST", "/locations/_count")["count"])
 
 
-def make_room(search: opensearchpy.OpenSearch) -> None:
+def make_room(search: Client) -> None:
     """Each swap leaves a member in the write set for a day, and it takes four; the candidate that stays is the last."""
-    for older in rollback.candidates(search, LOCATIONS)[1:]:
-        aliases.delete(search, LOCATIONS, older.name)
+    for older in rollback.candidates(EntityIndexes(search, LOCATIONS))[1:]:
+        aliases.delete(EntityIndexes(search, LOCATIONS), older.name)
 
 
-def test_a_load_that_is_killed_is_retried_and_nothing_is_doubled_or_lost(
-    api: AirflowApi, search: opensearchpy.OpenSearch
-) -> None:
+def test_a_load_that_is_killed_is_retried_and_nothing_is_doubled_or_lost(api: AirflowApi, search: Client) -> None:
     run_id = api.trigger(DAG, {"partitions": 1, **SMALL_BULKS})
     os.kill(in_the_middle_of_a_load(api, search, run_id)["pid"], signal.SIGKILL)
     assert documents(search, str(green(search, run_id))) < ROWS, "it had written all: nothing is shown"
@@ -116,9 +114,7 @@ def test_a_load_that_is_killed_is_retried_and_nothing_is_doubled_or_lost(
     assert outcome.result["gate"]["reconciled"] == 0
 
 
-def test_opensearch_killed_and_restarted_in_the_middle_of_a_load(
-    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
-) -> None:
+def test_opensearch_killed_and_restarted_in_the_middle_of_a_load(stack: Stack, api: AirflowApi, search: Client) -> None:
     folder, port = stack.home.part("opensearch"), stack.state.ports["opensearch"]
     run_id = api.trigger(DAG, {"partitions": 2, **SMALL_BULKS})
     in_the_middle_of_a_load(api, search, run_id)
@@ -136,9 +132,7 @@ OUTAGE_SECONDS = 60.0
 """Of the API server: by Airflow's own settings three heartbeats of a task fail in it, and the task is killed."""
 
 
-def test_a_load_survives_an_outage_of_the_api_server(
-    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
-) -> None:
+def test_a_load_survives_an_outage_of_the_api_server(stack: Stack, api: AirflowApi, search: Client) -> None:
     """It is restarted at any deployment; a load of an hour must not begin anew, nor be killed."""
     run_id = api.trigger(DAG, {"partitions": 1, **SMALL_BULKS})
     in_the_middle_of_a_load(api, search, run_id)
@@ -167,28 +161,28 @@ def start_api_server(stack: Stack) -> None:
 
 
 def test_a_run_that_a_person_marks_failed_is_red_and_leaves_nothing(
-    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
+    stack: Stack, api: AirflowApi, search: Client
 ) -> None:
     """By Airflow's own rules it would be a success: what is left is skipped, and the teardown is through."""
-    blue = indexes.live(search, LOCATIONS)
+    blue = EntityIndexes(search, LOCATIONS).live()
     run_id = api.trigger(DAG, {"partitions": 1, **SMALL_BULKS})
     in_the_middle_of_a_load(api, search, run_id)
     api.fail(DAG, run_id)
     assert follow(api, run_id).state == "failed"
-    assert indexes.live(search, LOCATIONS) == blue
+    assert EntityIndexes(search, LOCATIONS).live() == blue
     assert green(search, run_id) is None
     until("Slack hears of it", lambda: heard(stack, run_id, "completed"), seconds=60)
 
 
 def test_a_load_killed_at_every_attempt_leaves_blue_and_reaches_slack(
-    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
+    stack: Stack, api: AirflowApi, search: Client
 ) -> None:
-    blue = indexes.live(search, LOCATIONS)
+    blue = EntityIndexes(search, LOCATIONS).live()
     run_id = api.trigger(DAG, {"partitions": 1, **SMALL_BULKS})
     for attempt in (1, 2, 3):
         os.kill(loading(api, run_id, attempt=attempt)["pid"], signal.SIGKILL)
     assert follow(api, run_id).state == "failed"
-    assert indexes.live(search, LOCATIONS) == blue
+    assert EntityIndexes(search, LOCATIONS).live() == blue
     assert green(search, run_id) is None, "the index of a failed run must be discarded"
     assert served(search) == ROWS
 
@@ -202,9 +196,9 @@ def test_a_load_killed_at_every_attempt_leaves_blue_and_reaches_slack(
 
 
 def test_a_load_cleared_after_its_index_was_discarded_is_refused_until_the_run_is_cleared_from_create_green(
-    api: AirflowApi, search: opensearchpy.OpenSearch
+    api: AirflowApi, search: Client
 ) -> None:
-    blue = indexes.live(search, LOCATIONS)
+    blue = EntityIndexes(search, LOCATIONS).live()
     failed = next(run for run in api.runs(DAG) if run["state"] == "failed")
     run_id = failed["dag_run_id"]
     clear = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}
@@ -212,17 +206,17 @@ def test_a_load_cleared_after_its_index_was_discarded_is_refused_until_the_run_i
     assert follow(api, run_id).state == "failed"
     (load,) = [task for task in api.tasks(DAG, run_id) if task["task_id"] == "load"]
     assert "GreenDiscarded" in "\n".join(api.log(load, lines=40))
-    assert indexes.live(search, LOCATIONS) == blue
+    assert EntityIndexes(search, LOCATIONS).live() == blue
 
     body = {**clear, "task_ids": ["create_green"], "include_downstream": True}
     api._call("POST", f"/dags/{DAG}/clearTaskInstances", body)
     outcome = follow(api, run_id)
     assert outcome.succeeded
     assert outcome.result["ledger"]["written"] == ROWS == served(search)
-    assert indexes.live(search, LOCATIONS) != blue
+    assert EntityIndexes(search, LOCATIONS).live() != blue
 
 
-def test_a_swap_is_followed_by_its_comparison(stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch) -> None:
+def test_a_swap_is_followed_by_its_comparison(stack: Stack, api: AirflowApi, search: Client) -> None:
     """The nightly chain: nobody has to remember to look."""
     make_room(search)
     api.forget_events("locations_quality")  # of the swaps before
@@ -237,14 +231,12 @@ def test_a_swap_is_followed_by_its_comparison(stack: Stack, api: AirflowApi, sea
     run = until("the comparison is done", compared)
     result = api.result("locations_quality", run["dag_run_id"], "compare")
     assert run["state"] == "success", result
-    assert (result["index"], result["level"], result["kinds"]) == (indexes.live(search, LOCATIONS), "full", {})
+    assert (result["index"], result["level"], result["kinds"]) == (EntityIndexes(search, LOCATIONS).live(), "full", {})
     assert result["source_documents"] == result["index_documents"] == ROWS
     assert (Path(result["evidence"]) / "summary.html").exists()
 
 
-def test_past_hours_are_backfilled_by_the_scheduler(
-    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
-) -> None:
+def test_past_hours_are_backfilled_by_the_scheduler(stack: Stack, api: AirflowApi, search: Client) -> None:
     """For rows whose change came with a late or a wrong date: no run of now would look there."""
     api.unpause("locations_sync")
     hour = (datetime.now(UTC) - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
@@ -272,7 +264,7 @@ def test_past_hours_are_backfilled_by_the_scheduler(
     results = [api.result("locations_sync", run["dag_run_id"], "announce") for run in found]
     assert max(result["changed"] for result in results) == 5
     ids = {"ids": keys}
-    answer = request(search, "POST", f"/{indexes.live(search, LOCATIONS)}/_mget", body=ids)
+    answer = search.request("POST", f"/{EntityIndexes(search, LOCATIONS).live()}/_mget", body=ids)
     assert {doc["_source"]["name"] for doc in answer["docs"]} == {"backfilled"}
 
 
@@ -316,37 +308,35 @@ def heard(stack: Stack, *parts: str) -> bool:
     return any(all(part in line for part in parts) for line in lines)
 
 
-def test_a_reindex_that_is_not_approved_changes_nothing(
-    stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch
-) -> None:
+def test_a_reindex_that_is_not_approved_changes_nothing(stack: Stack, api: AirflowApi, search: Client) -> None:
     make_room(search)
-    blue = indexes.live(search, LOCATIONS)
+    blue = EntityIndexes(search, LOCATIONS).live()
     run_id = api.trigger(DAG, {"approve": "always"})
     asked(api, DAG, run_id)
     assert heard(stack, "waits for you", "it was asked for", "required_actions")
-    assert indexes.live(search, LOCATIONS) == blue
+    assert EntityIndexes(search, LOCATIONS).live() == blue
     assert green(search, run_id), "it is fed while somebody thinks about it"
     answer(api, DAG, run_id, "Reject")
     outcome = follow(api, run_id)
     assert outcome.succeeded
     assert outcome.result["swapped"] is False
-    assert indexes.live(search, LOCATIONS) == blue
+    assert EntityIndexes(search, LOCATIONS).live() == blue
     until("the index is discarded", lambda: green(search, run_id) is None)
     assert heard(stack, "served nothing", "said no", quote(run_id))
 
 
-def test_back_to_the_index_before_after_a_yes(stack: Stack, api: AirflowApi, search: opensearchpy.OpenSearch) -> None:
+def test_back_to_the_index_before_after_a_yes(stack: Stack, api: AirflowApi, search: Client) -> None:
     api.unpause("index_rollback")
     with pytest.raises(LocalError, match="entity"):
         api.trigger("index_rollback", {})
-    live = indexes.live(search, LOCATIONS)
+    live = EntityIndexes(search, LOCATIONS).live()
     run_id = api.trigger("index_rollback", {"entity": "locations"})
     asked(api, "index_rollback", run_id)
-    assert indexes.live(search, LOCATIONS) == live
+    assert EntityIndexes(search, LOCATIONS).live() == live
     answer(api, "index_rollback", run_id, "Approve")
     outcome = runs.follow(api, "index_rollback", run_id, print, patience=120)
     assert outcome.succeeded
     assert outcome.result["previous"] == live
-    assert indexes.live(search, LOCATIONS) == outcome.result["index"] != live
+    assert EntityIndexes(search, LOCATIONS).live() == outcome.result["index"] != live
     assert served(search) == ROWS
     assert heard(stack, "is served from", str(outcome.result["index"]))

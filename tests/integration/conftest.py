@@ -4,14 +4,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import opensearchpy
 import pytest
 from hypothesis import HealthCheck, settings
 
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from searchsync.catalog import Entity, include_dir
-from searchsync.cluster.client import connect
+from searchsync.cluster.client import Client, connect
 from tests.faults import OpenSearchProxy, PostgresProxy
 from tests.steps import Connect, connector
 
@@ -31,7 +30,7 @@ def proxy(opensearch_server: local_opensearch.Server) -> Iterator[OpenSearchProx
 
 
 @pytest.fixture
-def faulty(client: opensearchpy.OpenSearch, proxy: OpenSearchProxy) -> opensearchpy.OpenSearch:
+def faulty(client: Client, proxy: OpenSearchProxy) -> Client:
     """A client that goes through ``proxy``; the cluster is empty."""
     return connect(proxy.url)
 

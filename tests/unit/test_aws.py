@@ -9,7 +9,7 @@ from botocore.config import Config
 from botocore.stub import Stubber
 
 from searchsync.cli import connections, main
-from searchsync.cluster.client import connect, connect_from_environment, request, signer
+from searchsync.cluster.client import connect, connect_from_environment, signer
 from searchsync.errors import BadConnection, BadParams, SearchSyncError, SourceUnavailable
 from searchsync.stream import reader
 from searchsync.stream.queue import Message, Queue, QueueUnavailable
@@ -158,4 +158,4 @@ def test_credentials_that_cannot_be_refreshed_are_no_traceback() -> None:
 
         client = connect("http://127.0.0.1:1", auth=signer(Credentials(), "eu-west-1", "es"))
         with pytest.raises(wanted):
-            request(client, "GET", "/", patience=0)
+            client.request("GET", "/", patience=0)

@@ -10,7 +10,7 @@ from airflow.sdk import Param, task
 from search_ops import alerts, hook
 from search_ops.dag_policy import timezone
 from search_ops.evidence import task_with_evidence
-from search_ops.runs import build_of, check_conf, reports_dir, whole
+from search_ops.runs import check_conf, reports_dir, run_id_of, whole
 
 log = logging.getLogger(__name__)
 
@@ -67,21 +67,21 @@ def level(asked: str, source: str, dag_run: Any, compared: datetime | None) -> s
 def compare(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     """Look at the index, write the evidence, repair if asked to."""
     from searchsync.catalog import entity as lookup
-    from searchsync.cluster import indexes
-    from searchsync.quality import history, run
+    from searchsync.quality import run
+    from searchsync.quality.history import History
 
     check_conf(dag_run.conf, PARAMS)
-    client, described = hook.opensearch(), lookup(entity)
-    name = params["index"] or indexes.live_or_raise(client, described)
-    served = indexes.served(client, described, name)
-    folder = reports_dir(build_of(dag_run))
-    due = level(params["level"], described.source, dag_run, history.last_full(client, name))
+    connections, described = hook.connections(), lookup(entity)
+    indexes = connections.indexes(described)
+    name = params["index"] or indexes.live_or_raise()
+    built_from = indexes.built_from(name)
+    folder = reports_dir(run_id_of(dag_run))
+    due = level(params["level"], described.source, dag_run, History(indexes.client).last_full(name))
     sample, cap = whole(params["sample"]), whole(params["cap"])
-    wanted = run.Wanted(build_of(dag_run), due, sample, params["repair"], cap)
-    connections = hook.connections()
-    feed = connections.feed(described, served)
-    source = connections.source(described, served, read_units=params["read_units"])
-    result = run.run(client, source, name, feed, folder, wanted)
+    wanted = run.Wanted(run_id_of(dag_run), due, sample, params["repair"], cap)
+    feed = connections.feed(described, built_from)
+    source = connections.source(described, built_from, read_units=params["read_units"])
+    result = run.run(indexes, source, name, feed, folder, wanted)
     log.info("the evidence is in %s", folder)
     return result | {"evidence": str(folder)}
 

@@ -11,11 +11,13 @@ from airflow.sdk import Asset, Param, task
 from search_ops import hook
 from search_ops.approval import Approval
 from search_ops.dag_policy import LOAD_POOL
-from search_ops.runs import build_of, check_conf, reports_dir, running, states_of, whole
+from search_ops.runs import check_conf, reports_dir, run_id_of, running, states_of, whole
 
 if TYPE_CHECKING:
     from searchsync.catalog import Entity
-    from searchsync.operations.reindex import Plan
+    from searchsync.cluster.indexes import EntityIndexes
+    from searchsync.operations.reindex import Reindex, ReindexPlan
+    from searchsync.writing.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ def parameters(entity: "Entity") -> dict[str, Param]:
 
 
 def served(entity: str) -> Asset:
-    """The asset that a swap updates; its event says which index is served since then."""
+    """The asset that a swap updates; its event says which index is live since then."""
     return Asset(f"{entity}_index")  # a URI would load every provider that has a scheme, at each parse
 
 
@@ -90,9 +92,9 @@ def check(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any
 
     check_conf(dag_run.conf, parameters(lookup(entity)))
     plan = reindex.check(
-        hook.opensearch(),
+        _indexes(entity),
         hook.connections().source(lookup(entity)),
-        build=build_of(dag_run),
+        run_id=run_id_of(dag_run),
         running=running,
         force=params["force"],
         new_epoch=params["new_epoch"],
@@ -104,10 +106,9 @@ def check(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any
 @task
 def create_green(entity: str, plan: dict[str, Any]) -> str:
     """The index of this run, in the write set."""
-    from searchsync.catalog import entity as lookup
     from searchsync.operations import reindex
 
-    return reindex.create_green(hook.opensearch(), lookup(entity), _plan(plan))
+    return reindex.create_green(_indexes(entity), _plan(plan))
 
 
 @task
@@ -146,19 +147,15 @@ def load(
 
     from searchsync import config
     from searchsync.catalog import entity as lookup
-    from searchsync.operations import reindex
     from searchsync.writing.progress import Rejections
 
     the_plan = _plan(plan)
     units = config.read_units(params.get("read_units"))
     source = hook.connections().source(lookup(entity), the_plan, read_units=units and units / params["partitions"])
-    path = reports_dir(the_plan.build) / f"rejected-{ti.map_index}.ndjson"
+    path = reports_dir(the_plan.run_id) / f"rejected-{ti.map_index}.ndjson"
     with Rejections(path) as rejections:
-        ledger = reindex.load(
-            hook.opensearch(),
+        ledger = _run(entity, plan, partition["green"]).load(
             source,
-            the_plan,
-            partition["green"],
             source.partition(partition["range"]),
             rejections=rejections,
             bulk_bytes=whole(params["bulk_bytes"]),
@@ -168,14 +165,15 @@ def load(
     return {"partition": partition["name"], "map_index": ti.map_index, "ledger": asdict(ledger)}
 
 
-def _ledgers(ranges: list[dict[str, Any]], results: Any) -> list[dict[str, Any]]:
-    """The ledgers of what this attempt of the run loaded.
+def _loaded(ranges: list[dict[str, Any]], results: Any) -> "Ledger":
+    """Return the sum of the ledgers of what this attempt of the run loaded.
 
     Airflow keeps results of map indexes that a cleared run has not any more, and hands them on with the others.
 
     :raises GateFailed: naming the partitions that were not loaded into the index that they are for
     """
     from searchsync.errors import GateFailed
+    from searchsync.writing.ledger import Ledger
 
     found = {(result["map_index"], result["partition"], result["ledger"]["index"]): result for result in results}
     wanted = [(at, partition["name"], partition["green"]) for at, partition in enumerate(ranges)]
@@ -185,7 +183,7 @@ def _ledgers(ranges: list[dict[str, Any]], results: Any) -> list[dict[str, Any]]
             f"{ranges[0]['green']}: not loaded in this attempt: {', '.join(missing)}. Was the task marked success by "
             "hand? The live index goes on serving; clear load with downstream"
         )
-    return [found[each]["ledger"] for each in wanted]
+    return sum((Ledger(**found[each]["ledger"]) for each in wanted), start=Ledger(ranges[0]["green"]))
 
 
 @task
@@ -195,41 +193,39 @@ def copy_tombstones(
     """What was deleted stays deleted. Refuses to go on when a part of the source was not loaded."""
     from dataclasses import asdict
 
-    from searchsync.catalog import entity as lookup
-    from searchsync.operations import reindex
-
-    _ledgers(ranges, loaded)
-    return asdict(reindex.copy_tombstones(hook.opensearch(), lookup(entity), _plan(plan), green))
+    _loaded(ranges, loaded)
+    return asdict(_run(entity, plan, green).copy_tombstones())
 
 
 @task
 def make_searchable(entity: str, green: str) -> None:
     """Refresh and replicas as in the mapping file; wait for all copies."""
-    from searchsync.catalog import entity as lookup
-    from searchsync.cluster import indexes
+    from searchsync.cluster import creation
 
-    indexes.make_searchable(hook.opensearch(), lookup(entity), green)
+    creation.make_searchable(_indexes(entity), green)
 
 
 @task
 def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> dict[str, Any]:
-    """All that must hold before an index is served; fails the run otherwise."""
+    """All that must hold before an index is live; fails the run otherwise."""
+    from dataclasses import asdict
+
     from searchsync.catalog import entity as lookup
     from searchsync.operations import gate as checks
     from searchsync.writing.progress import Rejections
 
     the_plan = _plan(plan)
-    with Rejections(reports_dir(the_plan.build) / "rejected-gate.ndjson") as rejections:
+    source = hook.connections().source(lookup(entity), the_plan, read_units=params.get("read_units"))
+    with Rejections(reports_dir(the_plan.run_id) / "rejected-gate.ndjson") as rejections:
         found = checks.gate(
-            hook.opensearch(),
-            hook.connections().source(lookup(entity), the_plan, read_units=params.get("read_units")),
-            the_plan,
-            green,
+            _run(entity, plan, green),
+            source,
             rejections=rejections,
             max_rejected=whole(params["max_rejected"]),
             allow_shrink=params["allow_shrink"],
         )
-    return found | {"ask": checks.why_ask(found, params["approve"]) if params["swap"] else ""}
+    ask = checks.why_ask(found.live_documents, found.documents, params["approve"]) if params["swap"] else ""
+    return asdict(found) | {"ask": ask}
 
 
 def approve() -> Approval:
@@ -252,7 +248,7 @@ def gate_again(
     from searchsync.operations import gate as checks
 
     found: dict[str, Any] = gate.function(entity, plan, green, params=params)
-    checks.check_as_approved(gated, found)
+    checks.check_as_approved(gated["documents"], found["documents"])
     return found
 
 
@@ -261,24 +257,18 @@ def swap(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
     """Serve the new index. Skipped when the run only builds and checks."""
     from airflow.sdk.exceptions import AirflowSkipException
 
-    from searchsync.catalog import entity as lookup
-    from searchsync.operations import reindex
-
     if not params["swap"]:
         raise AirflowSkipException("swap is off: the index was built and checked only")
-    reindex.swap(hook.opensearch(), lookup(entity), _plan(plan), green)
+    _run(entity, plan, green).swap()
     return True
 
 
 @task
 def verify(entity: str, plan: dict[str, Any], green: str, *, outlet_events: Any) -> int:
     """Read the aliases back, search through them, and tell the DAGs that wait for it."""
-    from searchsync.catalog import entity as lookup
-    from searchsync.operations import reindex
-
-    the_plan = _plan(plan)
-    documents = reindex.verify(hook.opensearch(), lookup(entity), the_plan, green)
-    extra = {"index": green, "documents": documents, "previous": the_plan.blue}
+    run = _run(entity, plan, green)
+    documents = run.verify()
+    extra = {"index": green, "documents": documents, "previous": run.plan.blue}
     outlet_events[served(entity)].extra = extra
     return documents
 
@@ -286,7 +276,6 @@ def verify(entity: str, plan: dict[str, Any], green: str, *, outlet_events: Any)
 @task(trigger_rule="none_failed")
 def announce(
     plan: dict[str, Any],
-    green: str,
     ranges: list[dict[str, Any]],
     loaded: list[dict[str, Any]],
     tombstones: dict[str, Any],
@@ -296,6 +285,8 @@ def announce(
     dag_run: Any,
 ) -> dict[str, Any]:
     """The run's result: what was read, written and found, and how fast."""
+    from dataclasses import asdict
+
     from searchsync.operations import reindex
 
     seconds = (datetime.now(UTC) - dag_run.start_date).total_seconds()
@@ -303,19 +294,25 @@ def announce(
     done = states_of(dag_run, "gate_again", "swap")
     found = passed_again if passed_again and done["gate_again"] == "success" else gated
     swapped = done["swap"] == "success"
-    report = reindex.report(_plan(plan), green, _ledgers(ranges, loaded), tombstones, found, seconds, swapped=swapped)
+    report = reindex.report(
+        _plan(plan),
+        _loaded(ranges, loaded),
+        tombstones=tombstones["read"],
+        gate=found,
+        seconds=seconds,
+        swapped=swapped,
+    )
     log.info("%s", report)
-    return report
+    return asdict(report)
 
 
 @task
 def discard_green(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[str]:
     """Teardown: whatever this run built and did not serve goes."""
-    from searchsync.catalog import entity as lookup
     from searchsync.operations import reindex
 
     keep = params["keep_green"] and params["swap"]
-    return reindex.discard(hook.opensearch(), lookup(entity), build_of(dag_run), keep=keep)
+    return reindex.discard(_indexes(entity), run_id_of(dag_run), keep=keep)
 
 
 @task
@@ -354,7 +351,20 @@ class _Checkpoint:
             log.warning("how far the load has come could not be kept: %s", error)
 
 
-def _plan(plan: dict[str, Any]) -> "Plan":
-    from searchsync.operations.reindex import Plan
+def _indexes(entity: str) -> "EntityIndexes":
+    from searchsync.catalog import entity as lookup
 
-    return Plan(**plan)
+    return hook.connections().indexes(lookup(entity))
+
+
+def _run(entity: str, plan: dict[str, Any], green: str) -> "Reindex":
+    from searchsync.operations.reindex import Reindex
+
+    return Reindex(_indexes(entity), _plan(plan), green)
+
+
+def _plan(plan: dict[str, Any]) -> "ReindexPlan":
+    """Return a plan as XCom keeps it. A run that an earlier version began calls its id ``build``."""
+    from searchsync.operations.reindex import ReindexPlan
+
+    return ReindexPlan(**{"run_id" if name == "build" else name: value for name, value in plan.items()})

@@ -38,13 +38,15 @@ PARAMS = {
 
 
 @task
-def evict(entity: str, *, dag_run: Any) -> dict[str, str]:
+def evict(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, str]:
     """Give up members that are not live and refuse writes for five minutes: all that time they miss changes."""
     from searchsync.catalog import entity as lookup
     from searchsync.cluster import unwritable
 
     check_conf(dag_run.conf, PARAMS)
-    abandoned = unwritable.evict(hook.opensearch(), lookup(entity))
+    if params["dry_run"]:
+        return {}
+    abandoned = unwritable.evict(hook.connections().indexes(lookup(entity)))
     if abandoned:
         alerts.abandoned(dag_run, abandoned)
     return abandoned
@@ -56,23 +58,24 @@ def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
     from searchsync.catalog import entity as lookup
     from searchsync.operations.replay import Choice, Replay
 
-    dead_letters, parked = hook.connections().queues()
-    run = Replay(
-        hook.opensearch(),
-        hook.connections().source(lookup(entity)),
-        parked if params["parked"] else dead_letters,
-        None if params["parked"] else parked,
-        hook.connections().streams(),
+    connections = hook.connections()
+    dead_letters, parked = connections.queues()
+    queue, for_people = (parked, None) if params["parked"] else (dead_letters, parked)
+    choice = Choice(
         dry_run=params["dry_run"],
-        choice=Choice(whole(params["cap"]), params["kind"], params["reason"], params["min_age_minutes"] * 60),
+        cap=whole(params["cap"]),
+        kind=params["kind"],
+        reason=params["reason"],
+        min_age=params["min_age_minutes"] * 60,
     )
-    return run.run().as_dict()
+    indexes, source = connections.indexes(lookup(entity)), connections.source(lookup(entity))
+    return Replay(indexes, source, queue, for_people, connections.streams(), choice).run().as_dict()
 
 
 @task
 def announce(report: dict[str, Any], *, dag_run: Any) -> dict[str, Any]:
     """The run's result; to Slack when a person has to do something; red when messages could not be replayed."""
-    from searchsync.operations.replay import check_all
+    from searchsync.operations.replay_report import check_all
 
     for reason, counts in report["reasons"].items():
         log.info("%-40s %s", reason, ", ".join(f"{name} {count}" for name, count in counts.items()))

@@ -19,16 +19,18 @@ PARAMS = {
 @task(map_index_template="{{ task.op_kwargs['entity'] }}")
 def retire(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[dict[str, Any]]:
     """Delete what is out of the rollback window, or abandoned; purge old tombstones; say why for each index."""
+    from dataclasses import asdict
+
     from searchsync.catalog import entity as lookup
     from searchsync.cluster import unwritable
     from searchsync.operations import retire as library
 
     check_conf(dag_run.conf, PARAMS)
     library.check_policy(datetime.now(UTC))
-    client, described, dry_run = hook.opensearch(), lookup(entity), params["dry_run"]
-    if not dry_run and (abandoned := unwritable.evict(client, described)):
+    indexes, dry_run = hook.connections().indexes(lookup(entity)), params["dry_run"]
+    if not dry_run and (abandoned := unwritable.evict(indexes)):
         alerts.abandoned(dag_run, abandoned)
-    return library.retire(client, described, running, dry_run=dry_run)
+    return [asdict(decision) for decision in library.retire(indexes, running, dry_run=dry_run)]
 
 
 @task

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, AssetAlias, Param, task
 
 from search_ops import alerts, hook
-from search_ops.runs import build_of, check_conf, reports_dir
+from search_ops.runs import check_conf, reports_dir, run_id_of
 from searchsync.catalog import CATALOG
 
 if TYPE_CHECKING:
-    from searchsync.operations.rollback import Plan
+    from searchsync.operations.rollback import RollbackPlan
 
 log = logging.getLogger(__name__)
 
 PARAMS = {
     "entity": Param(
         type="string", enum=sorted(CATALOG), title="Entity",
-        description="Of which another index is to be served.",
+        description="Of which another index is to be live.",
     ),
     "index": Param(
         None, type=["null", "string"], title="Index",
@@ -43,17 +43,16 @@ SERVED = AssetAlias("served_index")
 
 @task
 def choose(*, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
-    """Which index is to be served instead of which, and what is known of it."""
+    """Which index is to be live instead of which, and what is known of it."""
     from searchsync.catalog import entity as lookup
-    from searchsync.cluster import indexes
     from searchsync.operations import rollback
 
     check_conf(dag_run.conf, PARAMS)
-    client, entity = hook.opensearch(), lookup(params["entity"])
-    plan = rollback.plan(client, entity, params["index"], since=dag_run.run_after)
+    indexes = hook.connections().indexes(lookup(params["entity"]))
+    plan = rollback.plan(indexes, params["index"], since=dag_run.run_after)
     if not params["approve"]:
         log.warning("nobody is asked before the swap: approve is off")
-    target = indexes.get(client, entity, plan.target)
+    target = indexes.get(plan.target)
     left = target.left_read_at.isoformat() if target.left_read_at else "unknown"
     return {
         "live": plan.live,
@@ -68,19 +67,15 @@ def choose(*, params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
 def compare(chosen: dict[str, Any], *, params: dict[str, Any]) -> dict[str, Any]:
     """Prove that the candidate is what its source is, and refuse it otherwise; not when it is forced."""
     from searchsync.catalog import entity as lookup
-    from searchsync.cluster import indexes
     from searchsync.operations import rollback
 
     if params["force"]:
         log.warning("not proven, but forced: %s", params["force"])
         return {"unproven": params["force"]}
-    client, entity, plan = hook.opensearch(), lookup(params["entity"]), _plan(chosen)
-    served = indexes.served(client, entity, plan.live)
-    connections = hook.connections()
-    feed = connections.feed(entity, served)
-    behind = (lambda: feed.behind(client, plan.target)) if feed else None
-    source = connections.source(entity, served, read_units=params["read_units"])
-    report = rollback.prove(client, source, plan, behind=behind)
+    connections, entity, plan = hook.connections(), lookup(params["entity"]), _plan(chosen)
+    indexes = connections.indexes(entity)
+    source = connections.source(entity, indexes.built_from(plan.live), read_units=params["read_units"])
+    report = rollback.prove(indexes, source, plan, behind=connections.behind(indexes, plan.target))
     found = {name: value for name, value in report.as_dict().items() if name != "findings"}
     log.info("%s: %s", plan.target, found)
     rollback.check_fresh(report)
@@ -91,18 +86,17 @@ def compare(chosen: dict[str, Any], *, params: dict[str, Any]) -> dict[str, Any]
 def reconcile(chosen: dict[str, Any], *, params: dict[str, Any], dag_run: Any) -> int | None:
     """Bring the candidate what came since, and prove it equal; not when it is forced."""
     from searchsync.catalog import entity as lookup
-    from searchsync.cluster import indexes
     from searchsync.operations import rollback
     from searchsync.writing.progress import Rejections
 
     if params["force"]:
-        log.warning("served unproven: %s", params["force"])
+        log.warning("made live unproven: %s", params["force"])
         return None
-    client, entity, plan = hook.opensearch(), lookup(params["entity"]), _plan(chosen)
-    served = indexes.served(client, entity, plan.live)
-    source = hook.connections().source(entity, served, read_units=params["read_units"])
-    with Rejections(reports_dir(build_of(dag_run)) / "rejected.ndjson") as rejections:
-        return rollback.reconcile(client, source, plan, rejections=rejections).unequal
+    connections, entity, plan = hook.connections(), lookup(params["entity"]), _plan(chosen)
+    indexes = connections.indexes(entity)
+    source = connections.source(entity, indexes.built_from(plan.live), read_units=params["read_units"])
+    with Rejections(reports_dir(run_id_of(dag_run)) / "rejected.ndjson") as rejections:
+        return rollback.reconcile(indexes, source, plan, rejections=rejections).unequal
 
 
 @task
@@ -111,7 +105,7 @@ def swap(chosen: dict[str, Any], *, params: dict[str, Any]) -> None:
     from searchsync.catalog import entity as lookup
     from searchsync.operations import rollback
 
-    rollback.swap(hook.opensearch(), lookup(params["entity"]), _plan(chosen))
+    rollback.swap(hook.connections().indexes(lookup(params["entity"])), _plan(chosen))
 
 
 @task(outlets=[SERVED])
@@ -121,7 +115,7 @@ def verify(chosen: dict[str, Any], *, params: dict[str, Any], outlet_events: Any
     from searchsync.operations import rollback
 
     plan = _plan(chosen)
-    documents = rollback.verify(hook.opensearch(), lookup(params["entity"]), plan)
+    documents = rollback.verify(hook.connections().indexes(lookup(params["entity"])), plan)
     extra = {"index": plan.target, "documents": documents, "previous": plan.live}
     outlet_events[SERVED].add(Asset(f"{params['entity']}_index"), extra=extra)
     return documents
@@ -151,7 +145,7 @@ def announce(
     return result
 
 
-def _plan(chosen: dict[str, Any]) -> "Plan":
-    from searchsync.operations.rollback import Plan
+def _plan(chosen: dict[str, Any]) -> "RollbackPlan":
+    from searchsync.operations.rollback import RollbackPlan
 
-    return Plan(chosen["live"], chosen["target"])
+    return RollbackPlan(chosen["live"], chosen["target"])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Param, task
 
 from search_ops import hook
-from search_ops.runs import build_of, check_conf, reports_dir
+from search_ops.runs import check_conf, reports_dir, run_id_of
 
 if TYPE_CHECKING:
-    from searchsync.cluster.indexes import Served
+    from searchsync.operations.sync import Interval
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +31,17 @@ PARAMS = {
 }  # fmt: skip
 
 
-def interval(params: dict[str, Any], start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
+def interval(params: dict[str, Any], start: datetime | None, end: datetime | None) -> "Interval":
     """The interval of a run: its parameters, else its data interval.
 
     :raises BadParams: when a run by hand names none, or half of one
     """
     from searchsync.errors import BadParams
+    from searchsync.operations.sync import Interval
 
     given = [params[name] for name in ("from", "to")]
     if all(given):
-        return datetime.fromisoformat(given[0]), datetime.fromisoformat(given[1])  # with a zone, says the format
+        return Interval(*map(datetime.fromisoformat, given))  # with a zone, says the format
     if any(given):
         raise BadParams("from and to belong together: give both, or none in a run that has a data interval")
     if start is None or end is None or start == end:
@@ -48,7 +49,7 @@ def interval(params: dict[str, Any], start: datetime | None, end: datetime | Non
             'this run has no data interval: give it one, {"from": "2026-01-31T00:00:00+00:00", "to": '
             '"2026-02-01T00:00:00+00:00"}, or run a backfill over the dates'
         )
-    return start, end
+    return Interval(start, end)
 
 
 @task
@@ -66,14 +67,14 @@ def sync(
     from searchsync.writing.progress import Rejections
 
     check_conf(dag_run.conf, PARAMS)
-    start, end = interval(params, data_interval_start, data_interval_end)
-    client = hook.opensearch()
-    served: Served = library.check(client, lookup(entity))
-    source = hook.connections().rows(lookup(entity), served)
-    with Rejections(reports_dir(build_of(dag_run)) / "rejected.ndjson") as rejections:
-        return library.run(
-            client, source, served, start, end, rejections=rejections, allow_deletes=params["allow_deletes"]
-        )
+    wanted = interval(params, data_interval_start, data_interval_end)
+    indexes = hook.connections().indexes(lookup(entity))
+    live = library.check(indexes)
+    source = hook.connections().rows(indexes.entity, live)
+    with Rejections(reports_dir(run_id_of(dag_run)) / "rejected.ndjson") as rejections:
+        allowed = params["allow_deletes"]
+        report = library.run(indexes, source, live, wanted, rejections=rejections, allow_deletes=allowed)
+    return report.as_dict()
 
 
 @task

@@ -12,24 +12,28 @@ import logging
 import re
 import secrets
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
-
 from searchsync.catalog import CATALOG, entity
 from searchsync.cli import tables, workflows
 from searchsync.cli.connections import SHELL
-from searchsync.cluster import indexes, unwritable
-from searchsync.cluster.client import connect_from_environment
+from searchsync.cluster import unwritable
+from searchsync.cluster.indexes import BuiltFrom
 from searchsync.compare import differences, repair
+from searchsync.compare.differences import Effort
 from searchsync.errors import BadParams, Different, SearchSyncError
 from searchsync.operations import retire
-from searchsync.operations.replay import Choice, Replay, check_all
+from searchsync.operations.reindex import ReindexPlan
+from searchsync.operations.replay import Choice, Replay
+from searchsync.operations.replay_report import check_all
+from searchsync.operations.retire import Decision
 from searchsync.quality import health
+from searchsync.sources.base import Source
 from searchsync.writing.progress import Rejections
 
 
@@ -111,7 +115,7 @@ def _add_reindex(commands: Any) -> None:
         build.add_argument(f"--{name}", action="store_true", help=text)
     build.add_argument("--no-swap", action="store_true", help="only build and check the index; `swap` serves it later")
     build.set_defaults(command=_reindex)
-    serve = commands.add_parser("swap", help="serve an index that was built but not served yet, after the same gate")
+    serve = commands.add_parser("swap", help="serve an index that was built and is not live yet, after the same gate")
     serve.add_argument("entity", choices=list(CATALOG))
     serve.add_argument("index")
     serve.set_defaults(command=_swap)
@@ -127,7 +131,7 @@ def _add_reindex(commands: Any) -> None:
 
 
 def _add_rollback(commands: Any) -> None:
-    text = "serve an index again that was served before, after it is proven and brought up to date"
+    text = "make an index live again that was live before, after it is proven and brought up to date"
     back = commands.add_parser("rollback", help=text)
     back.add_argument("entity", choices=list(CATALOG))
     back.add_argument("--index", help="a rollback candidate (default: the one that was live last)")
@@ -166,92 +170,84 @@ def _add_reports(command: Any) -> None:
 
 
 def _indexes(arguments: argparse.Namespace) -> None:
-    client = connect_from_environment()
     if arguments.what[:1] == ["abandon"]:
-        _abandon(client, arguments.what[1:])
+        _abandon(arguments.what[1:])
         return
-    wanted = [entity(name) for name in arguments.what or CATALOG]
-    tables.show([tables.HEAD, *tables.lines(client, wanted)])
+    wanted = [SHELL.indexes(entity(name)) for name in arguments.what or CATALOG]
+    tables.show([tables.HEAD, *tables.lines(wanted)])
     if not arguments.check:
         return
-    problems = [problem for found in wanted for problem in health.check(client, found, SHELL.feed(found))]
+    problems = [problem for indexes in wanted for problem in health.check(indexes, SHELL.feed(indexes.entity))]
     if problems:
         raise Different("; ".join(problems))
 
 
-def _abandon(client: opensearchpy.OpenSearch, names: list[str]) -> None:
+def _abandon(names: list[str]) -> None:
     if len(names) != 1:
         raise BadParams("abandon takes one index: searchsync indexes abandon NAME")
     (name,) = names
-    of = {index.name: found for found in CATALOG.values() for index in indexes.of_entity(client, found)}
+    of = {index.name: found for found in map(SHELL.indexes, CATALOG.values()) for index in found.all()}
     owner = of.get(name)
     if owner is None:
         raise BadParams(f"{name} is no index of {', '.join(CATALOG)}")
-    unwritable.abandon(client, owner, name)
+    unwritable.abandon(owner, name)
     print(f"{name} is abandoned: it left the write set and is deleted")
 
 
+def _source_for(arguments: argparse.Namespace) -> Callable[[ReindexPlan | BuiltFrom | None], Source]:
+    return lambda of: SHELL.source(entity(arguments.entity), of, read_units=arguments.read_units)
+
+
 def _reindex(arguments: argparse.Namespace) -> None:
-    report = workflows.rebuild(
-        connect_from_environment(),
-        lambda plan: SHELL.source(entity(arguments.entity), plan, read_units=arguments.read_units),
-        build=f"cli/{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(4)}",
-        reports=arguments.reports,
+    options = workflows.Options(
         partitions=arguments.partitions,
         force=arguments.force,
         new_epoch=arguments.new_epoch,
         allow_shrink=arguments.allow_shrink,
         max_rejected=arguments.max_rejected,
-        swapping=not arguments.no_swap,
+        swap=not arguments.no_swap,
     )
-    print(json.dumps(report, indent=2))
+    run_id = f"cli/{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(4)}"
+    indexes = SHELL.indexes(entity(arguments.entity))
+    report = workflows.rebuild(indexes, _source_for(arguments), run_id, arguments.reports, options)
+    print(json.dumps(asdict(report), indent=2))
 
 
 def _swap(arguments: argparse.Namespace) -> None:
-    wanted = entity(arguments.entity)
     with Rejections(arguments.reports / "cli" / f"rejected-{arguments.index}.ndjson") as rejections:
         gated = workflows.serve(
-            connect_from_environment(),
-            wanted,
-            lambda plan: SHELL.source(wanted, plan, read_units=arguments.read_units),
+            SHELL.indexes(entity(arguments.entity)),
+            _source_for(arguments),
             arguments.index,
             rejections=rejections,
             max_rejected=arguments.max_rejected,
             allow_shrink=arguments.allow_shrink,
         )
-    print(json.dumps({"index": arguments.index, "gate": gated}, indent=2))
+    print(json.dumps({"index": arguments.index, "gate": asdict(gated)}, indent=2))
 
 
 def _rollback(arguments: argparse.Namespace) -> None:
-    client, wanted = connect_from_environment(), entity(arguments.entity)
-    with Rejections(arguments.reports / "cli" / f"rejected-rollback-{wanted.name}.ndjson") as rejections:
+    indexes = SHELL.indexes(entity(arguments.entity))
+    with Rejections(arguments.reports / "cli" / f"rejected-rollback-{arguments.entity}.ndjson") as rejections:
         done = workflows.roll_back(
-            client,
-            wanted,
-            lambda served: SHELL.source(wanted, served, read_units=arguments.read_units),
+            indexes,
+            _source_for(arguments),
             name=arguments.index,
             rejections=rejections,
-            behind=lambda name: SHELL.behind(client, wanted, name),
+            behind=lambda name: SHELL.behind(indexes, name),
             force=arguments.force,
         )
     print(json.dumps(done, indent=2))
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    client, wanted = connect_from_environment(), entity(arguments.entity)
-    name = arguments.index or indexes.live_or_raise(client, wanted)
-    served = indexes.served(client, wanted, name)
-    since = served.synced if wanted.changed and not arguments.pending else None
-    with closing(SHELL.source(wanted, served, read_units=arguments.read_units)) as source:
-        report = differences.find(
-            client,
-            source,
-            name,
-            sample=arguments.sample,
-            grace=differences.GRACE_SECONDS,
-            since=since,
-            behind=SHELL.behind(client, wanted, name),
-        )
+    indexes = SHELL.indexes(entity(arguments.entity))
+    name = arguments.index or indexes.live_or_raise()
+    index, built_from = indexes.get(name), indexes.built_from(name)
+    since = index.synced if indexes.entity.changed and not arguments.pending else None
+    effort = Effort(sample=arguments.sample)
+    with closing(_source_for(arguments)(built_from)) as source:
+        report = differences.find(index, source, since=since, behind=SHELL.behind(indexes, name), effort=effort)
         print(json.dumps(report.as_dict(), indent=2))
         if report.not_looked_at:
             raise Different(
@@ -259,42 +255,37 @@ def _compare(arguments: argparse.Namespace) -> None:
             )
         if report.good:
             return
-        done = repair.repair(client, source, report, dry_run=not arguments.repair, cap=arguments.cap)
+        done = repair.repair(indexes, source, report, dry_run=not arguments.repair, cap=arguments.cap)
     print(json.dumps(asdict(done), indent=2))
     if not arguments.repair or done.left or done.rejected:
         raise Different(f"{name}: {len(report.findings)} documents differ: {report.kinds}")
 
 
 def _retire(arguments: argparse.Namespace) -> None:
-    client, dry_run = connect_from_environment(), arguments.dry_run
     retire.check_policy(datetime.now(UTC))
-    report: list[dict[str, Any]] = []
+    decisions: list[Decision] = []
     failures: list[SearchSyncError] = []
-    for found in [entity(name) for name in arguments.entities or CATALOG]:
+    for indexes in [SHELL.indexes(entity(name)) for name in arguments.entities or CATALOG]:
         try:
-            if not dry_run:
-                unwritable.evict(client, found)
-            # The builds of Airflow are not known here, so none is taken for dead before it is a day old.
-            report += retire.retire(client, found, lambda _: None, dry_run=dry_run)
+            if not arguments.dry_run:
+                unwritable.evict(indexes)
+            # The runs of Airflow are not known here, so none is taken for dead before it is a day old.
+            decisions += retire.retire(indexes, lambda _: None, dry_run=arguments.dry_run)
         except SearchSyncError as error:
             failures.append(error)
-    lines = [(line["index"], line["role"], line["action"], f"{line['purged']:,}", line["why"]) for line in report]
-    tables.show([("INDEX", "ROLE", "ACTION", "TOMBSTONES TO PURGE" if dry_run else "TOMBSTONES PURGED", "WHY"), *lines])
+    purged = "TOMBSTONES TO PURGE" if arguments.dry_run else "TOMBSTONES PURGED"
+    lines = [(one.index, one.role, one.action, f"{one.purged:,}", one.why) for one in decisions]
+    tables.show([("INDEX", "ROLE", "ACTION", purged, "WHY"), *lines])
     if failures:
         raise failures[0]
 
 
 def _replay(arguments: argparse.Namespace) -> None:
     dead_letters, parked = SHELL.queues()
-    report = Replay(
-        connect_from_environment(),
-        SHELL.source(entity(arguments.entity), None, read_units=arguments.read_units),
-        parked if arguments.parked else dead_letters,
-        None if arguments.parked else parked,
-        SHELL.streams(),
-        dry_run=arguments.dry_run,
-        choice=Choice(cap=arguments.cap),
-    ).run()
+    queue, for_people = (parked, None) if arguments.parked else (dead_letters, parked)
+    choice = Choice(dry_run=arguments.dry_run, cap=arguments.cap)
+    indexes, source = SHELL.indexes(entity(arguments.entity)), _source_for(arguments)(None)
+    report = Replay(indexes, source, queue, for_people, SHELL.streams(), choice).run()
     print(json.dumps(report.as_dict(), indent=2))
     check_all(report.as_dict())
 

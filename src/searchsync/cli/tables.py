@@ -3,15 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import opensearchpy
-
-from searchsync.catalog import Entity
-from searchsync.cluster import indexes, reads, unwritable
-from searchsync.cluster.client import request
-from searchsync.cluster.indexes import Index
-from searchsync.deadline import within
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes, PhysicalIndex
+from searchsync.deadline import Deadline
 from searchsync.errors import IndexUnavailable, RequestRejected
-from searchsync.quality import history
+from searchsync.quality.history import History
 from searchsync.stream import gaps
 
 HEAD = (
@@ -28,37 +24,35 @@ def show(table: Sequence[tuple[str, ...]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def lines(client: opensearchpy.OpenSearch, entities: Sequence[Entity]) -> list[tuple[str, ...]]:
-    """A line for each index."""
-    found = [index for entity in entities for index in indexes.of_entity(client, entity)]
-    return [_line(client, index) for index in found]
+def lines(wanted: Sequence[EntityIndexes]) -> list[tuple[str, ...]]:
+    """Return a line for each index of some entities."""
+    return [_line(index) for indexes in wanted for index in indexes.all()]
 
 
-def _line(client: opensearchpy.OpenSearch, index: Index) -> tuple[str, ...]:
-    why = unwritable.refuses_writes(client, index.name)
+def _line(index: PhysicalIndex) -> tuple[str, ...]:
+    why = index.why_unwritable()
     try:
-        with within(ANSWER_SECONDS):
-            documents, deleted, size, newest = _figures(client, index.name)
+        documents, deleted, size, newest = _figures(index.until(Deadline.within(ANSWER_SECONDS)))
     except (IndexUnavailable, RequestRejected):  # red or closed
         documents, deleted, size, newest = "?", "?", "?", "?"
     try:
-        with within(ANSWER_SECONDS):
-            compared = history.last_full(client, index.name)
-            last = f"{_age(compared)} ago" if compared else "-"
+        in_time = index.client.until(Deadline.within(ANSWER_SECONDS))
+        compared = History(in_time).last_full(index.name)
+        last = f"{_age(compared)} ago" if compared else "-"
     except IndexUnavailable:
         last = "?"
     left = f"{_age(index.left_read_at)} ago" if index.left_read_at else "-"
-    known_gaps = str(len(gaps.of_index(client, index.name)))
+    known_gaps = str(len(gaps.of_index(index)))
     return (
         index.name, index.role, documents, deleted, size, _age(index.created), newest, last, left, known_gaps,
         f"no: {why}" if why else "yes",
     )  # fmt: skip
 
 
-def _figures(client: opensearchpy.OpenSearch, name: str) -> tuple[str, str, str, str]:
+def _figures(index: Index) -> tuple[str, str, str, str]:
     aggs = {"deleted": {"filter": {"term": {"sync.deleted": True}}}, "newest": {"max": {"field": "sync.written_at"}}}
-    found = reads.search(client, name, {"size": 0, "track_total_hits": True, "aggs": aggs})
-    stats = request(client, "GET", f"/{name}/_stats/store")
+    found = index.search({"size": 0, "track_total_hits": True, "aggs": aggs})
+    stats = index.client.request("GET", f"/{index.name}/_stats/store")
     deleted = found["aggregations"]["deleted"]["doc_count"]
     newest = found["aggregations"]["newest"].get("value_as_string") or "-"
     size = stats["_all"]["primaries"]["store"]["size_in_bytes"] / 1e6

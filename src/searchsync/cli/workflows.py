@@ -4,17 +4,15 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
-
-from searchsync.catalog import Entity
-from searchsync.cluster import indexes
-from searchsync.cluster.indexes import Served
+from searchsync.cluster.indexes import BuiltFrom, EntityIndexes
 from searchsync.errors import BadParams, SearchSyncError, SourceChanged
 from searchsync.operations import gate, reindex, rollback
+from searchsync.operations.gate import Gated
+from searchsync.operations.reindex import Reindex, ReindexPlan, ReindexReport
 from searchsync.sources.base import Source
 from searchsync.stream.lag import Lag
 from searchsync.writing.ledger import Ledger
@@ -23,88 +21,95 @@ from searchsync.writing.progress import Rejections
 log = logging.getLogger(__name__)
 
 
-def rebuild(
-    client: opensearchpy.OpenSearch,
-    connect_source: Callable[[reindex.Plan | None], Source],
-    *,
-    build: str,
-    reports: Path,
-    partitions: int = 1,
-    force: bool = False,
-    new_epoch: bool = False,
-    allow_shrink: bool = False,
-    max_rejected: int | None = None,
-    bulk_bytes: int = reindex.BULK_BYTES,
-    swapping: bool = True,
-) -> dict[str, Any]:
-    """All steps in one process, one partition after the other: the command line's reindex.
+@dataclass(frozen=True)
+class Options:
+    """What a person may ask of a reindex, beside its entity.
 
-    :param swapping: off leaves the new index in the write set, fed, for ``serve``
+    :ivar partitions: number of key ranges, loaded one after the other
+    :ivar force: as for ``reindex.check``
+    :ivar new_epoch: as for ``reindex.check``
+    :ivar allow_shrink: as for ``gate.gate``
+    :ivar max_rejected: as for ``gate.gate``
+    :ivar swap: off leaves the new index in the write set, for ``serve``
+    """
+
+    partitions: int = 1
+    force: bool = False
+    new_epoch: bool = False
+    allow_shrink: bool = False
+    max_rejected: int | None = None
+    bulk_bytes: int = reindex.BULK_BYTES
+    swap: bool = True
+
+
+def rebuild(
+    indexes: EntityIndexes,
+    connect_source: Callable[[ReindexPlan | None], Source],
+    run_id: str,
+    reports: Path,
+    options: Options,
+) -> ReindexReport:
+    """Take all steps of a reindex in one process, one partition after the other.
+
     :param connect_source: makes a source for a plan; for None, one that accepts any server
-    :returns: the report
+    :param reports: folder for the lists of rejected documents
     """
     began = time.monotonic()
     with closing(connect_source(None)) as first:
-        entity = first.entity
-        plan = reindex.check(client, first, build=build, running=lambda _: None, force=force, new_epoch=new_epoch)
+        asked = {"force": options.force, "new_epoch": options.new_epoch}
+        plan = reindex.check(indexes, first, run_id=run_id, running=lambda _: None, **asked)
     try:
         with closing(connect_source(plan)) as source:
-            green = reindex.create_green(client, entity, plan)
-            ledger = Ledger(green)
-            with Rejections(reports / build / "rejected-load.ndjson") as rejections:
-                for partition in source.partitions(partitions):
-                    ledger += reindex.load(
-                        client, source, plan, green, partition, rejections=rejections, bulk_bytes=bulk_bytes
-                    )
-            tombstones = reindex.copy_tombstones(client, entity, plan, green)
-            indexes.make_searchable(client, entity, green)
-            with Rejections(reports / build / "rejected-gate.ndjson") as rejections:
+            run = Reindex(indexes, plan, reindex.create_green(indexes, plan))
+            ledger = Ledger(run.green)
+            with Rejections(reports / run_id / "rejected-load.ndjson") as rejections:
+                for partition in source.partitions(options.partitions):
+                    ledger += run.load(source, partition, rejections=rejections, bulk_bytes=options.bulk_bytes)
+            tombstones = run.copy_tombstones().read
+            run.make_searchable()
+            with Rejections(reports / run_id / "rejected-gate.ndjson") as rejections:
                 gated = gate.gate(
-                    client,
+                    run,
                     source,
-                    plan,
-                    green,
                     rejections=rejections,
-                    max_rejected=max_rejected,
-                    allow_shrink=allow_shrink,
+                    max_rejected=options.max_rejected,
+                    allow_shrink=options.allow_shrink,
                 )
-        if swapping:
-            reindex.swap(client, entity, plan, green)
-            reindex.verify(client, entity, plan, green)
+        if options.swap:
+            run.swap()
+            run.verify()
     except BaseException:
         try:
-            reindex.discard(client, entity, build)
+            reindex.discard(indexes, run_id)
         except SearchSyncError:  # the first error is the one to tell; a later run sweeps what is left
-            log.exception("the index of %s could not be discarded", build)
+            log.exception("the index of %s could not be discarded", run_id)
         raise
+    seconds = time.monotonic() - began
     return reindex.report(
-        plan, green, [asdict(ledger)], asdict(tombstones), gated, time.monotonic() - began, swapped=swapping
+        plan, ledger, tombstones=tombstones, gate=asdict(gated), seconds=seconds, swapped=options.swap
     )
 
 
 def serve(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    connect_source: Callable[[reindex.Plan], Source],
+    indexes: EntityIndexes,
+    connect_source: Callable[[ReindexPlan], Source],
     name: str,
     *,
     rejections: Rejections,
     max_rejected: int | None = None,
     allow_shrink: bool = False,
-) -> dict[str, Any]:
-    """Gate and swap in an index that was built and not served yet.
+) -> Gated:
+    """Gate an index that was built and never live, and make it live.
 
     :returns: what the gate found
-    :raises BadParams: when it was served before, or is not fed
+    :raises BadParams: when it was live before, or is not in the write set
     """
-    index = indexes.get(client, entity, name)
-    if index.was_served or not index.writers:
-        why = (
-            "was served before: roll back to it" if index.was_served else "is not in the write set: it gets no changes"
-        )
+    entity, index = indexes.entity, indexes.get(name)
+    if index.was_served or not index.in_write_set:
+        why = "was live before: roll back to it" if index.was_served else "is not in the write set: it gets no changes"
         raise BadParams(f"{name} {why}. Nothing was changed")
-    ours, blue = indexes.served(client, entity, name), indexes.live(client, entity)
-    theirs = indexes.served(client, entity, blue) if blue else ours
+    ours, blue = indexes.built_from(name), indexes.live()
+    theirs = indexes.built_from(blue) if blue else ours
     if ours.epoch < theirs.epoch:
         raise SourceChanged(
             f"{name} is of epoch {ours.epoch}, {blue} of {theirs.epoch}: run {entity.name}_reindex instead"
@@ -114,40 +119,37 @@ def serve(
             f"{name} was built from {ours.identity}, {blue} from {theirs.identity}, in one epoch: their positions "
             f"cannot be compared. Nothing was changed; run {entity.name}_reindex instead"
         )
-    fresh = ours.epoch > theirs.epoch
-    plan = reindex.Plan(index.build, blue, ours.epoch, ours.identity, fresh)
+    plan = ReindexPlan(index.run_id, blue, ours.epoch, ours.identity, ours.epoch > theirs.epoch)
+    run = Reindex(indexes, plan, name)
     with closing(connect_source(plan)) as source:
-        gated = gate.gate(
-            client, source, plan, name, rejections=rejections, max_rejected=max_rejected, allow_shrink=allow_shrink
-        )
-    reindex.swap(client, entity, plan, name)
-    reindex.verify(client, entity, plan, name)
+        gated = gate.gate(run, source, rejections=rejections, max_rejected=max_rejected, allow_shrink=allow_shrink)
+    run.swap()
+    run.verify()
     return gated
 
 
 def roll_back(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    connect_source: Callable[[Served], Source],
+    indexes: EntityIndexes,
+    connect_source: Callable[[BuiltFrom], Source],
     *,
     name: str | None,
     rejections: Rejections,
     behind: Callable[[str], Callable[[], Lag] | None],
     force: str = "",
 ) -> dict[str, Any]:
-    """All steps in one process: the command line's rollback.
+    """Take all steps of a rollback in one process.
 
     :param connect_source: makes the source of what is live
     :param behind: tells how to ask how far an index is behind its stream
-    :param force: why an index is served that is not proven fresh; the source is not asked then
+    :param force: why an index is made live that is not proven fresh; the source is not asked then
     """
-    chosen = rollback.plan(client, entity, name)
+    chosen = rollback.plan(indexes, name)
     if force:
-        log.warning("%s is served unproven: %s", chosen.target, force)
+        log.warning("%s is made live unproven: %s", chosen.target, force)
     else:
-        with closing(connect_source(indexes.served(client, entity, chosen.live))) as source:
-            rollback.check_fresh(rollback.prove(client, source, chosen, behind=behind(chosen.target)))
-            rollback.reconcile(client, source, chosen, rejections=rejections)
-    rollback.swap(client, entity, chosen)
-    documents = rollback.verify(client, entity, chosen)
+        with closing(connect_source(indexes.built_from(chosen.live))) as source:
+            rollback.check_fresh(rollback.prove(indexes, source, chosen, behind=behind(chosen.target)))
+            rollback.reconcile(indexes, source, chosen, rejections=rejections)
+    rollback.swap(indexes, chosen)
+    documents = rollback.verify(indexes, chosen)
     return {"index": chosen.target, "previous": chosen.live, "documents": documents, "forced": force}

@@ -3,28 +3,27 @@
 import re
 from datetime import UTC, datetime
 
-import opensearchpy
-
-from searchsync.catalog import CATALOG, Entity
-from searchsync.cluster.client import request
+from searchsync.catalog import CATALOG
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.errors import AliasConflict
 
 _SETTING = "action.auto_create_index"
 
 
-def check(client: opensearchpy.OpenSearch, entity: Entity) -> None:
+def check(indexes: EntityIndexes) -> None:
     """Refuse a cluster in which a write would create an index under one of the entity's names.
 
     :raises AliasConflict: when it would; the message has a value of the setting that leaves the indexes of plugins
         alone
     """
     params = {"include_defaults": "true", "flat_settings": "true", "filter_path": "*.action*"}
-    answer = request(client, "GET", "/_cluster/settings", params=params) or {}
+    entity = indexes.entity
+    answer = indexes.client.request("GET", "/_cluster/settings", params=params) or {}
     levels = [answer.get(level, {}) for level in ("transient", "persistent", "defaults")]
     value = next((found[_SETTING] for found in levels if _SETTING in found), "true")
     value = ",".join(value) if isinstance(value, list) else str(value)
     now = datetime.now(UTC)
-    names = (entity.name, entity.writers, entity.served, f"{entity.name}-{now:%Y%m%dt%H%M%S}-0123abcd")
+    names = (*entity.aliases, f"{entity.name}-{now:%Y%m%dt%H%M%S}-0123abcd")
     if name := next((name for name in names if creates(value, name)), ""):
         spared = ",".join([*(f"-{known}*" for known in sorted({*CATALOG, entity.name})), "+*"])
         raise AliasConflict(

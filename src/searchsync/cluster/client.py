@@ -1,11 +1,14 @@
-"""OpenSearch over the wire: the client, one request with patience, raw bulk. Every failure becomes a typed error."""
+"""OpenSearch over the wire: a client with patience and a deadline. Every failure becomes a typed error."""
 
+import copy
 import json
 import logging
 import os
 import random
 import time
-from typing import Any, Final, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Self, cast
 
 import botocore.session
 import opensearchpy
@@ -14,7 +17,7 @@ from opensearchpy import exceptions as os_errors
 
 from searchsync import aws
 from searchsync.cluster import refusals
-from searchsync.deadline import remaining
+from searchsync.deadline import NEVER, Deadline
 from searchsync.errors import BadConnection, BadParams, IndexUnavailable, RequestRejected, SearchSyncError
 
 log = logging.getLogger(__name__)
@@ -56,7 +59,7 @@ def connect(
     ca_certs: str | None = None,
     verify_certs: bool = True,
     timeout: float = REQUEST_SECONDS,
-) -> opensearchpy.OpenSearch:
+) -> "Client":
     """Return a client for one cluster. This sends nothing yet.
 
     :param url: ``http(s)://host:port``, without credentials
@@ -68,7 +71,7 @@ def connect(
     parts = urllib3.util.parse_url(url)
     if parts.scheme not in ("http", "https") or not parts.host:
         raise BadParams("the OpenSearch URL must be http(s)://host:port")
-    return opensearchpy.OpenSearch(
+    return Client(
         hosts=[{"host": parts.host, "port": parts.port or (443 if parts.scheme == "https" else 9200)}],
         use_ssl=parts.scheme == "https",
         verify_certs=verify_certs,
@@ -83,7 +86,7 @@ def connect(
     )
 
 
-def connect_from_environment() -> opensearchpy.OpenSearch:
+def connect_from_environment() -> "Client":
     """Return a client for the cluster at ``SEARCHSYNC_OPENSEARCH_URL``.
 
     When ``SEARCHSYNC_OPENSEARCH_AWS_SERVICE`` is set (``es``), requests are signed with the credentials that AWS gives
@@ -117,7 +120,7 @@ def signer(credentials: Any, region: str | None, service: str) -> Any:
     if service == "aoss":
         raise BadParams(
             "OpenSearch Serverless (aoss) cannot be used: it has no cluster health and settings, no refresh, no scroll "
-            "and no snapshots, by which an index is checked before it is served. Use a managed domain (service es)"
+            "and no snapshots, by which an index is checked before it is live. Use a managed domain (service es)"
         )
     return opensearchpy.Urllib3AWSV4SignerAuth(credentials, region, service)
 
@@ -159,15 +162,24 @@ class Overloaded(IndexUnavailable):
 
 
 class Backoff:
-    """Exponential back-off with full jitter and a total deadline.
+    """Exponential back-off with full jitter.
 
     :param patience: seconds without success after which ``wait`` raises ``IndexUnavailable``
+    :param deadline: moment behind which there is no further attempt
     """
 
-    def __init__(self, patience: float = PATIENCE_SECONDS, *, first: float = 0.2, longest: float = 10.0) -> None:
+    def __init__(
+        self,
+        patience: float = PATIENCE_SECONDS,
+        *,
+        deadline: Deadline = NEVER,
+        first: float = 0.2,
+        longest: float = 10.0,
+    ) -> None:
         self._patience = patience
+        self._deadline = deadline
         self._began = time.monotonic()
-        self._deadline = self._began + patience
+        self._end = Deadline.within(patience)
         self._ceiling = first
         self._longest = longest
 
@@ -178,7 +190,7 @@ class Backoff:
         :raises IndexUnavailable: when patience has run out
         """
         pause = random.uniform(self._ceiling / 2, self._ceiling)
-        if pause > min(self._deadline - time.monotonic(), remaining()):
+        if pause > min(self._end, self._deadline).remaining:
             raise IndexUnavailable(
                 f"gave up after {time.monotonic() - self._began:.0f} s of trying again; last answer: {cause}. Nothing "
                 "was acknowledged; run the task again when OpenSearch is healthy"
@@ -189,77 +201,99 @@ class Backoff:
 
     def progress(self) -> None:
         """Begin patience anew, because something was written: patience is measured since the last success."""
-        self._deadline = time.monotonic() + self._patience
+        self._end = Deadline.within(self._patience)
 
 
-def request(
-    client: opensearchpy.OpenSearch,
-    method: str,
-    path: str,
-    *,
-    body: Any = None,
-    params: dict[str, Any] | None = None,
-    patience: float = PATIENCE_SECONDS,
-) -> Any:
-    """Send one request, and send it again while OpenSearch is away or overloaded.
+class Client(opensearchpy.OpenSearch):
+    """A client of one cluster.
 
-    :param patience: seconds; 0 for a request whose effect must be looked at before it may be repeated (a swap)
-    :raises IndexUnavailable: when patience has run out
-    :raises RequestRejected: for any other refusal; ``status`` tells 404 from 400
-    :raises BadConnection: when credentials, certificate or address are wrong
+    :ivar deadline: moment by which each request has to be over, with all its attempts
     """
-    backoff = Backoff(patience)
-    while True:
-        try:
-            return _perform(client, method, path, params=params, body=body)
-        except IndexUnavailable as error:
-            if not patience:
-                raise
-            backoff.wait(str(error))
+
+    deadline: Deadline = NEVER
+
+    def until(self, deadline: Deadline) -> Self:
+        """Return the same client, sharing its connections, with an earlier deadline; a later one changes nothing."""
+        other = copy.copy(self)
+        other.deadline = min(self.deadline, deadline)
+        return other
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: dict[str, Any] | None = None,
+        patience: float = PATIENCE_SECONDS,
+    ) -> Any:
+        """Send one request, and send it again while OpenSearch is away or overloaded.
+
+        :param patience: seconds; 0 for a request whose effect must be looked at before it may be repeated (a swap)
+        :raises IndexUnavailable: when patience has run out, or the deadline has passed
+        :raises RequestRejected: for any other refusal; ``status`` tells 404 from 400
+        :raises BadConnection: when credentials, certificate or address are wrong
+        """
+        backoff = Backoff(patience, deadline=self.deadline)
+        while True:
+            try:
+                return self._attempt(method, path, params=params, body=body)
+            except IndexUnavailable as error:
+                if not patience:
+                    raise
+                backoff.wait(str(error))
+
+    def send_bulk(self, index: str, body: bytes, count: int) -> list[dict[str, Any]]:
+        """Send one ``_bulk`` of raw NDJSON, without retry.
+
+        :param count: number of actions in the body
+        :returns: for each action, in order: ``status`` and, when it failed, ``error``
+        :raises IndexUnavailable: when the whole request is undecided (connection lost, overloaded, half an answer)
+        :raises TooLarge: when the answer is 413
+        :raises RequestRejected: when the whole request was refused
+        """
+        return self._items(f"/{index}/{BULK}", body, count)
+
+    def look_up(self, index: str, ids: list[bytes]) -> list[dict[str, Any]]:
+        """Return what is stored under some ids now, refreshed or not; without retry.
+
+        :param ids: the ids, each as JSON
+        :returns: for each id, in order: ``status``. Where there is a document also ``get``, with ``_seq_no``,
+            ``_primary_term`` and ``_source.sync.position``, of whatever shape; otherwise ``error``
+        :raises IndexUnavailable: as ``send_bulk``; it raises the other errors of ``send_bulk``, too
+        """
+        body = b"".join(b'{"update":{"_id":%b}}\n{"doc":{}}\n' % key for key in ids)
+        return self._items(f"/{index}/{_LOOK_UP}", body, len(ids))
+
+    def _items(self, path: str, body: bytes, count: int) -> list[dict[str, Any]]:
+        answer = self._attempt("POST", path, body=body, headers=_NDJSON)
+        items = answer.get("items") if isinstance(answer, dict) else None
+        if not isinstance(items, list) or len(items) != count:
+            found = len(items) if isinstance(items, list) else "none"
+            raise IndexUnavailable(
+                f"{path.split('?', maxsplit=1)[0]}: {count} actions were answered with {found} items"
+            )
+        return [next(iter(item.values())) for item in items]
+
+    def _attempt(self, method: str, path: str, **options: Any) -> Any:
+        """Make one attempt, no longer than the deadline allows. Raise one of our errors."""
+        left = self.deadline.remaining
+        if left <= 0:
+            raise IndexUnavailable("no time was left to ask OpenSearch. Nothing was acknowledged; run the task again")
+        if left < float("inf"):
+            options["timeout"] = urllib3.Timeout(connect=min(left, CONNECT_SECONDS), read=min(left, ANSWER_SECONDS))
+        with _typed_errors():
+            answer = self.transport.perform_request(method, path, **options)
+        if not isinstance(answer, dict | list):
+            raise BadConnection(_NOT_OPENSEARCH.format(str(answer)[:200]))
+        return answer
 
 
-def bulk(client: opensearchpy.OpenSearch, index: str, body: bytes, count: int) -> list[dict[str, Any]]:
-    """Send one ``_bulk`` of raw NDJSON, without retry.
-
-    :param count: number of actions in the body
-    :returns: for each action, in order: ``status`` and, when it failed, ``error``
-    :raises IndexUnavailable: when the whole request is undecided (connection lost, overloaded, half an answer)
-    :raises TooLarge: when the answer is 413
-    :raises RequestRejected: when the whole request was refused
-    """
-    return _bulk(client, f"/{index}/{BULK}", body, count)
-
-
-def look_up(client: opensearchpy.OpenSearch, index: str, ids: list[bytes]) -> list[dict[str, Any]]:
-    """Return what is stored under some ids now, refreshed or not; without retry.
-
-    :param ids: the ids, each as JSON
-    :returns: for each id, in order: ``status``. Where there is a document also ``get``, with ``_seq_no``,
-        ``_primary_term`` and ``_source.sync.position``, of whatever shape; otherwise ``error``
-    :raises IndexUnavailable: as ``bulk``; it raises the other errors of ``bulk``, too
-    """
-    body = b"".join(b'{"update":{"_id":%b}}\n{"doc":{}}\n' % key for key in ids)
-    return _bulk(client, f"/{index}/{_LOOK_UP}", body, len(ids))
-
-
-def _bulk(client: opensearchpy.OpenSearch, path: str, body: bytes, count: int) -> list[dict[str, Any]]:
-    answer = _perform(client, "POST", path, body=body, headers=_NDJSON)
-    items = answer.get("items") if isinstance(answer, dict) else None
-    if not isinstance(items, list) or len(items) != count:
-        found = len(items) if isinstance(items, list) else "none"
-        raise IndexUnavailable(f"{path.split('?', maxsplit=1)[0]}: {count} actions were answered with {found} items")
-    return [next(iter(item.values())) for item in items]
-
-
-def _perform(client: opensearchpy.OpenSearch, method: str, path: str, **options: Any) -> Any:
-    """Make one attempt, no longer than the deadline allows (``deadline.within``). Raise one of our errors."""
-    left = remaining()
-    if left <= 0:
-        raise IndexUnavailable("no time was left to ask OpenSearch. Nothing was acknowledged; run the task again")
-    if left < float("inf"):
-        options["timeout"] = urllib3.Timeout(connect=min(left, CONNECT_SECONDS), read=min(left, ANSWER_SECONDS))
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Raise one of our errors in place of opensearch-py's."""
     try:
-        answer = client.transport.perform_request(method, path, **options)
+        yield
     except os_errors.SSLError as error:
         raise BadConnection(
             f"TLS to OpenSearch failed: {_cause(error)}. Trust the right certificate authority (ca_certs) or correct "
@@ -275,9 +309,6 @@ def _perform(client: opensearchpy.OpenSearch, method: str, path: str, **options:
         raise BadConnection(_NOT_OPENSEARCH.format(str(error)[:200])) from None
     except os_errors.TransportError as error:
         raise _refusal(error) from error
-    if not isinstance(answer, dict | list):
-        raise BadConnection(_NOT_OPENSEARCH.format(str(answer)[:200]))
-    return answer
 
 
 _PASSES = {

@@ -2,25 +2,26 @@
 
 from typing import Any
 
-import opensearchpy
-
-from searchsync.catalog import Entity
-from searchsync.cluster.indexes import state_of
+from searchsync.cluster.index import state_of
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.errors import BadMapping, IndexUnavailable
 
 
-def check(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> None:
+def check(indexes: EntityIndexes, name: str) -> None:
     """Compare mapping and settings, as the server has them, with the mapping file.
 
     :raises BadMapping: when they differ; the message names the paths
     """
-    if found := differences(client, entity, name):
-        raise BadMapping(f"{name} is not what include/mappings/{entity.name}.json says: {'; '.join(found[:10])}")
+    if found := differences(indexes, name):
+        raise BadMapping(
+            f"{name} is not what include/mappings/{indexes.entity.name}.json says: {'; '.join(found[:10])}"
+        )
 
 
-def differences(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> list[str]:
+def differences(indexes: EntityIndexes, name: str) -> list[str]:
     """Return the paths of mapping and settings that are not as the file has them, with their values."""
-    state = state_of(client, name, flat=True).get(name)
+    entity = indexes.entity
+    state = state_of(indexes.client, name, flat=True).get(name)
     if state is None:
         raise IndexUnavailable(f"{name} is gone: it was deleted meanwhile. See `searchsync indexes {entity.name}`")
     wanted = entity.index_body

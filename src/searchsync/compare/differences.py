@@ -7,27 +7,23 @@ moving. A sample is compared field by field: it finds documents that were change
 intact.
 """
 
-import hashlib
-import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-import opensearchpy
-
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes, reads, schema
-from searchsync.cluster.indexes import Index
+from searchsync.cluster import schema
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes, PhysicalIndex
 from searchsync.compare import fingerprints
 from searchsync.compare.absence import believed
+from searchsync.compare.states import NO_HASH, State, index_states, source_states, whole_states
 from searchsync.config import freshness, thresholds
 from searchsync.documents import transforms
-from searchsync.documents.page import is_ours, sync_in
-from searchsync.documents.position import known
 from searchsync.errors import StreamBehind
 from searchsync.sources.base import READ_KEYS, Source
 from searchsync.stream import gaps
@@ -47,30 +43,8 @@ LISTED = 1_000
 MOST_SUSPECTS = 100_000
 """Number of suspects that are looked at, at most: more are no drift."""
 
-WHOLE_AT_ONCE = 100
-"""Number of whole documents that are in memory at once."""
-
-NO_HASH = "no hash"
-"""Stands for the hash of a document whose ``sync`` has not the writer's form."""
-
 MISSING, ORPHAN, STALE, CONTENT = "missing", "orphan", "stale", "content differs"
 TOMBSTONE, FUTURE, FOREIGN = "tombstone wrong", "position in the future", "foreign document"
-
-
-class State(NamedTuple):
-    """One side of a key: the state in the source or in the index.
-
-    :ivar hash: empty when there is no document, ``NO_HASH`` when the document is foreign
-    :ivar fields: digest of each field of the document, without ``sync``; None for a tombstone and for no document
-    :ivar changed: when the row was changed, as the row says; empty when it does not say so
-    """
-
-    hash: str
-    position: str
-    deleted: bool
-    fields: dict[str, bytes] | None
-    written_at: str = ""
-    changed: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +66,7 @@ class Finding:
 
 
 @dataclass
-class Report:
+class DiffReport:
     """What a comparison of one index found; counts of documents.
 
     :ivar not_looked_at: number of suspects, at least, when there are too many: then none was looked at, and there are
@@ -142,85 +116,93 @@ class Report:
         }
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How closely an index is looked at.
+
+    :ivar sample: number of documents, chosen by chance, that are compared field by field; above 10,000 all documents
+    :ivar grace: seconds between the two looks at a suspect
+    :ivar suspects: largest number of suspects; when there are more, none is looked at
+    """
+
+    sample: int = 100
+    grace: float = GRACE_SECONDS
+    suspects: int = MOST_SUSPECTS
+
+
+DEFAULT_EFFORT = Effort()
+
+
 def find(
-    client: opensearchpy.OpenSearch,
+    index: PhysicalIndex,
     source: Source,
-    name: str,
     *,
-    sample: int = 100,
-    grace: float = GRACE_SECONDS,
-    limit: int = MOST_SUSPECTS,
     since: datetime | None = None,
     behind: Callable[[], Lag] | None = None,
-) -> Report:
+    effort: Effort = DEFAULT_EFFORT,
+) -> DiffReport:
     """Compare one index of the write set with its source.
 
     This changes no document. When nothing differs, it closes the gaps of the index.
 
-    :param sample: number of documents, chosen by chance, that are compared field by field; above 10,000 all documents
-    :param grace: seconds between the two looks at a suspect
     :param since: moment up to which a sync has brought the source's changes; what the next sync has to bring is
         pending. None when nothing may be pending
     :param behind: tells how far the index is behind its stream now; None where there is no stream
-    :param limit: largest number of suspects; when there are more, none is looked at
-    :raises BadParams: when the index is not one of the entity's
     :raises StreamBehind: when the index is behind its stream by more than freshness.yaml allows
     """
-    began, entity = time.monotonic(), source.entity
+    began, name = time.monotonic(), index.name
     if behind is not None and (lag := behind()).unexplained > freshness().stream_lag:
         raise _behind(name, lag.seconds)
-    known_gaps = gaps.of_index(client, name)
-    index = indexes.get(client, entity, name)
-    report = Report(name, reindex_due=_reindex_due(client, entity, index))
-    indexes.refresh(client, name)
+    indexes = EntityIndexes(index.client, source.entity)
+    known_gaps = gaps.of_index(index)
+    report = DiffReport(name, reindex_due=_reindex_due(indexes, index))
+    index.refresh()
     with fingerprints.renderings(source, index.meta) as renderings:
         report.keys_alone = not renderings
         if report.keys_alone:
             log.warning("%s is of a transform that cannot be made any more: only its keys are compared", name)
-        suspects = _suspects(client, source, fingerprints.Yardstick(source, renderings), report, limit)
+        suspects = _suspects(index, fingerprints.Yardstick(source, renderings), report, effort.suspects)
         if not report.not_looked_at:
-            sampled = _sample(client, entity, name, sample)
+            sampled = _sample(index, source.entity, effort.sample)
             report.sampled = len(sampled)
-            look = _Look(client, source, renderings, name, {*sampled})
+            look = _Look(index, source, renderings, {*sampled})
             looked = time.monotonic()
             first = look.at(sorted(suspects.union(sampled)))
             if first:
-                _wait(name, looked, grace, behind)
+                _wait(name, looked, effort.grace, behind)
                 _confirm(report, first, look.at(sorted(first)), since)
     if report.good:
-        gaps.close(client, entity, name, known_gaps)
+        gaps.close(indexes, name, known_gaps)
     report.seconds = round(time.monotonic() - began, 1)
     besides = (report.moving, report.not_looked_at)
     log.info("%s: %s, %d moving, %d not looked at", name, report.kinds or "no difference", *besides)
     return report
 
 
-def _reindex_due(client: opensearchpy.OpenSearch, entity: Entity, index: Index) -> bool:
-    other = transforms.of_index(index.meta) != transforms.present(entity)
-    return other or bool(schema.differences(client, entity, index.name))
+def _reindex_due(indexes: EntityIndexes, index: PhysicalIndex) -> bool:
+    other = transforms.of_index(index.meta) != transforms.present(indexes.entity)
+    return other or bool(schema.differences(indexes, index.name))
 
 
-def _suspects(
-    client: opensearchpy.OpenSearch, source: Source, yardstick: fingerprints.Yardstick, report: Report, limit: int
-) -> set[str]:
+def _suspects(index: Index, yardstick: fingerprints.Yardstick, report: DiffReport, limit: int) -> set[str]:
     """Return the keys to be looked at. When there are more than the limit, return none and note it in the report."""
-    entity, name = source.entity, report.index
+    source = yardstick.source
     late = {"range": {"sync.position": {"gt": source.latest()}}}
-    count, suspects = reads.count(client, name, late), set[str]()
+    count, suspects = index.count(late), set[str]()
     try:
         if count <= limit:
-            suspects |= fingerprints.foreign_keys(client, name, limit=limit)
-            suspects.update(_ids(client, name, late))
+            suspects |= fingerprints.foreign_keys(index, limit=limit)
+            suspects.update(_ids(index, late))
     except fingerprints.TooMany as error:
         count = error.count
     wanted = yardstick.sums()
     report.unusable, report.dropped = len(source.unusable()), source.dropped()
-    found = fingerprints.index_sums(client, entity, name)
+    found = fingerprints.index_sums(index, source.entity)
     report.source_count, report.index_count = (sum(n for n, _, _ in sums.values()) for sums in (wanted, found))
     report.unequal_buckets = sum(wanted.get(b) != found.get(b) for b in wanted.keys() | found.keys())
     if count <= limit:
         try:
-            suspects.update(fingerprints.unequal_keys(client, entity, name, yardstick, wanted, found, limit=limit).keys)
+            suspects.update(fingerprints.unequal_keys(index, yardstick, wanted, found, limit=limit).keys)
             count = len(suspects)
         except fingerprints.TooMany as error:
             count = error.count
@@ -260,7 +242,7 @@ class _Difference(NamedTuple):
 
 
 def _confirm(
-    report: Report, first: dict[str, _Difference], second: dict[str, _Difference], since: datetime | None
+    report: DiffReport, first: dict[str, _Difference], second: dict[str, _Difference], since: datetime | None
 ) -> None:
     """Note what differs twice in the same way as a finding, unless the next sync has to bring it.
 
@@ -309,10 +291,9 @@ class _Look:
     :ivar compared: keys whose documents are compared field by field
     """
 
-    client: opensearchpy.OpenSearch
+    index: Index
     source: Source
     renderings: Sequence[Source]
-    name: str
     compared: set[str]
 
     def at(self, keys: Sequence[str]) -> dict[str, _Difference]:
@@ -323,11 +304,11 @@ class _Look:
         different: dict[str, _Difference] = {}
         for at in range(0, len(keys), READ_KEYS):
             some = list(keys[at : at + READ_KEYS])
-            have = index_states(self.client, self.name, some)
+            have = index_states(self.index, some)
             whole = [key for key in some if key in self.compared or have[key].deleted]
-            have |= _whole_states(self.client, self.name, whole)
+            have |= whole_states(self.index, whole)
             latest = self.source.latest()
-            states = [dict(_source_states(source, some)) for source in self.renderings or [self.source]]
+            states = [dict(source_states(source, some)) for source in self.renderings or [self.source]]
             for key in some:
                 found = self._difference(key, [want[key] for want in states], have[key], latest)
                 if found is not None:
@@ -368,56 +349,13 @@ def _fields(want: State, have: State) -> str:
     return ", ".join(sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)))
 
 
-def index_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
-    """Return the state in ``sync`` of some documents, whatever else is in them."""
-    found = reads.documents(client, name, keys, source="sync")
-    return {doc["_id"]: _state(doc.get("_source")) for doc in found}
-
-
-def _whole_states(client: opensearchpy.OpenSearch, name: str, keys: list[str]) -> dict[str, State]:
-    """Return the states of whole documents. They may be large: a few are read at a time, and only digests are kept."""
-    states: dict[str, State] = {}
-    for at in range(0, len(keys), WHOLE_AT_ONCE):
-        found = reads.documents(client, name, keys[at : at + WHOLE_AT_ONCE], source="*")
-        states |= {doc["_id"]: _state(doc.get("_source")) for doc in found}
-    return states
-
-
-def _source_states(source: Source, keys: list[str]) -> Iterator[tuple[str, State]]:
-    for page in source.states(keys):
-        for document in page.documents():
-            state = _state(json.loads(document.source), source.entity.changed)
-            yield document.key, State("", state.position, True, None) if document.deleted else state
-        for rejection in page.rejected:
-            yield rejection.id, State(rejection.type, "", False, None)
-
-
-def _state(document: dict[str, Any] | None, changed: str | None = None) -> State:
-    if document is None:
-        return State("", "", False, None)
-    sync = sync_in(document)
-    ours = is_ours(sync)
-    shown = f"{sync['hash_high']:08x}{sync['hash_low']:08x}" if ours else NO_HASH
-    position = sync["position"] if known(sync.get("position")) else ""
-    fields = {name: _digest(value) for name, value in document.items() if name != "sync"}
-    written_at, moment = str(sync.get("written_at") or ""), str(document.get(changed or "") or "")
-    return State(shown, position, sync.get("deleted") is True, fields, written_at, moment)
-
-
-def _digest(value: Any) -> bytes:
-    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=8).digest()
-
-
-def _sample(client: opensearchpy.OpenSearch, entity: Entity, name: str, count: int) -> list[str]:
+def _sample(index: Index, entity: Entity, count: int) -> list[str]:
     if count > LARGEST_SAMPLE:
-        return _ids(client, name, entity.visible)
+        return _ids(index, entity.visible)
     query = {"function_score": {"query": entity.visible, "random_score": {}}}
     body = {"size": count, "query": query, "_source": False}
-    return [hit["_id"] for hit in reads.search(client, name, body)["hits"]["hits"]]
+    return [hit["_id"] for hit in index.search(body)["hits"]["hits"]]
 
 
-def _ids(client: opensearchpy.OpenSearch, name: str, query: dict[str, Any]) -> list[str]:
-    return [hit["_id"] for hit in reads.scroll(client, name, query, source=False)]
-
-
-# -- repair
+def _ids(index: Index, query: dict[str, Any]) -> list[str]:
+    return [hit["_id"] for hit in index.scroll(query, source=False)]

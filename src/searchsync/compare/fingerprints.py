@@ -5,10 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import opensearchpy
-
 from searchsync.catalog import BUCKETS, SYNC_FIELDS, Entity
-from searchsync.cluster import reads
+from searchsync.cluster.index import Index
 from searchsync.documents import transforms
 from searchsync.documents.page import is_ours, sync_in
 from searchsync.documents.position import FORM
@@ -41,7 +39,7 @@ class TooMany(GateFailed):
         self.count = count
 
 
-def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Sums:
+def index_sums(index: Index, entity: Entity) -> Sums:
     """Return for each bucket the number of visible documents, and the sums of both halves of their hashes.
 
     Foreign documents may have no bucket.
@@ -51,9 +49,9 @@ def index_sums(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> Su
     sums = {"high": {"sum": {"field": "sync.hash_high"}}, "low": {"sum": {"field": "sync.hash_low"}}}
     aggs = {"buckets": {"terms": {"field": "sync.bucket", "size": BUCKETS}, "aggs": sums}}
     found: Sums = {}
-    for part in _parts(reads.count(client, name)):
+    for part in _parts(index.count()):
         query = {"bool": {"filter": [entity.visible, part]}}
-        answer = reads.search(client, name, {"size": 0, "query": query, "aggs": aggs})
+        answer = index.search({"size": 0, "query": query, "aggs": aggs})
         for b in answer["aggregations"]["buckets"]["buckets"]:
             found[b["key"]] = (b["doc_count"], int(b["high"]["value"]), int(b["low"]["value"]))
     return found
@@ -68,27 +66,25 @@ def _parts(documents: int) -> Iterator[dict[str, Any]]:
         yield {"range": {"sync.bucket": bounds}} if bounds else {"match_all": {}}
 
 
-def index_hashes(
-    client: opensearchpy.OpenSearch, entity: Entity, name: str, buckets: Sequence[int]
-) -> dict[str, tuple[Any, Any]]:
+def index_hashes(index: Index, entity: Entity, buckets: Sequence[int]) -> dict[str, tuple[Any, Any]]:
     """Return the ids of the visible documents in some buckets, with both halves of their hashes as they are stored."""
     query = {"bool": {"filter": [{"terms": {"sync.bucket": list(buckets)}}, entity.visible]}}
-    hits = reads.scroll(client, name, query, source=["sync.hash_high", "sync.hash_low"])
+    hits = index.scroll(query, source=["sync.hash_high", "sync.hash_low"])
     found = ((hit["_id"], sync_in(hit["_source"])) for hit in hits)
     return {key: (sync.get("hash_high"), sync.get("hash_low")) for key, sync in found}
 
 
-def index_counts(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> dict[int, int]:
+def index_counts(index: Index, entity: Entity) -> dict[int, int]:
     """Return the number of visible documents per bucket."""
     buckets = {"terms": {"field": "sync.bucket", "size": BUCKETS}}
-    answer = reads.search(client, name, {"size": 0, "query": entity.visible, "aggs": {"buckets": buckets}})
+    answer = index.search({"size": 0, "query": entity.visible, "aggs": {"buckets": buckets}})
     return {bucket["key"]: bucket["doc_count"] for bucket in answer["aggregations"]["buckets"]["buckets"]}
 
 
-def index_keys(client: opensearchpy.OpenSearch, entity: Entity, name: str, buckets: Sequence[int]) -> set[str]:
+def index_keys(index: Index, entity: Entity, buckets: Sequence[int]) -> set[str]:
     """Return the ids of the visible documents in some buckets."""
     query = {"bool": {"filter": [{"terms": {"sync.bucket": list(buckets)}}, entity.visible]}}
-    return {hit["_id"] for hit in reads.scroll(client, name, query, source=False)}
+    return {hit["_id"] for hit in index.scroll(query, source=False)}
 
 
 _OURS: dict[str, Any] = {
@@ -104,7 +100,7 @@ _OURS: dict[str, Any] = {
 _FOREIGN = {"bool": {"must_not": [_OURS]}}
 
 
-def foreign_keys(client: opensearchpy.OpenSearch, name: str, *, limit: int) -> set[str]:
+def foreign_keys(index: Index, *, limit: int) -> set[str]:
     """Return the ids of foreign documents, tombstones included: something other than the writer wrote them.
 
     OpenSearch indexes a list of one value as the value: no query tells the two apart, and none has to.
@@ -112,23 +108,23 @@ def foreign_keys(client: opensearchpy.OpenSearch, name: str, *, limit: int) -> s
     :param limit: largest number of documents
     :raises TooMany: when there are more
     """
-    count = reads.count(client, name, _FOREIGN)
+    count = index.count(_FOREIGN)
     if count > limit:
-        raise _too_many(name, count, limit)
-    keys = {hit["_id"] for hit in reads.scroll(client, name, _FOREIGN, source=False)} if count else set()
-    if _has_lists(client, name):
-        found = reads.scroll(client, name, {"match_all": {}}, source=["sync"])
+        raise _too_many(index.name, count, limit)
+    keys = {hit["_id"] for hit in index.scroll(_FOREIGN, source=False)} if count else set()
+    if _has_lists(index):
+        found = index.scroll({"match_all": {}}, source=["sync"])
         keys |= {hit["_id"] for hit in found if not is_ours(sync_in(hit["_source"]))}
     if len(keys) > limit:
-        raise _too_many(name, len(keys), limit)
+        raise _too_many(index.name, len(keys), limit)
     return keys
 
 
-def _has_lists(client: opensearchpy.OpenSearch, name: str) -> bool:
+def _has_lists(index: Index) -> bool:
     """Return whether some document has two values where the writer puts one."""
     single = ("position", "deleted", "bucket")
     counts = {part: {"value_count": {"field": f"sync.{part}"}} for part in single}
-    answer = reads.search(client, name, {"size": 0, "query": _OURS, "track_total_hits": True, "aggs": counts})
+    answer = index.search({"size": 0, "query": _OURS, "track_total_hits": True, "aggs": counts})
     total = answer["hits"]["total"]["value"]
     return any(answer["aggregations"][part]["value"] != total for part in single)
 
@@ -202,16 +198,7 @@ class Unequal(NamedTuple):
     gone: int
 
 
-def unequal_keys(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    name: str,
-    yardstick: Yardstick,
-    wanted: Sums,
-    found: Sums,
-    *,
-    limit: int,
-) -> Unequal:
+def unequal_keys(index: Index, yardstick: Yardstick, wanted: Sums, found: Sums, *, limit: int) -> Unequal:
     """Return the keys whose hashes differ, in the buckets whose sums differ.
 
     The source is read first, as a whole. So what changes before the index is read differs, and is looked at again.
@@ -227,21 +214,21 @@ def unequal_keys(
     if (
         missing > limit and yardstick.source.rounds > 1
     ):  # what came since a scan began is no difference, and not known yet
-        raise _too_many(name, missing, limit)
+        raise _too_many(index.name, missing, limit)
     keys: list[str] = []
     gone = 0
-    batches = list(_batches(unequal, {bucket: count for bucket, (count, _, _) in wanted.items()}))
+    batches = list(in_batches(unequal, {bucket: count for bucket, (count, _, _) in wanted.items()}))
     for batch, ours in zip(batches, yardstick.keys(batches), strict=True):
-        theirs = index_hashes(client, entity, name, batch)
-        different = _not_written_since(client, yardstick.source, name, ours.unequal(theirs))
+        theirs = index_hashes(index, yardstick.source.entity, batch)
+        different = _not_written_since(index, yardstick.source, ours.unequal(theirs))
         keys += different
         gone += sum(key in theirs and ours.lacks(key) for key in different)
         if len(keys) > limit:
-            raise _too_many(name, len(keys), limit)
+            raise _too_many(index.name, len(keys), limit)
     return Unequal(keys, gone)
 
 
-def _not_written_since(client: opensearchpy.OpenSearch, source: Source, name: str, keys: list[str]) -> list[str]:
+def _not_written_since(index: Index, source: Source, keys: list[str]) -> list[str]:
     """Leave out the keys that the index has at a later position than the source was read at: the stream brought these.
 
     A scan of a large table takes hours, and thousands of keys change meanwhile: they are no difference. A position
@@ -252,16 +239,16 @@ def _not_written_since(client: opensearchpy.OpenSearch, source: Source, name: st
         return keys
     latest, since = source.latest(), set()
     for at in range(0, len(keys), READ_KEYS):
-        for doc in reads.documents(client, name, keys[at : at + READ_KEYS], source="sync.position"):
+        for doc in index.documents(keys[at : at + READ_KEYS], source="sync.position"):
             position = sync_in(doc.get("_source", {})).get("position")
             if isinstance(position, str) and read_at[doc["_id"]] < position <= latest:
                 since.add(doc["_id"])
     if since:
-        log.info("%s: %d keys were written since they were read", name, len(since))
+        log.info("%s: %d keys were written since they were read", index.name, len(since))
     return [key for key in keys if key not in since]
 
 
-def _batches(buckets: list[int], counts: dict[int, int]) -> Iterator[list[int]]:
+def in_batches(buckets: list[int], counts: dict[int, int]) -> Iterator[list[int]]:
     """Yield the buckets in batches of about ``KEYS_AT_ONCE`` keys."""
     batch, keys = [], 0
     for bucket in buckets:

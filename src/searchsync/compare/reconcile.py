@@ -2,20 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, field
 
-import opensearchpy
-
-from searchsync.catalog import Entity
-from searchsync.cluster import indexes, reads
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare.absence import Guard, believed
 from searchsync.compare.fingerprints import (
     Yardstick,
-    _batches,
     foreign_keys,
+    in_batches,
     index_counts,
     index_keys,
     index_sums,
@@ -64,31 +62,36 @@ class Reconciled:
     around: dict[str, str] = field(default_factory=dict)
 
 
-def to_one(client: opensearchpy.OpenSearch, name: str) -> Write:
+def to_one(index: Index) -> Write:
     """Return a ``Write`` to one index alone, for a new epoch (protocol.md, Position)."""
-    return lambda page, on_rejected: writer.compare_and_set(client, name, page, on_rejected=on_rejected)
+    return lambda page, on_rejected: writer.compare_and_set(index, page, on_rejected=on_rejected)
 
 
-def to_all(client: opensearchpy.OpenSearch, entity: Entity, name: str, bypass: Bypass | None = None) -> Write:
+def to_all(indexes: EntityIndexes, name: str, bypass: Bypass | None = None) -> Write:
     """Return a ``Write`` to the whole write set. It returns None when the index has left the write set."""
 
     def write(page: Page, on_rejected: OnRejected) -> Ledger | None:
-        return writer.apply(client, entity, [page], on_rejected=on_rejected, bypass=bypass).get(name)
+        return writer.apply(indexes, [page], on_rejected=on_rejected, bypass=bypass).get(name)
 
     return write
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """How much a reconciliation may change unasked.
+
+    :ivar keys: largest number of unequal keys; more are no drift but a broken load
+    :ivar confirm: what a person does when more documents are gone for good; ``{gone}`` stands for their number
+    :ivar deletes: number of documents that may be taken for deleted; None for what is believed unasked
+    """
+
+    keys: int
+    confirm: str
+    deletes: int | None = None
+
+
 def make_equal(
-    client: opensearchpy.OpenSearch,
-    source: Source,
-    name: str,
-    *,
-    write: Write,
-    max_reconciled: int,
-    confirm: str,
-    renderings: Sequence[Source] | None = None,
-    deletes: int | None = None,
-    on_rejected: OnRejected,
+    index: Index, yardstick: Yardstick, *, write: Write, allowed: Allowed, on_rejected: OnRejected
 ) -> Reconciled:
     """Make an index equal to its source, and prove it.
 
@@ -97,50 +100,35 @@ def make_equal(
     position must not be later than the next read: nobody can have written a state that the source has not had yet.
 
     :param write: says where and how to write: ``to_one`` or ``to_all``
-    :param renderings: as in ``Yardstick``
-    :param max_reconciled: largest number of unequal keys; more are no drift but a broken load
-    :param deletes: number of documents that may be taken for deleted; None for what is believed unasked
-    :param confirm: what a person does when there are more and they are gone for good
     :raises GateFailed: when keys stay different, or too many differ
     :raises IndexUnavailable: when the index left the write set meanwhile
     """
-    report, reconciling, yardstick = Reconciled(), None, Yardstick(source, renderings)
+    report, reconciling, source = Reconciled(), None, yardstick.source
     while True:
-        wanted, found = yardstick.sums(), index_sums(client, source.entity, name)
+        wanted, found = yardstick.sums(), index_sums(index, source.entity)
         report.source, report.index = (sum(count for count, _, _ in sums.values()) for sums in (wanted, found))
         report.rounds += 1
-        limit = max_reconciled + len(report.rejected)
-        unequal = unequal_keys(client, source.entity, name, yardstick, wanted, found, limit=limit)
-        suspects = {*unequal.keys, *foreign_keys(client, name, limit=limit)}
+        limit = allowed.keys + len(report.rejected)
+        unequal = unequal_keys(index, yardstick, wanted, found, limit=limit)
+        suspects = {*unequal.keys, *foreign_keys(index, limit=limit)}
         keys = sorted(suspects - report.rejected - report.around.keys())
-        log.info(
-            "%s: round %d: source %d, index %d, unequal keys %d",
-            name,
-            report.rounds,
-            report.source,
-            report.index,
-            len(keys),
-        )
+        counts = (report.rounds, report.source, report.index, len(keys))
+        log.info("%s: round %d: source %d, index %d, unequal keys %d", index.name, *counts)
         if not keys:
-            return _proven(name, report)
+            return _proven(index.name, report)
         if reconciling is None:
-            guard = Guard(name, report.index, believed(report.index) if deletes is None else deletes, confirm)
-            reconciling = _Reconciling(client, source, name, write, guard, on_rejected, report)
+            deletes = believed(report.index) if allowed.deletes is None else allowed.deletes
+            guard = Guard(index.name, report.index, deletes, allowed.confirm)
+            reconciling = _Reconciling(index, source, write, guard, on_rejected, report)
         reconciling.guard.check(reconciling.guard.gone + unequal.gone)
         reconciling.all(keys)
         if report.rounds == source.rounds:  # the rows go on changing; every key that differed was proven
-            report.index = reads.count(client, name, source.entity.visible)
-            return _proven(name, report)
+            report.index = index.count(source.entity.visible)
+            return _proven(index.name, report)
 
 
 def make_keys_equal(
-    client: opensearchpy.OpenSearch,
-    source: PostgresSource,
-    name: str,
-    *,
-    write: Write,
-    guard: Guard,
-    on_rejected: OnRejected,
+    index: Index, source: PostgresSource, *, write: Write, guard: Guard, on_rejected: OnRejected
 ) -> Reconciled:
     """Bring an index the keys that it lacks, and delete those that the source lacks. Contents are not compared.
 
@@ -149,20 +137,20 @@ def make_keys_equal(
     :raises IndexUnavailable: when the index left the write set meanwhile
     """
     report = Reconciled(rounds=1)
-    wanted, found = source.counts(), index_counts(client, source.entity, name)
+    wanted, found = source.counts(), index_counts(index, source.entity)
     unequal = [b for b in sorted(wanted.keys() | found.keys()) if wanted.get(b, 0) != found.get(b, 0)]
     keys: list[str] = []
     gone = 0
-    batches = list(_batches(unequal, found))
+    batches = list(in_batches(unequal, found))
     for batch, ours in zip(batches, source.keys(batches), strict=True):
-        theirs = index_keys(client, source.entity, name, batch)
+        theirs = index_keys(index, source.entity, batch)
         gone += len(theirs - ours)
         keys += sorted(theirs ^ ours)
     guard.check(gone)
-    log.info("%s: %d keys without a row, %d rows without a document", name, gone, len(keys) - gone)
+    log.info("%s: %d keys without a row, %d rows without a document", index.name, gone, len(keys) - gone)
     if keys:
-        _Reconciling(client, source, name, write, guard, on_rejected, report).all(keys)
-    return _proven(name, report)
+        _Reconciling(index, source, write, guard, on_rejected, report).all(keys)
+    return _proven(index.name, report)
 
 
 def _proven(name: str, report: Reconciled) -> Reconciled:
@@ -186,9 +174,8 @@ class _Reconciling:
     :ivar overtaken: keys that others wrote after the read of an earlier round, with the positions that they claim
     """
 
-    client: opensearchpy.OpenSearch
+    index: Index
     source: Source
-    name: str
     write: Write
     guard: Guard
     on_rejected: OnRejected
@@ -200,7 +187,7 @@ class _Reconciling:
         self.report.unequal += len(keys)
         for at in range(0, len(keys), READ_KEYS):
             self._reconcile(keys[at : at + READ_KEYS])
-        indexes.refresh(self.client, self.name)
+        self.index.refresh()
 
     def _reconcile(self, keys: list[str], *, counted: AbstractSet[str] | None = None) -> None:
         """Reconcile some keys in one round, and those that need it in a second round.
@@ -233,7 +220,7 @@ class _Reconciling:
         expected = {document.key: sync_of(document) for document in page.documents()}
         ids = sorted(expected.keys() - self.report.rejected - self.report.around.keys())
         same = []
-        for doc in reads.documents(self.client, self.name, ids, source="sync"):
+        for doc in self.index.documents(ids, source="sync"):
             key, want, have = doc["_id"], expected[doc["_id"]], sync_in(doc.get("_source", {}))
             position = have["position"] if known(have.get("position")) else ""
             if position > want["position"]:
@@ -248,12 +235,12 @@ class _Reconciling:
     def _write(self, page: Page) -> None:
         ledger = self.write(page, self._refuse)
         if ledger is None:
-            raise IndexUnavailable(f"{self.name} left the write set meanwhile; run it again")
+            raise IndexUnavailable(f"{self.index.name} left the write set meanwhile; run it again")
         self.report.written += ledger.written
         self.report.tombstoned += ledger.tombstoned
 
     def _refuse(self, rejection: Rejection) -> None:
         # An older mapping of another member may refuse what this index takes: that is not this index' gate.
-        if rejection.index in ("", self.name) and rejection.id not in self.report.rejected:
+        if rejection.index in ("", self.index.name) and rejection.id not in self.report.rejected:
             self.report.rejected.add(rejection.id)
             self.on_rejected(rejection)

@@ -4,11 +4,11 @@ import logging
 from contextlib import closing
 from dataclasses import dataclass
 
-import opensearchpy
-
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import reconcile
 from searchsync.compare.absence import Guard, believed
-from searchsync.compare.differences import FUTURE, ORPHAN, Report, State, index_states
+from searchsync.compare.differences import FUTURE, ORPHAN, DiffReport
+from searchsync.compare.states import State, index_states
 from searchsync.config import thresholds
 from searchsync.documents.page import Page, Rejection, page_of, with_position
 from searchsync.errors import GateFailed, IndexUnavailable
@@ -36,7 +36,7 @@ class Repaired:
 
 
 def repair(
-    client: opensearchpy.OpenSearch, source: Source, report: Report, *, dry_run: bool = True, cap: int | None = None
+    indexes: EntityIndexes, source: Source, report: DiffReport, *, dry_run: bool = True, cap: int | None = None
 ) -> Repaired:
     """Write the confirmed keys as the source has them now, by the one writer, into the whole write set (rule 9).
 
@@ -65,10 +65,10 @@ def repair(
     if dry_run or not keys:
         return done
 
-    write = reconcile.to_all(client, source.entity, report.index)
+    write = reconcile.to_all(indexes, report.index)
     for at in range(0, len(keys), READ_KEYS):
         some = keys[at : at + READ_KEYS]
-        have = index_states(client, report.index, some)  # the index first, then the source
+        have = index_states(indexes.index(report.index), some)  # the index first, then the source
         with closing(source.states(some)) as pages:
             for page in pages:
                 guard.take(page)

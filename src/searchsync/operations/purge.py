@@ -22,11 +22,9 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-import opensearchpy
-
-from searchsync.catalog import Entity
-from searchsync.cluster import indexes, reads
-from searchsync.cluster.client import PATIENCE_SECONDS, Backoff, bulk
+from searchsync.cluster.client import PATIENCE_SECONDS, Backoff
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.config import retention
 from searchsync.errors import BadParams, IndexUnavailable, RequestRejected
 from searchsync.writing import tombstones
@@ -53,31 +51,24 @@ def cutoff(now: datetime) -> datetime:
     return now - timedelta(days=days)
 
 
-def count(client: opensearchpy.OpenSearch, name: str, before: datetime) -> int:
+def count(index: Index, before: datetime) -> int:
     """Return the number of tombstones that a purge would delete."""
-    return reads.count(client, name, tombstones.old(client, name, before))
+    return index.count(tombstones.old(index, before))
 
 
-def purge(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    name: str,
-    before: datetime,
-    *,
-    patience: float = PATIENCE_SECONDS,
-) -> int:
+def purge(indexes: EntityIndexes, name: str, before: datetime, *, patience: float = PATIENCE_SECONDS) -> int:
     """Delete the tombstones of one member that were written before a moment, unless they change meanwhile.
 
     :returns: number of tombstones deleted, without those deleted by a request whose answer was lost
     """
-    purged = 0
+    purged, index = 0, indexes.index(name)
     try:
-        hits = reads.scroll(client, name, tombstones.old(client, name, before), source=False, versions=True)
+        hits = index.scroll(tombstones.old(index, before), source=False, versions=True)
         while lines := [_line(hit) for hit in islice(hits, AT_ONCE)]:
-            purged += _delete(client, name, lines, patience)
+            purged += _delete(index, lines, patience)
             log.info("%s: %d tombstones older than %s purged", name, purged, before.isoformat(timespec="seconds"))
     except (RequestRejected, IndexUnavailable):
-        if name in indexes.write_set(client, entity):
+        if name in indexes.write_set():
             raise
         log.info("%s left the write set meanwhile", name)
     return purged
@@ -88,24 +79,24 @@ def _line(hit: dict[str, Any]) -> bytes:
     return json.dumps({"delete": seen}).encode() + b"\n"
 
 
-def _delete(client: opensearchpy.OpenSearch, index: str, lines: list[bytes], patience: float) -> int:
+def _delete(index: Index, lines: list[bytes], patience: float) -> int:
     backoff, deleted = Backoff(patience), 0
     while lines:
         try:
-            items = bulk(client, index, b"".join(lines), len(lines))
+            items = index.client.send_bulk(index.name, b"".join(lines), len(lines))
         except IndexUnavailable as error:
-            backoff.wait(f"{index}: {error}")
+            backoff.wait(f"{index.name}: {error}")
             continue
         again, cause = [], ""
         for line, item in zip(lines, items, strict=True):
             if item["status"] == 404 and "error" not in item:
                 continue  # gone already
-            outcome = outcome_of(index, item)
+            outcome = outcome_of(index.name, item)
             if outcome is Outcome.RETRY:
                 again.append(line)
-                cause = f"{index}: {item['status']} {reason_of(item)}"
+                cause = f"{index.name}: {item['status']} {reason_of(item)}"
             elif outcome is Outcome.REJECTED:
-                raise RequestRejected(f"{index}: {reason_of(item)}", status=item["status"], error_type="")
+                raise RequestRejected(f"{index.name}: {reason_of(item)}", status=item["status"], error_type="")
             deleted += outcome is Outcome.WRITTEN  # a conflict was written meanwhile, and stays
         if len(again) < len(lines):
             backoff.progress()

@@ -9,19 +9,16 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import opensearchpy
-
-from searchsync.catalog import Entity
-from searchsync.cluster import indexes
-from searchsync.deadline import within
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.deadline import Deadline
 from searchsync.documents.page import Document, Page, Rejection, page_of, with_position
 from searchsync.documents.position import MARGIN_SECONDS, second_of
-from searchsync.errors import BadConnection, SearchSyncError, SourceUnavailable
+from searchsync.errors import BadConnection, SourceUnavailable
 from searchsync.mapping import fitting
-from searchsync.mapping.fitting import Dropped
+from searchsync.operations.replay_report import Counts, ReplayReport
 from searchsync.sources.base import Source
 from searchsync.stream import dead_letters, gaps, pointers
 from searchsync.stream.dead_letters import ParkedMessage, ParkedRecord, Pointer, TooLong, Unreadable
@@ -58,97 +55,22 @@ LISTED = 100
 """Number of reasons of failure that a report names at most."""
 
 
-class NotAllReplayed(SearchSyncError):
-    """Some messages could not be replayed and stay in the queue; all others were."""
-
-
 @dataclass(frozen=True)
 class Choice:
     """Which messages a run takes.
 
+    :ivar dry_run: whether the run only counts
     :ivar cap: largest number of messages
     :ivar kind: ``record``, ``pointer`` or empty for both
     :ivar reason: only messages that were parked for this reason; empty for all
     :ivar min_age: smallest age in seconds, since a message was sent or was found to be poison again
     """
 
+    dry_run: bool = False
     cap: int = 10_000
     kind: str = ""
     reason: str = ""
     min_age: float = 0.0
-
-
-@dataclass
-class Counts:
-    """What became of the messages of one reason.
-
-    :ivar messages: messages received
-    :ivar read: keys read again
-    :ivar written: of these, written to the live index (tombstones included)
-    :ivar stale: of these, proven older than what the live index has
-    :ivar back: messages that are poison again, or came too early; they are seen again later
-    :ivar parked: messages that now wait for a person
-    :ivar gap: records that the stream has forgotten
-    """
-
-    messages: int = 0
-    read: int = 0
-    written: int = 0
-    stale: int = 0
-    back: int = 0
-    parked: int = 0
-    gap: int = 0
-
-
-@dataclass
-class Report:
-    """What a run did.
-
-    :ivar skipped: number of messages that did not match the run's choice
-    :ivar missed: members that are not live and took no writes, and why; a gap is noted for each
-    :ivar failed: why some messages were not replayed; these stay in the queue, all others were replayed
-    :ivar dropped: values left out of the documents that were read again, by path
-    """
-
-    dry_run: bool
-    missed: dict[str, str] = field(default_factory=dict)
-    reasons: dict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
-    gaps: list[dict[str, Any]] = field(default_factory=list)
-    why_parked: dict[str, str] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
-    dropped: Dropped = field(default_factory=dict)
-    skipped: int = 0
-    seconds: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report for XCom and for people."""
-        messages = sum(counts.messages for counts in self.reasons.values())
-        return {
-            "dry_run": self.dry_run,
-            "reasons": {reason: asdict(counts) for reason, counts in sorted(self.reasons.items())},
-            "gaps": self.gaps,
-            "missed": self.missed,
-            "why_parked": self.why_parked,
-            "failed": self.failed,
-            "dropped": self.dropped,
-            "skipped": self.skipped,
-            "messages": messages,
-            "messages_per_second": round(messages / max(self.seconds, 0.001), 1),
-            "seconds": round(self.seconds, 1),
-        }
-
-
-def check_all(report: dict[str, Any]) -> None:
-    """Fail when messages stayed in the queue because they could not be replayed.
-
-    :param report: as ``Report.as_dict`` makes it
-    :raises NotAllReplayed: when there are such messages; the error names the first reasons
-    """
-    if failed := report["failed"]:
-        raise NotAllReplayed(
-            f"{len(failed)} messages stay in the queue because they could not be replayed; all others were: "
-            + "; ".join(failed[:5])
-        )
 
 
 @dataclass
@@ -178,27 +100,24 @@ class Replay:
 
     def __init__(
         self,
-        client: opensearchpy.OpenSearch,
+        indexes: EntityIndexes,
         source: Source,
         queue: Queue,
         parked: Queue | None,
         streams: Any,
-        *,
-        dry_run: bool = False,
         choice: Choice | None = None,
     ) -> None:
-        self._client = client
+        self._indexes = indexes
         self._source = source
-        self._entity: Entity = source.entity
         self._queue = queue
         self._parked = parked
         self._streams = streams
         self._choice = choice or Choice()
-        self._bypass = gaps.NotedBypass(client)
-        self._report = Report(dry_run, missed=self._bypass.missed)
+        self._bypass = gaps.NotedBypass()
+        self._report = ReplayReport(self._choice.dry_run, missed=self._bypass.missed)
         self._held: dict[str, Message] = {}
 
-    def run(self) -> Report:
+    def run(self) -> ReplayReport:
         """Replay until the queue is empty or the cap is reached. The report names single messages that failed.
 
         :raises EmptyWriteSet: when there is no index to write to; then nothing was received
@@ -206,8 +125,7 @@ class Replay:
         :raises SourceUnavailable: when the table does not answer; what was not written is in the queue as before
         """
         began = time.monotonic()
-        with within(PATIENCE_SECONDS):
-            indexes.targets_or_raise(self._client, self._entity)
+        self._in_time().targets_or_raise()
         seen = 0
         try:
             while seen < self._choice.cap:
@@ -224,6 +142,10 @@ class Replay:
                 self._queue.give_back(list(self._held.values()))
         self._report.seconds = time.monotonic() - began
         return self._report
+
+    def _in_time(self) -> EntityIndexes:
+        """Return the indexes, for one step that must not take long."""
+        return self._indexes.until(Deadline.within(PATIENCE_SECONDS))
 
     def _receive(self, most: int, *, wait: int = 0) -> list[Message]:
         messages: list[Message] = []
@@ -325,7 +247,7 @@ class Replay:
         if isinstance(content, ParkedMessage):
             return Resolved({content.key: content.position} if content.key else {})
         try:
-            found = pointers.resolve(self._streams, self._entity, content)
+            found = pointers.resolve(self._streams, self._indexes.entity, content)
         except Unreadable as error:
             self._for_a_person(message, content.reason, str(error))
             return None
@@ -343,7 +265,7 @@ class Replay:
             self._report.gaps.append(gap)
             log.error("the stream has forgotten %(records)d records of %(from)s to %(to)s", gap)
             if not self._report.dry_run:
-                gaps.note(self._client, self._entity, gap)
+                gaps.note(self._indexes, gap)
         return found
 
     def _write(self, tasks: list[_Task], counts: Counts) -> _Written:
@@ -392,8 +314,7 @@ class Replay:
             written.refused[rejection.id] = (rejection.type, f"{rejection.index}: {rejection.reason}")
 
         page = page_of(documents, position=min(document.position for document in documents))
-        with within(PATIENCE_SECONDS):
-            ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject, bypass=self._bypass)
+        ledgers = writer.apply(self._in_time(), [page], on_rejected=reject, bypass=self._bypass)
         ledger = next(iter(ledgers.values()))  # of the live index
         counts.written += ledger.written + ledger.tombstoned
         counts.stale += ledger.stale

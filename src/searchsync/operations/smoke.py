@@ -1,4 +1,4 @@
-"""Smoke queries: searches that a new index has to answer before it is served.
+"""Smoke queries: searches that a new index has to answer before it is live.
 
 Each entry of ``include/mappings/<entity>.smoke.json`` has
 
@@ -19,10 +19,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import opensearchpy
-
-from searchsync.catalog import Entity
-from searchsync.cluster import reads
+from searchsync.catalog import Entity, SmokeQuery
+from searchsync.cluster.index import Index
 from searchsync.config import thresholds
 from searchsync.errors import GateFailed, RequestRejected
 
@@ -46,41 +44,41 @@ class _NoQuestion(Exception):
     """The query cannot be asked about this document."""
 
 
-def run(client: opensearchpy.OpenSearch, entity: Entity, name: str) -> dict[str, int]:
+def run(index: Index, entity: Entity) -> dict[str, int]:
     """Run all smoke queries.
 
     :returns: for each query the number of samples that it found; 0 when the index has no document to try it with
     :raises GateFailed: when a query is refused or does not find its sample
     """
     samples = thresholds().smoke_samples
-    return {smoke["name"]: _run_one(client, entity, name, smoke, samples) for smoke in entity.smoke_queries}
+    return {smoke.name: _run_one(index, entity, smoke, samples) for smoke in entity.smoke_queries}
 
 
-def _run_one(client: opensearchpy.OpenSearch, entity: Entity, name: str, smoke: dict[str, Any], samples: int) -> int:
-    picked = {"bool": {"must": [smoke["sample"]], "filter": [entity.visible]}}
+def _run_one(index: Index, entity: Entity, smoke: SmokeQuery, samples: int) -> int:
+    picked = {"bool": {"must": [smoke.sample], "filter": [entity.visible]}}
     tried: set[str] = set()
     for most, body in _picks(smoke, picked, samples):
         found = 0
-        for hit in _search(client, name, smoke, body):
+        for hit in _search(index, smoke, body):
             if found == most:
                 break
             try:
-                query = _filled(smoke["query"], hit["_source"])
+                query = _filled(smoke.query, hit["_source"])
             except _NoQuestion:
                 continue
             found += 1
             if hit["_id"] not in tried:
                 tried.add(hit["_id"])
-                _check_found(client, name, smoke, hit["_id"], query)
+                _check_found(index, smoke, hit["_id"], query)
     return len(tried)
 
 
-def _picks(smoke: dict[str, Any], picked: dict[str, Any], samples: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _picks(smoke: SmokeQuery, picked: dict[str, Any], samples: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield searches for candidates, each with the number of samples to take from its result."""
     # A fixed seed: a failure can be looked at again.
     random = {"function_score": {"query": picked, "random_score": {"seed": 7, "field": "_seq_no"}}}
     yield samples, {"size": samples * _CANDIDATES, "query": random}
-    if field := smoke.get("extremes"):
+    if field := smoke.extremes:
         there = {"bool": {"must": [picked], "filter": [{"exists": {"field": field}}]}}
         for order in ("asc", "desc"):
             script = {"source": "doc[params.field].value.length()", "params": {"field": field}}
@@ -90,21 +88,17 @@ def _picks(smoke: dict[str, Any], picked: dict[str, Any], samples: int) -> Itera
         yield 1, {"size": _CANDIDATES, "query": foreign}
 
 
-def _check_found(
-    client: opensearchpy.OpenSearch, name: str, smoke: dict[str, Any], key: str, query: dict[str, Any]
-) -> None:
+def _check_found(index: Index, smoke: SmokeQuery, key: str, query: dict[str, Any]) -> None:
     wanted = {"bool": {"must": [query], "filter": [{"ids": {"values": [key]}}]}}
-    if not _search(client, name, smoke, {"size": 1, "query": wanted, "_source": False}):
-        raise GateFailed(f"{name}: the smoke query {smoke['name']!r} does not find document {key!r}: {query}")
+    if not _search(index, smoke, {"size": 1, "query": wanted, "_source": False}):
+        raise GateFailed(f"{index.name}: the smoke query {smoke.name!r} does not find document {key!r}: {query}")
 
 
-def _search(
-    client: opensearchpy.OpenSearch, name: str, smoke: dict[str, Any], body: dict[str, Any]
-) -> list[dict[str, Any]]:
+def _search(index: Index, smoke: SmokeQuery, body: dict[str, Any]) -> list[dict[str, Any]]:
     try:
-        hits: list[dict[str, Any]] = reads.search(client, name, body)["hits"]["hits"]
+        hits: list[dict[str, Any]] = index.search(body)["hits"]["hits"]
     except RequestRejected as error:
-        raise GateFailed(f"{name}: OpenSearch refuses the smoke query {smoke['name']!r}: {error}") from error
+        raise GateFailed(f"{index.name}: OpenSearch refuses the smoke query {smoke.name!r}: {error}") from error
     return hits
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 import yaml
 
 from searchsync.catalog import Entity, include_dir
-from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, MISSING, ORPHAN, STALE, TOMBSTONE, Report
+from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, MISSING, ORPHAN, STALE, TOMBSTONE, DiffReport
 from searchsync.config import freshness
 from searchsync.errors import BadParams
 from searchsync.sources.base import Source
@@ -63,7 +63,7 @@ class Evaluation:
         return {"results": [asdict(result) for result in self.results], "docs": self.docs}
 
 
-def evaluate(source: Source, operations: Mapping[str, float], report: Report | None, folder: Path) -> Evaluation:
+def evaluate(source: Source, operations: Mapping[str, float], report: DiffReport | None, folder: Path) -> Evaluation:
     """Validate, and write the Data Docs below ``folder``.
 
     :param operations: figures by name
@@ -104,7 +104,7 @@ def _described(entity: Entity) -> dict[str, Any]:
     return described
 
 
-def _table(report: Report) -> dict[str, int]:
+def _table(report: DiffReport) -> dict[str, int]:
     """The comparison as one row. Its counts leave out what is only under way, if that was looked at."""
     kinds = report.kinds
     missing, orphan = kinds.get(MISSING, 0) + kinds.get(TOMBSTONE, 0), kinds.get(ORPHAN, 0) + kinds.get(FOREIGN, 0)

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import opensearchpy
-
-from searchsync.catalog import Entity
-from searchsync.cluster import indexes, reads, unwritable
-from searchsync.cluster.indexes import Index
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes, PhysicalIndex
 from searchsync.config import Freshness, freshness
 from searchsync.errors import EmptyWriteSet
-from searchsync.quality import history
+from searchsync.quality.history import History
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream import gaps, lag
 from searchsync.stream.lag import Lag
@@ -50,10 +47,10 @@ class Feed:
     dead_letters: Queue
     parked: Queue
 
-    def behind(self, client: opensearchpy.OpenSearch, index: str) -> Lag:
-        """How far an index is behind the stream."""
+    def behind(self, indexes: EntityIndexes, name: str) -> Lag:
+        """Return how far an index is behind the stream."""
         stream, waiting = self.source.stream(), self.dead_letters.waiting() + self.parked.waiting()
-        return lag.measure(client, self.source.entity, index, self.streams, stream, waiting=waiting)
+        return lag.measure(indexes, name, self.streams, stream, waiting=waiting)
 
 
 @dataclass(frozen=True)
@@ -71,35 +68,33 @@ class Figure:
         return self.value <= self.most
 
 
-def check(
-    client: opensearchpy.OpenSearch, entity: Entity, feed: Feed | None, *, now: datetime | None = None
-) -> list[str]:
+def check(indexes: EntityIndexes, feed: Feed | None, *, now: datetime | None = None) -> list[str]:
     """What is wrong with the live index, each with the next step; nothing when all is well.
 
     :param now: the present, for tests
     """
     try:
-        live = indexes.get(client, entity, indexes.live_or_raise(client, entity))
+        live = indexes.get(indexes.live_or_raise())
     except EmptyWriteSet as error:
         return [str(error)]
-    return [figure.problem for figure in figures(client, entity, live, feed, now=now) if not figure.good]
+    return [figure.problem for figure in figures(indexes, live, feed, now=now) if not figure.good]
 
 
 def figures(
-    client: opensearchpy.OpenSearch, entity: Entity, index: Index, feed: Feed | None, *, now: datetime | None = None
+    indexes: EntityIndexes, index: PhysicalIndex, feed: Feed | None, *, now: datetime | None = None
 ) -> list[Figure]:
     """Cheap figures of one index of the write set, and of what feeds it.
 
     :param feed: None where syncs bring the changes
     """
-    limits = freshness()
+    limits, entity = freshness(), indexes.entity
     present = now or datetime.now(UTC)
     hours, allowed = (present - index.synced) / timedelta(hours=1), limits.hours[entity.name]
     # The gate of a reindex compares everything, too.
-    compared = max(index.created, history.last_full(client, index.name) or index.created)
+    compared = max(index.created, History(indexes.client).last_full(index.name) or index.created)
     unseen = (present - compared) / timedelta(hours=1)
-    why = unwritable.refuses_writes(client, index.name)
-    known = [noted.gap["from"] for noted in gaps.of_index(client, index.name)]
+    why = index.why_unwritable()
+    known = [noted.gap["from"] for noted in gaps.of_index(index)]
     found = [
         Figure(
             SYNCED,
@@ -124,13 +119,12 @@ def figures(
             f"repair, then once more: a comparison without findings closes it, or {entity.name}_reindex",
         ),
     ]
-    return found + (_of_feed(client, entity, index, feed, limits) if feed else [])
+    return found + (_of_feed(indexes, index, feed, limits) if feed else [])
 
 
-def _of_feed(
-    client: opensearchpy.OpenSearch, entity: Entity, index: Index, feed: Feed, limits: Freshness
-) -> list[Figure]:
-    behind = feed.behind(client, index.name)
+def _of_feed(indexes: EntityIndexes, index: PhysicalIndex, feed: Feed, limits: Freshness) -> list[Figure]:
+    entity = indexes.entity
+    behind = feed.behind(indexes, index.name)
     waiting = feed.dead_letters.waiting()
     oldest = feed.dead_letters.oldest(feed.cloudwatch) if waiting else 0.0
     parked = feed.parked.waiting()
@@ -167,8 +161,8 @@ def _of_feed(
     ]
 
 
-def count_difference(client: opensearchpy.OpenSearch, source: DynamoSource, index: str) -> float:
+def count_difference(source: DynamoSource, index: Index) -> float:
     """By what share the table's own count, some six hours old, and the index differ: a smoke test."""
     counted = source.count()
-    visible = reads.count(client, index, source.entity.visible)
+    visible = index.count(source.entity.visible)
     return round(abs(counted - visible) / max(counted, visible, 1), 4)

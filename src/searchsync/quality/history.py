@@ -6,10 +6,9 @@ A result is some 500 bytes, so that a year of hourly runs is a few megabytes.
 from datetime import datetime
 from typing import Any
 
-import opensearchpy
-
 from searchsync.catalog import Entity
-from searchsync.cluster import bookkeeping
+from searchsync.cluster.bookkeeping import Bookkeeping
+from searchsync.cluster.client import Client
 
 INDEX = "searchsync-quality"
 LIGHT, FULL = "light", "full"
@@ -19,17 +18,42 @@ Result = dict[str, Any]
 """Fields of ``include/mappings/searchsync-quality.json``."""
 
 
-def keep(client: opensearchpy.OpenSearch, result: Result) -> Result:
-    """Write a result; a run that is repeated replaces its own, but never what it found bad: that may be half repaired.
+class History:
+    """The results that a cluster keeps."""
 
-    :returns: what is kept: with what an earlier attempt found, if that was bad
-    """
-    key = f"{result['run']}-{result['index']}"
-    for hit in bookkeeping.find(client, INDEX, {"query": {"ids": {"values": [key]}}}):
-        if hit["_source"]["verdict"] == BAD:
-            result = _with(result, hit["_source"])
-    bookkeeping.put(client, INDEX, key, result)
-    return result
+    def __init__(self, client: Client) -> None:
+        self._results = Bookkeeping(client, INDEX)
+
+    def keep(self, result: Result) -> Result:
+        """Write a result. A run that is repeated replaces its own result, but never what it found bad.
+
+        What was bad may be half repaired by then.
+
+        :returns: what is kept: with what an earlier attempt found, if that was bad
+        """
+        key = f"{result['run']}-{result['index']}"
+        for hit in self._results.find({"query": {"ids": {"values": [key]}}}):
+            if hit["_source"]["verdict"] == BAD:
+                result = _with(result, hit["_source"])
+        self._results.put(key, result)
+        return result
+
+    def latest(self, entity: Entity, *, most: int = 500) -> list[Result]:
+        """Return the results of an entity's live indexes, the newest first."""
+        query = {"bool": {"filter": [{"term": {"entity": entity.name}}, {"term": {"live": True}}]}}
+        body = {"size": most, "query": query, "sort": [{"at": "desc"}]}
+        return [hit["_source"] for hit in self._results.find(body)]
+
+    def of_run(self, run: str) -> Result | None:
+        """Return what a run found; None when it found nothing out."""
+        body = {"size": 1, "query": {"bool": {"filter": [{"term": {"run": run}}]}}, "sort": [{"at": "desc"}]}
+        return next((hit["_source"] for hit in self._results.find(body)), None)
+
+    def last_full(self, index: str) -> datetime | None:
+        """Return when an index was last compared in full, whatever was found; None when it never was."""
+        query = {"bool": {"filter": [{"term": {"index": index}}, {"term": {"level": FULL}}]}}
+        body = {"size": 1, "query": query, "sort": [{"at": "desc"}], "_source": ["at"]}
+        return next((datetime.fromisoformat(hit["_source"]["at"]) for hit in self._results.find(body)), None)
 
 
 def _with(result: Result, earlier: Result) -> Result:
@@ -45,28 +69,8 @@ def _with(result: Result, earlier: Result) -> Result:
     }
 
 
-def latest(client: opensearchpy.OpenSearch, entity: Entity, *, most: int = 500) -> list[Result]:
-    """Results of an entity's live indexes, the newest first."""
-    query = {"bool": {"filter": [{"term": {"entity": entity.name}}, {"term": {"live": True}}]}}
-    body = {"size": most, "query": query, "sort": [{"at": "desc"}]}
-    return [hit["_source"] for hit in bookkeeping.find(client, INDEX, body)]
-
-
-def of_run(client: opensearchpy.OpenSearch, run: str) -> Result | None:
-    """What a run found; None when it found nothing out."""
-    body = {"size": 1, "query": {"bool": {"filter": [{"term": {"run": run}}]}}, "sort": [{"at": "desc"}]}
-    return next((hit["_source"] for hit in bookkeeping.find(client, INDEX, body)), None)
-
-
-def last_full(client: opensearchpy.OpenSearch, index: str) -> datetime | None:
-    """When an index was last compared in full, whatever was found; None when it never was."""
-    query = {"bool": {"filter": [{"term": {"index": index}}, {"term": {"level": FULL}}]}}
-    body = {"size": 1, "query": query, "sort": [{"at": "desc"}], "_source": ["at"]}
-    return next((datetime.fromisoformat(hit["_source"]["at"]) for hit in bookkeeping.find(client, INDEX, body)), None)
-
-
 def recovered(result: Result, before: list[Result]) -> bool:
-    """Whether a good result is the first one that says so after a bad one.
+    """Return whether a good result is the first one that says so after a bad one.
 
     A light run cannot say that what a full one found is gone: while the latest full result is bad, it says nothing.
 

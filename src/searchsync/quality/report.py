@@ -30,7 +30,7 @@ def html(evidence: dict[str, Any], before: list[Result]) -> str:
     result = evidence["result"]
     title = f"{result['entity']}: {result['verdict']}"
     results = [*reversed([earlier for earlier in before if earlier["run"] != result["run"]])]
-    results += [result] if result["live"] else []  # the curves are of what is served
+    results += [result] if result["live"] else []  # the curves are of what is live
     described = f"{result['index']}{'' if result['live'] else ' (not live)'}, {result['level']}, {result['at']}"
     parts = [
         f'<h1>{escape(result["entity"])}: <span class="{result["verdict"]}">{result["verdict"]}</span></h1>',

@@ -11,16 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
-
-from searchsync.cluster import indexes
+from searchsync.cluster.indexes import EntityIndexes, PhysicalIndex
 from searchsync.compare import differences, repair
-from searchsync.compare.differences import Report
+from searchsync.compare.differences import DiffReport, Effort
 from searchsync.errors import SearchSyncError, StreamBehind
-from searchsync.quality import expectations, health, history
+from searchsync.quality import expectations, health
 from searchsync.quality.expectations import Evaluation
 from searchsync.quality.health import COMPARED, LAG, Feed
-from searchsync.quality.history import BAD, FULL, GOOD, LIGHT, WARNING, Result
+from searchsync.quality.history import BAD, FULL, GOOD, LIGHT, WARNING, History, Result, recovered
 from searchsync.quality.report import html
 from searchsync.sources.base import Source
 
@@ -45,9 +43,7 @@ class Wanted:
     cap: int | None = None
 
 
-def run(
-    client: opensearchpy.OpenSearch, source: Source, name: str, feed: Feed | None, folder: Path, wanted: Wanted
-) -> Result:
+def run(indexes: EntityIndexes, source: Source, name: str, feed: Feed | None, folder: Path, wanted: Wanted) -> Result:
     """Look at one index, and write ``quality.json``, ``summary.html`` and the Data Docs before anything is changed.
 
     What an earlier attempt of the run found bad stays in the result and in its files.
@@ -56,60 +52,61 @@ def run(
         whether the entity ``recovered`` from an earlier failure
     """
     entity = source.entity
-    index = indexes.get(client, entity, name)
-    figures = health.figures(client, entity, index, feed)
+    index = indexes.get(name)
+    figures = health.figures(indexes, index, feed)
     report, problems = None, []
     if wanted.level == FULL and all(figure.good for figure in figures if figure.name == LAG):
         try:
-            report = _compare(client, source, index, feed, wanted)
+            report = _compare(indexes, source, index, feed, wanted)
         except StreamBehind as error:
-            figures, problems = health.figures(client, entity, index, feed), [str(error)]
+            figures, problems = health.figures(indexes, index, feed), [str(error)]
     if report is not None:  # it has just been compared
         figures = [replace(figure, value=0.0) if figure.name == COMPARED else figure for figure in figures]
     problems += [figure.problem for figure in figures if not figure.good]
     operations = {figure.name: float(figure.value) for figure in figures}
     if feed is not None:
-        operations["count_difference"] = health.count_difference(client, feed.source, name)
+        operations["count_difference"] = health.count_difference(feed.source, index)
     folder.mkdir(parents=True, exist_ok=True)
     evaluation = expectations.evaluate(source, operations, report, folder)
     result = _result(entity.name, index, wanted, operations, report, evaluation) | {"problems": problems}
-    before = history.latest(client, entity)
+    history = History(indexes.client)
+    before = history.latest(entity)
     evidence = _of_earlier_attempt(folder, report) or {
         "comparison": report.as_dict() if report else None,
         "expectations": evaluation.as_dict(),
         "repair": None,
     }
-    evidence["result"] = history.keep(client, result)
+    evidence["result"] = history.keep(result)
     _write(folder, evidence, before)
     if report is not None and report.findings and wanted.repair != "off":
-        evidence["repair"] = _repair(client, source, report, wanted)
+        evidence["repair"] = _repair(indexes, source, report, wanted)
         failed = evidence["repair"].get("failed")
         problems = [*problems, f"the repair failed: {failed}"] if failed else problems
         repaired = {"repaired": evidence["repair"].get("written", 0), "problems": problems}
-        evidence["result"] = history.keep(client, result | repaired)
+        evidence["result"] = history.keep(result | repaired)
         _write(folder, evidence, before)
     return _with_details(evidence, before)
 
 
 def _compare(
-    client: opensearchpy.OpenSearch, source: Source, index: indexes.Index, feed: Feed | None, wanted: Wanted
-) -> Report:
-    behind = (lambda: feed.behind(client, index.name)) if feed is not None else None
+    indexes: EntityIndexes, source: Source, index: PhysicalIndex, feed: Feed | None, wanted: Wanted
+) -> DiffReport:
+    behind = (lambda: feed.behind(indexes, index.name)) if feed is not None else None
     since = index.synced if source.entity.changed else None
-    return differences.find(client, source, index.name, sample=wanted.sample, since=since, behind=behind)
+    return differences.find(index, source, since=since, behind=behind, effort=Effort(sample=wanted.sample))
 
 
-def _repair(client: opensearchpy.OpenSearch, source: Source, report: Report, wanted: Wanted) -> dict[str, Any]:
+def _repair(indexes: EntityIndexes, source: Source, report: DiffReport, wanted: Wanted) -> dict[str, Any]:
     """What a repair did, or why it ``failed``: that is no reason to forget what was found."""
     dry_run = wanted.repair == "dry run"
     try:
-        return asdict(repair.repair(client, source, report, dry_run=dry_run, cap=wanted.cap))
+        return asdict(repair.repair(indexes, source, report, dry_run=dry_run, cap=wanted.cap))
     except SearchSyncError as error:
         log.error("%s: the repair failed: %s", report.index, error)
         return {"dry_run": dry_run, "failed": str(error)}
 
 
-def _of_earlier_attempt(folder: Path, report: Report | None) -> dict[str, Any] | None:
+def _of_earlier_attempt(folder: Path, report: DiffReport | None) -> dict[str, Any] | None:
     """The evidence of an attempt of the same run that was bad, unless only this one has compared something."""
     file = folder / "quality.json"
     if not file.exists():
@@ -127,16 +124,16 @@ def _with_details(evidence: dict[str, Any], before: list[Result]) -> Result:
         **result,
         "failed": sorted(failed, key=lambda one: str(one["severity"])),
         "repair": evidence["repair"],
-        "recovered": result["live"] and history.recovered(result, before),
+        "recovered": result["live"] and recovered(result, before),
     }
 
 
 def _result(
     entity: str,
-    index: indexes.Index,
+    index: PhysicalIndex,
     wanted: Wanted,
     operations: dict[str, float],
-    report: Report | None,
+    report: DiffReport | None,
     evaluation: Evaluation,
 ) -> Result:
     severities = {failed.severity for failed in evaluation.failed}
@@ -146,7 +143,7 @@ def _result(
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "entity": entity,
         "index": index.name,
-        "live": index.read,
+        "live": index.is_live,
         "run": wanted.run,
         "level": FULL if report is not None else LIGHT,
         "verdict": BAD if bad else WARNING if severities else GOOD,

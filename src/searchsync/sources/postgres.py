@@ -9,7 +9,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
 
@@ -25,7 +24,7 @@ from searchsync.errors import BadParams, BadSource, SourceChanged
 from searchsync.sources import postgres_columns
 from searchsync.sources.postgres_columns import Columns
 from searchsync.sources.postgres_session import Session, locking_first
-from searchsync.sources.postgres_sql import BUCKETS_OF_IDS, Queries, Read
+from searchsync.sources.postgres_sql import BUCKETS_OF_IDS, Partition, Queries, Read
 from searchsync.sources.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -38,19 +37,6 @@ FIRST_PAGE_ROWS = 500
 READ_PAGE_ROWS = 1_000
 READ_BYTES = 2_000_000
 """Largest number of bytes in a page of ``states``, unless a document is larger. Compare-and-set writes these pages."""
-
-
-@dataclass(frozen=True)
-class Partition:
-    """A half-open range of keys: ``lower <= key < upper``. None is an open end. A bound has the key columns as text."""
-
-    lower: tuple[str, ...] | None = None
-    upper: tuple[str, ...] | None = None
-
-    def __str__(self) -> str:
-        """Return the name that Airflow's grid shows for this partition."""
-        ends = [("" if end is None else "/".join(end)) for end in (self.lower, self.upper)]
-        return f"{ends[0]}..{ends[1]}" if any(ends) else "all"
 
 
 class PostgresSource:
@@ -340,13 +326,7 @@ class PostgresSource:
         """Return the position of a page, and the one row that its query returns."""
         with self._read() as (connection, read):
             query, values = self._queries.page(
-                self._describe(connection),
-                read,
-                after=after,
-                lower=partition.lower,
-                upper=partition.upper,
-                rows=rows,
-                page_bytes=page_bytes,
+                self._describe(connection), read, partition, after, rows=rows, page_bytes=page_bytes
             )
             return read.position, cast(Any, connection.execute(query, values, binary=True).fetchone())
 

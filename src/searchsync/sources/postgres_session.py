@@ -166,8 +166,9 @@ class Session:
 
     def sqlalchemy_url(self) -> str:
         """Return what ``PostgresSource.sqlalchemy_url`` promises."""
+        version = self.version()  # first: its error does not quote a malformed connection string, with the password
         parts = conninfo_to_dict(self._dsn)
-        parts["options"] = f"{parts.get('options') or ''} {options(self.version())}".strip()
+        parts["options"] = f"{parts.get('options') or ''} {options(version)}".strip()
         parts |= {name: str(value) for name, value in KEEPALIVES.items()}
         names = {"host", "port", "user", "password", "dbname"}
         query = urlencode({name: str(value) for name, value in parts.items() if name not in names})

@@ -46,6 +46,7 @@ both lines of each document, the bytes up to each line, the lines of one page. `
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import LiteralString, NamedTuple
 
 from psycopg import sql
@@ -53,6 +54,19 @@ from psycopg import sql
 from searchsync.catalog import BUCKETS, Entity
 from searchsync.documents.page import MAX_ID_BYTES
 from searchsync.sources.postgres_columns import Columns
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A half-open range of keys: ``lower <= key < upper``. None is an open end. A bound has the key columns as text."""
+
+    lower: tuple[str, ...] | None = None
+    upper: tuple[str, ...] | None = None
+
+    def __str__(self) -> str:
+        """Return the name that Airflow's grid shows for this partition."""
+        ends = [("" if end is None else "/".join(end)) for end in (self.lower, self.upper)]
+        return f"{ends[0]}..{ends[1]}" if any(ends) else "all"
 
 
 class Read(NamedTuple):
@@ -114,10 +128,9 @@ class Queries:
         self,
         columns: Columns,
         read: Read,
-        *,
+        partition: Partition,
         after: Sequence[str] | None,
-        lower: Sequence[str] | None,
-        upper: Sequence[str] | None,
+        *,
         rows: int,
         page_bytes: int,
     ) -> tuple[sql.Composed, list[str]]:
@@ -126,16 +139,14 @@ class Queries:
         The row has the page's body, the number of documents in it, the bytes of its lines, the ids that no document can
         have, and the last key.
 
-        :param after: the last key of the page before; None at the beginning of a range
-        :param lower: the first key of the range; None when that end is open
-        :param upper: the first key after the range; None when that end is open
+        :param after: the last key of the page before; None at the beginning of a partition
         :param rows: largest number of rows
         :returns: the query, and the values that are bound in it
         """
         conditions: list[sql.Composable] = [sql.SQL("true")]
         values: list[str] = []
-        first: tuple[LiteralString, Sequence[str] | None] = (">", after) if after else (">=", lower)
-        end: tuple[LiteralString, Sequence[str] | None] = ("<", upper)
+        first: tuple[LiteralString, Sequence[str] | None] = (">", after) if after else (">=", partition.lower)
+        end: tuple[LiteralString, Sequence[str] | None] = ("<", partition.upper)
         for operator, bound in (first, end):
             if bound is not None:
                 conditions.append(self._bound(operator, columns, bound))

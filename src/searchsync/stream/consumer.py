@@ -7,14 +7,13 @@ record or OpenSearch may do: the event source mapping would answer an exception 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import opensearchpy
+from typing import Any, NamedTuple, Protocol
 
 from searchsync.catalog import Entity
-from searchsync.deadline import within
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.deadline import Deadline
 from searchsync.documents import dynamodb_item
 from searchsync.documents.dynamodb_item import BadItem
 from searchsync.documents.page import Document, Rejection, page_of, written_now
@@ -30,8 +29,12 @@ log = logging.getLogger(__name__)
 PARK_SECONDS = 15.0
 """Kept for parking: a handful of requests to the queue, or to find out that it does not answer."""
 
-Park = Callable[[Sequence[str]], None]
-"""Keeps messages durably, or raises."""
+
+class Park(Protocol):
+    """Keeps messages durably before a moment, or raises."""
+
+    def __call__(self, messages: Sequence[str], /, *, deadline: Deadline) -> None:
+        """Return when all of them are kept."""
 
 
 class Change(NamedTuple):
@@ -116,12 +119,12 @@ class Stream:
     :param park: sends messages to the dead-letter queue
     """
 
-    def __init__(self, client: opensearchpy.OpenSearch, entity: Entity, park: Park) -> None:
-        self._client = client
-        self._entity = entity
-        _ = entity.fits  # a mapping file that cannot be used is no fault of any record
+    def __init__(self, indexes: EntityIndexes, park: Park) -> None:
+        self._indexes = indexes
+        self._entity = indexes.entity
+        _ = self._entity.fits  # a mapping file that cannot be used is no fault of any record
         self._park = park
-        self._bypass = gaps.NotedBypass(client)
+        self._bypass = gaps.NotedBypass()
 
     def apply(self, records: Sequence[Any], *, seconds: float) -> Outcome:
         """Write a batch. All of it may be acknowledged unless ``failed`` says why not.
@@ -131,13 +134,13 @@ class Stream:
         """
         outcome = Outcome(records=len(records))
         try:
-            with within(seconds):
-                latest, parked = self._decode(records, outcome)
-                with within(max(seconds - PARK_SECONDS, seconds / 2)):
-                    parked += self._write(latest, outcome)
-                outcome.parked = Counter(record.reason for record in parked)
-                if parked:
-                    self._park([record.message() for record in parked])  # rule 4
+            deadline = Deadline.within(seconds)
+            written_by = Deadline.within(max(seconds - PARK_SECONDS, seconds / 2))
+            latest, parked = self._decode(records, outcome)
+            parked += self._write(latest, outcome, written_by)
+            outcome.parked = Counter(record.reason for record in parked)
+            if parked:
+                self._park([record.message() for record in parked], deadline=deadline)  # rule 4
         except Exception as error:  # an outage, or a fault of ours: nothing of this batch is acknowledged
             log.exception("the batch is not acknowledged")
             outcome.failed = f"{type(error).__name__}: {error}"
@@ -164,7 +167,7 @@ class Stream:
             outcome.superseded += before is not None
         return latest, parked
 
-    def _write(self, latest: dict[str, Change], outcome: Outcome) -> list[ParkedRecord]:
+    def _write(self, latest: dict[str, Change], outcome: Outcome, deadline: Deadline) -> list[ParkedRecord]:
         """One pass through the writer; what an index did not take, by key."""
         parked: dict[str, ParkedRecord] = {}
 
@@ -178,7 +181,7 @@ class Stream:
         if latest:
             first = min(change.position for change in latest.values())
             page = page_of([change.document for change in latest.values()], position=first)
-            ledgers = writer.apply(self._client, self._entity, [page], on_rejected=reject, bypass=self._bypass)
+            ledgers = writer.apply(self._indexes.until(deadline), [page], on_rejected=reject, bypass=self._bypass)
             for ledger in ledgers.values():
                 outcome.written += ledger.written + ledger.tombstoned
                 outcome.stale += ledger.stale

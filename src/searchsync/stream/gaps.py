@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import opensearchpy
-
-from searchsync.catalog import Entity
-from searchsync.cluster import bookkeeping, indexes
+from searchsync.cluster.bookkeeping import Bookkeeping
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents.page import Page
 from searchsync.documents.position import second_of
 from searchsync.errors import GateFailed, SearchSyncError
@@ -39,7 +38,7 @@ Gap = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Noted:
+class NotedGap:
     """A gap as it was looked at.
 
     :ivar key: of its document
@@ -51,20 +50,25 @@ class Noted:
     version: tuple[int, int]
 
 
-def note(client: opensearchpy.OpenSearch, entity: Entity, gap: Gap) -> None:
+def note(indexes: EntityIndexes, gap: Gap) -> None:
     """Note for the whole write set that changes of some time are lost; safe to repeat."""
     digest = hashlib.sha256(json.dumps(gap, sort_keys=True).encode()).hexdigest()[:32]
-    for name in indexes.targets_or_raise(client, entity).members:
-        bookkeeping.put(client, INDEX, f"{name}-{digest}", {"index": name, **gap})
+    for name in indexes.targets_or_raise().members:
+        Bookkeeping(indexes.client, INDEX).put(f"{name}-{digest}", {"index": name, **gap})
 
 
-def of_index(client: opensearchpy.OpenSearch, name: str) -> list[Noted]:
+def of_index(index: Index) -> list[NotedGap]:
     """Times of which an index may lack changes, the earliest first."""
-    body = {"size": MOST, "query": {"term": {"index": name}}, "sort": [{"from": "asc"}], "seq_no_primary_term": True}
-    return [_noted(hit) for hit in bookkeeping.find(client, INDEX, body)]
+    body = {
+        "size": MOST,
+        "query": {"term": {"index": index.name}},
+        "sort": [{"from": "asc"}],
+        "seq_no_primary_term": True,
+    }
+    return [_noted(hit) for hit in Bookkeeping(index.client, INDEX).find(body)]
 
 
-def close(client: opensearchpy.OpenSearch, entity: Entity, name: str, closed: list[Noted]) -> None:
+def close(indexes: EntityIndexes, name: str, closed: list[NotedGap]) -> None:
     """Forget gaps of an index that were noted before a comparison which found everything there.
 
     A comparison sees no deletion of what the index never had: so the tombstones that it missed are brought first, from
@@ -72,30 +76,30 @@ def close(client: opensearchpy.OpenSearch, entity: Entity, name: str, closed: li
     that.
     """
     if any("why" in noted.gap for noted in closed):
-        for other in indexes.write_set(client, entity):
+        for other in indexes.write_set():
             if other != name:
-                tombstones.copy(client, other, name)
+                tombstones.copy(indexes.index(other), indexes.index(name))
     for noted in closed:
-        bookkeeping.remove(client, INDEX, noted.key, version=noted.version)
+        Bookkeeping(indexes.client, INDEX).remove(noted.key, version=noted.version)
 
 
-def refuse(client: opensearchpy.OpenSearch, name: str) -> None:
-    """Refuse to serve an index that missed changes since it was compared with its source.
+def refuse(index: Index) -> None:
+    """Refuse to make an index live that missed changes since it was compared with its source.
 
     :raises GateFailed: when it has a gap
     """
-    if found := of_index(client, name):
+    if found := of_index(index):
         first, last = found[0].gap, found[-1].gap
         raise GateFailed(
-            f"{name} may lack changes of {first['from']} to {last['to']}, noted since it was compared with its source: "
-            f"{last.get('why', 'the stream forgot them')}. What is live goes on serving. See that the index takes "
-            "writes, then clear the run from its gate (or its comparison), or run it again"
+            f"{index.name} may lack changes of {first['from']} to {last['to']}, noted since it was compared with its "
+            f"source: {last.get('why', 'the stream forgot them')}. What is live goes on serving. See that the index "
+            "takes writes, then clear the run from its gate (or its comparison), or run it again"
         )
 
 
-def _noted(hit: dict[str, Any]) -> Noted:
+def _noted(hit: dict[str, Any]) -> NotedGap:
     gap = {part: value for part, value in hit["_source"].items() if part != "index"}
-    return Noted(gap, hit["_id"], (hit["_seq_no"], hit["_primary_term"]))
+    return NotedGap(gap, hit["_id"], (hit["_seq_no"], hit["_primary_term"]))
 
 
 class NotedBypass:
@@ -106,29 +110,29 @@ class NotedBypass:
     :ivar missed: index and reason, of those passed by since the last ``forget``
     """
 
-    def __init__(self, client: opensearchpy.OpenSearch) -> None:
+    def __init__(self) -> None:
         self.missed: dict[str, str] = {}
-        self._client = client
         self._unwritable: dict[str, tuple[float, SearchSyncError]] = {}
 
     def forget(self) -> None:
         """Begin to count anew. Who takes no writes stays known."""
         self.missed = {}
 
-    def why_skip(self, index: str) -> SearchSyncError | None:
+    def why_skip(self, name: str) -> SearchSyncError | None:
         """Why this member is not even tried for the moment; None to try it."""
-        since, error = self._unwritable.get(index, (float("-inf"), None))
+        since, error = self._unwritable.get(name, (float("-inf"), None))
         return error if time.monotonic() - since < UNWRITABLE_SECONDS else None
 
-    def note(self, index: str, page: Page, error: SearchSyncError) -> None:
+    def note(self, indexes: EntityIndexes, name: str, page: Page, error: SearchSyncError) -> None:
         """Note that an index missed a page; each time, so that no comparison closes what it has not seen."""
-        if self.why_skip(index) is None:
-            log.error("%s is not live and takes no writes; what it misses is noted as a gap: %s", index, error)
-            self._unwritable[index] = (time.monotonic(), error)
-        self.missed[index] = why = f"it took no writes: {str(error)[:500]}"
+        if self.why_skip(name) is None:
+            log.error("%s is not live and takes no writes; what it misses is noted as a gap: %s", name, error)
+            self._unwritable[name] = (time.monotonic(), error)
+        self.missed[name] = why = f"it took no writes: {str(error)[:500]}"
+        known_gaps = Bookkeeping(indexes.client, INDEX)
         for begin in sorted({_begin(document.position) for document in page.documents()}):
             gap = {"from": _iso(begin), "to": _iso(begin + MISSED_SECONDS), "why": why}
-            bookkeeping.put(self._client, INDEX, f"{index}-missed-{begin}", {"index": index, **gap})
+            known_gaps.put(f"{name}-missed-{begin}", {"index": name, **gap})
 
 
 def _begin(position: str) -> int:

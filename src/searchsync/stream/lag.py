@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import opensearchpy
-
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes, reads
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents.dynamodb_item import BadItem
 from searchsync.documents.page import sync_in
 from searchsync.documents.position import known, of_event
@@ -63,9 +62,7 @@ class Lag:
         return 0.0 if self.explained else self.seconds
 
 
-def measure(
-    client: opensearchpy.OpenSearch, entity: Entity, index: str, streams: Any, stream: str, *, waiting: int = 0
-) -> Lag:
+def measure(indexes: EntityIndexes, name: str, streams: Any, stream: str, *, waiting: int = 0) -> Lag:
     """Compare the end of each shard that has no child with the index, and of its parents until one is proven applied.
 
     :param streams: boto3's DynamoDB Streams client
@@ -74,17 +71,19 @@ def measure(
     :raises SourceUnavailable: when the stream does not answer, or forgets records while they are read
     """
     now = time.time()
-    newest = _newest_event(client, index, now)
-    serving = indexes.live(client, entity)
-    noted = gaps.of_index(client, index) if index != serving and serving is not None else []
-    passed_by = _PassedBy(noted, lambda: measure(client, entity, str(serving), streams, stream), now)
+    index = indexes.index(name)
+    newest = _newest_event(index, now)
+    live = indexes.live()
+    noted = gaps.of_index(index) if name != live and live is not None else []
+    passed_by = _PassedBy(noted, lambda: measure(indexes, str(live), streams, stream), now)
     behind, parents = Lag(), reader.shards(streams, stream)
     todo, seen = [shard for shard in parents if shard not in parents.values()], set()
     while todo:
         shard = todo.pop()
         seen.add(shard)
         try:
-            found, proven = _of_shard(client, entity, index, _from(streams, stream, shard, newest), now, passed_by)
+            pages = _from(streams, stream, shard, newest)
+            found, proven = _of_shard(index, indexes.entity, pages, now, passed_by)
         except Forgotten as error:
             raise SourceUnavailable(f"the end of {shard} was lost while it was read: {error}; run it again") from error
         behind = Lag(max(behind.seconds, found.seconds), behind.records + found.records)
@@ -93,7 +92,7 @@ def measure(
     return replace(behind, explained=0 < behind.records <= min(waiting, MOST_PARKED))
 
 
-def _newest_event(client: opensearchpy.OpenSearch, index: str, now: float) -> str:
+def _newest_event(index: Index, now: float) -> str:
     """Sequence number of the latest record that was written to an index; empty when the stream has it no more."""
     lately = {"range": {"sync.position": {"gte": of_event(int(now) - STREAM_SECONDS, "0")}}}
     body = {
@@ -102,7 +101,7 @@ def _newest_event(client: opensearchpy.OpenSearch, index: str, now: float) -> st
         "sort": [{"sync.position": "desc"}],
         "_source": False,
     }
-    hits = reads.search(client, index, body)["hits"]["hits"]
+    hits = index.search(body)["hits"]["hits"]
     return _sequence(hits[0]["sort"][0]) if hits and known(hits[0]["sort"][0]) else ""
 
 
@@ -148,7 +147,7 @@ class _PassedBy:
     :param live: how far the live index is behind: what that one lacks, too, is the stream's to bring
     """
 
-    def __init__(self, noted: list[gaps.Noted], live: Callable[[], Lag], now: float) -> None:
+    def __init__(self, noted: list[gaps.NotedGap], live: Callable[[], Lag], now: float) -> None:
         missed = [one.gap for one in noted if "why" in one.gap]
         self._times = [(_second(gap["from"]), _second(gap["to"])) for gap in missed]
         self._before = now - live().seconds - _SAME if missed else 0.0
@@ -162,18 +161,13 @@ def _second(moment: str) -> float:
 
 
 def _of_shard(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    index: str,
-    pages: Iterator[list[Record]],
-    now: float,
-    passed_by: _PassedBy,
+    index: Index, entity: Entity, pages: Iterator[list[Record]], now: float, passed_by: _PassedBy
 ) -> tuple[Lag, bool]:
     """What is left of a shard, and whether any of its records is proven applied."""
     count, oldest, proven = 0, 0.0, False
     for page in pages:
         changes = _changes(entity, page)
-        have = _positions(client, index, sorted({change.key for change in changes}))
+        have = _positions(index, sorted({change.key for change in changes}))
         for change in changes:
             there = have.get(change.key, "")
             if there >= change.position:
@@ -201,7 +195,7 @@ def _changes(entity: Entity, page: list[Record]) -> list[_Change]:
     return found
 
 
-def _positions(client: opensearchpy.OpenSearch, index: str, keys: list[str]) -> dict[str, str]:
-    found = reads.documents(client, index, keys, source="sync.position")
+def _positions(index: Index, keys: list[str]) -> dict[str, str]:
+    found = index.documents(keys, source="sync.position")
     there = ((doc["_id"], sync_in(doc["_source"]).get("position")) for doc in found if "_source" in doc)
     return {key: str(position) for key, position in there if known(position)}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from searchsync import aws
-from searchsync.deadline import remaining
+from searchsync.deadline import NEVER, Deadline
 from searchsync.errors import BadConnection, SearchSyncError
 from searchsync.stream.dead_letters import fit
 
@@ -52,7 +52,7 @@ class Queue:
     """One queue.
 
     :param client: boto3's SQS client
-    :param call_seconds: that one call of this client may take; none is begun when less is left (``deadline.within``)
+    :param call_seconds: that one call of this client may take; none is begun when less is left
     """
 
     def __init__(self, client: Any, url: str, *, call_seconds: float = 0.0) -> None:
@@ -61,37 +61,38 @@ class Queue:
         self._call_seconds = call_seconds
         self._limit: int | None = None
 
-    def limit(self) -> int:
+    def limit(self, deadline: Deadline = NEVER) -> int:
         """Bytes that a message may have here, and all messages of a request. Asked for once.
 
         :raises QueueUnavailable: when the queue does not answer
         """
         if self._limit is None:
             try:
-                found = self._call("get_queue_attributes", AttributeNames=["MaximumMessageSize"])
+                found = self._call("get_queue_attributes", deadline, AttributeNames=["MaximumMessageSize"])
                 self._limit = int(found["Attributes"]["MaximumMessageSize"])
             except BadConnection as error:
                 log.warning("%s: its limit is not told, so %d bytes are assumed: %s", self._url, ASSUMED_BYTES, error)
                 self._limit = ASSUMED_BYTES
         return self._limit
 
-    def send(self, bodies: Sequence[str], *, delay: float = 0) -> None:
+    def send(self, bodies: Sequence[str], *, delay: float = 0, deadline: Deadline = NEVER) -> None:
         """Returns when the queue has all of them, each as much of it as the queue takes (``dead_letters.fit``).
 
         :param delay: seconds that they are out of sight, 900 at most
+        :param deadline: moment behind which no call is begun
         :raises TooLong: when one does not fit; none was sent
         :raises QueueUnavailable: otherwise; some may have been sent
         """
         if not bodies:
             return
-        limit = self.limit()
+        limit = self.limit(deadline)
         for batch in _batches([fit(body, limit) for body in bodies], limit):
             entries = [
                 {"Id": str(number), "MessageBody": body, "DelaySeconds": int(delay)}
                 for number, body in enumerate(batch)
             ]
             try:
-                self._call("send_message_batch", Entries=entries)
+                self._call("send_message_batch", deadline, Entries=entries)
             except SearchSyncError:
                 self._limit = None  # it may have been lowered
                 raise
@@ -163,8 +164,15 @@ class Queue:
             ]
             self._call("change_message_visibility_batch", Entries=entries, harmless=_NOT_ON_LOAN)
 
-    def _call(self, operation: str, *, harmless: AbstractSet[str] = frozenset(), **arguments: Any) -> Any:
-        if remaining() < self._call_seconds:
+    def _call(
+        self,
+        operation: str,
+        deadline: Deadline = NEVER,
+        *,
+        harmless: AbstractSet[str] = frozenset(),
+        **arguments: Any,
+    ) -> Any:
+        if deadline.remaining < self._call_seconds:
             raise QueueUnavailable(f"{self._url}: no time was left for {operation}")
         with self._errors():
             answer = getattr(self._client, operation)(QueueUrl=self._url, **arguments)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any, NamedTuple
 
-import opensearchpy
-
-from searchsync.cluster.client import Backoff, Overloaded, TooLarge, bulk, look_up
+from searchsync.cluster.client import Backoff, Overloaded, TooLarge
+from searchsync.cluster.index import Index
 from searchsync.cluster.refusals import POISON
 from searchsync.documents.page import Document, Page, Rejection, create_body
 from searchsync.documents.position import covers
@@ -48,9 +47,7 @@ class _Chunk(NamedTuple):
     conflicts: int = 0
 
 
-def write(
-    client: opensearchpy.OpenSearch, index: str, page: Page, mode: Mode, on_rejected: OnRejected, patience: float
-) -> Ledger:
+def write(index: Index, page: Page, mode: Mode, *, on_rejected: OnRejected, patience: float) -> Ledger:
     """Write a page to an index, and account for each document of the page.
 
     :param patience: seconds without success after which an index that is away counts as unavailable
@@ -58,10 +55,10 @@ def write(
     :raises IndexGone: when the index was deleted or does not take writes
     """
     refused = len(page.rejected)
-    ledger = Ledger(index, read=page.count + refused, rejected=refused, dropped=dict(page.dropped))
+    ledger = Ledger(index.name, read=page.count + refused, rejected=refused, dropped=dict(page.dropped))
     for rejection in page.rejected:
         on_rejected(rejection)
-    for outcome, document, item in _Writing(client, index, Backoff(patience)).decide(page, mode):
+    for outcome, document, item in _Writing(index, patience).decide(page, mode):
         if document is None:
             ledger.written += page.count
         elif outcome is Outcome.STALE:
@@ -72,7 +69,7 @@ def write(
         else:
             ledger.rejected += 1
             error = item.get("error") or {}
-            on_rejected(Rejection(json.loads(document.id), str(error.get("type")), reason_of(item), index))
+            on_rejected(Rejection(json.loads(document.id), str(error.get("type")), reason_of(item), index.name))
     return ledger
 
 
@@ -82,10 +79,10 @@ _Decided = Iterator[tuple[Outcome, Document, dict[str, Any]]]
 class _Writing:
     """One page on its way into one index."""
 
-    def __init__(self, client: opensearchpy.OpenSearch, index: str, backoff: Backoff) -> None:
-        self._client = client
-        self._index = index
-        self._backoff = backoff
+    def __init__(self, index: Index, patience: float) -> None:
+        self._client = index.client
+        self._index = index.name
+        self._backoff = Backoff(patience, deadline=index.client.deadline)
         self._todo: list[_Chunk] = []
 
     def decide(self, page: Page, mode: Mode) -> Iterator[tuple[Outcome, Document | None, dict[str, Any]]]:
@@ -109,7 +106,7 @@ class _Writing:
     def _compare_and_set(self, chunk: _Chunk) -> _Decided:
         """Look at what is stored; write a later document if what was seen is still there (rule 1)."""
         items = self._ask(
-            lambda: look_up(self._client, self._index, [document.id for document in chunk.documents]),
+            lambda: self._client.look_up(self._index, [document.id for document in chunk.documents]),
             len(chunk.documents),
         )
         if items is None:
@@ -173,7 +170,7 @@ class _Writing:
             self._backoff.wait(f"{len(documents)} of {len(chunk.documents)} documents: {self._index}: {cause}")
 
     def _bulk(self, body: bytes, count: int) -> list[dict[str, Any]] | None:
-        return self._ask(lambda: bulk(self._client, self._index, body, count), count)
+        return self._ask(lambda: self._client.send_bulk(self._index, body, count), count)
 
     def _ask(self, ask: Callable[[], list[dict[str, Any]]], count: int) -> list[dict[str, Any]] | None:
         """Return the answer's items, one for each document; None when the request must be sent again in halves."""

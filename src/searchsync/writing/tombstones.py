@@ -7,9 +7,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-import opensearchpy
-
-from searchsync.cluster import indexes, reads
+from searchsync.cluster.index import Index
 from searchsync.documents.page import Document, Rejection, is_ours, page_of, sync_in, tombstone
 from searchsync.errors import GateFailed
 from searchsync.writing import writer
@@ -20,7 +18,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 2_000
 
 
-def copy(client: opensearchpy.OpenSearch, of: str, to: str, *, before: datetime | None = None) -> Ledger:
+def copy(of: Index, to: Index, *, before: datetime | None = None) -> Ledger:
     """Write the tombstones of one index to another by compare-and-set. Safe to repeat.
 
     A foreign tombstone does not say when it was deleted: the log names it, and it holds up nothing.
@@ -28,31 +26,31 @@ def copy(client: opensearchpy.OpenSearch, of: str, to: str, *, before: datetime 
     :param before: tombstones that were written before this moment have no use and are not copied; None to copy all
     :raises IndexUnavailable: when one of the two indexes cannot be read or written
     """
-    began, ledger = time.monotonic(), Ledger(to)
-    indexes.refresh(client, of)
+    began, ledger = time.monotonic(), Ledger(to.name)
+    of.refresh()
     foreign: list[str] = []
-    found = _of(client, of, before, foreign)
+    found = _of(of, before, foreign)
     while documents := list(islice(found, AT_ONCE)):
-        ledger += writer.compare_and_set(client, to, page_of(documents, position=""), on_rejected=_never_rejected)
+        ledger += writer.compare_and_set(to, page_of(documents, position=""), on_rejected=_never_rejected)
     if foreign:
-        log.warning("%s: %d tombstones are not of our form and were not copied: %s", of, len(foreign), foreign)
-    log.info("%s: %d tombstones of %s in %.1f s", to, ledger.read, of, time.monotonic() - began)
+        log.warning("%s: %d tombstones are not of our form and were not copied: %s", of.name, len(foreign), foreign)
+    log.info("%s: %d tombstones of %s in %.1f s", to.name, ledger.read, of.name, time.monotonic() - began)
     return ledger.balanced()
 
 
-def old(client: opensearchpy.OpenSearch, name: str, before: datetime) -> dict[str, Any]:
+def old(index: Index, before: datetime) -> dict[str, Any]:
     """Return the query of an index' tombstones from before a moment, without the one of the highest position."""
     early = [{"term": {"sync.deleted": True}}, {"range": {"sync.written_at": {"lt": before.isoformat()}}}]
-    highest = indexes.highest_position(client, name, fresh=False)
+    highest = index.highest_position(fresh=False)
     return {"bool": {"filter": early, "must_not": [{"term": {"sync.position": highest}}]}}
 
 
-def _of(client: opensearchpy.OpenSearch, name: str, before: datetime | None, foreign: list[str]) -> Iterator[Document]:
+def _of(index: Index, before: datetime | None, foreign: list[str]) -> Iterator[Document]:
     """Yield each tombstone, made anew from its own state. Add the ids of foreign ones to ``foreign``."""
     wanted: dict[str, Any] = {"filter": [{"term": {"sync.deleted": True}}]}
     if before is not None:
-        wanted["must_not"] = [old(client, name, before)]
-    for hit in reads.scroll(client, name, {"bool": wanted}, source=["sync"]):
+        wanted["must_not"] = [old(index, before)]
+    for hit in index.scroll({"bool": wanted}, source=["sync"]):
         sync = sync_in(hit["_source"])
         if is_ours(sync) and sync["deleted"]:
             yield tombstone(hit["_id"], position=sync["position"], bucket=sync["bucket"], written_at=sync["written_at"])

@@ -4,14 +4,14 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
-import opensearchpy
-
-from searchsync.catalog import Entity
-from searchsync.cluster import indexes
 from searchsync.cluster.client import PATIENCE_SECONDS, Backoff
-from searchsync.deadline import within
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.deadline import Deadline
 from searchsync.documents.page import Page
 from searchsync.errors import IndexUnavailable, RequestRejected, SearchSyncError
 from searchsync.writing import bulk
@@ -35,16 +35,15 @@ OnProgress = Callable[["Ledger", Any], None]
 class Bypass(Protocol):
     """A way around a member of the write set that takes no writes while the live index does."""
 
-    def why_skip(self, index: str) -> SearchSyncError | None:
+    def why_skip(self, name: str) -> SearchSyncError | None:
         """Return why this member is not even tried for the moment; None to try it."""
 
-    def note(self, index: str, page: Page, error: SearchSyncError) -> None:
-        """Note durably that this member missed a page: it is not served before it has got what it missed (rule 4)."""
+    def note(self, indexes: EntityIndexes, name: str, page: Page, error: SearchSyncError) -> None:
+        """Note durably that this member missed a page: it is not live before it has got what it missed (rule 4)."""
 
 
 def load(
-    client: opensearchpy.OpenSearch,
-    index: str,
+    index: Index,
     pages: Iterable[Page],
     *,
     on_rejected: OnRejected,
@@ -59,7 +58,7 @@ def load(
     :param on_rejected: called from several threads at once
     :param on_progress: called in the order of the pages, so that a load can be resumed after the last one
     """
-    total = Ledger(index)
+    total = Ledger(index.name)
     pending: deque[tuple[Future[Ledger], Any]] = deque()  # in the order of the pages
 
     def collect() -> None:
@@ -70,6 +69,7 @@ def load(
             if on_progress is not None:
                 on_progress(total, resume)
 
+    write = partial(bulk.write, mode=Mode.CREATE, on_rejected=on_rejected, patience=patience)
     with ThreadPoolExecutor(in_flight, thread_name_prefix="bulk") as pool:
         running: set[Future[Ledger]] = set()
         try:
@@ -79,7 +79,7 @@ def load(
                     for failed in done:
                         failed.result()  # at once, whatever is before it in the order of the pages
                     collect()
-                future = pool.submit(bulk.write, client, index, page, Mode.CREATE, on_rejected, patience)
+                future = pool.submit(write, index, page)
                 running.add(future)
                 pending.append((future, page.resume))
                 del page  # the reader renders the next one meanwhile: do not hold two
@@ -91,24 +91,16 @@ def load(
     return total.balanced()
 
 
-def compare_and_set(
-    client: opensearchpy.OpenSearch,
-    index: str,
-    page: Page,
-    *,
-    on_rejected: OnRejected,
-    patience: float = PATIENCE_SECONDS,
-) -> Ledger:
+def compare_and_set(index: Index, page: Page, *, on_rejected: OnRejected, patience: float = PATIENCE_SECONDS) -> Ledger:
     """Write a page to one index by rule 1: a document is replaced only by one of a later position.
 
     :raises IndexGone: when the index was deleted or does not take writes
     """
-    return bulk.write(client, index, page, Mode.COMPARE_AND_SET, on_rejected, patience).balanced()
+    return bulk.write(index, page, Mode.COMPARE_AND_SET, on_rejected=on_rejected, patience=patience).balanced()
 
 
 def apply(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
+    indexes: EntityIndexes,
     pages: Iterable[Page],
     *,
     on_rejected: OnRejected,
@@ -130,68 +122,71 @@ def apply(
     ledgers: dict[str, Ledger] = {}
     members: list[str] = []
     for page in pages:
-        handled: set[str] = set()
-        avoided: set[str] = set()
+        writing = _Writing(indexes, page, on_rejected, bypass, patience)
+        members = writing.all()
+        for name, ledger in writing.ledgers.items():
+            ledgers[name] = ledgers.get(name, Ledger(name)) + ledger
+    return {name: ledgers[name].balanced() for name in members if name in ledgers}
+
+
+@dataclass
+class _Writing:
+    """One page on its way into the write set.
+
+    :ivar handled: members that have the page, or left the write set
+    :ivar avoided: members that are not live and did not take all of the page
+    """
+
+    indexes: EntityIndexes
+    page: Page
+    on_rejected: OnRejected
+    bypass: Bypass | None
+    patience: float
+    handled: set[str] = field(default_factory=set)
+    avoided: set[str] = field(default_factory=set)
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+
+    def all(self) -> list[str]:
+        """Write the page to every member, until the write set has not grown. Return the members."""
         while True:
-            targets = indexes.targets_or_raise(client, entity)
-            members, serving = targets.members, targets.live
+            targets = self.indexes.targets_or_raise()
+            members, live = targets.members, targets.live
             # One that was avoided and became live meanwhile is written after all: nobody looks for its gaps any more.
-            todo = [index for index in members if index not in handled and (index not in avoided or index == serving)]
+            done = self.handled | (self.avoided - {live})
+            todo = [name for name in members if name not in done]
             if not todo:
-                break
-            for index in todo:
-                if bypass is not None and serving not in (None, index):
-                    ledger = _write_or_bypass(client, entity, index, page, on_rejected, patience, bypass, avoided)
+                return members
+            for name in todo:
+                if self.bypass is not None and live not in (None, name):
+                    ledger = self._write_or_bypass(name, self.bypass)
                 else:
-                    ledger = _write_member(client, entity, index, page, on_rejected, patience)
-                if index not in avoided or index == serving:
-                    handled.add(index)
+                    ledger = self._write(self.indexes, name, self.patience)
+                if name not in self.avoided or name == live:
+                    self.handled.add(name)
                 if ledger is not None:
-                    ledgers[index] = ledgers.get(index, Ledger(index)) + ledger
-    return {index: ledgers[index].balanced() for index in members if index in ledgers}
+                    self.ledgers[name] = self.ledgers.get(name, Ledger(name)) + ledger
 
+    def _write_or_bypass(self, name: str, bypass: Bypass) -> Ledger | None:
+        """Write the page to a member that is not live. Avoid the member when it does not take all of it in time."""
+        error = bypass.why_skip(name)
+        if error is None:
+            seconds = min(self.patience, UNWRITABLE_PATIENCE_SECONDS)
+            try:
+                return self._write(self.indexes.until(Deadline.within(seconds)), name, seconds)
+            except (IndexUnavailable, RequestRejected) as refused:
+                error = refused
+        bypass.note(self.indexes, name, self.page, error)
+        self.avoided.add(name)
+        return None
 
-def _write_or_bypass(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    index: str,
-    page: Page,
-    on_rejected: OnRejected,
-    patience: float,
-    bypass: Bypass,
-    avoided: set[str],
-) -> Ledger | None:
-    """Write one page into a member that is not live. Add the member to ``avoided`` when it did not take all of it."""
-    error = bypass.why_skip(index)
-    if error is None:
-        seconds = min(patience, UNWRITABLE_PATIENCE_SECONDS)
-        try:
-            with within(seconds):
-                return _write_member(client, entity, index, page, on_rejected, seconds)
-        except (IndexUnavailable, RequestRejected) as refused:
-            error = refused
-    bypass.note(index, page, error)
-    avoided.add(index)
-    return None
-
-
-def _write_member(
-    client: opensearchpy.OpenSearch,
-    entity: Entity,
-    index: str,
-    page: Page,
-    on_rejected: OnRejected,
-    patience: float,
-) -> Ledger | None:
-    """Write one page into one member of the write set. Return None when it is no longer a member (rule 2)."""
-    backoff = Backoff(patience)
-    while True:
-        try:
-            return compare_and_set(client, index, page, on_rejected=on_rejected, patience=patience)
-        except IndexGone as error:
-            if index not in indexes.write_set(client, entity):
-                return None
-            backoff.wait(str(error))
-
-
-# -- one page into one index
+    def _write(self, indexes: EntityIndexes, name: str, patience: float) -> Ledger | None:
+        """Write the page to one member. Return None when it is a member no longer (rule 2)."""
+        backoff = Backoff(patience, deadline=indexes.client.deadline)
+        index = indexes.index(name)
+        while True:
+            try:
+                return compare_and_set(index, self.page, on_rejected=self.on_rejected, patience=patience)
+            except IndexGone as error:
+                if name not in indexes.write_set():
+                    return None
+                backoff.wait(str(error))

@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import opensearchpy
 import pytest
 
 from searchsync.catalog import Entity
-from searchsync.cluster import aliases, auto_create, bookkeeping, indexes, schema
-from searchsync.cluster.client import connect_from_environment, request
-from searchsync.deadline import within
+from searchsync.cluster import aliases, auto_create, creation, schema
+from searchsync.cluster.bookkeeping import Bookkeeping
+from searchsync.cluster.client import Client, connect_from_environment
+from searchsync.cluster.index import Index, state_of
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.deadline import Deadline
 from searchsync.errors import AliasConflict, BadConnection, BadMapping, BadParams, IndexUnavailable, RequestRejected
 from searchsync.writing import writer
 from tests.faults import Answer, OpenSearchProxy
@@ -20,15 +22,15 @@ AUTO_CREATE = "action.auto_create_index"
 ZONES = "cluster.routing.allocation.awareness"
 
 
-def put_settings(client: opensearchpy.OpenSearch, **settings: object) -> None:
-    request(client, "PUT", "/_cluster/settings", body={"persistent": settings})
+def put_settings(client: Client, **settings: object) -> None:
+    client.request("PUT", "/_cluster/settings", body={"persistent": settings})
 
 
 # -- indexes that come into being by a write
 
 
 @pytest.fixture
-def auto_created(client: opensearchpy.OpenSearch) -> Iterator[None]:
+def auto_created(client: Client) -> Iterator[None]:
     yield
     put_settings(client, **{AUTO_CREATE: None})
 
@@ -52,27 +54,27 @@ def auto_created(client: opensearchpy.OpenSearch) -> Iterator[None]:
     ],
 )
 def test_auto_creation_is_decided_as_opensearch_does_it(
-    client: opensearchpy.OpenSearch, locations: Entity, value: str, ours: bool
+    client: Client, locations: Entity, value: str, ours: bool
 ) -> None:
     put_settings(client, **{AUTO_CREATE: value})
     made, refused = False, set()
-    for name in (locations.name, locations.writers, "locations-20260101t000000-0123abcd"):
+    for name in (locations.name, locations.write_alias, "locations-20260101t000000-0123abcd"):
         try:
-            request(client, "PUT", f"/{name}/_doc/1", body={"a": 1})
-            request(client, "DELETE", f"/{name}")
+            client.request("PUT", f"/{name}/_doc/1", body={"a": 1})
+            client.request("DELETE", f"/{name}")
             made = True
         except RequestRejected as error:
             refused.add(error.error_type)
     assert (made, refused <= {"index_not_found_exception"}) == (ours, True)
     if not ours:
-        auto_create.check(client, locations)
+        auto_create.check(EntityIndexes(client, locations))
         return
     with pytest.raises(AliasConflict, match="late write") as caught:
-        auto_create.check(client, locations)
+        auto_create.check(EntityIndexes(client, locations))
     advised = json.loads("{" + str(caught.value).split("{", 1)[1])["persistent"][AUTO_CREATE]
     put_settings(client, **{AUTO_CREATE: advised})
-    auto_create.check(client, locations)
-    request(client, "PUT", "/.plugins-own/_doc/1", body={"a": 1})  # others go on
+    auto_create.check(EntityIndexes(client, locations))
+    client.request("PUT", "/.plugins-own/_doc/1", body={"a": 1})  # others go on
 
 
 def test_serverless_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +94,7 @@ def test_serverless_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def zones(client: opensearchpy.OpenSearch, request: pytest.FixtureRequest) -> Iterator[None]:
+def zones(client: Client, request: pytest.FixtureRequest) -> Iterator[None]:
     """As a domain with standby sets them; this one node is in no zone, so that no shard is assigned meanwhile."""
     names = {f"{ZONES}.attributes": "zone", f"{ZONES}.force.zone.values": request.param, f"{ZONES}.balance": True}
     put_settings(client, **names)
@@ -102,35 +104,35 @@ def zones(client: opensearchpy.OpenSearch, request: pytest.FixtureRequest) -> It
 
 @pytest.mark.parametrize("zones", ["a,b"], indirect=True)
 def test_a_domain_that_refuses_indexes_without_copies_gets_those_of_the_file(
-    client: opensearchpy.OpenSearch, include: Path, zones: None
+    client: Client, include: Path, zones: None
 ) -> None:
     no_wait_for_shards(include, replicas=1)
     entity = fresh()
-    name = indexes.find_or_create(client, entity, build="run", source=SOURCE).name
-    settings = indexes.state_of(client, name, flat=True)[name]["settings"]
+    name = creation.find_or_create(EntityIndexes(client, entity), run_id="run", source=SOURCE).name
+    settings = state_of(client, name, flat=True)[name]["settings"]
     assert (settings["index.number_of_replicas"], settings["index.refresh_interval"]) == ("1", "-1")
-    assert indexes.find_or_create(client, entity, build="run", source=SOURCE).name == name
+    assert creation.find_or_create(EntityIndexes(client, entity), run_id="run", source=SOURCE).name == name
     with pytest.raises(IndexUnavailable, match="allocation/explain"):
-        indexes.make_searchable(client, entity, name, patience=0.1)
-    schema.check(client, entity, name)
+        creation.make_searchable(EntityIndexes(client, entity), name, patience=0.1)
+    schema.check(EntityIndexes(client, entity), name)
 
 
 @pytest.mark.parametrize("zones", ["a,b,c"], indirect=True)
 def test_a_file_with_too_few_copies_for_the_zones_is_told_the_domains_rule(
-    client: opensearchpy.OpenSearch, include: Path, zones: None
+    client: Client, include: Path, zones: None
 ) -> None:
     no_wait_for_shards(include, replicas=1)
     with pytest.raises(BadMapping, match=r"as many copies.*as it has zones.*locations.json"):
-        indexes.find_or_create(client, fresh(), build="run", source=SOURCE)
+        creation.find_or_create(EntityIndexes(client, fresh()), run_id="run", source=SOURCE)
     assert names(client, fresh()) == []
     path = include / "mappings" / "searchsync-gaps.json"
     body = json.loads(path.read_text())
     body["settings"] = {"number_of_replicas": 1}
     path.write_text(json.dumps(body))
     with pytest.raises(BadMapping, match=r"as many copies.*searchsync-gaps.json"):
-        bookkeeping.put(client, "searchsync-gaps", "1", {})
+        Bookkeeping(client, "searchsync-gaps").put("1", {})
     no_wait_for_shards(include, replicas=2)
-    assert indexes.find_or_create(client, fresh(), build="run", source=SOURCE).name
+    assert creation.find_or_create(EntityIndexes(client, fresh()), run_id="run", source=SOURCE).name
 
 
 def no_wait_for_shards(include: Path, *, replicas: int) -> None:
@@ -143,12 +145,13 @@ def no_wait_for_shards(include: Path, *, replicas: int) -> None:
 
 
 def test_a_domain_that_creates_no_index_for_the_moment_is_no_fault_of_the_login(
-    client: opensearchpy.OpenSearch, locations: Entity
+    client: Client, locations: Entity
 ) -> None:
     put_settings(client, **{"cluster.blocks.create_index": True})
     try:
-        with within(1.0), pytest.raises(IndexUnavailable, match="creates no index now"):
-            indexes.find_or_create(client, locations, build="run", source=SOURCE)
+        indexes = EntityIndexes(client.until(Deadline.within(1.0)), locations)
+        with pytest.raises(IndexUnavailable, match="creates no index now"):
+            creation.find_or_create(indexes, run_id="run", source=SOURCE)
     finally:
         put_settings(client, **{"cluster.blocks.create_index": None})
 
@@ -160,67 +163,65 @@ FORBIDDEN = {"type": "security_exception", "reason": "no permissions for [indice
 
 
 def test_a_login_that_may_not_write_is_told_at_once(
-    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+    client: Client, faulty: Client, proxy: OpenSearchProxy, locations: Entity
 ) -> None:
     """Fine-grained access control answers 403 for each item: taken for a block, it was waited for, 300 s long."""
     serve(client, locations)
     items = [{"index": {"status": 403, "error": FORBIDDEN}}]
     proxy.answer("POST .*_bulk", 200, {"errors": True, "items": items}, times=None)
     with pytest.raises(BadConnection, match="refuses this login to write"):
-        writer.apply(faulty, locations, [page(1, "1")], on_rejected=never)
+        writer.apply(EntityIndexes(faulty, locations), [page(1, "1")], on_rejected=never)
 
 
-def test_an_index_that_vanishes_before_its_mapping_is_compared_is_named(
-    client: opensearchpy.OpenSearch, locations: Entity
-) -> None:
+def test_an_index_that_vanishes_before_its_mapping_is_compared_is_named(client: Client, locations: Entity) -> None:
     name = make_index(client, locations)
-    aliases.delete(client, locations, name)
+    aliases.delete(EntityIndexes(client, locations), name)
     with pytest.raises(IndexUnavailable, match=f"{name} is gone"):
-        schema.check(client, locations, name)
+        schema.check(EntityIndexes(client, locations), name)
 
 
 # -- snapshots that are being made
 
 
 @pytest.fixture
-def slow_snapshot(client: opensearchpy.OpenSearch, locations: Entity, tmp_path: Path) -> Iterator[str]:
+def slow_snapshot(client: Client, locations: Entity, tmp_path: Path) -> Iterator[str]:
     """A served index of which somebody is making a snapshot that takes long."""
     name = serve(client, locations)
     live = serve(client, locations, "live", name)
     assert live != name
     for part in range(4):
         long = "x".join(str(n * 7919 + part) for n in range(40_000))
-        writer.compare_and_set(client, name, page(1, str(part), alternate_names=long), on_rejected=never)
-    indexes.refresh(client, name)
-    request(client, "POST", f"/{name}/_flush")
+        writer.compare_and_set(Index(client, name), page(1, str(part), alternate_names=long), on_rejected=never)
+    Index(client, name).refresh()
+    client.request("POST", f"/{name}/_flush")
     body = {"type": "fs", "settings": {"location": "slow", "max_snapshot_bytes_per_sec": "20kb"}}
-    request(client, "PUT", "/_snapshot/slow", body=body)
-    request(client, "PUT", "/_snapshot/slow/one", body={"indices": name})
+    client.request("PUT", "/_snapshot/slow", body=body)
+    client.request("PUT", "/_snapshot/slow/one", body={"indices": name})
     yield name
-    request(client, "DELETE", "/_snapshot/slow/one")
-    request(client, "DELETE", "/_snapshot/slow")
+    client.request("DELETE", "/_snapshot/slow/one")
+    client.request("DELETE", "/_snapshot/slow")
 
 
 def test_an_index_that_is_in_a_snapshot_is_deleted_when_that_is_made(
-    client: opensearchpy.OpenSearch,
-    faulty: opensearchpy.OpenSearch,
+    client: Client,
+    faulty: Client,
     proxy: OpenSearchProxy,
     locations: Entity,
     slow_snapshot: str,
 ) -> None:
-    with within(2.0), pytest.raises(IndexUnavailable, match="a snapshot is being made"):
-        aliases.delete(client, locations, slow_snapshot)
-    assert slow_snapshot not in indexes.write_set(client, locations)
+    with pytest.raises(IndexUnavailable, match="a snapshot is being made"):
+        aliases.delete(EntityIndexes(client.until(Deadline.within(2.0)), locations), slow_snapshot)
+    assert slow_snapshot not in EntityIndexes(client, locations).write_set()
     seen: list[Answer] = []
 
     def end(_: object, forward: object) -> Answer:
         seen.append(forward())  # type: ignore[operator]
         if len(seen) == 1:
-            request(client, "DELETE", "/_snapshot/slow/one")  # its end
-            request(client, "PUT", "/_snapshot/slow/one", body={"indices": "nothing", "ignore_unavailable": True})
+            client.request("DELETE", "/_snapshot/slow/one")  # its end
+            client.request("PUT", "/_snapshot/slow/one", body={"indices": "nothing", "ignore_unavailable": True})
         return seen[-1]
 
     proxy.add(f"DELETE /{slow_snapshot}", end, times=None)
-    aliases.delete(faulty, locations, slow_snapshot)
+    aliases.delete(EntityIndexes(faulty, locations), slow_snapshot)
     assert [answer.status for answer in seen] == [400, 200]
     assert slow_snapshot not in names(client, locations)

@@ -3,14 +3,15 @@
 import json
 from pathlib import Path
 
-import opensearchpy
 import psycopg
 import pytest
 
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes, reads
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, fingerprints
+from searchsync.compare.differences import Effort
 from searchsync.writing import writer
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import Connect, insert, line, make_index, never, page, position, rebuild
@@ -33,22 +34,22 @@ def received(proxy: OpenSearchProxy) -> list[int]:
 
 
 def test_a_scan_for_ids_fetches_no_document(
-    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, received: list[int], locations: Entity
+    client: Client, faulty: Client, received: list[int], locations: Entity
 ) -> None:
     name = make_index(client, locations)
-    writer.compare_and_set(client, name, page(1, "1", "2", alternate_names=LONG), on_rejected=never)
-    indexes.refresh(client, name)
-    hits = list(reads.scroll(faulty, name, {"match_all": {}}))
+    writer.compare_and_set(Index(client, name), page(1, "1", "2", alternate_names=LONG), on_rejected=never)
+    Index(client, name).refresh()
+    hits = list(Index(faulty, name).scroll({"match_all": {}}))
     assert [hit["_id"] for hit in hits] == ["1", "2"]
     assert not any("_source" in hit for hit in hits)
     assert sum(received) < 5_000
-    (first, _) = reads.scroll(faulty, name, {"match_all": {}}, source=["sync.position"])
+    (first, _) = Index(faulty, name).scroll({"match_all": {}}, source=["sync.position"])
     assert first["_source"] == {"sync": {"position": position(1)}}
 
 
 def test_the_keys_to_compare_are_found_without_their_documents(
-    client: opensearchpy.OpenSearch,
-    faulty: opensearchpy.OpenSearch,
+    client: Client,
+    faulty: Client,
     received: list[int],
     owner: psycopg.Connection,
     connect_source: Connect,
@@ -58,7 +59,11 @@ def test_the_keys_to_compare_are_found_without_their_documents(
         insert(owner, key, alternate_names=[LONG])
     name = rebuild(client, connect_source, reports)["index"]
     source = connect_source(None)
-    report = differences.find(faulty, source, name, sample=differences.LARGEST_SAMPLE + 1, grace=0.0)
+    report = differences.find(
+        EntityIndexes(faulty, source.entity).get(name),
+        source,
+        effort=Effort(sample=differences.LARGEST_SAMPLE + 1, grace=0.0),
+    )
     source.close()
     assert (report.sampled, report.findings) == (3, [])
     assert sum(received) < len(LONG)
@@ -66,8 +71,8 @@ def test_the_keys_to_compare_are_found_without_their_documents(
 
 @pytest.mark.parametrize(("at_once", "requests"), [(2_000_000, 1), (3, 2), (1, 6)])
 def test_sums_of_an_index_of_any_size_are_asked_for_in_parts(
-    client: opensearchpy.OpenSearch,
-    faulty: opensearchpy.OpenSearch,
+    client: Client,
+    faulty: Client,
     proxy: OpenSearchProxy,
     locations: Entity,
     monkeypatch: pytest.MonkeyPatch,
@@ -79,10 +84,10 @@ def test_sums_of_an_index_of_any_size_are_asked_for_in_parts(
     for key, bucket in enumerate((0, 1, 511, 512, 1023, 5000)):
         document = json.loads(line(str(key), key + 1).source)
         document["sync"]["bucket"] = bucket
-        request(client, "PUT", f"/{name}/_doc/{key}", body=document)
-    indexes.refresh(client, name)
+        client.request("PUT", f"/{name}/_doc/{key}", body=document)
+    Index(client, name).refresh()
     monkeypatch.setattr(fingerprints, "SUMMED_AT_ONCE", at_once)
-    sums = fingerprints.index_sums(faulty, locations, name)
+    sums = fingerprints.index_sums(Index(faulty, name), locations)
     assert sums == {bucket: (1, n, n) for n, bucket in enumerate((0, 1, 511, 512, 1023, 5000), start=1)}
     sent = [asked for asked in proxy.requests if "_search" in asked]
     assert requests + 1 <= len(sent) <= requests + 2  # one counts

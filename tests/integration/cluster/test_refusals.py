@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import opensearchpy
 import pytest
 
 from local import opensearch as local_opensearch
 from searchsync.catalog import Entity
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
 from searchsync.documents.page import Rejection, page_of
 from searchsync.errors import IndexUnavailable, RequestRejected, SearchSyncError
 from searchsync.writing.writer import compare_and_set
 from tests.faults import Answer, Forward, OpenSearchProxy, Request
 from tests.steps import documents, line, make_index, make_red_index, position, serve
 
-Client = opensearchpy.OpenSearch
 Ask = Callable[[Client], object]
 
 
@@ -31,15 +30,15 @@ def blue(client: Client, locations: Entity) -> str:
 def snapshot(client: Client, opensearch_server: local_opensearch.Server) -> Iterator[str]:
     """Of an index that was the write index of an alias, as another is now."""
     path = "/_snapshot/test-refusals"
-    request(client, "PUT", path, body={"type": "fs", "settings": {"location": "test-refusals"}})
+    client.request("PUT", path, body={"type": "fs", "settings": {"location": "test-refusals"}})
     writes = {"aliases": {"one-writes": {"is_write_index": True}}}
-    request(client, "PUT", "/first", body=writes)
-    request(client, "PUT", f"{path}/of-first", body={"indices": "first"}, params={"wait_for_completion": "true"})
-    request(client, "DELETE", "/first")
-    request(client, "PUT", "/second", body=writes)
+    client.request("PUT", "/first", body=writes)
+    client.request("PUT", f"{path}/of-first", body={"indices": "first"}, params={"wait_for_completion": "true"})
+    client.request("DELETE", "/first")
+    client.request("PUT", "/second", body=writes)
     yield f"{path}/of-first"
-    request(client, "DELETE", f"{path}/of-first")
-    request(client, "DELETE", path)
+    client.request("DELETE", f"{path}/of-first")
+    client.request("DELETE", path)
 
 
 def at_once(client: Client, ask: Ask, status: int, says: str) -> None:
@@ -51,7 +50,7 @@ def at_once(client: Client, ask: Ask, status: int, says: str) -> None:
 
 
 def search(index: str, body: dict[str, Any]) -> Ask:
-    return lambda client: request(client, "POST", f"/{index}/_search", body=body)
+    return lambda client: client.request("POST", f"/{index}/_search", body=body)
 
 
 def names(count: int) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def names(count: int) -> dict[str, Any]:
         (search("locations", {"query": {"match": {"population": "many"}}}), 400, "many"),
         (search("locations", {"size": 20_000}), 400, "Result window"),
         (search("locations", {"query": {"nothing": {}}}), 400, "nothing"),
-        (lambda client: request(client, "POST", "/_search/scroll", body={"scroll_id": "x"}), 400, "scroll id"),
+        (lambda client: client.request("POST", "/_search/scroll", body={"scroll_id": "x"}), 400, "scroll id"),
     ],
     ids=["clauses of alias and query", "clauses", "text for a number", "window", "query", "scroll"],
 )
@@ -80,26 +79,24 @@ def test_a_query_that_can_never_succeed_is_refused_at_once(
 def test_a_split_of_an_index_that_takes_writes_is_refused_at_once(client: Client, blue: str) -> None:
     def split(shards: int) -> Ask:
         body = {"settings": {"index.number_of_shards": shards}}
-        return lambda client: request(client, "POST", f"/{blue}/_split/{blue}-split", body=body)
+        return lambda client: client.request("POST", f"/{blue}/_split/{blue}-split", body=body)
 
     at_once(client, split(2), 500, "must block write operations")
-    request(client, "PUT", "/two", body={"settings": {"number_of_shards": 2, "index.blocks.write": True}})
+    client.request("PUT", "/two", body={"settings": {"number_of_shards": 2, "index.blocks.write": True}})
     body = {"settings": {"index.number_of_shards": 3}}
-    at_once(client, lambda c: request(c, "POST", "/two/_split/three", body=body), 400, "factor")
+    at_once(client, lambda c: c.request("POST", "/two/_split/three", body=body), 400, "factor")
 
 
 def test_a_second_write_index_is_refused_at_once(client: Client, snapshot: str) -> None:
-    at_once(client, lambda c: request(c, "POST", f"{snapshot}/_restore"), 500, "more than one write index")
-    request(client, "PUT", "/third")
+    at_once(client, lambda c: c.request("POST", f"{snapshot}/_restore"), 500, "more than one write index")
+    client.request("PUT", "/third")
     add = {"add": {"index": "third", "alias": "one-writes", "is_write_index": True}}
-    at_once(
-        client, lambda c: request(c, "POST", "/_aliases", body={"actions": [add]}), 500, "more than one write index"
-    )
+    at_once(client, lambda c: c.request("POST", "/_aliases", body={"actions": [add]}), 500, "more than one write index")
 
 
 def test_a_restore_over_an_open_index_is_refused_at_once(client: Client, snapshot: str) -> None:
     body = {"rename_pattern": "first", "rename_replacement": "second", "include_aliases": False}
-    at_once(client, lambda c: request(c, "POST", f"{snapshot}/_restore", body=body), 500, "open index with same name")
+    at_once(client, lambda c: c.request("POST", f"{snapshot}/_restore", body=body), 500, "open index with same name")
 
 
 # -- what passes
@@ -113,20 +110,20 @@ def waited_out(client: Client, ask: Ask) -> None:
 @contextmanager
 def no_memory(client: Client) -> Iterator[None]:
     setting = "indices.breaker.request.limit"
-    request(client, "PUT", "/_cluster/settings", body={"transient": {setting: "1b"}})
+    client.request("PUT", "/_cluster/settings", body={"transient": {setting: "1b"}})
     try:
         yield
     finally:
-        request(client, "PUT", "/_cluster/settings", body={"transient": {setting: None}})
+        client.request("PUT", "/_cluster/settings", body={"transient": {setting: None}})
 
 
 def test_a_memory_limit_and_a_missing_shard_are_waited_for(client: Client, locations: Entity, blue: str) -> None:
     sums = {"size": 0, "aggs": {"a": {"terms": {"field": "region"}}}}
     with no_memory(client):
-        waited_out(client, lambda c: request(c, "POST", f"/{blue}/_search", body=sums, patience=0.5))
-    assert request(client, "POST", f"/{blue}/_search", body=sums)["hits"]["total"]["value"] == 0
+        waited_out(client, lambda c: c.request("POST", f"/{blue}/_search", body=sums, patience=0.5))
+    assert client.request("POST", f"/{blue}/_search", body=sums)["hits"]["total"]["value"] == 0
     red = make_red_index(client, locations)
-    waited_out(client, lambda c: request(c, "POST", f"/{red}/_search", body={}, patience=0.5))
+    waited_out(client, lambda c: c.request("POST", f"/{red}/_search", body={}, patience=0.5))
 
 
 ANSWERS: list[tuple[int, dict[str, Any], type[SearchSyncError]]] = [
@@ -162,7 +159,7 @@ def test_answers_that_cannot_be_produced_here(
     """Emulated after ``ExceptionsHelper.status`` and what a transport layer of several nodes wraps around a cause."""
     fault = proxy.answer("GET /x", status, {"error": error, "status": status}, times=None)
     with pytest.raises(expected):
-        request(faulty, "GET", "/x", patience=0.5)
+        faulty.request("GET", "/x", patience=0.5)
     assert (fault.hits == 1) == (expected is RequestRejected)
 
 
@@ -181,6 +178,6 @@ def test_one_poisonous_document_that_spoils_its_whole_request_is_found(
     green = make_index(client, locations)
     lines = [line(key, 1, name="x") for key in ("a", "b", "spoils", "c")]
     rejected: list[Rejection] = []
-    ledger = compare_and_set(faulty, green, page_of(lines, position=position(1)), on_rejected=rejected.append)
+    ledger = compare_and_set(Index(faulty, green), page_of(lines, position=position(1)), on_rejected=rejected.append)
     assert (ledger.written, [rejection.id for rejection in rejected]) == (3, ["spoils"])
     assert documents(client, green).keys() == {"a", "b", "c"}

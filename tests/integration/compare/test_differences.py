@@ -5,68 +5,79 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 
 from local.members import generate
-from searchsync.cli import main, workflows
-from searchsync.cluster.client import request
+from searchsync.cli import main
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, repair
-from searchsync.compare.differences import CONTENT, FOREIGN, FUTURE, MISSING, ORPHAN, STALE, TOMBSTONE, Report
+from searchsync.compare.differences import (
+    CONTENT,
+    FOREIGN,
+    FUTURE,
+    MISSING,
+    ORPHAN,
+    STALE,
+    TOMBSTONE,
+    DiffReport,
+    Effort,
+)
 from searchsync.errors import BadParams, GateFailed
 from searchsync.operations import reindex
 from searchsync.sources.postgres import PostgresSource
 from tests.integration.operations.test_members_reindex import Writers
 from tests.members import World
-from tests.steps import Connect, documents, make_index, serve
+from tests.steps import Connect, documents, make_index, rebuild, serve
 
 SEED = 20261121
 NOW = datetime.now(UTC)
 
 
-def found(report: Report) -> dict[str, str]:
+def found(report: DiffReport) -> dict[str, str]:
     return {finding.key: finding.kind for finding in report.findings}
 
 
-def behind_our_back(client: opensearchpy.OpenSearch, index: str, key: str, **changes: Any) -> None:
+def behind_our_back(client: Client, index: str, key: str, **changes: Any) -> None:
     """A document changed around the writer, its ``sync`` fields as they were unless given."""
-    document = request(client, "GET", f"/{index}/_doc/{key}")["_source"]
+    document = client.request("GET", f"/{index}/_doc/{key}")["_source"]
     document["sync"] |= changes.pop("sync", {})
-    request(client, "PUT", f"/{index}/_doc/{key}", body={**document, **changes}, params={"refresh": "true"})
+    client.request("PUT", f"/{index}/_doc/{key}", body={**document, **changes}, params={"refresh": "true"})
 
 
-def delete(client: opensearchpy.OpenSearch, index: str, key: str) -> None:
-    request(client, "DELETE", f"/{index}/_doc/{key}", params={"refresh": "true"})
+def delete(client: Client, index: str, key: str) -> None:
+    client.request("DELETE", f"/{index}/_doc/{key}", params={"refresh": "true"})
 
 
-def copy(client: opensearchpy.OpenSearch, index: str, key: str, to: str) -> None:
-    document = request(client, "GET", f"/{index}/_doc/{key}")["_source"]
-    request(client, "PUT", f"/{index}/_doc/{to}", body=document, params={"refresh": "true"})
+def copy(client: Client, index: str, key: str, to: str) -> None:
+    document = client.request("GET", f"/{index}/_doc/{key}")["_source"]
+    client.request("PUT", f"/{index}/_doc/{to}", body=document, params={"refresh": "true"})
 
 
 # -- locations
 
 
 @pytest.fixture
-def blue(client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, tmp_path: Path) -> str:
-    return str(workflows.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
+def blue(client: Client, rows: int, connect_source: Connect, tmp_path: Path) -> str:
+    return str(rebuild(client, connect_source, tmp_path, run_id="blue")["index"])
 
 
-def compare(client: opensearchpy.OpenSearch, source: PostgresSource, index: str, **options: Any) -> Report:
-    return differences.find(client, source, index, grace=0.0, **options)
+def compare(
+    client: Client, source: PostgresSource, index: str, sample: int = 100, since: datetime | None = None
+) -> DiffReport:
+    effort = Effort(sample=sample, grace=0.0)
+    return differences.find(EntityIndexes(client, source.entity).get(index), source, since=since, effort=effort)
 
 
-def test_without_a_difference_nothing_is_found(
-    client: opensearchpy.OpenSearch, source: PostgresSource, blue: str, rows: int
-) -> None:
+def test_without_a_difference_nothing_is_found(client: Client, source: PostgresSource, blue: str, rows: int) -> None:
     report = compare(client, source, blue)
     assert (report.source_count, report.index_count, report.sampled) == (rows, rows, 100)
     assert (report.unequal_buckets, report.suspects, report.findings, report.reindex_due) == (0, 0, [], False)
 
 
 def test_each_kind_of_fault_is_named_and_repaired(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str, rows: int
+    client: Client, owner: psycopg.Connection, source: PostgresSource, blue: str, rows: int
 ) -> None:
     """One missing and one orphan are equal counts: only the content tells."""
     delete(client, blue, "1")
@@ -76,7 +87,7 @@ def test_each_kind_of_fault_is_named_and_repaired(
     behind_our_back(client, blue, "5", sync={"deleted": True})
     future = "0001.c" + ".".join(["9" * 20] * 3) + ".10000000"
     behind_our_back(client, blue, "6", sync={"position": future})
-    request(client, "PUT", f"/{blue}/_doc/foreign", body={"name": "x"}, params={"refresh": "true"})
+    client.request("PUT", f"/{blue}/_doc/foreign", body={"name": "x"}, params={"refresh": "true"})
     report = compare(client, source, blue, sample=rows)
     wanted = {"1": MISSING, "900001": ORPHAN, "3": STALE, "4": CONTENT, "5": TOMBSTONE, "6": FUTURE, "foreign": FOREIGN}
     assert found(report) == wanted
@@ -89,42 +100,44 @@ def test_each_kind_of_fault_is_named_and_repaired(
     assert since["foreign"] == ""
 
     before = documents(client, blue)
-    dry = repair.repair(client, source, report)
+    dry = repair.repair(EntityIndexes(client, source.entity), source, report)
     assert (dry.dry_run, dry.found, dry.written) == (True, 7, 0)
     assert documents(client, blue) == before
-    done = repair.repair(client, source, report, dry_run=False)
+    done = repair.repair(EntityIndexes(client, source.entity), source, report, dry_run=False)
     assert (done.written, done.left, done.rejected) == (6, 1, 0)
     assert found(compare(client, source, blue, sample=rows)) == {"6": FUTURE}, "only a reindex can take that back"
     assert compare(client, source, blue, sample=rows).unequal_buckets == 0
 
 
 def test_a_repaired_document_still_gives_way_to_the_next_change(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str, rows: int
+    client: Client, owner: psycopg.Connection, source: PostgresSource, blue: str, rows: int
 ) -> None:
     """Its position is above the one it had, and must stay below every later one."""
     behind_our_back(client, blue, "4", name="edited")
-    repair.repair(client, source, compare(client, source, blue, sample=rows), dry_run=False)
+    repair.repair(
+        EntityIndexes(client, source.entity), source, compare(client, source, blue, sample=rows), dry_run=False
+    )
     owner.execute("UPDATE locations SET name = 'next' WHERE location_id = 4")
     report = compare(client, source, blue)
     assert found(report) == {"4": STALE}
-    repair.repair(client, source, report, dry_run=False)
+    repair.repair(EntityIndexes(client, source.entity), source, report, dry_run=False)
     assert documents(client, blue)["4"]["name"] == "next"
 
 
 def test_a_rollback_candidate_is_proven_too_and_repaired_with_the_live_one(
-    client: opensearchpy.OpenSearch, source: PostgresSource, blue: str, connect_source: Connect, tmp_path: Path
+    client: Client, source: PostgresSource, blue: str, connect_source: Connect, tmp_path: Path
 ) -> None:
-    green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(rebuild(client, connect_source, tmp_path, run_id="green")["index"])
     delete(client, blue, "1")
     assert compare(client, source, green).findings == []
     report = compare(client, source, blue)
     assert found(report) == {"1": MISSING}
-    repair.repair(client, source, report, dry_run=False)
+    repair.repair(EntityIndexes(client, source.entity), source, report, dry_run=False)
     assert compare(client, source, blue).findings == []
 
 
 def test_what_moves_between_the_two_looks_is_not_reported(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     source: PostgresSource,
     blue: str,
@@ -136,7 +149,7 @@ def test_what_moves_between_the_two_looks_is_not_reported(
     def meanwhile(_: float) -> None:
         from searchsync.writing import writer
 
-        writer.apply(client, source.entity, report_pages, on_rejected=lambda _: None)
+        writer.apply(EntityIndexes(client, source.entity), report_pages, on_rejected=lambda _: None)
         owner.execute("UPDATE locations SET name = 'moved on' WHERE location_id = 2")
 
     monkeypatch.setattr("searchsync.compare.differences.time.sleep", meanwhile)
@@ -145,7 +158,7 @@ def test_what_moves_between_the_two_looks_is_not_reported(
 
 
 def test_what_the_next_sync_has_to_bring_is_pending(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
+    client: Client, owner: psycopg.Connection, source: PostgresSource, blue: str
 ) -> None:
     """A table changes all day, its index once an hour: reported as faults, nobody would look at them any more."""
     now = datetime.now(UTC)
@@ -166,7 +179,7 @@ def test_what_the_next_sync_has_to_bring_is_pending(
 
 
 def test_what_a_sync_does_not_delete_unasked_is_not_pending(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str, rows: int
+    client: Client, owner: psycopg.Connection, source: PostgresSource, blue: str, rows: int
 ) -> None:
     """The table is empty and the index is full: waiting for the next sync, which refuses it, would call that good."""
     owner.execute("TRUNCATE locations")
@@ -175,32 +188,31 @@ def test_what_a_sync_does_not_delete_unasked_is_not_pending(
 
 
 def test_a_repair_beyond_the_cap_is_refused(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
+    client: Client, owner: psycopg.Connection, source: PostgresSource, blue: str
 ) -> None:
     """More than one in a hundred is no drift: written without a look, it would cover the cause."""
     owner.execute("UPDATE locations SET name = 'x' WHERE location_id <= 150")
     report = compare(client, source, blue)
     assert report.kinds == {STALE: 150}
     with pytest.raises(GateFailed, match="mapping or the stream"):
-        repair.repair(client, source, report, dry_run=False)
-    assert repair.repair(client, source, report, dry_run=False, cap=150).written == 150
+        repair.repair(EntityIndexes(client, source.entity), source, report, dry_run=False)
+    assert repair.repair(EntityIndexes(client, source.entity), source, report, dry_run=False, cap=150).written == 150
     assert compare(client, source, blue).findings == []
 
 
-def test_an_index_that_is_none_is_refused(client: opensearchpy.OpenSearch, source: PostgresSource, blue: str) -> None:
+def test_an_index_that_is_none_is_refused(client: Client, source: PostgresSource, blue: str) -> None:
     with pytest.raises(BadParams, match="searchsync indexes"):
         compare(client, source, "locations-nothing")
 
 
 def test_from_a_shell(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     blue: str,
     shell: None,
-    monkeypatch: pytest.MonkeyPatch,
+    at_once: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(differences, "GRACE_SECONDS", 0.0)
     owner.execute("UPDATE locations SET name = 'x' WHERE location_id = 1")
     assert main.main(["compare", "locations", "--pending"]) == 1
     said = capsys.readouterr()
@@ -221,7 +233,7 @@ def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp
     print(f"seed {SEED}")
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
     generate(world.aws["dynamodb"], 1_500)
-    blue = workflows.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"]
+    blue = rebuild(world.client, world.connect, tmp_path, run_id="blue")["index"]
     world.records()
     client, index = world.client, str(blue)
     injected: dict[str, str] = {}
@@ -238,11 +250,15 @@ def test_twelve_faults_among_members_that_change_all_the_while(world: World, tmp
     writers = Writers(world, SEED)
     with writers.at_work():
         time.sleep(1)
-        report = differences.find(client, world.source, index, sample=10_000, grace=3.0)
+        report = differences.find(
+            EntityIndexes(client, world.source.entity).get(index), world.source, effort=Effort(sample=10_000, grace=3.0)
+        )
         assert found(report) == injected, f"seed {SEED}"
-        done = repair.repair(client, world.source, report, dry_run=False)
+        done = repair.repair(EntityIndexes(client, world.source.entity), world.source, report, dry_run=False)
         assert (done.written, done.rejected) == (12, 0)
-        again = differences.find(client, world.source, index, sample=10_000, grace=3.0)
+        again = differences.find(
+            EntityIndexes(client, world.source.entity).get(index), world.source, effort=Effort(sample=10_000, grace=3.0)
+        )
     assert found(again) == {}, f"seed {SEED}"
     assert writers.written > 100
     print(f"{writers.written} writes, {report.suspects} suspects, {report.moving} moving")
@@ -253,12 +269,18 @@ def test_a_sample_larger_than_one_search_is_all_of_them(world: World) -> None:
     index = serve(world.client, world.entity, identity=world.identity)
     world.apply()
     behind_our_back(world.client, index, "m-0000007", city="edited")
-    report = differences.find(world.client, world.source, index, grace=0.0, sample=10_001)
+    report = differences.find(
+        EntityIndexes(world.client, world.source.entity).get(index),
+        world.source,
+        effort=Effort(grace=0.0, sample=10_001),
+    )
     assert (report.sampled, found(report)) == (20, {"m-0000007": CONTENT})
 
 
 def test_an_index_being_built_can_be_compared(world: World) -> None:
     generate(world.aws["dynamodb"], 20)
     green = make_index(world.client, world.entity, "green")
-    report = differences.find(world.client, world.source, green, grace=0.0)
+    report = differences.find(
+        EntityIndexes(world.client, world.source.entity).get(green), world.source, effort=Effort(grace=0.0)
+    )
     assert report.kinds == {MISSING: 20}

@@ -11,7 +11,8 @@ from psycopg import sql
 from local import postgres as local_postgres
 from searchsync.catalog import Entity
 from searchsync.documents.page import sync_of
-from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.sources.postgres import PostgresSource
+from searchsync.sources.postgres_sql import Partition
 
 ALL = Partition()
 EVERY = range(1024)

@@ -8,22 +8,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 
 from local import postgres as local_postgres
 from searchsync.catalog import Entity
-from searchsync.cli import workflows
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, reconcile, repair
+from searchsync.compare.differences import Effort
 from searchsync.operations import sync
+from searchsync.operations.sync import Interval
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
 from tests.members import World
 from tests.steps import connector, insert, never, rebuild, serve
-
-Client = opensearchpy.OpenSearch
 
 NUMBERS = (
     "12345678.5",
@@ -47,8 +47,8 @@ def stored(client: Client, index: str, key: str) -> bytes:
 
 
 def found(client: Client, index: str, field: str, value: str) -> list[str]:
-    request(client, "POST", f"/{index}/_refresh")
-    answer = request(client, "POST", f"/{index}/_search", body={"query": {"term": {field: value}}})
+    client.request("POST", f"/{index}/_refresh")
+    answer = client.request("POST", f"/{index}/_search", body={"query": {"term": {field: value}}})
     return [hit["_id"] for hit in answer["hits"]["hits"]]
 
 
@@ -86,18 +86,20 @@ def test_a_member_is_the_same_bytes_by_load_stream_replay_repair_and_gate(
         change("before")
         world.apply()
         if way == "replay, new":
-            request(client, "DELETE", f"/{blue}/_doc/m1")
+            client.request("DELETE", f"/{blue}/_doc/m1")
         change("same")
         world.send_pointer(world.records())
         world.replay()
         look(way, blue)
-    request(client, "DELETE", f"/{blue}/_doc/m1", params={"refresh": "true"})
-    report = differences.find(client, world.source, blue, grace=0.0)
-    assert repair.repair(client, world.source, report, dry_run=False).written == 1
+    client.request("DELETE", f"/{blue}/_doc/m1", params={"refresh": "true"})
+    report = differences.find(
+        EntityIndexes(client, world.source.entity).get(blue), world.source, effort=Effort(grace=0.0)
+    )
+    assert repair.repair(EntityIndexes(client, world.source.entity), world.source, report, dry_run=False).written == 1
     look("repair", blue)
-    request(client, "DELETE", f"/{blue}/_doc/m1", params={"refresh": "true"})
+    client.request("DELETE", f"/{blue}/_doc/m1", params={"refresh": "true"})
     (page,) = world.source.read(["m1"])
-    reconcile.to_all(client, entity, blue)(page, never)
+    reconcile.to_all(EntityIndexes(client, entity), blue)(page, never)
     look("gate", blue)
     green = str(rebuild(client, world.connect, reports)["index"])
     assert green != blue
@@ -120,41 +122,45 @@ def test_a_location_is_the_same_bytes_by_load_sync_repair_and_gate(
     row: dict[str, Any] = {"rate": "12345678.50", "latitude": 47.37, "longitude": 8.5, "population": 2**53 + 1}
     row["region"] = '12345678.5 "é" \\'
     insert(owner, 1, name="same", **row)
-    blue = str(workflows.rebuild(client, connector(locations, app.reader_dsn), build="one", reports=reports)["index"])
+    blue = str(rebuild(client, connector(locations, app.reader_dsn), reports, run_id="one")["index"])
     wanted = {"load": stored(client, blue, "1")}
     now = datetime.now(UTC)
 
     def again(way: str, write: Callable[[], object], *, gone: bool) -> None:
         if gone:
-            request(client, "DELETE", f"/{blue}/_doc/1", params={"refresh": "true"})
+            client.request("DELETE", f"/{blue}/_doc/1", params={"refresh": "true"})
         else:
             old = {"sync": {"position": "foreign"}, "name": "before"}
-            request(client, "PUT", f"/{blue}/_doc/1", body=old, params={"refresh": "true"})
+            client.request("PUT", f"/{blue}/_doc/1", body=old, params={"refresh": "true"})
         write()
         wanted[way] = stored(client, blue, "1")
         assert found(client, blue, "region", row["region"]) == ["1"], way
 
     def synced() -> None:
         owner.execute("UPDATE locations SET updated_at = updated_at")
-        served = sync.check(client, locations)
+        served = sync.check(EntityIndexes(client, locations))
         reader = PostgresSource(locations, app.reader_dsn, epoch=served.epoch, identity=served.identity)
         with Rejections(reports / "rejected") as rejections:
             sync.run(
-                client, reader, served, now - timedelta(days=40_000), now + timedelta(days=1), rejections=rejections
+                EntityIndexes(client, reader.entity),
+                reader,
+                served,
+                Interval(now - timedelta(days=40_000), now + timedelta(days=1)),
+                rejections=rejections,
             )
         reader.close()
 
     def repaired() -> None:
-        report = differences.find(client, source, blue, grace=0.0)
-        repair.repair(client, source, report, dry_run=False)
+        report = differences.find(EntityIndexes(client, source.entity).get(blue), source, effort=Effort(grace=0.0))
+        repair.repair(EntityIndexes(client, source.entity), source, report, dry_run=False)
 
     def gated() -> None:
         for page in source.read(["1"]):
-            reconcile.to_all(client, locations, blue)(page, never)
+            reconcile.to_all(EntityIndexes(client, locations), blue)(page, never)
 
     def loaded() -> None:
         for page in source.read(["1"]):
-            writer.load(client, blue, [page], on_rejected=never)
+            writer.load(Index(client, blue), [page], on_rejected=never)
 
     for gone in (True, False):
         for way in (synced, repaired, gated, loaded):

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 from urllib.request import urlopen
 
-import opensearchpy
 import psycopg
 import pytest
 from hypothesis import Phase, example, given, settings
@@ -20,14 +19,16 @@ from psycopg.types.json import Jsonb
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from searchsync.catalog import Entity
-from searchsync.cli import workflows
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, repair
+from searchsync.compare.differences import Effort
 from searchsync.operations import sync
+from searchsync.operations.sync import Interval
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing.progress import Rejections
 from tests.members import World, clients
-from tests.steps import connector
+from tests.steps import connector, rebuild
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -61,24 +62,24 @@ def stored(server: local_opensearch.Server, index: str, keys: list[str]) -> dict
     return found
 
 
-def without(client: opensearchpy.OpenSearch, index: str, keys: list[str]) -> None:
+def without(client: Client, index: str, keys: list[str]) -> None:
     """Somebody deletes documents, around the protocol."""
     for key in keys:
-        request(client, "DELETE", f"/{index}/_doc/{quote(key, safe='')}")
-    request(client, "POST", f"/{index}/_refresh")
+        client.request("DELETE", f"/{index}/_doc/{quote(key, safe='')}")
+    client.request("POST", f"/{index}/_refresh")
 
 
-def is_found(client: opensearchpy.OpenSearch, index: str, key: str, terms: list[tuple[str, Any]]) -> bool:
+def is_found(client: Client, index: str, key: str, terms: list[tuple[str, Any]]) -> bool:
     """Whether a document is found by each of its terms."""
     filters = [{"ids": {"values": [key]}}, *({"term": {field: {"value": term}}} for field, term in terms)]
     body = {"query": {"bool": {"filter": filters}}, "size": 1, "_source": False}
-    return bool(request(client, "POST", f"/{index}/_search", body=body)["hits"]["hits"])
+    return bool(client.request("POST", f"/{index}/_search", body=body)["hits"]["hits"])
 
 
-def empty(client: opensearchpy.OpenSearch) -> None:
+def empty(client: Client) -> None:
     """Without the index of the example before."""
-    for name in request(client, "GET", "/_all", params={"expand_wildcards": "all"}):
-        request(client, "DELETE", f"/{name}")
+    for name in client.request("GET", "/_all", params={"expand_wildcards": "all"}):
+        client.request("DELETE", f"/{name}")
 
 
 # -- locations: load, sync, repair
@@ -138,7 +139,7 @@ def things(app: local_postgres.AppDatabase, include: Path) -> Iterator[psycopg.C
 @given(rows=st.lists(ROWS, min_size=1, max_size=8))
 @example(rows=[ROW])
 def test_a_row_has_the_same_bytes_on_every_way(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     opensearch_server: local_opensearch.Server,
     app: local_postgres.AppDatabase,
     things: psycopg.Connection[Any],
@@ -155,7 +156,7 @@ def test_a_row_has_the_same_bytes_on_every_way(
     keys = list(table)
     entity = Entity(name="locations", source="postgres", key=("id",), changed="updated_at")
     connect = connector(entity, app.reader_dsn)
-    index = str(workflows.rebuild(client, connect, build=f"{datetime.now(UTC)}", reports=tmp_path)["index"])
+    index = str(rebuild(client, connect, tmp_path, run_id=f"{datetime.now(UTC)}")["index"])
 
     def check(way: str) -> None:
         for key, source in stored(opensearch_server, index, keys).items():
@@ -169,19 +170,25 @@ def test_a_row_has_the_same_bytes_on_every_way(
 
     check("load")
     without(client, index, keys)
-    served = sync.check(client, entity)
+    served = sync.check(EntityIndexes(client, entity))
     with (
         closing(PostgresSource(entity, app.reader_dsn, epoch=served.epoch, identity=served.identity)) as source,
         Rejections(tmp_path / "rejected") as rejections,
     ):
-        assert sync.run(client, source, served, NOW - HOUR, NOW + HOUR, rejections=rejections)["written"] == len(rows)
+        indexes, interval = EntityIndexes(client, entity), Interval(NOW - HOUR, NOW + HOUR)
+        assert sync.run(indexes, source, served, interval, rejections=rejections).written == len(rows)
         check("sync")
         without(client, index, keys)
-        report = differences.find(client, source, index)
+        report = differences.find(EntityIndexes(client, source.entity).get(index), source)
         assert report.kinds == {"missing": len(rows)}
-        repair.repair(client, source, report, dry_run=False)
+        repair.repair(EntityIndexes(client, source.entity), source, report, dry_run=False)
         check("repair")
-        assert differences.find(client, source, index, sample=10_001).findings == []
+        assert (
+            differences.find(
+                EntityIndexes(client, source.entity).get(index), source, effort=Effort(sample=10_001)
+            ).findings
+            == []
+        )
 
 
 # -- members: load, stream, replay, repair
@@ -244,7 +251,7 @@ def terms_of(item: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 @settings(max_examples=2, phases=PHASES)
 @given(members=st.lists(ITEMS, min_size=1, max_size=8))
 def test_an_item_has_the_same_bytes_on_every_way(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     opensearch_server: local_opensearch.Server,
     aws_url: str,
     include: Path,
@@ -268,7 +275,7 @@ def test_an_item_has_the_same_bytes_on_every_way(
 
     put()
     table = world.table()
-    index = str(workflows.rebuild(client, world.connect, build=f"{datetime.now(UTC)}", reports=tmp_path)["index"])
+    index = str(rebuild(client, world.connect, tmp_path, run_id=f"{datetime.now(UTC)}")["index"])
 
     def check(way: str) -> None:
         for key, source in stored(opensearch_server, index, keys).items():
@@ -285,18 +292,18 @@ def test_an_item_has_the_same_bytes_on_every_way(
     world.replay()
     check("replay")
     without(client, index, keys)
-    report = differences.find(client, world.source, index)
+    report = differences.find(EntityIndexes(client, world.source.entity).get(index), world.source)
     assert report.kinds == {"missing": len(members)}
-    repair.repair(client, world.source, report, dry_run=False)
+    repair.repair(EntityIndexes(client, world.source.entity), world.source, report, dry_run=False)
     check("repair")
 
 
-def test_no_number_of_a_document_is_one_of_java(client: opensearchpy.OpenSearch) -> None:
+def test_no_number_of_a_document_is_one_of_java(client: Client) -> None:
     """Why it matters: OpenSearch keeps the digits that were sent, as long as it does not write them again."""
-    request(client, "PUT", "/probe", body={"mappings": {"properties": {"word": {"type": "keyword"}}}})
+    client.request("PUT", "/probe", body={"mappings": {"properties": {"word": {"type": "keyword"}}}})
     body = b'{"index":{"_id":"1"}}\n{"word":12345678.50}\n{"update":{"_id":"1"}}\n{"doc":{"other":1}}\n'
     client.transport.perform_request(
         "POST", "/probe/_bulk?refresh=true", body=body, headers={"content-type": "application/x-ndjson"}
     )
-    found = request(client, "POST", "/probe/_search", body={"docvalue_fields": ["word"]})["hits"]["hits"][0]
+    found = client.request("POST", "/probe/_search", body={"docvalue_fields": ["word"]})["hits"]["hits"][0]
     assert re.fullmatch(r"1\.23456785E7", found["fields"]["word"][0]), "an update writes it in its own way"

@@ -7,26 +7,27 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 
 from local import postgres as local_postgres
 from local.members import generate
 from searchsync.catalog import Entity
-from searchsync.cli import workflows
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, repair
-from searchsync.compare.differences import MISSING, ORPHAN, STALE, Report
+from searchsync.compare.differences import MISSING, ORPHAN, STALE, DiffReport, Effort
 from searchsync.documents import dynamodb_item
 from searchsync.errors import BadSource, GateFailed
 from searchsync.operations import gate, sync
+from searchsync.operations.reindex import Reindex
+from searchsync.operations.sync import Interval
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing.progress import Rejections
 from tests.integration.operations.test_rollback import roll
 from tests.members import World
-from tests.steps import connector, documents, insert, living
+from tests.steps import connector, documents, insert, living, rebuild
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -37,7 +38,7 @@ OLD = {"updated_at": NOW - timedelta(days=9)}
 class Deployment:
     """The product as it is with the present files."""
 
-    def __init__(self, client: opensearchpy.OpenSearch, dsn: str, include: Path, folder: Path) -> None:
+    def __init__(self, client: Client, dsn: str, include: Path, folder: Path) -> None:
         self.client, self.dsn, self.include, self.folder = client, dsn, include, folder
         self.sources: list[PostgresSource] = []
         self.deploy()
@@ -55,7 +56,7 @@ class Deployment:
     def reindex(self) -> str:
         build = f"{datetime.now(UTC).timestamp()}"
         connect = connector(self.entity, self.dsn)
-        return str(workflows.rebuild(self.client, connect, build=build, reports=self.folder)["index"])
+        return str(rebuild(self.client, connect, self.folder, run_id=build)["index"])
 
     @property
     def source(self) -> PostgresSource:
@@ -64,16 +65,20 @@ class Deployment:
 
     def sync(self) -> dict[str, Any]:
         with Rejections(self.folder / "rejected") as rejections:
-            served = sync.check(self.client, self.entity)
+            served = sync.check(EntityIndexes(self.client, self.entity))
             source = PostgresSource(self.entity, self.dsn, epoch=served.epoch, identity=served.identity)
             hour = timedelta(hours=1)
             try:
-                return sync.run(self.client, source, served, NOW - hour, NOW + hour, rejections=rejections)
+                interval = Interval(NOW - hour, NOW + hour)
+                indexes = EntityIndexes(self.client, self.entity)
+                return sync.run(indexes, source, served, interval, rejections=rejections).as_dict()
             finally:
                 source.close()
 
-    def compare(self, index: str, sample: int = 10_001) -> Report:
-        return differences.find(self.client, self.source, index, sample=sample)
+    def compare(self, index: str, sample: int = 10_001) -> DiffReport:
+        return differences.find(
+            EntityIndexes(self.client, self.source.entity).get(index), self.source, effort=Effort(sample=sample)
+        )
 
     def roll(self) -> dict[str, Any]:
         return roll(self.client, self.entity, self.dsn, self.folder)
@@ -84,7 +89,7 @@ LOUDER = (("    l.name,", "    upper(l.name) AS name,"), ("transform: 1", "trans
 
 @pytest.fixture
 def product(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
     include: Path,
@@ -99,13 +104,13 @@ def product(
         source.close()
 
 
-def damage(client: opensearchpy.OpenSearch, index: str) -> None:
+def damage(client: Client, index: str) -> None:
     """Three faults: 4 is stale, 5 is missing, and there is no row 6000."""
-    document = request(client, "GET", f"/{index}/_doc/4")["_source"]
+    document = client.request("GET", f"/{index}/_doc/4")["_source"]
     document["sync"]["hash_low"] ^= 1
-    request(client, "PUT", f"/{index}/_doc/4", body={**document, "name": "of old"})
-    request(client, "DELETE", f"/{index}/_doc/5")
-    request(client, "PUT", f"/{index}/_doc/6000", body=document, params={"refresh": "true"})
+    client.request("PUT", f"/{index}/_doc/4", body={**document, "name": "of old"})
+    client.request("DELETE", f"/{index}/_doc/5")
+    client.request("PUT", f"/{index}/_doc/6000", body=document, params={"refresh": "true"})
 
 
 def test_a_rollback_over_a_change_of_the_sql_file_is_proven(
@@ -143,7 +148,7 @@ def test_a_fault_of_an_older_index_is_found_by_its_own_sql(product: Deployment) 
     assert {finding.key: finding.kind for finding in report.findings} == {"4": STALE, "5": MISSING, "6000": ORPHAN}
     with pytest.raises(GateFailed, match="is not what its source is"):
         product.roll()
-    repair.repair(product.client, product.source, report, dry_run=False)
+    repair.repair(EntityIndexes(product.client, product.source.entity), product.source, report, dry_run=False)
     assert product.compare(blue).findings == []
     assert product.roll()["index"] == blue
 
@@ -153,8 +158,8 @@ def test_a_document_that_was_edited_is_found_in_an_older_index(product: Deployme
     blue = product.reindex()
     product.deploy(*LOUDER)
     product.reindex()
-    document = request(product.client, "GET", f"/{blue}/_doc/4")["_source"]
-    request(product.client, "PUT", f"/{blue}/_doc/4", body={**document, "name": "edited"}, params={"refresh": "true"})
+    document = product.client.request("GET", f"/{blue}/_doc/4")["_source"]
+    product.client.request("PUT", f"/{blue}/_doc/4", body={**document, "name": "edited"}, params={"refresh": "true"})
     (finding,) = product.compare(blue).findings
     assert (finding.key, finding.source) == ("4", "name")
 
@@ -179,11 +184,11 @@ def test_an_index_of_the_build_before_is_compared_by_its_keys(product: Deploymen
     """It says `rendering`, and its hashes are those of rows."""
     blue = product.reindex()
     product.reindex()
-    meta = indexes.meta_of(product.client, blue)
+    meta = Index(product.client, blue).read_meta()
     del meta["transform"], meta["sql"]
-    indexes.put_meta(product.client, blue, {**meta, "rendering": "0123456789abcdef"})
+    Index(product.client, blue).put_meta({**meta, "rendering": "0123456789abcdef"})
     body = {"script": "ctx._source.sync.hash_low += 1; ctx._source.sync.hash_high = 7"}
-    request(product.client, "POST", f"/{blue}/_update_by_query", body=body, params={"refresh": "true"})
+    product.client.request("POST", f"/{blue}/_update_by_query", body=body, params={"refresh": "true"})
     report = product.compare(blue)
     assert (report.findings, report.reindex_due, report.keys_alone) == ([], True, True)
     assert product.sync()["behind"] == {}
@@ -204,7 +209,7 @@ def test_sql_that_cannot_be_run_any_more_leaves_the_keys(product: Deployment, ow
     owner.execute("ALTER TABLE locations DROP COLUMN brief")
     report = product.compare(blue)
     assert (report.findings, report.keys_alone) == ([], True)
-    request(product.client, "DELETE", f"/{blue}/_doc/5", params={"refresh": "true"})
+    product.client.request("DELETE", f"/{blue}/_doc/5", params={"refresh": "true"})
     assert product.compare(blue).kinds == {"missing": 1}
 
 
@@ -232,30 +237,34 @@ def test_a_deployment_in_the_middle_of_a_run_fails_its_gate(
     """Its documents are of two versions: the index would be served as if it were of one."""
     original = gate.gate
 
-    def deploys(client: Any, _: Any, *args: Any, **options: Any) -> Any:
+    def deploys(run: Reindex, _: Any, **options: Any) -> Any:
         product.deploy(*LOUDER)
-        return original(client, product.source, *args, **options)
+        return original(run, product.source, **options)
 
     monkeypatch.setattr(gate, "gate", deploys)
     with pytest.raises(GateFailed, match="another version of the SQL file"):
         product.reindex()
-    assert indexes.of_entity(product.client, product.entity) == []
+    assert EntityIndexes(product.client, product.entity).all() == []
 
 
 def test_members_of_another_transform_are_compared_by_their_keys(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generate(world.aws["dynamodb"], 30)
-    blue = str(workflows.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"])
-    assert indexes.meta_of(world.client, blue)["transform"] == dynamodb_item.TRANSFORM
+    blue = str(rebuild(world.client, world.connect, tmp_path, run_id="blue")["index"])
+    assert Index(world.client, blue).read_meta()["transform"] == dynamodb_item.TRANSFORM
     original = dynamodb_item.content_of
     monkeypatch.setattr(dynamodb_item, "content_of", lambda *args: {**original(*args), "status": "new"})
     monkeypatch.setattr(dynamodb_item, "TRANSFORM", dynamodb_item.TRANSFORM + 1)
-    report = differences.find(world.client, world.source, blue, grace=0.0)
+    report = differences.find(
+        EntityIndexes(world.client, world.source.entity).get(blue), world.source, effort=Effort(grace=0.0)
+    )
     assert (report.findings, report.reindex_due, report.keys_alone) == ([], True, True)
     key = next(iter(documents(world.client, blue)))
-    request(world.client, "DELETE", f"/{blue}/_doc/{key}", params={"refresh": "true"})
-    report = differences.find(world.client, world.source, blue, grace=0.0)
+    world.client.request("DELETE", f"/{blue}/_doc/{key}", params={"refresh": "true"})
+    report = differences.find(
+        EntityIndexes(world.client, world.source.entity).get(blue), world.source, effort=Effort(grace=0.0)
+    )
     assert {finding.key: finding.kind for finding in report.findings} == {key: MISSING}
 
 
@@ -263,17 +272,28 @@ def test_a_new_field_of_members_makes_no_document_stale(world: World, include: P
     """An item shows what is mapped: an index from before the field was has none of its values, and that is no fault."""
     for number in range(5):
         world.put(f"m-{number}", name="Ada", motto="who knows")
-    blue = str(workflows.rebuild(world.client, world.connect, build="blue", reports=tmp_path)["index"])
-    assert differences.find(world.client, world.source, blue, grace=0.0, sample=100).findings == []
+    blue = str(rebuild(world.client, world.connect, tmp_path, run_id="blue")["index"])
+    assert (
+        differences.find(
+            EntityIndexes(world.client, world.source.entity).get(blue),
+            world.source,
+            effort=Effort(grace=0.0, sample=100),
+        ).findings
+        == []
+    )
     file = include / "mappings" / "members.json"
     body = json.loads(file.read_text())
     body["mappings"]["properties"]["motto"] = {"type": "keyword"}
     file.write_text(json.dumps(body))
     world.entity = replace(world.entity)  # which has not read its files yet
-    request(world.client, "PUT", f"/{blue}/_mapping", body={"properties": {"motto": {"type": "keyword"}}})
-    report = differences.find(world.client, world.source, blue, grace=0.0, sample=100)
+    world.client.request("PUT", f"/{blue}/_mapping", body={"properties": {"motto": {"type": "keyword"}}})
+    report = differences.find(
+        EntityIndexes(world.client, world.source.entity).get(blue), world.source, effort=Effort(grace=0.0, sample=100)
+    )
     assert (report.findings, report.reindex_due, report.keys_alone) == ([], True, True)
-    green = str(workflows.rebuild(world.client, world.connect, build="green", reports=tmp_path)["index"])
-    report = differences.find(world.client, world.source, green, grace=0.0, sample=100)
+    green = str(rebuild(world.client, world.connect, tmp_path, run_id="green")["index"])
+    report = differences.find(
+        EntityIndexes(world.client, world.source.entity).get(green), world.source, effort=Effort(grace=0.0, sample=100)
+    )
     assert (report.findings, report.reindex_due, report.keys_alone) == ([], False, False)
     assert living(world.client, green)["m-1"]["motto"] == "who knows"

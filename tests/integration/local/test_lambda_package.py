@@ -20,7 +20,7 @@ from local import lambda_package
 from local import opensearch as local_opensearch
 from local.errors import LocalError
 from local.lambda_package import Package
-from searchsync.cluster.client import request
+from searchsync.cluster.index import Index
 from searchsync.stream import gaps
 from tests.members import World, record
 from tests.steps import living, make_index, serve
@@ -142,7 +142,7 @@ def test_the_unpacked_function_writes_what_is_good_and_parks_what_is_not(
     (described,) = metrics["_aws"]["CloudWatchMetrics"]
     assert described["Namespace"] == "SearchSync"
     page = (REPO / "docs" / "operations" / "members.md").read_text(encoding="utf-8")
-    listed = page[page.index("one line of metrics") :].partition("The mapping's own")[0]
+    listed = page[page.index("one line of metrics") :].partition("The metric `Errors`")[0]
     assert [metric["Name"] for metric in described["Metrics"]] == re.findall(r"`(\w+)`", listed), "alarms name them"
 
 
@@ -152,12 +152,12 @@ def test_the_unpacked_function_notes_what_a_member_misses(
     """The first note makes its index: that file is read on such a day only."""
     blue = serve(world.client, world.entity)
     other = make_index(world.client, world.entity, "other")
-    request(world.client, "PUT", f"/{other}/_block/write")
+    world.client.request("PUT", f"/{other}/_block/write")
     batch = [record("m-1", name="Ada")]
     report, lines = invoke(unpacked, {"Records": batch}, SEARCHSYNC_OPENSEARCH_URL=opensearch_server.url, **AWS)
     assert report["answer"] == {"batchItemFailures": []}, lines
     assert "m-1" in living(world.client, blue)
-    assert len(gaps.of_index(world.client, other)) == 1
+    assert len(gaps.of_index(Index(world.client, other))) == 1
 
 
 def test_a_cold_start_imports_little(unpacked: Path) -> None:

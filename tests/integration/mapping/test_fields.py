@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 
 from local import postgres as local_postgres
 from searchsync.catalog import Entity
-from searchsync.cli import workflows
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences
+from searchsync.compare.differences import Effort
 from searchsync.errors import BadMapping, BadSource, GateFailed
 from searchsync.sources.postgres import PostgresSource
-from tests.steps import connector, fresh, insert
+from tests.steps import connector, fresh, insert, rebuild
 
 Check = Callable[[str, str, dict[str, Any]], PostgresSource]
 
@@ -86,7 +86,7 @@ def test_a_column_that_its_field_cannot_hold_is_refused_by_name(
         source.check()
 
 
-def test_what_is_refused_is_what_the_engine_changes_in_silence(client: opensearchpy.OpenSearch) -> None:
+def test_what_is_refused_is_what_the_engine_changes_in_silence(client: Client) -> None:
     """The reason for it all: when this fails after an upgrade, the refusals may be relaxed."""
     properties = {
         "long": {"type": "long"},
@@ -94,12 +94,12 @@ def test_what_is_refused_is_what_the_engine_changes_in_silence(client: opensearc
         "date": {"type": "date"},
         "flag": {"type": "boolean"},
     }
-    request(client, "PUT", "/probe", body={"mappings": {"properties": properties}})
+    client.request("PUT", "/probe", body={"mappings": {"properties": properties}})
     document = {"long": 1.9, "scaled": 1e30, "date": 2026, "flag": ""}
-    request(client, "PUT", "/probe/_doc/1", body=document, params={"refresh": "true"})
+    client.request("PUT", "/probe/_doc/1", body=document, params={"refresh": "true"})
     fields = ["long", "scaled", {"field": "date", "format": "strict_date"}, "flag"]
     body = {"docvalue_fields": fields, "_source": False}
-    (hit,) = request(client, "POST", "/probe/_search", body=body)["hits"]["hits"]
+    (hit,) = client.request("POST", "/probe/_search", body=body)["hits"]["hits"]
     changed = {"long": [1], "scaled": [(2**63 - 1) / 100], "date": ["2026-01-01"], "flag": [False]}
     assert hit["fields"] == changed
 
@@ -118,7 +118,7 @@ def tolerant(include: Path) -> Path:
 
 
 def test_a_row_with_values_that_no_field_takes_is_found_by_its_others(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
     tolerant: Path,
@@ -135,13 +135,16 @@ def test_a_row_with_values_that_no_field_takes_is_found_by_its_others(
     insert(owner, 5, "Fine")
     insert(owner, 6, "Far", created_at="20000-01-01", latitude="NaN")
     connect = connector(fresh(), app.reader_dsn)
-    index = str(workflows.rebuild(client, connect, build="blue", reports=tmp_path)["index"])
+    index = str(rebuild(client, connect, tmp_path, run_id="blue")["index"])
     source = connect(None)
-    assert differences.find(client, source, index, grace=0.0).findings == []
+    assert (
+        differences.find(EntityIndexes(client, source.entity).get(index), source, effort=Effort(grace=0.0)).findings
+        == []
+    )
     source.close()
 
     def found(query: dict[str, Any]) -> dict[str, list[str]]:
-        hits = request(client, "POST", "/locations/_search", body={"query": query})["hits"]["hits"]
+        hits = client.request("POST", "/locations/_search", body={"query": query})["hits"]["hits"]
         return {hit["_source"]["name"]: sorted(hit.get("_ignored", [])) for hit in hits}
 
     assert found({"match_all": {}}) == {
@@ -155,12 +158,12 @@ def test_a_row_with_values_that_no_field_takes_is_found_by_its_others(
     assert found({"term": {"location_id": 2}}) == {"Ancient": ["created_at", "updated_at"]}
     moved = {"geo_distance": {"distance": "600km", "coordinates": {"lat": 85, "lon": -170}}}
     assert found(moved) == {}, "a latitude of 95 is no place on the other side"
-    counted = request(client, "POST", "/locations/_count", body={"query": {"exists": {"field": "_ignored"}}})
+    counted = client.request("POST", "/locations/_count", body={"query": {"exists": {"field": "_ignored"}}})
     assert counted["count"] == 5
 
 
 def test_a_field_that_would_drop_in_silence_has_to_refuse(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
     tolerant: Path,
@@ -169,7 +172,7 @@ def test_a_field_that_would_drop_in_silence_has_to_refuse(
     """A scaled_float omits NaN from ``_ignored``: the row is rejected, which is counted."""
     insert(owner, 1, rate="NaN")
     with pytest.raises(GateFailed, match="1 documents were rejected"):
-        workflows.rebuild(client, connector(fresh(), app.reader_dsn), build="blue", reports=tmp_path)
+        rebuild(client, connector(fresh(), app.reader_dsn), tmp_path, run_id="blue")
     file = tolerant / "mappings" / "locations.json"
     body = json.loads(file.read_text())
     for said in ({}, {"ignore_malformed": True}):
@@ -179,14 +182,14 @@ def test_a_field_that_would_drop_in_silence_has_to_refuse(
             _ = fresh().index_body
 
 
-def test_what_ignore_malformed_does_in_silence(client: opensearchpy.OpenSearch) -> None:
+def test_what_ignore_malformed_does_in_silence(client: Client) -> None:
     """Why places are looked at before OpenSearch sees them: when this fails after an upgrade, that may be relaxed."""
     properties = {"place": {"type": "geo_point"}, "scaled": SCALED["v"], "word": {"type": "keyword"}}
     body = {"settings": {"index.mapping.ignore_malformed": True}, "mappings": {"properties": properties}}
-    request(client, "PUT", "/probe", body=body)
+    client.request("PUT", "/probe", body=body)
     document = {"place": {"lat": 95, "lon": 10}, "scaled": "NaN", "word": {"a": 1}}
-    request(client, "PUT", "/probe/_doc/1", body=document, params={"refresh": "true"})
-    (hit,) = request(client, "POST", "/probe/_search", body={"docvalue_fields": [*properties]})["hits"]["hits"]
+    client.request("PUT", "/probe/_doc/1", body=document, params={"refresh": "true"})
+    (hit,) = client.request("POST", "/probe/_search", body={"docvalue_fields": [*properties]})["hits"]["hits"]
     assert "_ignored" not in hit
     ((place,),) = hit["fields"].values()
     assert [round(float(part)) for part in place.split(",")] == [85, -170]

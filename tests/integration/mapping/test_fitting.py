@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import opensearchpy
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from searchsync.catalog import Entity, entity
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
 from searchsync.documents import dynamodb_item
 from searchsync.documents.page import Rejection, page_of
 from searchsync.errors import BadMapping
@@ -54,7 +54,7 @@ def every_type(include: Path) -> Entity:
 
 
 @pytest.fixture
-def index(client: opensearchpy.OpenSearch, every_type: Entity) -> str:
+def index(client: Client, every_type: Entity) -> str:
     """Of them, empty."""
     return make_index(client, every_type, "any")
 
@@ -90,9 +90,7 @@ values = st.recursive(
 
 @settings(max_examples=25, phases=[Phase.generate])
 @given(st.lists(st.dictionaries(names, values, max_size=6), min_size=40, max_size=40))
-def test_no_item_is_refused(
-    client: opensearchpy.OpenSearch, every_type: Entity, index: str, found: list[dict[str, Any]]
-) -> None:
+def test_no_item_is_refused(client: Client, every_type: Entity, index: str, found: list[dict[str, Any]]) -> None:
     """A thousand items of the worst shapes, with names that OpenSearch takes for paths or for nothing."""
     dropped: Dropped = {}
     at = {"position": "1700000000." + "0" * 40, "written_at": "2026-01-01T00:00:00Z"}
@@ -103,7 +101,7 @@ def test_no_item_is_refused(
     ]
     refused: list[Rejection] = []
     page = page_of(lines, position="", dropped=dropped)
-    ledger = writer.compare_and_set(client, index, page, on_rejected=refused.append)
+    ledger = writer.compare_and_set(Index(client, index), page, on_rejected=refused.append)
     assert [(one.type, one.reason, found[int(one.id.partition("-")[2])]) for one in refused] == []
     assert (ledger.written, ledger.dropped) == (40, dict(dropped))
 
@@ -145,8 +143,8 @@ def test_what_an_entity_refuses_is_parked_with_the_names(world: World) -> None:
     assert documents(world.client, blue) == {}
 
 
-def _search(client: opensearchpy.OpenSearch, query: dict[str, Any]) -> list[dict[str, Any]]:
-    hits: list[dict[str, Any]] = request(client, "POST", "/members/_search", body={"query": query})["hits"]["hits"]
+def _search(client: Client, query: dict[str, Any]) -> list[dict[str, Any]]:
+    hits: list[dict[str, Any]] = client.request("POST", "/members/_search", body={"query": query})["hits"]["hits"]
     return hits
 
 
@@ -179,7 +177,7 @@ def test_nothing_of_others_goes_into_sync(include: Path) -> None:
         _ = replace(entity("members")).index_body
 
 
-def test_an_index_wide_option_would_drop_in_silence(client: opensearchpy.OpenSearch) -> None:
+def test_an_index_wide_option_would_drop_in_silence(client: Client) -> None:
     """Why each field has ``ignore_malformed`` for itself.
 
     Said for the whole index, it lets an object for a keyword and text for a boolean vanish without a word, not even
@@ -188,7 +186,7 @@ def test_an_index_wide_option_would_drop_in_silence(client: opensearchpy.OpenSea
     mappings = {"dynamic": "strict", "properties": {"a": {"type": "keyword"}, "c": {"type": "boolean"}}}
     for setting, answers in ((True, ["created", "created"]), (False, ["refused", "refused"])):
         body = {"settings": {"index.mapping.ignore_malformed": setting, "number_of_replicas": 0}, "mappings": mappings}
-        request(client, "PUT", "/silent", body=body)
+        client.request("PUT", "/silent", body=body)
         lines = b"".join(
             b'{"create":{}}\n%b\n' % json.dumps(source).encode() for source in ({"a": {"x": 1}}, {"c": "yes"})
         )
@@ -196,6 +194,6 @@ def test_an_index_wide_option_would_drop_in_silence(client: opensearchpy.OpenSea
             "POST", "/silent/_bulk?refresh=true", body=lines, headers={"content-type": "application/x-ndjson"}
         )
         assert ["refused" if "error" in item["create"] else "created" for item in answer["items"]] == answers
-        ignored = request(client, "POST", "/silent/_count", body={"query": {"exists": {"field": "_ignored"}}})
+        ignored = client.request("POST", "/silent/_count", body={"query": {"exists": {"field": "_ignored"}}})
         assert ignored["count"] == 0
-        request(client, "DELETE", "/silent")
+        client.request("DELETE", "/silent")

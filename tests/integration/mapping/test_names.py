@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import pytest
 
 from searchsync import catalog
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
+from searchsync.cluster import creation
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.errors import GateFailed
 from searchsync.operations import smoke
 from searchsync.writing import writer
@@ -38,20 +39,20 @@ def places() -> list[str]:
     return sorted({place["name"] for place in found} | {*ODD, "Berlin", "Berlingerode"})
 
 
-def filled(client: opensearchpy.OpenSearch, entity: Entity, names: Sequence[str]) -> str:
+def filled(client: Client, entity: Entity, names: Sequence[str]) -> str:
     """An index with a document of each name, whose id is its place in the list."""
     index = make_index(client, entity)
     pages = (
         page_of_documents(1, [line(str(at), 1, name=names[at]) for at in range(start, min(start + 5_000, len(names)))])
         for start in range(0, len(names), 5_000)
     )
-    assert writer.load(client, index, pages, on_rejected=never).written == len(names)
-    indexes.make_searchable(client, entity, index)
+    assert writer.load(Index(client, index), pages, on_rejected=never).written == len(names)
+    creation.make_searchable(EntityIndexes(client, entity), index)
     return index
 
 
 def not_found(
-    client: opensearchpy.OpenSearch, index: str, asked: Sequence[tuple[int, dict[str, Any]]]
+    client: Client, index: str, asked: Sequence[tuple[int, dict[str, Any]]]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Which documents their queries do not find."""
     for start in range(0, len(asked), 5_000):
@@ -61,7 +62,7 @@ def not_found(
             wanted = {"bool": {"filter": [query, {"ids": {"values": [str(key)]}}]}}
             lines += [{}, {"size": 1, "_source": False, "track_total_hits": False, "query": wanted}]
         body = "".join(json.dumps(entry) + "\n" for entry in lines)
-        answers = request(client, "POST", f"/{index}/_msearch?{MSEARCH}", body=body.encode())
+        answers = client.request("POST", f"/{index}/_msearch?{MSEARCH}", body=body.encode())
         for pair, answer in zip(some, answers["responses"], strict=True):
             assert answer["status"] == 200
             if "hits" not in answer:  # the filter leaves nothing of an empty list
@@ -72,14 +73,14 @@ AT_ONCE = 200
 """Documents that one search asks for; each word of a name is a clause, and a search has 1,024 at most."""
 
 
-def not_found_by_name(client: opensearchpy.OpenSearch, index: str, names: Sequence[str]) -> list[str]:
+def not_found_by_name(client: Client, index: str, names: Sequence[str]) -> list[str]:
     """Which names do not find their own document. A clause can find no other: one search asks for many at once."""
     missed = []
     for start in range(0, len(names), AT_ONCE):
         keys = range(start, min(start + AT_ONCE, len(names)))
         each = [{"bool": {"filter": [typed(names[key]), {"ids": {"values": [str(key)]}}]}} for key in keys]
         body = {"size": AT_ONCE, "_source": False, "query": {"bool": {"should": each}}}
-        hits = request(client, "POST", f"/{index}/_search?filter_path=hits.hits._id", body=body).get("hits", {})
+        hits = client.request("POST", f"/{index}/_search?filter_path=hits.hits._id", body=body).get("hits", {})
         found = {hit["_id"] for hit in hits.get("hits", [])}
         missed += [names[key] for key in keys if str(key) not in found]
     return missed
@@ -96,14 +97,12 @@ def typed(text: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def every_name(client: opensearchpy.OpenSearch, locations: Entity) -> tuple[list[str], str]:
+def every_name(client: Client, locations: Entity) -> tuple[list[str], str]:
     names = places()
     return names, filled(client, locations, names)
 
 
-def test_every_name_is_found_by_itself_and_while_it_is_typed(
-    client: opensearchpy.OpenSearch, every_name: tuple[list[str], str]
-) -> None:
+def test_every_name_is_found_by_itself_and_while_it_is_typed(client: Client, every_name: tuple[list[str], str]) -> None:
     names, index = every_name
     assert not not_found_by_name(client, index, names)
     assert not_found_by_name(client, index, ["nobody is called so", *names[1:3]]) == ["nobody is called so"]
@@ -115,16 +114,16 @@ def test_every_name_is_found_by_itself_and_while_it_is_typed(
     # A mark alone is no letter of a name yet.
     assert not {key: text for key, text in missed.items() if any(character.isalnum() for character in text)}
 
-    best = request(client, "POST", f"/{index}/_search", body={"query": {"match": {"name": "Berlin"}}, "size": 3})
+    best = client.request("POST", f"/{index}/_search", body={"query": {"match": {"name": "Berlin"}}, "size": 3})
     assert best["hits"]["hits"][0]["_source"]["name"] == "Berlin"
     scores = {names[int(hit["_id"])]: hit["_score"] for hit in ranked(client, index, "Berlin", "Berlingerode")}
     assert scores["Berlin"] > scores["Berlingerode"], "whoever types a whole name wants it before longer ones"
 
 
-def ranked(client: opensearchpy.OpenSearch, index: str, *names: str) -> list[dict[str, Any]]:
+def ranked(client: Client, index: str, *names: str) -> list[dict[str, Any]]:
     among = {"terms": {"name.exact": names}}
     query = {"bool": {"must": {"match": {"name": names[0]}}, "filter": among}}
-    hits: list[dict[str, Any]] = request(client, "POST", f"/{index}/_search", body={"query": query})["hits"]["hits"]
+    hits: list[dict[str, Any]] = client.request("POST", f"/{index}/_search", body={"query": query})["hits"]["hits"]
     return hits
 
 
@@ -146,23 +145,21 @@ def change_mapping(include: Path, **changes: Any) -> Entity:
 
 
 @pytest.mark.parametrize("odd", ["Gelsenkirchen", "O", "東京"])
-def test_the_gate_notices_a_name_that_cannot_be_found(client: opensearchpy.OpenSearch, include: Path, odd: str) -> None:
+def test_the_gate_notices_a_name_that_cannot_be_found(client: Client, include: Path, odd: str) -> None:
     entity = change_mapping(include, max_gram=12)
     index = filled(client, entity, [f"Place {at}" for at in range(10, 300)] + [odd])
     with pytest.raises(GateFailed, match="'own name' does not find document '290'"):
-        smoke.run(client, entity, index)
+        smoke.run(Index(client, index), entity)
 
 
 @pytest.mark.parametrize("names", [ODD, ["Næss"] * 5, ["?!", "…", "“”"], ["x" * 5_000]])
-def test_a_gate_fails_for_no_question_that_has_no_answer(
-    client: opensearchpy.OpenSearch, locations: Entity, names: list[str]
-) -> None:
+def test_a_gate_fails_for_no_question_that_has_no_answer(client: Client, locations: Entity, names: list[str]) -> None:
     index = filled(client, locations, names)
-    found = smoke.run(client, locations, index)
+    found = smoke.run(Index(client, index), locations)
     assert found["own name"] >= min(len(names), 3)
 
 
-def test_values_that_no_index_has_are_not_asked_for(client: opensearchpy.OpenSearch, include: Path) -> None:
+def test_values_that_no_index_has_are_not_asked_for(client: Client, include: Path) -> None:
     (include / "mappings" / "locations.smoke.json").write_text(
         json.dumps(
             [
@@ -177,13 +174,11 @@ def test_values_that_no_index_has_are_not_asked_for(client: opensearchpy.OpenSea
     )
     entity = change_mapping(include, ignore_above=5)
     index = filled(client, entity, ["short", "much too long"])
-    assert smoke.run(client, entity, index) == {"exact": 1}
+    assert smoke.run(Index(client, index), entity) == {"exact": 1}
 
 
 @pytest.mark.parametrize("value", [["rare", "x" * 40], ["x" * 40, "rare"], [], "rare", None])
-def test_of_a_list_one_value_has_to_be_found(
-    client: opensearchpy.OpenSearch, include: Path, value: list[str] | str | None
-) -> None:
+def test_of_a_list_one_value_has_to_be_found(client: Client, include: Path, value: list[str] | str | None) -> None:
     path = include / "mappings" / "locations.json"
     body = json.loads(path.read_text())
     body["mappings"]["properties"]["tags"] = {"type": "keyword", "ignore_above": 20}
@@ -192,14 +187,12 @@ def test_of_a_list_one_value_has_to_be_found(
     (include / "mappings" / "locations.smoke.json").write_text(json.dumps([by_tag]))
     entity = fresh()
     index = make_index(client, entity)
-    writer.load(client, index, [page(1, "1", name="x", tags=value)], on_rejected=never)
-    indexes.make_searchable(client, entity, index)
-    assert smoke.run(client, entity, index) == {"tag": 1 if value else 0}
+    writer.load(Index(client, index), [page(1, "1", name="x", tags=value)], on_rejected=never)
+    creation.make_searchable(EntityIndexes(client, entity), index)
+    assert smoke.run(Index(client, index), entity) == {"tag": 1 if value else 0}
 
 
-def test_every_smoke_file_can_be_asked_about_odd_members(
-    client: opensearchpy.OpenSearch, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_smoke_file_can_be_asked_about_odd_members(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     members = catalog.entity("members")
     index = make_index(client, members)
     odd = [
@@ -207,8 +200,8 @@ def test_every_smoke_file_can_be_asked_about_odd_members(
         line("2", 1, name="李", skills=["x" * 9_000, "python"], city=["Åby", "Lund"], joined_date="2026-01-01"),
         line("3", 1, email="x" * 9_000 + "@example.org"),
     ]
-    assert writer.load(client, index, [page_of_documents(1, odd)], on_rejected=never).written == 3
-    indexes.make_searchable(client, members, index)
-    assert smoke.run(client, members, index) == {
+    assert writer.load(Index(client, index), [page_of_documents(1, odd)], on_rejected=never).written == 3
+    creation.make_searchable(EntityIndexes(client, members), index)
+    assert smoke.run(Index(client, index), members) == {
         "own name": 2, "as it is typed": 2, "fuzzy name": 0, "e-mail": 1, "city and joined date": 1,
     }  # fmt: skip

@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import pytest
 
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
+from searchsync.cluster import creation
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.writing import writer
 from tests.steps import line, make_index, never, page_of_documents
 
@@ -19,7 +20,7 @@ QUERIES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE,
 
 
 @pytest.fixture
-def searched(client: opensearchpy.OpenSearch, locations: Entity) -> str:
+def searched(client: Client, locations: Entity) -> str:
     index = make_index(client, locations)
     places: list[dict[str, Any]] = [
         {"name": "Gelsenkirchen", "updated_at": "2026-01-31T12:00:00Z"},
@@ -27,16 +28,16 @@ def searched(client: opensearchpy.OpenSearch, locations: Entity) -> str:
         {"name": "Wolverhampton", "updated_at": "2026-02-01T00:00:00Z"},
     ]
     lines = [line(str(n), 1, location_id=n, country="DE", **place) for n, place in enumerate(places, 1)]
-    writer.load(client, index, [page_of_documents(1, lines)], on_rejected=never)
-    indexes.make_searchable(client, locations, index)
+    writer.load(Index(client, index), [page_of_documents(1, lines)], on_rejected=never)
+    creation.make_searchable(EntityIndexes(client, locations), index)
     return index
 
 
-def found(client: opensearchpy.OpenSearch, index: str, body: dict[str, Any]) -> list[str]:
-    return [hit["_id"] for hit in request(client, "POST", f"/{index}/_search", body=body)["hits"]["hits"]]
+def found(client: Client, index: str, body: dict[str, Any]) -> list[str]:
+    return [hit["_id"] for hit in client.request("POST", f"/{index}/_search", body=body)["hits"]["hits"]]
 
 
-def test_each_query_of_the_page_finds_what_it_says(client: opensearchpy.OpenSearch, searched: str) -> None:
+def test_each_query_of_the_page_finds_what_it_says(client: Client, searched: str) -> None:
     answers = [found(client, searched, query) for query in QUERIES]
     typed, misspelt, exact, after, month, rounded = answers
     assert (typed, misspelt[0], exact) == (["1", "2"], "1", ["1"])
@@ -44,9 +45,9 @@ def test_each_query_of_the_page_finds_what_it_says(client: opensearchpy.OpenSear
     assert sorted(month) == sorted(rounded) == ["1", "2"]
 
 
-def test_what_the_page_warns_of_is_so(client: opensearchpy.OpenSearch, searched: str) -> None:
+def test_what_the_page_warns_of_is_so(client: Client, searched: str) -> None:
     assert found(client, searched, {"query": {"range": {"updated_at": {"lte": "2026-01"}}}}) == ["2"]
-    facets = request(
-        client, "POST", f"/{searched}/_search", body={"size": 0, "aggs": {"c": {"terms": {"field": "country"}}}}
+    facets = client.request(
+        "POST", f"/{searched}/_search", body={"size": 0, "aggs": {"c": {"terms": {"field": "country"}}}}
     )
     assert [bucket["key"] for bucket in facets["aggregations"]["c"]["buckets"]] == ["de"]

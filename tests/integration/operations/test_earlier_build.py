@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 
 from local import sample_data
 from searchsync.catalog import Entity, include_dir
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.quality import history
+from searchsync.quality.history import History
 from searchsync.sources.postgres import PostgresSource
 from searchsync.stream import dead_letters
 from searchsync.stream.dead_letters import ParkedMessage
@@ -27,27 +27,27 @@ CANDIDATE, LIVE = RECORDED["indexes"]
 
 
 @pytest.fixture
-def left(client: opensearchpy.OpenSearch, locations: Entity, source: PostgresSource) -> None:
+def left(client: Client, locations: Entity, source: PostgresSource) -> None:
     """Its indexes, as if the table of this test had been theirs."""
     for name, recorded in deepcopy(RECORDED["indexes"]).items():
         recorded["_meta"]["source"]["identity"] = source.origin()
         mappings = {**locations.index_body["mappings"], "_meta": recorded["_meta"]}
         body = {"settings": locations.index_body["settings"], "mappings": mappings, "aliases": recorded["aliases"]}
-        request(client, "PUT", f"/{name}", body=body)
+        client.request("PUT", f"/{name}", body=body)
 
 
 @pytest.mark.usefixtures("left")
 def test_its_indexes_have_their_roles_and_are_gone_on_from(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection[Any],
     locations: Entity,
     connect_source: Connect,
     tmp_path: Path,
 ) -> None:
     sample_data.generate(owner, 20)
-    candidate, live = indexes.of_entity(client, locations)
+    candidate, live = EntityIndexes(client, locations).all()
     assert (candidate.name, candidate.role, live.name, live.role) == (CANDIDATE, "rollback candidate", LIVE, "live")
-    assert live.build == "locations_reindex/manual__2026-11-29T21:33:03.269346+00:00"
+    assert live.run_id == "locations_reindex/manual__2026-11-29T21:33:03.269346+00:00"
     assert live.created == datetime(2026, 11, 29, 21, 33, 7, tzinfo=UTC)
     assert live.synced == datetime(2026, 11, 29, 21, 33, 52, tzinfo=UTC)
     assert candidate.left_read_at == datetime(2026, 11, 29, 21, 33, 58, 851_000, tzinfo=UTC)
@@ -56,21 +56,19 @@ def test_its_indexes_have_their_roles_and_are_gone_on_from(
     assert len(living(client, str(report["index"]))) == 20
 
 
-def test_its_results_of_quality_stay_and_new_ones_are_kept_beside_them(
-    client: opensearchpy.OpenSearch, locations: Entity
-) -> None:
+def test_its_results_of_quality_stay_and_new_ones_are_kept_beside_them(client: Client, locations: Entity) -> None:
     body = json.loads((include_dir() / "mappings" / "searchsync-quality.json").read_text("utf-8"))
     fields = body["mappings"]["properties"]
     for parent, younger in ((fields, "moving"), (fields["kinds"]["properties"], "orphan")):
         del parent[younger]  # the index is as that build made it
-    request(client, "PUT", f"/{history.INDEX}", body=body)
+    client.request("PUT", f"/{history.INDEX}", body=body)
     old = RECORDED["quality"]
-    request(client, "PUT", f"/{history.INDEX}/_doc/old", body=old, params={"refresh": "true"})
-    assert history.last_full(client, LIVE) == datetime.fromisoformat(old["at"])
+    client.request("PUT", f"/{history.INDEX}/_doc/old", body=old, params={"refresh": "true"})
+    assert History(client).last_full(LIVE) == datetime.fromisoformat(old["at"])
     new = {**old, "run": "new", "at": "2026-11-30T00:00:00+00:00", "kinds": {"orphan": 1}, "moving": 2}
     del new["unsettled"]
-    history.keep(client, new)
-    assert history.latest(client, locations) == [new, old]
+    History(client).keep(new)
+    assert History(client).latest(locations) == [new, old]
 
 
 def test_its_message_of_the_dead_letter_queue_is_read() -> None:

@@ -13,21 +13,23 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import pytest
 
 from local import opensearch as local_opensearch
 from local.members import generate
 from searchsync.catalog import entity
 from searchsync.cli import workflows
-from searchsync.cluster import aliases, indexes
-from searchsync.cluster.client import connect, request
+from searchsync.cluster import aliases
+from searchsync.cluster.client import Client, connect
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, repair
-from searchsync.compare.differences import CONTENT, MISSING, ORPHAN
+from searchsync.compare.differences import CONTENT, MISSING, ORPHAN, Effort
 from searchsync.documents import dynamodb_item
 from searchsync.documents.position import FENCE_SECONDS
 from searchsync.errors import BadParams
 from searchsync.operations import gate, purge, reindex, rollback
+from searchsync.operations.reindex import Reindex
 from searchsync.operations.replay import Replay
 from searchsync.sources.dynamodb import Segment
 from searchsync.stream import gaps
@@ -37,7 +39,7 @@ from searchsync.writing.progress import Rejections
 from tests.faults import OpenSearchProxy
 from tests.integration.compare.test_differences import copy, delete
 from tests.members import World, clients
-from tests.steps import documents, living, make_index, serve, start_mortal, until
+from tests.steps import documents, living, make_index, rebuild, serve, start_mortal, until
 
 REPO = Path(__file__).parents[3]
 WRITE = r"POST /members-.*/_bulk\?timeout"
@@ -60,7 +62,7 @@ def expected(world: World) -> dict[str, dict[str, Any]]:
 
 
 def assert_true_everywhere(world: World) -> None:
-    wanted, members = expected(world), indexes.write_set(world.client, world.entity)
+    wanted, members = expected(world), EntityIndexes(world.client, world.entity).write_set()
     assert members
     for index in members:
         assert living(world.client, index) == wanted, index
@@ -71,34 +73,38 @@ def assert_true_everywhere(world: World) -> None:
 STEPS = ("checked", "joined", "read", "written", "tombstones", "gated", "swapped")
 
 
-class Reindex:
+class Steps:
     """Step by step; ``after`` is called after each, with its name."""
 
-    def __init__(self, world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy) -> None:
+    def __init__(self, world: World, faulty: Client, proxy: OpenSearchProxy) -> None:
         self.world, self.faulty, self.proxy = world, faulty, proxy
 
     def run(self, after: Callable[[str], None], rejections: Rejections) -> str:
         world, client, entity = self.world, self.world.client, self.world.entity
-        plan = reindex.check(client, world.source, build="test", running=lambda _: None)
+        plan = reindex.check(
+            EntityIndexes(client, world.source.entity), world.source, run_id="test", running=lambda _: None
+        )
         after("checked")
-        green = reindex.create_green(client, entity, plan)
+        green = reindex.create_green(EntityIndexes(client, entity), plan)
         after("joined")
         self.proxy.before(WRITE, lambda: after("read"))  # the page is read, and not yet written
-        reindex.load(self.faulty, world.source, plan, green, Segment(0, 1), rejections=rejections)
+        slow = Reindex(EntityIndexes(self.faulty, entity), plan, green)
+        slow.load(world.source, Segment(0, 1), rejections=rejections)
         after("written")
-        reindex.copy_tombstones(client, entity, plan, green)
+        run = Reindex(EntityIndexes(client, entity), plan, green)
+        run.copy_tombstones()
         after("tombstones")
-        indexes.make_searchable(client, entity, green)
-        gate.gate(client, world.source, plan, green, rejections=rejections)
+        run.make_searchable()
+        gate.gate(run, world.source, rejections=rejections)
         after("gated")
-        reindex.swap(client, entity, plan, green)
+        run.swap()
         after("swapped")
         return green
 
 
 @pytest.mark.parametrize("when", STEPS)
 def test_changes_between_any_two_steps_of_a_reindex(
-    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, rejections: Rejections, when: str
+    world: World, faulty: Client, proxy: OpenSearchProxy, rejections: Rejections, when: str
 ) -> None:
     """Update, delete, delete and re-create, insert, and the replay of a parked update: all at each border."""
     serve(world.client, world.entity, identity=world.identity)
@@ -127,7 +133,7 @@ def test_changes_between_any_two_steps_of_a_reindex(
         parked(world, given_up)
         assert world.replay().as_dict()["messages"] == len(given_up)
 
-    Reindex(world, faulty, proxy).run(happen, rejections)
+    Steps(world, faulty, proxy).run(happen, rejections)
     assert given_up, "it did not happen"
     assert_true_everywhere(world)
     world.apply([*given_up, *before, *reversed(delivered)])  # and all of it once more, late and in the wrong order
@@ -137,7 +143,7 @@ def test_changes_between_any_two_steps_of_a_reindex(
 
 @pytest.mark.parametrize("delivery", ["at once", "after the swap", "after the swap, reversed"])
 def test_a_delete_and_a_re_creation_after_any_two_steps_of_a_reindex(
-    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, rejections: Rejections, delivery: str
+    world: World, faulty: Client, proxy: OpenSearchProxy, rejections: Rejections, delivery: str
 ) -> None:
     """One member for each pair of steps; taken for deleted, or kept as it was, it would be lost or never change."""
     serve(world.client, world.entity, identity=world.identity)
@@ -158,7 +164,7 @@ def test_a_delete_and_a_re_creation_after_any_two_steps_of_a_reindex(
         if delivery == "at once":
             world.apply(records)
 
-    Reindex(world, faulty, proxy).run(happen, rejections)
+    Steps(world, faulty, proxy).run(happen, rejections)
     assert len(happened) == 2 * len(pairs)
     deletions, creations = ([one for one in happened if one["eventName"] == name] for name in ("REMOVE", "INSERT"))
     for records in (creations, deletions) if delivery.endswith("reversed") else (deletions, creations):
@@ -171,7 +177,7 @@ def test_a_delete_and_a_re_creation_after_any_two_steps_of_a_reindex(
 
 @pytest.mark.parametrize("what", ["update", "delete"])
 def test_a_writer_that_resolved_before_the_join_and_writes_after_the_swap(
-    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, tmp_path: Path, what: str
+    world: World, faulty: Client, proxy: OpenSearchProxy, tmp_path: Path, what: str
 ) -> None:
     """It resolves again before it acknowledges, and finds the index that it had not heard of."""
     blue = serve(world.client, world.entity, identity=world.identity)
@@ -185,13 +191,13 @@ def test_a_writer_that_resolved_before_the_join_and_writes_after_the_swap(
     records = world.records()
 
     def whole_reindex() -> None:
-        made = workflows.rebuild(world.client, world.connect, build="meanwhile", reports=tmp_path)
+        made = rebuild(world.client, world.connect, tmp_path, run_id="meanwhile")
         assert made["swapped"]
 
     fault = proxy.before(WRITE, whole_reindex)
-    outcome = Stream(faulty, world.entity, world.dead.send).apply(records, seconds=60)
+    outcome = Stream(EntityIndexes(faulty, world.entity), world.dead.send).apply(records, seconds=60)
     assert (fault.hits, outcome.failed) == (1, "")
-    green = str(indexes.live(world.client, world.entity))
+    green = str(EntityIndexes(world.client, world.entity).live())
     assert green != blue
     for index in (blue, green):
         found = documents(world.client, index)["m-1"]
@@ -201,7 +207,7 @@ def test_a_writer_that_resolved_before_the_join_and_writes_after_the_swap(
 
 def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
     world: World,
-    faulty: opensearchpy.OpenSearch,
+    faulty: Client,
     proxy: OpenSearchProxy,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -216,7 +222,7 @@ def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
     go_on = threading.Event()
     held = proxy.before(WRITE, lambda: go_on.wait(100))
     said: list[Outcome] = []
-    stream = Stream(faulty, world.entity, world.dead.send)
+    stream = Stream(EntityIndexes(faulty, world.entity), world.dead.send)
     zombie = threading.Thread(target=lambda: said.append(stream.apply(records, seconds=120)))
     zombie.start()
     until(lambda: held.hits == 1, "it is about to write")
@@ -224,7 +230,7 @@ def test_a_writer_that_lands_long_after_its_batch_was_delivered_again(
     world.delete("m-1")
     world.put("m-2", name="new")
     world.apply()
-    workflows.rebuild(world.client, world.connect, build="meanwhile", reports=tmp_path)
+    rebuild(world.client, world.connect, tmp_path, run_id="meanwhile")
     assert said == []
     go_on.set()
     zombie.join(60)
@@ -239,9 +245,11 @@ FUNCTION = """
 import json, sys
 from searchsync.catalog import entity
 from searchsync.cluster.client import connect
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.stream.consumer import Stream
 
-outcome = Stream(connect(sys.argv[1]), entity("members"), print).apply(json.loads(sys.argv[2]), seconds=60)
+stream = Stream(EntityIndexes(connect(sys.argv[1]), entity("members")), print)
+outcome = stream.apply(json.loads(sys.argv[2]), seconds=60)
 print("not acknowledged" if outcome.failed else "acknowledged", flush=True)
 sys.stdin.read()
 """
@@ -273,7 +281,7 @@ def test_a_function_killed_at_each_border_of_its_batch(
         function.kill()
 
     def versions() -> list[int]:
-        return [request(world.client, "GET", f"/{index}/_doc/m-1")["_version"] for index in (blue, green)]
+        return [world.client.request("GET", f"/{index}/_doc/m-1")["_version"] for index in (blue, green)]
 
     assert said == ("acknowledged\n" if when == "after it" else "")
     assert versions() == {"before both": [1, 1], "between them": [2, 1]}.get(when, [2, 2])
@@ -297,13 +305,15 @@ def served_one(world: World) -> str:
 def repaired_too_late(
     world: World,
     blue: str,
-    faulty: opensearchpy.OpenSearch,
+    faulty: Client,
     proxy: OpenSearchProxy,
     kind: str,
     change: Callable[[], None],
 ) -> None:
     """The one finding is repaired, while its member changes between the read of the source and the write."""
-    report = differences.find(world.client, world.source, blue, grace=0.0)
+    report = differences.find(
+        EntityIndexes(world.client, world.source.entity).get(blue), world.source, effort=Effort(grace=0.0)
+    )
     assert report.kinds == {kind: 1}
 
     def happen() -> None:
@@ -311,14 +321,12 @@ def repaired_too_late(
         world.apply()
 
     proxy.before(WRITE, happen)
-    done = repair.repair(faulty, world.source, report, dry_run=False)
+    done = repair.repair(EntityIndexes(faulty, world.source.entity), world.source, report, dry_run=False)
     assert (done.written, done.stale) == (0, 1)
     assert_true_everywhere(world)
 
 
-def test_the_repair_of_an_orphan_loses_to_its_re_creation(
-    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
-) -> None:
+def test_the_repair_of_an_orphan_loses_to_its_re_creation(world: World, faulty: Client, proxy: OpenSearchProxy) -> None:
     """The source was read, and there was nothing."""
     blue = served_one(world)
     copy(world.client, blue, "m-1", to="m-2")
@@ -327,7 +335,7 @@ def test_the_repair_of_an_orphan_loses_to_its_re_creation(
 
 
 def test_the_repair_of_what_is_missing_loses_to_its_deletion(
-    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+    world: World, faulty: Client, proxy: OpenSearchProxy
 ) -> None:
     blue = served_one(world)
     delete(world.client, blue, "m-1")
@@ -342,56 +350,56 @@ def test_the_repair_of_what_is_missing_loses_to_its_deletion(
 def both(world: World, tmp_path: Path) -> tuple[str, str]:
     """The index that was live before, and the live one."""
     generate(world.aws["dynamodb"], 30)
-    made = [
-        str(workflows.rebuild(world.client, world.connect, build=build, reports=tmp_path)["index"]) for build in "ab"
-    ]
+    made = [str(rebuild(world.client, world.connect, tmp_path, run_id=build)["index"]) for build in "ab"]
     world.apply()
     return made[0], made[1]
 
 
 def test_a_rollback_between_the_resolution_of_a_writer_and_its_write(
-    world: World, both: tuple[str, str], faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+    world: World, both: tuple[str, str], faulty: Client, proxy: OpenSearchProxy
 ) -> None:
-    plan = rollback.plan(world.client, world.entity)
+    plan = rollback.plan(EntityIndexes(world.client, world.entity))
     world.delete("m-0000001")
     world.put("m-0000002", name="new")
     records = world.records()
-    proxy.before(WRITE, lambda: rollback.swap(world.client, world.entity, plan))
-    assert Stream(faulty, world.entity, world.dead.send).apply(records, seconds=60).failed == ""
-    assert indexes.live(world.client, world.entity) == both[0]
+    proxy.before(WRITE, lambda: rollback.swap(EntityIndexes(world.client, world.entity), plan))
+    assert Stream(EntityIndexes(faulty, world.entity), world.dead.send).apply(records, seconds=60).failed == ""
+    assert EntityIndexes(world.client, world.entity).live() == both[0]
     assert_true_everywhere(world)
 
 
 def test_a_closed_candidate_is_true_again_after_it_was_opened_and_repaired(world: World, both: tuple[str, str]) -> None:
     """The live one is not held up; what the other does not take is noted as a gap."""
-    request(world.client, "POST", f"/{both[0]}/_close")
+    world.client.request("POST", f"/{both[0]}/_close")
     world.put("m-0000001", name="new")
     world.delete("m-0000002")
     outcome = world.apply()
     assert outcome.failed == ""
     assert list(outcome.missed) == [both[0]]
     assert living(world.client, both[1])["m-0000001"]["name"] == "new"
-    request(world.client, "POST", f"/{both[0]}/_open")
-    assert len(gaps.of_index(world.client, both[0])) == 1
+    world.client.request("POST", f"/{both[0]}/_open")
+    assert len(gaps.of_index(Index(world.client, both[0]))) == 1
     for found in (2, 0):
-        report = differences.find(world.client, world.source, both[0], grace=0.0)
+        report = differences.find(
+            EntityIndexes(world.client, world.source.entity).get(both[0]), world.source, effort=Effort(grace=0.0)
+        )
         assert len(report.findings) == found
-        repair.repair(world.client, world.source, report, dry_run=False)
-    assert gaps.of_index(world.client, both[0]) == []
+        repair.repair(EntityIndexes(world.client, world.source.entity), world.source, report, dry_run=False)
+    assert gaps.of_index(Index(world.client, both[0])) == []
     assert_true_everywhere(world)
 
 
 def test_a_clone_is_never_served_by_mistake(world: World, both: tuple[str, str], rejections: Rejections) -> None:
     """It has everything of an index of ours but its aliases, and nobody feeds it."""
-    request(world.client, "PUT", f"/{both[0]}/_block/write")
+    world.client.request("PUT", f"/{both[0]}/_block/write")
     clone = f"{both[0][:-8]}0123abcd"
-    request(world.client, "PUT", f"/{both[0]}/_clone/{clone}")
-    request(world.client, "PUT", f"/{both[0]}/_settings", body={"index.blocks.write": None})
-    with pytest.raises(BadParams, match="never served, or is not fed"):
-        rollback.plan(world.client, world.entity, clone)
+    world.client.request("PUT", f"/{both[0]}/_clone/{clone}")
+    world.client.request("PUT", f"/{both[0]}/_settings", body={"index.blocks.write": None})
+    with pytest.raises(BadParams, match="never live, or is not in the write set"):
+        rollback.plan(EntityIndexes(world.client, world.entity), clone)
     with pytest.raises(BadParams, match="not in the write set"):
-        workflows.serve(world.client, world.entity, world.connect, clone, rejections=rejections)
-    assert clone not in indexes.write_set(world.client, world.entity)
+        workflows.serve(EntityIndexes(world.client, world.entity), world.connect, clone, rejections=rejections)
+    assert clone not in EntityIndexes(world.client, world.entity).write_set()
 
 
 def parked(world: World, records: list[Any]) -> None:
@@ -401,36 +409,36 @@ def parked(world: World, records: list[Any]) -> None:
     )
 
 
-def by_a_replay(world: World, client: opensearchpy.OpenSearch) -> None:
+def by_a_replay(world: World, client: Client) -> None:
     """One run of the replay through another client."""
-    Replay(client, world.source, world.dead, world.parked, world.aws["dynamodbstreams"]).run()
+    Replay(
+        EntityIndexes(client, world.source.entity), world.source, world.dead, world.parked, world.aws["dynamodbstreams"]
+    ).run()
 
 
-def test_a_replay_meets_a_rollback(
-    world: World, both: tuple[str, str], faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
-) -> None:
-    plan = rollback.plan(world.client, world.entity)
+def test_a_replay_meets_a_rollback(world: World, both: tuple[str, str], faulty: Client, proxy: OpenSearchProxy) -> None:
+    plan = rollback.plan(EntityIndexes(world.client, world.entity))
     world.put("m-0000001", name="parked")
     world.delete("m-0000002")
     parked(world, world.records())
-    fault = proxy.before(WRITE, lambda: rollback.swap(world.client, world.entity, plan))
+    fault = proxy.before(WRITE, lambda: rollback.swap(EntityIndexes(world.client, world.entity), plan))
     by_a_replay(world, faulty)
     assert fault.hits == 1
-    assert indexes.live(world.client, world.entity) == both[0]
+    assert EntityIndexes(world.client, world.entity).live() == both[0]
     assert_true_everywhere(world)
     assert world.messages() == []
 
 
 def test_a_replay_meets_a_retirement(
-    world: World, both: tuple[str, str], faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+    world: World, both: tuple[str, str], faulty: Client, proxy: OpenSearchProxy
 ) -> None:
     """The index is gone when its turn comes: nobody waits for it, and nobody makes it again."""
     world.put("m-0000001", name="parked")
     parked(world, world.records())
-    gone = proxy.before(WRITE, lambda: aliases.delete(world.client, world.entity, both[0]), skip=1)
+    gone = proxy.before(WRITE, lambda: aliases.delete(EntityIndexes(world.client, world.entity), both[0]), skip=1)
     by_a_replay(world, faulty)
     assert gone.hits == 1
-    assert indexes.write_set(world.client, world.entity) == [both[1]]
+    assert EntityIndexes(world.client, world.entity).write_set() == [both[1]]
     assert_true_everywhere(world)
     assert world.messages() == []
 
@@ -443,8 +451,8 @@ def test_an_update_from_before_a_delete_replayed_after_the_purge(world: World, b
     world.apply()
     later = datetime.now(UTC) + timedelta(days=1)
     for index in both:
-        request(world.client, "POST", f"/{index}/_refresh")
-        purge.purge(world.client, world.entity, index, later)
+        world.client.request("POST", f"/{index}/_refresh")
+        purge.purge(EntityIndexes(world.client, world.entity), index, later)
     parked(world, late)
     world.replay()
     assert "m-0000001" not in living(world.client, both[1])
@@ -456,16 +464,20 @@ def test_an_update_from_before_a_delete_replayed_after_the_purge(world: World, b
 
 def test_an_update_by_query_is_found(world: World, both: tuple[str, str]) -> None:
     """It leaves position and hash as they were: only the fields tell."""
-    indexes.refresh(world.client, both[1])
+    Index(world.client, both[1]).refresh()
     script = {"source": "ctx._source.city = 'elsewhere'", "lang": "painless"}
     body = {"query": {"ids": {"values": ["m-0000003", "m-0000004"]}}, "script": script}
-    request(world.client, "POST", f"/{both[1]}/_update_by_query", body=body, params={"refresh": "true"})
-    report = differences.find(world.client, world.source, both[1], grace=0.0, sample=1_000)
+    world.client.request("POST", f"/{both[1]}/_update_by_query", body=body, params={"refresh": "true"})
+    report = differences.find(
+        EntityIndexes(world.client, world.source.entity).get(both[1]),
+        world.source,
+        effort=Effort(grace=0.0, sample=1_000),
+    )
     assert {found.key: (found.kind, found.source) for found in report.findings} == {
         "m-0000003": (CONTENT, "city"),
         "m-0000004": (CONTENT, "city"),
     }
-    repair.repair(world.client, world.source, report, dry_run=False)
+    repair.repair(EntityIndexes(world.client, world.source.entity), world.source, report, dry_run=False)
     assert_true_everywhere(world)
 
 
@@ -476,14 +488,14 @@ def test_opensearch_killed_right_after_the_swap(
     """What was acknowledged is there again, the alias and every document."""
     world = World(connect(mortal.url), entity("members"), clients(aws_url))
     generate(world.aws["dynamodb"], 300)
-    made = workflows.rebuild(world.client, world.connect, build="test", reports=tmp_path)
+    made = rebuild(world.client, world.connect, tmp_path, run_id="test")
     world.put("m-0000001", name="after the swap")
     assert world.apply(seconds=60).failed == ""
     if flushed:
-        request(world.client, "POST", f"/{made['index']}/_flush")
+        world.client.request("POST", f"/{made['index']}/_flush")
     mortal.kill()
     start_mortal(mortal.folder)
-    assert indexes.live(world.client, world.entity) == made["index"]
+    assert EntityIndexes(world.client, world.entity).live() == made["index"]
     assert_true_everywhere(world)
     world.delete("m-0000002")
     assert world.apply(seconds=60).failed == ""
@@ -491,10 +503,10 @@ def test_opensearch_killed_right_after_the_swap(
 
 
 def test_an_index_deleted_under_the_writers_is_made_by_nobody(
-    world: World, both: tuple[str, str], faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+    world: World, both: tuple[str, str], faulty: Client, proxy: OpenSearchProxy
 ) -> None:
-    proxy.before(WRITE, lambda: request(world.client, "DELETE", f"/{both[0]}"), skip=1)
+    proxy.before(WRITE, lambda: world.client.request("DELETE", f"/{both[0]}"), skip=1)
     world.put("m-0000001", name="new")
-    assert Stream(faulty, world.entity, world.dead.send).apply(world.records(), seconds=60).failed == ""
-    assert both[0] not in json.dumps(request(world.client, "GET", "/_cat/indices?format=json&expand_wildcards=all"))
+    assert Stream(EntityIndexes(faulty, world.entity), world.dead.send).apply(world.records(), seconds=60).failed == ""
+    assert both[0] not in json.dumps(world.client.request("GET", "/_cat/indices?format=json&expand_wildcards=all"))
     assert living(world.client, both[1])["m-0000001"]["name"] == "new"

@@ -10,14 +10,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import pytest
 
 from local import opensearch as local_opensearch
 from local.members import generate
-from searchsync.cluster import indexes, reads, unwritable
-from searchsync.cluster.client import request
+from searchsync.cluster import creation, unwritable
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import fingerprints, reconcile
+from searchsync.compare.fingerprints import Yardstick
+from searchsync.compare.reconcile import Allowed
 from searchsync.documents import dynamodb_item
 from searchsync.errors import (
     BadConnection,
@@ -29,6 +32,7 @@ from searchsync.errors import (
     StaleSwap,
 )
 from searchsync.operations import gate, reindex
+from searchsync.operations.reindex import Reindex
 from searchsync.sources import capacity, dynamodb
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import gaps
@@ -55,9 +59,9 @@ def expected(world: World) -> dict[str, dict[str, Any]]:
 
 def all_living(world: World, index: str) -> dict[str, dict[str, Any]]:
     """More documents than one search returns."""
-    indexes.refresh(world.client, index)
+    Index(world.client, index).refresh()
     query = {"term": {"sync.deleted": False}}
-    hits = reads.scroll(world.client, index, query, source=["*"])
+    hits = Index(world.client, index).scroll(query, source=["*"])
     return {hit["_id"]: {name: v for name, v in hit["_source"].items() if name != "sync"} for hit in hits}
 
 
@@ -161,12 +165,10 @@ def test_what_the_stream_brought_since_the_scan_began_is_no_difference(
     world.records()
     changing = _Changing(world)
     reconciled = reconcile.make_equal(
-        world.client,
-        DynamoSource(world.entity, changing),
-        index,
-        write=reconcile.to_all(world.client, world.entity, index),
-        max_reconciled=1,
-        confirm="",
+        Index(world.client, index),
+        Yardstick(DynamoSource(world.entity, changing)),
+        write=reconcile.to_all(EntityIndexes(world.client, world.entity), index),
+        allowed=Allowed(1, ""),
         on_rejected=print,
     )
     assert changing.changed > 100
@@ -251,9 +253,11 @@ def test_fingerprints_are_those_of_the_index(world: World, tmp_path: Path, no_fe
     report = rebuild(world.client, world.connect, tmp_path)
     source = world.source
     sums = source.fingerprints()
-    assert sums == fingerprints.index_sums(world.client, world.entity, report["index"])
+    assert sums == fingerprints.index_sums(Index(world.client, report["index"]), world.entity)
     some = sorted(sums)[:20]
-    assert next(source.hashes([some])) == fingerprints.index_hashes(world.client, world.entity, report["index"], some)
+    assert next(source.hashes([some])) == fingerprints.index_hashes(
+        Index(world.client, report["index"]), world.entity, some
+    )
 
 
 # -- the reindex
@@ -277,14 +281,16 @@ def test_a_load_that_was_killed_goes_on_where_it_was(
     monkeypatch.setattr(reindex, "CHECKPOINT_SECONDS", 0.0)
     generate(world.aws["dynamodb"], 300)
     limited = _Limited(world.aws["dynamodb"], 50)
-    plan = reindex.check(world.client, world.source, build="test", running=lambda _: None)
-    green = reindex.create_green(world.client, world.entity, plan)
+    plan = reindex.check(
+        EntityIndexes(world.client, world.source.entity), world.source, run_id="test", running=lambda _: None
+    )
+    green = reindex.create_green(EntityIndexes(world.client, world.entity), plan)
     kept = _Kept()
 
     def attempt(source: DynamoSource, index: str = green) -> Any:
         with Rejections(tmp_path / "rejected") as rejections:
-            return reindex.load(
-                world.client, source, plan, index, Segment(0, 1), rejections=rejections, checkpoint=kept
+            return reindex.Reindex(EntityIndexes(world.client, source.entity), plan, index).load(
+                source, Segment(0, 1), rejections=rejections, checkpoint=kept
             )
 
     limited.fail_after = 4
@@ -307,15 +313,21 @@ def test_a_load_that_was_killed_goes_on_where_it_was(
 def test_the_gate_counts_documents_after_it_reconciled(world: World, tmp_path: Path, no_fence: None) -> None:
     """A person approves this number, and a shrink is decided by it: what was deleted since the scan is not in it."""
     generate(world.aws["dynamodb"], 60)
-    plan = reindex.check(world.client, world.source, build="b", running=lambda _: None)
-    green = reindex.create_green(world.client, world.entity, plan)
+    plan = reindex.check(
+        EntityIndexes(world.client, world.source.entity), world.source, run_id="b", running=lambda _: None
+    )
+    green = reindex.create_green(EntityIndexes(world.client, world.entity), plan)
     with closing(world.connect(plan)) as source, Rejections(tmp_path / "rejected") as rejections:
-        reindex.load(world.client, source, plan, green, source.partitions(1)[0], rejections=rejections)
-        indexes.make_searchable(world.client, world.entity, green)
+        reindex.Reindex(EntityIndexes(world.client, source.entity), plan, green).load(
+            source, source.partitions(1)[0], rejections=rejections
+        )
+        creation.make_searchable(EntityIndexes(world.client, world.entity), green)
         for key in sorted(world.table())[:20]:
             world.delete(key)
-        gated = gate.gate(world.client, source, plan, green, rejections=rejections)
-    assert (gated["source"], gated["documents"], gated["reconciled"]) == (40, 40, 20)
+        gated = gate.gate(
+            Reindex(EntityIndexes(world.client, source.entity), plan, green), source, rejections=rejections
+        )
+    assert (gated.source, gated.documents, gated.reconciled) == (40, 40, 20)
 
 
 def test_what_changes_around_the_join_ends_as_the_table_has_it(world: World, tmp_path: Path, no_fence: None) -> None:
@@ -329,23 +341,29 @@ def test_what_changes_around_the_join_ends_as_the_table_has_it(world: World, tmp
     world.delete("m-2")
     world.put("m-2", name="again")
     changes = world.records()
-    plan = reindex.check(world.client, world.source, build="test", running=lambda _: None)
+    plan = reindex.check(
+        EntityIndexes(world.client, world.source.entity), world.source, run_id="test", running=lambda _: None
+    )
     world.apply(changes[:2])
-    green = reindex.create_green(world.client, world.entity, plan)
+    green = reindex.create_green(EntityIndexes(world.client, world.entity), plan)
     world.delete("m-3")
     world.put("m-3", name="again")
     world.delete("m-4")
     later = world.records()
     with Rejections(tmp_path / "rejected") as rejections:
-        reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
+        reindex.Reindex(EntityIndexes(world.client, world.source.entity), plan, green).load(
+            world.source, Segment(0, 1), rejections=rejections
+        )
         world.apply(changes)
-        reindex.copy_tombstones(world.client, world.entity, plan, green)
+        reindex.Reindex(EntityIndexes(world.client, world.entity), plan, green).copy_tombstones()
         world.apply(before[:3])
         world.apply(later[::-1])
         world.apply(later)
-        indexes.make_searchable(world.client, world.entity, green)
-        gate.gate(world.client, world.source, plan, green, rejections=rejections)
-    reindex.swap(world.client, world.entity, plan, green)
+        creation.make_searchable(EntityIndexes(world.client, world.entity), green)
+        gate.gate(
+            Reindex(EntityIndexes(world.client, world.source.entity), plan, green), world.source, rejections=rejections
+        )
+    reindex.Reindex(EntityIndexes(world.client, world.entity), plan, green).swap()
     world.apply(before + changes)
     assert living(world.client, green) == expected(world)
     assert living(world.client, str(plan.blue)) == expected(world)
@@ -365,14 +383,20 @@ def test_tombstones_of_blue_keep_a_late_event_out_of_green(world: World, tmp_pat
 def test_the_gate_waits_out_two_reads_within_one_second(world: World, tmp_path: Path, no_fence: None) -> None:
     """Of two reads with one position the first stays; the second is not wrong, and must not fail the gate."""
     world.put("m-1", name="old")
-    plan = reindex.check(world.client, world.source, build="test", running=lambda _: None)
-    green = reindex.create_green(world.client, world.entity, plan)
+    plan = reindex.check(
+        EntityIndexes(world.client, world.source.entity), world.source, run_id="test", running=lambda _: None
+    )
+    green = reindex.create_green(EntityIndexes(world.client, world.entity), plan)
     with Rejections(tmp_path / "rejected") as rejections:
-        reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
+        reindex.Reindex(EntityIndexes(world.client, world.source.entity), plan, green).load(
+            world.source, Segment(0, 1), rejections=rejections
+        )
         world.put("m-1", name="new")  # within the second; the stream is behind
-        indexes.make_searchable(world.client, world.entity, green)
-        found = gate.gate(world.client, world.source, plan, green, rejections=rejections)
-    assert found["reconciled"] == 1
+        creation.make_searchable(EntityIndexes(world.client, world.entity), green)
+        found = gate.gate(
+            Reindex(EntityIndexes(world.client, world.source.entity), plan, green), world.source, rejections=rejections
+        )
+    assert found.reconciled == 1
     assert living(world.client, green)["m-1"]["name"] == "new"
 
 
@@ -456,43 +480,43 @@ def test_an_unwritable_member_is_abandoned_and_the_live_one_never(
 ) -> None:
     blue = serve(world.client, world.entity, identity=world.identity)
     green = make_index(world.client, world.entity, "green")
-    assert unwritable.evict(world.client, world.entity, patience=0) == {}
-    request(world.client, "PUT", f"/{green}/_block/write")
-    request(world.client, "PUT", f"/{blue}/_block/write")
-    assert unwritable.evict(world.client, world.entity, patience=0) == {}, "then green holds up nothing"
-    request(world.client, "PUT", f"/{blue}/_settings", body={"index.blocks.write": None})
-    assert list(unwritable.evict(world.client, world.entity, patience=0)) == [green]
+    assert unwritable.evict(EntityIndexes(world.client, world.entity), patience=0) == {}
+    world.client.request("PUT", f"/{green}/_block/write")
+    world.client.request("PUT", f"/{blue}/_block/write")
+    assert unwritable.evict(EntityIndexes(world.client, world.entity), patience=0) == {}, "then green holds up nothing"
+    world.client.request("PUT", f"/{blue}/_settings", body={"index.blocks.write": None})
+    assert list(unwritable.evict(EntityIndexes(world.client, world.entity), patience=0)) == [green]
     assert names(world.client, world.entity) == [blue]
     with pytest.raises(StaleSwap):
-        unwritable.abandon(world.client, world.entity, blue)
+        unwritable.abandon(EntityIndexes(world.client, world.entity), blue)
     with pytest.raises(BadParams):
-        unwritable.abandon(world.client, world.entity, "members-nothing")
+        unwritable.abandon(EntityIndexes(world.client, world.entity), "members-nothing")
 
 
 def test_a_member_that_recovers_in_time_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(world.client, world.entity, identity=world.identity)
     green = make_index(world.client, world.entity, "green")
-    request(world.client, "PUT", f"/{green}/_block/write")
+    world.client.request("PUT", f"/{green}/_block/write")
 
     def heal(_: float) -> None:
-        request(world.client, "PUT", f"/{green}/_settings", body={"index.blocks.write": None})
+        world.client.request("PUT", f"/{green}/_settings", body={"index.blocks.write": None})
 
     monkeypatch.setattr("searchsync.cluster.unwritable.time.sleep", heal)
-    assert unwritable.evict(world.client, world.entity, patience=60) == {}
-    assert green in indexes.write_set(world.client, world.entity)
+    assert unwritable.evict(EntityIndexes(world.client, world.entity), patience=60) == {}
+    assert green in EntityIndexes(world.client, world.entity).write_set()
 
 
-def lose_shards(client: opensearchpy.OpenSearch, server: local_opensearch.Server, index: str) -> None:
+def lose_shards(client: Client, server: local_opensearch.Server, index: str) -> None:
     """The files of an index go from under its node, which notices when it has to open them again."""
-    (uuid,) = (found["uuid"] for found in request(client, "GET", f"/_cat/indices/{index}", params={"format": "json"}))
+    (uuid,) = (found["uuid"] for found in client.request("GET", f"/_cat/indices/{index}", params={"format": "json"}))
     (folder,) = server.folder.glob(f"**/indices/{uuid}")
     cancelled = []
-    for shard in request(client, "GET", f"/_cat/shards/{index}", params={"format": "json"}):
+    for shard in client.request("GET", f"/_cat/shards/{index}", params={"format": "json"}):
         shutil.rmtree(folder / shard["shard"])
         which = {"index": index, "shard": int(shard["shard"]), "node": shard["node"]}
         cancelled.append({"cancel": {**which, "allow_primary": True}})
-    request(client, "POST", "/_cluster/reroute", body={"commands": cancelled})
-    assert request(client, "GET", f"/_cluster/health/{index}")["status"] == "red"
+    client.request("POST", "/_cluster/reroute", body={"commands": cancelled})
+    assert client.request("GET", f"/_cluster/health/{index}")["status"] == "red"
 
 
 def test_a_red_green_is_discarded_and_live_writes_go_on(
@@ -502,25 +526,31 @@ def test_a_red_green_is_discarded_and_live_writes_go_on(
     blue = serve(world.client, world.entity, identity=world.identity)
     world.put("m-0", name="loaded")
     world.apply()
-    plan = reindex.check(world.client, world.source, build="test", running=lambda _: None)
-    green = reindex.create_green(world.client, world.entity, plan)
+    plan = reindex.check(
+        EntityIndexes(world.client, world.source.entity), world.source, run_id="test", running=lambda _: None
+    )
+    green = reindex.create_green(EntityIndexes(world.client, world.entity), plan)
     with Rejections(tmp_path / "rejected") as rejections:
-        reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
+        reindex.Reindex(EntityIndexes(world.client, world.source.entity), plan, green).load(
+            world.source, Segment(0, 1), rejections=rejections
+        )
         assert "m-0" in living(world.client, green)
         lose_shards(world.client, opensearch_server, green)
         world.put("m-1", name="x")
         outcome = world.apply(seconds=30)
         assert outcome.failed == ""
         assert living(world.client, blue)["m-1"]["name"] == "x"
-        assert list(unwritable.evict(world.client, world.entity, patience=0)) == [green]
+        assert list(unwritable.evict(EntityIndexes(world.client, world.entity), patience=0)) == [green]
         with pytest.raises(GreenDiscarded):
-            reindex.load(world.client, world.source, plan, green, Segment(0, 1), rejections=rejections)
-    assert reindex.discard(world.client, world.entity, "test") == []
+            reindex.Reindex(EntityIndexes(world.client, world.source.entity), plan, green).load(
+                world.source, Segment(0, 1), rejections=rejections
+            )
+    assert reindex.discard(EntityIndexes(world.client, world.entity), "test") == []
     assert world.messages() == []
 
 
 def test_killed_between_two_members_nothing_is_lost(
-    world: World, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, monkeypatch: pytest.MonkeyPatch
+    world: World, faulty: Client, proxy: OpenSearchProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The function dies after the first index took the batch: the redelivery completes the second."""
     blue = serve(world.client, world.entity, identity=world.identity)
@@ -528,7 +558,7 @@ def test_killed_between_two_members_nothing_is_lost(
     world.put("m-1", name="x")
     records = world.records()
 
-    def die(*_: Any) -> Any:
+    def die(*_: Any, **__: Any) -> Any:
         raise SystemExit("killed")
 
     proxy.refuse(rf"POST /{green}/_bulk\?timeout", times=None)
@@ -536,7 +566,7 @@ def test_killed_between_two_members_nothing_is_lost(
     with monkeypatch.context() as dying:
         dying.setattr(gaps.NotedBypass, "note", die)  # before it could note that green missed the batch
         with pytest.raises(SystemExit):
-            Stream(faulty, world.entity, die).apply(records, seconds=30)
+            Stream(EntityIndexes(faulty, world.entity), die).apply(records, seconds=30)
     assert "m-1" in living(world.client, blue)
     assert "m-1" not in living(world.client, green)
     world.apply(records)

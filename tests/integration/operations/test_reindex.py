@@ -6,10 +6,10 @@ import ssl
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 
@@ -17,12 +17,14 @@ from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import sample_data
 from searchsync.catalog import Entity
-from searchsync.cli import workflows
-from searchsync.cluster import aliases, indexes, reads
-from searchsync.cluster.client import Backoff, connect, request
+from searchsync.cluster import aliases, creation, index
+from searchsync.cluster.client import Backoff, Client, connect
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import fingerprints, reconcile
 from searchsync.compare.absence import TooManyGone
-from searchsync.compare.reconcile import Reconciled
+from searchsync.compare.fingerprints import Yardstick
+from searchsync.compare.reconcile import Allowed, Reconciled
 from searchsync.errors import (
     AliasConflict,
     AlreadyRunning,
@@ -40,7 +42,9 @@ from searchsync.errors import (
     WriteSetFull,
 )
 from searchsync.operations import gate, reindex, rollback
-from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.operations.reindex import Reindex
+from searchsync.sources.postgres import PostgresSource
+from searchsync.sources.postgres_sql import Partition
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
 from tests.faults import OpenSearchProxy, PostgresProxy
@@ -55,6 +59,7 @@ from tests.steps import (
     names,
     never,
     position,
+    rebuild,
     serve,
     start_mortal,
     tombstones,
@@ -73,30 +78,30 @@ def small(owner: psycopg.Connection[Any]) -> int:
 
 
 @pytest.fixture
-def run(client: opensearchpy.OpenSearch, connect_source: Connect, reports: Path) -> Callable[..., dict[str, Any]]:
-    """``operations.rebuild`` with builds that count up."""
+def run(client: Client, connect_source: Connect, reports: Path) -> Callable[..., dict[str, Any]]:
+    """``operations.rebuild`` with runs that count up."""
     count = 0
 
     def call(**options: Any) -> dict[str, Any]:
         nonlocal count
         count += 1
-        arguments: dict[str, Any] = {"build": f"run {count}", "reports": reports, "partitions": 2, **options}
+        arguments: dict[str, Any] = {"run_id": f"run {count}", "partitions": 2, **options}
         given = (arguments.pop("client", client), arguments.pop("connect_source", connect_source))
-        return workflows.rebuild(*given, **arguments)
+        return rebuild(*given, reports, **arguments)
 
     return call
 
 
-def rejected(reports: Path, build: str, step: str = "gate") -> list[dict[str, Any]]:
-    path = reports / build / f"rejected-{step}.ndjson"
+def rejected(reports: Path, run_id: str, step: str = "gate") -> list[dict[str, Any]]:
+    path = reports / run_id / f"rejected-{step}.ndjson"
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def assert_serves(client: opensearchpy.OpenSearch, entity: Entity, owner: psycopg.Connection[Any], dsn: str) -> None:
+def assert_serves(client: Client, entity: Entity, owner: psycopg.Connection[Any], dsn: str) -> None:
     """The live index is the table, field by field, and it is alone."""
-    live = indexes.live(client, entity)
+    live = EntityIndexes(client, entity).live()
     assert live is not None
-    aliases.verify_served(client, entity, live)
+    aliases.verify(EntityIndexes(client, entity), live)
     source = PostgresSource(entity, dsn)
     wanted = {
         json.loads(line.id): {k: v for k, v in json.loads(line.source).items() if k != "sync"}
@@ -107,19 +112,19 @@ def assert_serves(client: opensearchpy.OpenSearch, entity: Entity, owner: psycop
     assert living(client, live) == wanted
 
 
-def assert_untouched(client: opensearchpy.OpenSearch, entity: Entity, blue: str, count: int) -> None:
+def assert_untouched(client: Client, entity: Entity, blue: str, count: int) -> None:
     """Blue serves as before, alone, and nothing is left of the run."""
-    aliases.verify_served(client, entity, blue)
+    aliases.verify(EntityIndexes(client, entity), blue)
     assert names(client, entity) == [blue]
-    assert set(indexes.write_set(client, entity)) == {blue}
-    assert request(client, "GET", f"/{entity.name}/_count")["count"] == count
+    assert set(EntityIndexes(client, entity).write_set()) == {blue}
+    assert client.request("GET", f"/{entity.name}/_count")["count"] == count
 
 
 # -- runs that succeed
 
 
 def test_first_and_second_run_serve_the_table(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
@@ -135,14 +140,14 @@ def test_first_and_second_run_serve_the_table(
     report = run(partitions=3)
     assert (report["documents"], report["previous"]) == (rows * 9 // 10, first)
     assert_serves(client, locations, owner, app.reader_dsn)
-    meta = {index.name: index for index in indexes.of_entity(client, locations)}
+    meta = {index.name: index for index in EntityIndexes(client, locations).all()}
     assert meta[first].left_read_at is not None
     assert meta[report["index"]].left_read_at is None
-    assert set(indexes.write_set(client, locations)) == {first, report["index"]}, "blue is fed, to roll back to"
+    assert set(EntityIndexes(client, locations).write_set()) == {first, report["index"]}, "blue is fed, to roll back to"
 
 
 def test_deleted_documents_stay_deleted_in_the_next_index(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     source: PostgresSource,
@@ -152,11 +157,11 @@ def test_deleted_documents_stay_deleted_in_the_next_index(
     run()
     with_row = source.read(["7"])  # a late writer holds the row as it was
     owner.execute("DELETE FROM locations WHERE location_id IN (7, 8)")
-    writer.apply(client, locations, source.read(["7", "8", "never there"]), on_rejected=never)
+    writer.apply(EntityIndexes(client, locations), source.read(["7", "8", "never there"]), on_rejected=never)
     insert(owner, 8, "came back")
     report = run()
     assert (report["documents"], report["tombstones"]) == (small - 1, 3)
-    late = writer.apply(client, locations, with_row, on_rejected=never)
+    late = writer.apply(EntityIndexes(client, locations), with_row, on_rejected=never)
     assert late[report["index"]].stale == 1
     found = documents(client, report["index"])
     assert found["7"]["sync"]["deleted"]
@@ -165,7 +170,7 @@ def test_deleted_documents_stay_deleted_in_the_next_index(
 
 
 def test_writes_during_a_reindex_are_neither_lost_nor_undone(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
@@ -192,7 +197,7 @@ def test_writes_during_a_reindex_are_neither_lost_nor_undone(
                         else:
                             insert(connection, key, f"changed {chance.random()}")
                     pages = source.read(sorted({str(key) for key in keys}))
-                    writer.apply(client, locations, pages, on_rejected=never)
+                    writer.apply(EntityIndexes(client, locations), pages, on_rejected=never)
                     batches[number] += 1
         except BaseException as error:  # handed to the test
             failures.append(error)
@@ -215,46 +220,54 @@ def test_writes_during_a_reindex_are_neither_lost_nor_undone(
 
 
 def test_a_repeated_load_finds_what_is_there(
-    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, small: int, reports: Path
+    client: Client, source: PostgresSource, locations: Entity, small: int, reports: Path
 ) -> None:
     """A task that is cleared, or retried after a crash."""
-    plan = reindex.check(client, source, build="b", running=lambda _: None)
-    green = reindex.create_green(client, locations, plan)
+    plan = reindex.check(EntityIndexes(client, source.entity), source, run_id="b", running=lambda _: None)
+    green = reindex.create_green(EntityIndexes(client, locations), plan)
     rejections = Rejections(reports / "r.ndjson")
-    first = reindex.load(client, source, plan, green, Partition(None, ("200",)), rejections=rejections)
+    first = reindex.Reindex(EntityIndexes(client, source.entity), plan, green).load(
+        source, Partition(None, ("200",)), rejections=rejections
+    )
     assert (first.read, first.written) == (199, 199)
-    again = reindex.load(client, source, plan, green, Partition(), rejections=rejections)
+    again = reindex.Reindex(EntityIndexes(client, source.entity), plan, green).load(
+        source, Partition(), rejections=rejections
+    )
     assert (again.read, again.written, again.stale) == (small, small - 199, 199)
-    assert reindex.create_green(client, locations, plan) == green
+    assert reindex.create_green(EntityIndexes(client, locations), plan) == green
     assert len(documents(client, green)) == small
-    reindex.discard(client, locations, "b")
+    reindex.discard(EntityIndexes(client, locations), "b")
     for step in (
-        lambda: reindex.load(client, source, plan, green, Partition(), rejections=rejections),
-        lambda: reindex.copy_tombstones(client, locations, plan, green),
-        lambda: gate.gate(client, source, plan, green, rejections=rejections),
+        lambda: reindex.Reindex(EntityIndexes(client, source.entity), plan, green).load(
+            source, Partition(), rejections=rejections
+        ),
+        lambda: reindex.Reindex(EntityIndexes(client, locations), plan, green).copy_tombstones(),
+        lambda: gate.gate(Reindex(EntityIndexes(client, source.entity), plan, green), source, rejections=rejections),
     ):
         with pytest.raises(GreenDiscarded, match="Clear this run from create_green"):
             step()
     with pytest.raises(StaleSwap):
-        reindex.swap(client, locations, plan, green)
-    assert request(client, "GET", "/_all", params={"expand_wildcards": "all"}) == {}
+        reindex.Reindex(EntityIndexes(client, locations), plan, green).swap()
+    assert client.request("GET", "/_all", params={"expand_wildcards": "all"}) == {}
 
 
 def test_load_into_a_blocked_index_says_so(
-    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, small: int, reports: Path
+    client: Client, source: PostgresSource, locations: Entity, small: int, reports: Path
 ) -> None:
-    plan = reindex.check(client, source, build="b", running=lambda _: None)
-    green = reindex.create_green(client, locations, plan)
-    request(client, "PUT", f"/{green}/_block/write")
+    plan = reindex.check(EntityIndexes(client, source.entity), source, run_id="b", running=lambda _: None)
+    green = reindex.create_green(EntityIndexes(client, locations), plan)
+    client.request("PUT", f"/{green}/_block/write")
     with pytest.raises(GreenDiscarded, match="who blocked it"):
-        reindex.load(client, source, plan, green, Partition(), rejections=Rejections(reports / "r.ndjson"))
+        reindex.Reindex(EntityIndexes(client, source.entity), plan, green).load(
+            source, Partition(), rejections=Rejections(reports / "r.ndjson")
+        )
 
 
 # -- rejected documents
 
 
 def test_poison_row_fails_the_gate_and_is_listed(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
@@ -288,7 +301,7 @@ def test_poison_row_fails_the_gate_and_is_listed(
 
 
 def test_row_without_a_usable_id_fails_the_gate_too(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
@@ -306,7 +319,7 @@ def test_row_without_a_usable_id_fails_the_gate_too(
 
 
 def test_number_that_is_none_is_rejected_and_named(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     locations: Entity,
@@ -327,7 +340,7 @@ PLACES = [{"latitude": "NaN"}, {"longitude": "Infinity"}, {"latitude": "-Infinit
 
 @pytest.mark.parametrize("columns", PLACES, ids=str)
 def test_place_that_is_none_is_left_out_and_counted(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     columns: dict[str, str],
@@ -337,12 +350,12 @@ def test_place_that_is_none_is_left_out_and_counted(
     report = run()
     assert (report["documents"], report["gate"]["rejected"], report["gate"]["ignored"]) == (2, 0, 1)
     query = {"exists": {"field": "coordinates"}}
-    assert {hit["_id"] for hit in reads.scroll(client, report["index"], query, source=False)} == {"1"}
+    assert {hit["_id"] for hit in Index(client, report["index"]).scroll(query, source=False)} == {"1"}
     assert "no place on earth" in living(client, report["index"])["2"]["coordinates"]
 
 
 def test_odd_but_valid_rows_are_served(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
@@ -356,7 +369,7 @@ def test_odd_but_valid_rows_are_served(
 
 
 def test_lone_surrogate_never_passes_in_silence(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
@@ -383,7 +396,7 @@ def test_lone_surrogate_never_passes_in_silence(
 
 
 def test_empty_table_is_not_served_unasked(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     locations: Entity,
@@ -398,7 +411,7 @@ def test_empty_table_is_not_served_unasked(
 
 
 def test_first_run_of_an_empty_table_is_not_served_unasked(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     locations: Entity,
@@ -409,7 +422,7 @@ def test_first_run_of_an_empty_table_is_not_served_unasked(
 
 
 def test_table_that_shrank_by_half_is_not_served_unasked(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     locations: Entity,
@@ -484,7 +497,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], type[SearchSyncError], str]] = [
 
 @pytest.mark.parametrize(("name", "change", "error", "says"), BROKEN, ids=[row[0] for row in BROKEN])
 def test_broken_file_is_named_and_blue_goes_on_serving(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     app: local_postgres.AppDatabase,
     include: Path,
@@ -504,7 +517,7 @@ def test_broken_file_is_named_and_blue_goes_on_serving(
 
 
 def test_wrong_password_is_refused_before_anything_is_made(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     app: local_postgres.AppDatabase,
     locations: Entity,
@@ -515,22 +528,22 @@ def test_wrong_password_is_refused_before_anything_is_made(
 
 
 def test_cluster_that_makes_indexes_by_itself_is_refused(
-    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int
+    client: Client, run: Callable[..., dict[str, Any]], small: int
 ) -> None:
     setting = "action.auto_create_index"
-    request(client, "PUT", "/_cluster/settings", body={"persistent": {setting: "true"}})
+    client.request("PUT", "/_cluster/settings", body={"persistent": {setting: "true"}})
     try:
         with pytest.raises(AliasConflict, match=setting):
             run()
     finally:
-        request(client, "PUT", "/_cluster/settings", body={"persistent": {setting: None}})
+        client.request("PUT", "/_cluster/settings", body={"persistent": {setting: None}})
 
 
 def test_concrete_index_under_the_alias_name_is_left_alone(
-    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int, locations: Entity
+    client: Client, run: Callable[..., dict[str, Any]], small: int, locations: Entity
 ) -> None:
-    request(client, "PUT", "/locations")
-    request(client, "PUT", "/locations/_doc/1", body={"name": "somebody's"})
+    client.request("PUT", "/locations")
+    client.request("PUT", "/locations/_doc/1", body={"name": "somebody's"})
     with pytest.raises(AliasConflict, match="concrete index"):
         run()
     assert list(documents(client, "locations")) == ["1"]
@@ -538,7 +551,7 @@ def test_concrete_index_under_the_alias_name_is_left_alone(
 
 
 def test_fifth_member_is_refused_and_leaves_nothing(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     source: PostgresSource,
     small: int,
@@ -554,36 +567,43 @@ def test_fifth_member_is_refused_and_leaves_nothing(
 
 
 def test_foreign_documents_of_green_are_replaced_or_buried(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     source: PostgresSource,
     locations: Entity,
     small: int,
     reports: Path,
 ) -> None:
-    plan = reindex.check(client, source, build="b", running=lambda _: None)
-    green = reindex.create_green(client, locations, plan)
+    plan = reindex.check(EntityIndexes(client, source.entity), source, run_id="b", running=lambda _: None)
+    green = reindex.create_green(EntityIndexes(client, locations), plan)
     for key in ("7", "foreign"):
-        request(client, "PUT", f"/{green}/_doc/{key}", body={"name": "around the protocol"})
+        client.request("PUT", f"/{green}/_doc/{key}", body={"name": "around the protocol"})
     rejections = Rejections(reports / "r.ndjson")
-    assert reindex.load(client, source, plan, green, Partition(), rejections=rejections).written == small
-    indexes.make_searchable(client, locations, green)
-    gated = gate.gate(client, source, plan, green, rejections=rejections)
-    assert (gated["documents"], gated["reconciled"]) == (small, 1)
+    assert (
+        reindex.Reindex(EntityIndexes(client, source.entity), plan, green)
+        .load(source, Partition(), rejections=rejections)
+        .written
+        == small
+    )
+    creation.make_searchable(EntityIndexes(client, locations), green)
+    gated = gate.gate(Reindex(EntityIndexes(client, source.entity), plan, green), source, rejections=rejections)
+    assert (gated.documents, gated.reconciled) == (small, 1)
     assert documents(client, green)["7"]["name"] != "around the protocol"
     assert documents(client, green)["foreign"]["sync"]["deleted"]
 
 
-def built(client: opensearchpy.OpenSearch, source: PostgresSource, reports: Path) -> tuple[reindex.Plan, str]:
+def built(client: Client, source: PostgresSource, reports: Path) -> tuple[reindex.ReindexPlan, str]:
     """An index that is loaded and searchable, before its gate."""
-    plan = reindex.check(client, source, build="b", running=lambda _: None)
-    green = reindex.create_green(client, source.entity, plan)
-    reindex.load(client, source, plan, green, Partition(), rejections=Rejections(reports / "load"))
-    indexes.make_searchable(client, source.entity, green)
+    plan = reindex.check(EntityIndexes(client, source.entity), source, run_id="b", running=lambda _: None)
+    green = reindex.create_green(EntityIndexes(client, source.entity), plan)
+    reindex.Reindex(EntityIndexes(client, source.entity), plan, green).load(
+        source, Partition(), rejections=Rejections(reports / "load")
+    )
+    creation.make_searchable(EntityIndexes(client, source.entity), green)
     return plan, green
 
 
 def test_rows_that_changed_since_the_load_are_no_fault_of_it(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     source: PostgresSource,
     owner: psycopg.Connection[Any],
     small: int,
@@ -599,16 +619,16 @@ def test_rows_that_changed_since_the_load_are_no_fault_of_it(
     insert(owner, 3_000, "new", updated_at=datetime.now(UTC))
     owner.execute("UPDATE locations SET name = 'unnoticed' WHERE location_id = 200")
     rejections = Rejections(reports / "r.ndjson")
-    gated = gate.gate(client, source, plan, green, rejections=rejections)
-    assert (gated["caught_up"], gated["reconciled"], gated["documents"]) == (101, 1, small + 1)
+    gated = gate.gate(Reindex(EntityIndexes(client, source.entity), plan, green), source, rejections=rejections)
+    assert (gated.caught_up, gated.reconciled, gated.documents) == (101, 1, small + 1)
     assert living(client, green)["100"]["name"] == "later"
     owner.execute("UPDATE locations SET name = 'broken load' WHERE location_id > 290")
     with pytest.raises(GateFailed, match="more than the 5 that may be reconciled"):
-        gate.gate(client, source, plan, green, rejections=rejections)
+        gate.gate(Reindex(EntityIndexes(client, source.entity), plan, green), source, rejections=rejections)
 
 
 def test_values_that_their_field_could_not_take_are_counted(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     small: int,
@@ -622,7 +642,7 @@ def test_values_that_their_field_could_not_take_are_counted(
 
 @pytest.mark.parametrize("deleted", [290, 300])
 def test_a_table_that_is_emptied_before_the_gate_takes_nothing_from_what_is_live(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     source: PostgresSource,
     owner: psycopg.Connection[Any],
@@ -637,16 +657,25 @@ def test_a_table_that_is_emptied_before_the_gate_takes_nothing_from_what_is_live
     plan, green = built(client, source, reports)
     owner.execute("DELETE FROM locations WHERE location_id <= %s", [deleted])
     with pytest.raises(TooManyGone, match=f'{deleted} of its {small} documents.*"allow_shrink": true'):
-        gate.gate(client, source, plan, green, rejections=Rejections(reports / "r.ndjson"))
+        gate.gate(
+            Reindex(EntityIndexes(client, source.entity), plan, green),
+            source,
+            rejections=Rejections(reports / "r.ndjson"),
+        )
     assert documents(client, blue) == before
     assert len(living(client, green)) == small
     if deleted < small:
-        gated = gate.gate(client, source, plan, green, rejections=Rejections(reports / "r.ndjson"), allow_shrink=True)
-        assert (gated["documents"], gated["source"]) == (small - deleted, small - deleted)
+        gated = gate.gate(
+            Reindex(EntityIndexes(client, source.entity), plan, green),
+            source,
+            rejections=Rejections(reports / "r.ndjson"),
+            allow_shrink=True,
+        )
+        assert (gated.documents, gated.source) == (small - deleted, small - deleted)
 
 
 def test_only_tombstones_that_can_still_matter_are_copied_and_foreign_ones_hold_up_nothing(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     source: PostgresSource,
     locations: Entity,
@@ -655,10 +684,10 @@ def test_only_tombstones_that_can_still_matter_are_copied_and_foreign_ones_hold_
 ) -> None:
     """Of a small table that changes much there are more tombstones than rows, and most of them are old."""
     blue = run()["index"]
-    writer.apply(client, locations, source.read(["gone", "kept"]), on_rejected=never)
-    writer.apply(client, locations, [tombstones(1, "old")], on_rejected=never)
+    writer.apply(EntityIndexes(client, locations), source.read(["gone", "kept"]), on_rejected=never)
+    writer.apply(EntityIndexes(client, locations), [tombstones(1, "old")], on_rejected=never)
     for n, sync in enumerate(({"deleted": True}, {"deleted": True, "position": 5}, {"deleted": True, "position": "z"})):
-        request(client, "PUT", f"/{blue}/_doc/foreign-{n}", body={"sync": sync})
+        client.request("PUT", f"/{blue}/_doc/foreign-{n}", body={"sync": sync})
     with caplog.at_level("WARNING"):
         report = run()
     assert report["tombstones"] == 2
@@ -671,7 +700,7 @@ def test_only_tombstones_that_can_still_matter_are_copied_and_foreign_ones_hold_
 
 
 def test_gate_reconciles_drift_and_refuses_what_is_none(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     source: PostgresSource,
     owner: psycopg.Connection[Any],
     locations: Entity,
@@ -679,16 +708,16 @@ def test_gate_reconciles_drift_and_refuses_what_is_none(
     reports: Path,
     include: Path,
 ) -> None:
-    plan = reindex.check(client, source, build="b", running=lambda _: None)
-    green = reindex.create_green(client, locations, plan)
+    plan = reindex.check(EntityIndexes(client, source.entity), source, run_id="b", running=lambda _: None)
+    green = reindex.create_green(EntityIndexes(client, locations), plan)
     rejections = Rejections(reports / "r.ndjson")
-    reindex.load(client, source, plan, green, Partition(), rejections=rejections)
-    indexes.make_searchable(client, locations, green)
+    reindex.Reindex(EntityIndexes(client, source.entity), plan, green).load(source, Partition(), rejections=rejections)
+    creation.make_searchable(EntityIndexes(client, locations), green)
     owner.execute("UPDATE locations SET name = 'later' WHERE location_id = 1")
     owner.execute("DELETE FROM locations WHERE location_id = 2")
     insert(owner, 3_000, "new")
-    found = gate.gate(client, source, plan, green, rejections=rejections)
-    assert (found["caught_up"], found["reconciled"], found["documents"], found["source"]) == (1, 2, small, small)
+    found = gate.gate(Reindex(EntityIndexes(client, source.entity), plan, green), source, rejections=rejections)
+    assert (found.caught_up, found.reconciled, found.documents, found.source) == (1, 2, small, small)
     assert {key: doc.get("name") for key, doc in documents(client, green).items() if key in ("1", "2", "3000")} == {
         "1": "later", "2": None, "3000": "new",
     }  # fmt: skip
@@ -696,19 +725,20 @@ def test_gate_reconciles_drift_and_refuses_what_is_none(
     policy.write_text(policy.read_text().replace("10000", "5"))
     owner.execute("UPDATE locations SET name = 'broken load' WHERE location_id < 50")
     with pytest.raises(GateFailed, match="more than the 5 that may be reconciled"):
-        gate.gate(client, source, plan, green, rejections=rejections)
+        gate.gate(Reindex(EntityIndexes(client, source.entity), plan, green), source, rejections=rejections)
     owner.execute("DELETE FROM locations WHERE location_id < 50")
     with pytest.raises(GateFailed, match=r"at least 4. keys differ"):
-        gate.gate(client, source, plan, green, rejections=rejections)
+        gate.gate(Reindex(EntityIndexes(client, source.entity), plan, green), source, rejections=rejections)
 
 
-def make_equal(client: opensearchpy.OpenSearch, source: PostgresSource, green: str) -> Reconciled:
-    write = reconcile.to_one(client, green)
-    return reconcile.make_equal(client, source, green, write=write, max_reconciled=10, confirm="", on_rejected=never)
+def make_equal(client: Client, source: PostgresSource, green: str) -> Reconciled:
+    write = reconcile.to_one(Index(client, green))
+    index, yardstick, allowed = Index(client, green), Yardstick(source), Allowed(10, "")
+    return reconcile.make_equal(index, yardstick, write=write, allowed=allowed, on_rejected=never)
 
 
 def test_document_changed_around_the_protocol_is_reconciled_or_named(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     source: PostgresSource,
     owner: psycopg.Connection[Any],
     locations: Entity,
@@ -716,19 +746,19 @@ def test_document_changed_around_the_protocol_is_reconciled_or_named(
 ) -> None:
     """With a position of the future it cannot be corrected, so the gate must not pass over it."""
     green = make_index(client, locations)
-    writer.load(client, green, source.pages(Partition(), page_bytes=10**6), on_rejected=never)
-    indexes.refresh(client, green)
+    writer.load(Index(client, green), source.pages(Partition(), page_bytes=10**6), on_rejected=never)
+    Index(client, green).refresh()
     sync = documents(client, green)["5"]["sync"]
-    request(client, "PUT", f"/{green}/_doc/5", body={"name": "x", "sync": {**sync, "hash_low": 0}})
-    indexes.refresh(client, green)
+    client.request("PUT", f"/{green}/_doc/5", body={"name": "x", "sync": {**sync, "hash_low": 0}})
+    Index(client, green).refresh()
     with pytest.raises(GateFailed, match="'5': just written"):  # nothing happened since: no later position
         make_equal(client, source, green)
     owner.execute("SELECT pg_current_xact_id()")
     reconciled = make_equal(client, source, green)
     assert (reconciled.unequal, reconciled.rounds) == (1, 2)
     future = {**sync, "hash_low": 0, "position": position(10**15)}
-    request(client, "PUT", f"/{green}/_doc/5", body={"name": "x", "sync": future})
-    indexes.refresh(client, green)
+    client.request("PUT", f"/{green}/_doc/5", body={"name": "x", "sync": future})
+    Index(client, green).refresh()
     with pytest.raises(GateFailed, match="but the source is at"):
         make_equal(client, source, green)
 
@@ -737,7 +767,7 @@ def test_document_changed_around_the_protocol_is_reconciled_or_named(
 
 
 def test_second_reindex_is_refused_unless_forced(
-    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int, locations: Entity
+    client: Client, run: Callable[..., dict[str, Any]], small: int, locations: Entity
 ) -> None:
     blue = run()["index"]
     other = make_index(client, locations, "other run")
@@ -746,12 +776,12 @@ def test_second_reindex_is_refused_unless_forced(
     assert set(names(client, locations)) == {blue, other}
     assert run(force=True)["previous"] == blue
     with pytest.raises(StaleSwap):
-        aliases.swap(client, locations, blue=blue, green=other)
+        aliases.swap(EntityIndexes(client, locations), blue=blue, green=other)
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_two_forced_reindexes_at_once_end_with_one_index_served(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
@@ -762,18 +792,18 @@ def test_two_forced_reindexes_at_once_end_with_one_index_served(
 ) -> None:
     blue = None if first else run()["index"]
     meeting = threading.Barrier(2)
-    swap = reindex.swap
+    swap = Reindex.swap
 
-    def swap_together(*arguments: Any) -> None:
+    def swap_together(run: Reindex) -> None:
         meeting.wait(60)
-        swap(*arguments)
+        swap(run)
 
-    monkeypatch.setattr(reindex, "swap", swap_together)
+    monkeypatch.setattr(Reindex, "swap", swap_together)
     outcomes: list[Any] = []
 
     def one(build: str) -> None:
         try:
-            outcomes.append(run(build=build, force=True))
+            outcomes.append(run(run_id=build, force=True))
         except Exception as error:  # handed to the test
             outcomes.append(error)
 
@@ -789,18 +819,18 @@ def test_two_forced_reindexes_at_once_end_with_one_index_served(
 
 
 def test_green_of_a_dead_run_is_swept_and_that_of_a_living_one_is_not(
-    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, small: int
+    client: Client, source: PostgresSource, locations: Entity, small: int
 ) -> None:
     blue = serve(client, locations)
     dead = make_index(client, locations, "dead")
     own = make_index(client, locations, "mine")
     with pytest.raises(AlreadyRunning):
-        reindex.check(client, source, build="mine", running=lambda _: True)
+        reindex.check(EntityIndexes(client, source.entity), source, run_id="mine", running=lambda _: True)
     with pytest.raises(AlreadyRunning):
-        reindex.check(client, source, build="mine", running=lambda _: None)
+        reindex.check(EntityIndexes(client, source.entity), source, run_id="mine", running=lambda _: None)
     assert set(names(client, locations)) == {blue, dead, own}
     with pytest.raises(SourceChanged):  # the made-up blue is of another source
-        reindex.check(client, source, build="mine", running=lambda _: False)
+        reindex.check(EntityIndexes(client, source.entity), source, run_id="mine", running=lambda _: False)
     assert set(names(client, locations)) == {blue, own}
 
 
@@ -808,7 +838,7 @@ def test_green_of_a_dead_run_is_swept_and_that_of_a_living_one_is_not(
 
 
 def test_other_source_is_refused_and_accepted_as_a_new_epoch_that_writes_green_alone(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
@@ -818,11 +848,13 @@ def test_other_source_is_refused_and_accepted_as_a_new_epoch_that_writes_green_a
     proxy: OpenSearchProxy,
 ) -> None:
     blue = serve(client, locations)  # of a made-up source, without documents
-    writer.apply(client, locations, [tombstones(10**12, "1", "not in the table")], on_rejected=never)
+    writer.apply(EntityIndexes(client, locations), [tombstones(10**12, "1", "not in the table")], on_rejected=never)
     with pytest.raises(SourceChanged, match=f'{blue} was built from.*"new_epoch": true'):
         run()
     assert_untouched(client, locations, blue, 0)
-    plan = reindex.check(client, source, build="b", running=lambda _: None, new_epoch=True)
+    plan = reindex.check(
+        EntityIndexes(client, source.entity), source, run_id="b", running=lambda _: None, new_epoch=True
+    )
     assert (plan.epoch, plan.fresh_epoch, plan.identity) == (2, True, source.snapshot().identity)
     proxy.before(f"POST /{locations.name}-.*/_refresh", lambda: insert(owner, 1, "changed during the run"))
     proxy.after("PUT /.*/_settings", lambda: insert(owner, 2, "changed before the gate"))
@@ -831,23 +863,23 @@ def test_other_source_is_refused_and_accepted_as_a_new_epoch_that_writes_green_a
     assert_serves(client, locations, owner, app.reader_dsn)
     assert {doc["sync"]["position"][:4] for doc in living_sync(client, report["index"])} == {"0002"}
     assert documents(client, blue).keys() == {"1", "not in the table"}, "blue is of the other source: never written"
-    assert indexes.write_set(client, locations) == [report["index"]], "it left in the swap's own call"
+    assert EntityIndexes(client, locations).write_set() == [report["index"]], "it left in the swap's own call"
     with pytest.raises(BadParams, match="has none"):
-        rollback.plan(client, locations)
+        rollback.plan(EntityIndexes(client, locations))
     assert run()["previous"] == report["index"]
-    live = indexes.live(client, locations)
-    assert [index.meta["source"]["epoch"] for index in indexes.of_entity(client, locations) if index.name == live] == [
-        2
-    ]
+    live = EntityIndexes(client, locations).live()
+    assert [
+        index.meta["source"]["epoch"] for index in EntityIndexes(client, locations).all() if index.name == live
+    ] == [2]
 
 
-def living_sync(client: opensearchpy.OpenSearch, index: str) -> list[dict[str, Any]]:
+def living_sync(client: Client, index: str) -> list[dict[str, Any]]:
     return [doc for doc in documents(client, index).values() if not doc["sync"]["deleted"]]
 
 
 def test_live_writes_while_it_looks_are_not_taken_for_lost_commits(
-    client: opensearchpy.OpenSearch,
-    faulty: opensearchpy.OpenSearch,
+    client: Client,
+    faulty: Client,
     proxy: OpenSearchProxy,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
@@ -860,21 +892,21 @@ def test_live_writes_while_it_looks_are_not_taken_for_lost_commits(
     def live_write() -> None:
         insert(owner, 1, "changed")
         late = PostgresSource(locations, source._dsn)
-        writer.apply(client, locations, late.read(["1"]), on_rejected=never)
+        writer.apply(EntityIndexes(client, locations), late.read(["1"]), on_rejected=never)
         late.close()
-        indexes.refresh(client, blue)
+        Index(client, blue).refresh()
 
     hook = proxy.before(f"POST /{blue}/_search", live_write)
-    plan = reindex.check(faulty, source, build="b", running=lambda _: None)
+    plan = reindex.check(EntityIndexes(faulty, source.entity), source, run_id="b", running=lambda _: None)
     assert (hook.hits, plan.blue, plan.fresh_epoch) == (1, blue, False)
 
 
 def test_index_of_unknown_source_is_refused(
-    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], small: int, locations: Entity
+    client: Client, run: Callable[..., dict[str, Any]], small: int, locations: Entity
 ) -> None:
-    name = indexes.find_or_create(client, locations, build="old", source={}).name
-    aliases.join(client, locations, name)
-    aliases.swap(client, locations, blue=None, green=name)
+    name = creation.find_or_create(EntityIndexes(client, locations), run_id="old", source={}).name
+    aliases.join(EntityIndexes(client, locations), name)
+    aliases.swap(EntityIndexes(client, locations), blue=None, green=name)
     with pytest.raises(SourceChanged, match="does not say which source"):
         run()
     assert run(new_epoch=True)["previous"] == name
@@ -894,7 +926,7 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
 ) -> None:
     proxy = OpenSearchProxy(mortal.url)
     for module in ("searchsync.cluster.client", "searchsync.writing.writer", "searchsync.writing.bulk"):
-        monkeypatch.setattr(f"{module}.Backoff", lambda patience: Backoff(patience, longest=0.5))
+        monkeypatch.setattr(f"{module}.Backoff", partial(Backoff, longest=0.5))
     restarted: list[local_opensearch.Server] = []
 
     def restart() -> None:
@@ -904,8 +936,8 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
     restarting = threading.Thread(target=restart)
     try:
         proxy.after(r"POST /.*/_bulk\?timeout", restarting.start, skip=5)
-        report = workflows.rebuild(
-            connect(proxy.url), connector(locations, app.reader_dsn), build="b", reports=reports, bulk_bytes=60_000
+        report = rebuild(
+            connect(proxy.url), connector(locations, app.reader_dsn), reports, run_id="b", bulk_bytes=60_000
         )
         restarting.join()
         assert restarted
@@ -917,7 +949,7 @@ def test_opensearch_killed_in_the_middle_of_a_load_comes_back_and_the_run_succee
 
 
 def test_postgres_cut_in_the_middle_of_a_load_fails_and_a_second_run_is_exact(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
@@ -939,26 +971,26 @@ def test_postgres_cut_in_the_middle_of_a_load_fails_and_a_second_run_is_exact(
 
 
 def test_scan_whose_answer_was_lost_is_begun_again_not_continued(
-    client: opensearchpy.OpenSearch,
-    faulty: opensearchpy.OpenSearch,
+    client: Client,
+    faulty: Client,
     proxy: OpenSearchProxy,
     source: PostgresSource,
     locations: Entity,
     small: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reads, "SCROLLED_AT_ONCE", 50)
+    monkeypatch.setattr(index, "SCROLLED_AT_ONCE", 50)
     green = make_index(client, locations)
-    writer.load(client, green, source.pages(Partition(), page_bytes=10**6), on_rejected=never)
-    indexes.refresh(client, green)
-    assert len(list(reads.scroll(client, green, {"match_all": {}}, source=["sync"]))) == small
+    writer.load(Index(client, green), source.pages(Partition(), page_bytes=10**6), on_rejected=never)
+    Index(client, green).refresh()
+    assert len(list(Index(client, green).scroll({"match_all": {}}, source=["sync"]))) == small
     proxy.lose_answer("POST /_search/scroll", skip=1)
     with pytest.raises(IndexUnavailable):
-        list(reads.scroll(faulty, green, {"match_all": {}}, source=["sync"]))
+        list(Index(faulty, green).scroll({"match_all": {}}, source=["sync"]))
     shards = {"total": 1, "successful": 1, "skipped": 0, "failed": 0}
     proxy.answer("POST /.*/_search", 200, {"timed_out": True, "_shards": shards, "hits": {"total": {"value": 0}}})
     with pytest.raises(IndexUnavailable, match="part of the index"):
-        fingerprints.index_sums(faulty, locations, green)
+        fingerprints.index_sums(Index(faulty, green), locations)
 
 
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
@@ -995,7 +1027,7 @@ def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
 
 
 def test_certificate_that_is_not_trusted_is_refused_at_once(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     opensearch_server: local_opensearch.Server,
     run: Callable[..., dict[str, Any]],
     locations: Entity,
@@ -1020,7 +1052,7 @@ def test_address_that_means_nothing_is_refused(url: str) -> None:
 
 
 def test_failed_cleaning_up_does_not_hide_why_the_run_failed(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -1034,7 +1066,7 @@ def test_failed_cleaning_up_does_not_hide_why_the_run_failed(
 
 
 def test_smoke_queries_find_what_was_misspelt(
-    client: opensearchpy.OpenSearch, run: Callable[..., dict[str, Any]], owner: psycopg.Connection[Any]
+    client: Client, run: Callable[..., dict[str, Any]], owner: psycopg.Connection[Any]
 ) -> None:
     for n, name in enumerate(["Zürich", "Łódź", "Ouagadougou", "Anna", "São Paulo"]):
         insert(owner, n, name, region="DE.01", rate="10.10")

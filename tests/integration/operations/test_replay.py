@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import opensearchpy
 import pytest
 
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents import position
 from searchsync.errors import BadConnection, EmptyWriteSet, IndexUnavailable
 from searchsync.operations import replay
-from searchsync.operations.replay import NotAllReplayed, Replay
+from searchsync.operations.replay import Choice, Replay
+from searchsync.operations.replay_report import NotAllReplayed, check_all
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream import dead_letters, gaps, pointers, reader
 from searchsync.stream.consumer import Stream, identify
@@ -37,7 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def park(world: World, key: str, **image: Any) -> None:
     """A change that the function parked, although nothing is wrong with it."""
-    refusing = Stream(world.client, world.entity, world.dead.send)
+    refusing = Stream(EntityIndexes(world.client, world.entity), world.dead.send)
     bad = {**image, "nickname": "x"}
     assert refusing.apply([record(key, **bad)], seconds=5).parked.total() == 1
 
@@ -131,7 +133,7 @@ def test_poison_again_comes_back_later_and_after_five_attempts_waits_for_a_perso
     assert [message["key"] for message in world.messages("parked")] == ["m-1"]
     # The cause is removed: the mapping gets the field.
     field = {"properties": {"nickname": {"type": "keyword"}}}
-    request(world.client, "PUT", f"/{blue}/_mapping", body=field)
+    world.client.request("PUT", f"/{blue}/_mapping", body=field)
     world.replay(parked=True)
     assert living(world.client, blue)["m-1"]["nickname"] == "x"
     assert world.messages("parked") == []
@@ -139,7 +141,7 @@ def test_poison_again_comes_back_later_and_after_five_attempts_waits_for_a_perso
 
 @pytest.mark.parametrize("look", ["dry run", "outage", "choice"])
 def test_only_what_was_tried_counts_as_an_attempt(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, look: str, impatient: None
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy, look: str, impatient: None
 ) -> None:
     """SQS counts every receive: a few looks at the queue, and the next verdict would have parked it for a person."""
     world.put("m-1", name="x", nickname="x")
@@ -208,7 +210,7 @@ def test_records_that_the_stream_has_forgotten_are_a_gap_and_never_silence(world
     assert sorted(gap["records"] for gap in report["gaps"]) == [2, 40]
     assert {gap["from"] for gap in report["gaps"]} == {"2026-01-01T00:00:00Z"}
     assert sorted(living(world.client, blue)) == ["m-1"], "what is still there is replayed"
-    assert len(gaps.of_index(world.client, blue)) == 2, "noted on the index until a comparison closes it"
+    assert len(gaps.of_index(Index(world.client, blue))) == 2, "noted on the index until a comparison closes it"
     assert world.messages() == []
 
 
@@ -271,7 +273,7 @@ def test_a_shard_that_does_not_answer_stops_no_other_message(
     assert sorted(living(world.client, blue)) == ["m-1"]
     assert len(report["failed"]) == 1
     with pytest.raises(NotAllReplayed, match="answers with nothing"):
-        replay.check_all(report)
+        check_all(report)
     assert len(world.messages()) == 1, "it stays"
 
 
@@ -354,12 +356,12 @@ def test_nothing_is_parked_that_the_second_queue_cannot_take(
     assert [message.get("key") for message in parked if isinstance(message, dict)] == ["m-1"]
     assert len(parked) == 2
     with pytest.raises(NotAllReplayed, match="does not fit"):
-        replay.check_all(report)
+        check_all(report)
     assert world.messages() == [json.loads(foreign)], "it stays, whole"
 
 
 def test_documents_are_read_and_written_a_few_at_a_time(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, monkeypatch: pytest.MonkeyPatch
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten thousand keys of up to 400 kB were read, and sent, as one page."""
     monkeypatch.setattr(replay, "READ_AT_ONCE", 10)
@@ -386,7 +388,14 @@ def test_messages_are_held_without_their_bodies(world: World, blue: str, monkeyp
     monkeypatch.setattr(replay, "MESSAGE_BYTES_AT_ONCE", 100_000)
     messages = [ParkedRecord({"dynamodb": "x" * 50_000}, f"m-{n}", "", "r", "").message() for n in range(25)]
     world.dead.send(messages)
-    run = Replay(world.client, world.source, world.dead, world.parked, world.aws["dynamodbstreams"], dry_run=True)
+    run = Replay(
+        EntityIndexes(world.client, world.source.entity),
+        world.source,
+        world.dead,
+        world.parked,
+        world.aws["dynamodbstreams"],
+        Choice(dry_run=True),
+    )
     at_once: list[int] = []
     monkeypatch.setattr(Replay, "_replay", lambda _, messages: at_once.append(sum(len(one.body) for one in messages)))
     held: list[int] = []
@@ -451,7 +460,7 @@ def test_the_cap_holds(world: World, blue: str) -> None:
 
 
 def test_opensearch_down_fails_fast_and_deletes_nothing(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, impatient: None
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy, impatient: None
 ) -> None:
     park(world, "m-1", name="x")
     proxy.answer("GET /.*members-writers.*/_alias", 503, {}, times=None)
@@ -464,7 +473,7 @@ def test_opensearch_down_fails_fast_and_deletes_nothing(
 
 
 def test_opensearch_going_down_in_the_middle_deletes_nothing_that_is_not_written(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, impatient: None
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy, impatient: None
 ) -> None:
     park(world, "m-1", name="x")
     world.put("m-1", name="x")
@@ -499,7 +508,13 @@ def test_killed_before_the_deletion_the_message_is_replayed_again_to_no_harm(wor
     world.put("m-1", name="x")
     dying = Dies(world.aws["sqs"], world.urls["dead"])
     with pytest.raises(KeyboardInterrupt):
-        Replay(world.client, world.source, dying, world.parked, world.aws["dynamodbstreams"]).run()
+        Replay(
+            EntityIndexes(world.client, world.source.entity),
+            world.source,
+            dying,
+            world.parked,
+            world.aws["dynamodbstreams"],
+        ).run()
     before = documents(world.client, blue)["m-1"]
     world.replay()
     assert {**documents(world.client, blue)["m-1"], "sync": None} == {**before, "sync": None}

@@ -5,12 +5,12 @@ import re
 import shutil
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 import yaml
@@ -19,8 +19,11 @@ from local import opensearch as local_opensearch
 from local import sample_data
 from searchsync.catalog import Entity, entity
 from searchsync.cli import main, workflows
-from searchsync.cluster import aliases, indexes, snapshots
-from searchsync.cluster.client import request
+from searchsync.cluster import aliases, snapshots
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.cluster.snapshots import Repository
 from searchsync.compare import differences, repair
 from searchsync.documents.page import Page, page_of, read_document, tombstone
 from searchsync.errors import BadParams, GateFailed, IndexUnavailable, RequestRejected, SnapshotFailed, StaleSwap
@@ -41,6 +44,7 @@ from tests.steps import (
     never,
     page,
     position,
+    rebuild,
     serve,
     until,
 )
@@ -48,7 +52,7 @@ from tests.steps import (
 NOW = datetime.now(UTC)
 BULK = r"POST /.*/_bulk\?timeout"
 
-Retiring = Callable[..., list[dict[str, Any]]]
+Retiring = Callable[..., list[retire.Decision]]
 
 
 def ago(days: float) -> str:
@@ -66,10 +70,10 @@ def buried(days: float, *keys: str, at: int = 1) -> Page:
     )
 
 
-def write(client: opensearchpy.OpenSearch, index: str, *pages: Page) -> None:
+def write(client: Client, index: str, *pages: Page) -> None:
     for each in pages:
-        compare_and_set(client, index, each, on_rejected=never)
-    request(client, "POST", f"/{index}/_refresh")
+        compare_and_set(Index(client, index), each, on_rejected=never)
+    client.request("POST", f"/{index}/_refresh")
 
 
 def tune(include: Path, **values: Any) -> None:
@@ -78,15 +82,13 @@ def tune(include: Path, **values: Any) -> None:
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | values))
 
 
-def aliases_of(client: opensearchpy.OpenSearch, index: str) -> dict[str, Any]:
-    found: dict[str, Any] = request(client, "GET", f"/{index}/_alias")[index]["aliases"]
+def aliases_of(client: Client, index: str) -> dict[str, Any]:
+    found: dict[str, Any] = client.request("GET", f"/{index}/_alias")[index]["aliases"]
     return found
 
 
 @pytest.fixture
-def repository(
-    client: opensearchpy.OpenSearch, include: Path, opensearch_server: local_opensearch.Server
-) -> Iterator[Path]:
+def repository(client: Client, include: Path, opensearch_server: local_opensearch.Server) -> Iterator[Path]:
     """A repository in a folder, which the policy names."""
     folder = opensearch_server.folder / "snapshots" / "saved"
     register(client)
@@ -96,9 +98,9 @@ def repository(
     shutil.rmtree(folder.parent, ignore_errors=True)
 
 
-def _unregistered(client: opensearchpy.OpenSearch) -> bool:
+def _unregistered(client: Client) -> bool:
     try:
-        request(client, "DELETE", "/_snapshot/*")
+        client.request("DELETE", "/_snapshot/*")
     except RequestRejected as error:
         if error.error_type != "illegal_state_exception":  # a snapshot that a test asked for is still under way
             raise
@@ -106,49 +108,49 @@ def _unregistered(client: opensearchpy.OpenSearch) -> bool:
     return True
 
 
-def register(client: opensearchpy.OpenSearch, **settings: Any) -> None:
+def register(client: Client, **settings: Any) -> None:
     body = {"type": "fs", "settings": {"location": "saved", **settings}}
-    request(client, "PUT", "/_snapshot/saved", body=body)
+    client.request("PUT", "/_snapshot/saved", body=body)
 
 
-def restore(client: opensearchpy.OpenSearch, name: str, **how: Any) -> None:
+def restore(client: Client, name: str, **how: Any) -> None:
     body = {"indices": name, "include_global_state": False, **how}
-    request(client, "POST", f"/_snapshot/saved/{name}/_restore", body=body, params={"wait_for_completion": "true"})
+    client.request("POST", f"/_snapshot/saved/{name}/_restore", body=body, params={"wait_for_completion": "true"})
 
 
-def saved(client: opensearchpy.OpenSearch) -> dict[str, Any]:
+def saved(client: Client) -> dict[str, Any]:
     """All snapshots by name."""
-    return {found["snapshot"]: found for found in request(client, "GET", "/_snapshot/saved/_all")["snapshots"]}
+    return {found["snapshot"]: found for found in client.request("GET", "/_snapshot/saved/_all")["snapshots"]}
 
 
 @pytest.fixture
-def old(client: opensearchpy.OpenSearch, locations: Entity) -> str:
+def old(client: Client, locations: Entity) -> str:
     """An index out of the rollback window, beside a live one and a recent candidate."""
     name = serve(client, locations, "old")
     write(client, name, page(1, "a", name="kept in the snapshot"), buried(40, "gone"))
     recent = serve(client, locations, "recent", name)
     serve(client, locations, "live", recent)
-    indexes.stamp_left_read(client, recent, NOW - timedelta(hours=1))
-    indexes.stamp_left_read(client, name, NOW - timedelta(hours=25))
+    Index(client, recent).stamp_left_read(NOW - timedelta(hours=1))
+    Index(client, name).stamp_left_read(NOW - timedelta(hours=25))
     return name
 
 
 @pytest.fixture
-def retiring(faulty: opensearchpy.OpenSearch, locations: Entity, old: str, repository: Path) -> Retiring:
+def retiring(faulty: Client, locations: Entity, old: str, repository: Path) -> Retiring:
     """A run by way of the proxy that has an old index to save, and where to; keywords go to ``retire``."""
-    return partial(retire.retire, faulty, locations, dead)
+    return partial(retire.retire, EntityIndexes(faulty, locations), dead)
 
 
 # -- snapshots
 
 
 def test_an_index_that_was_served_is_saved_before_it_leaves(
-    client: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity, old: str, retiring: Retiring
+    client: Client, proxy: OpenSearchProxy, locations: Entity, old: str, retiring: Retiring
 ) -> None:
     green = make_index(client, locations, "abandoned")
-    report = {line["index"]: line for line in retiring()}
-    assert {report[name]["action"] for name in (old, green)} == {"deleted"}
-    assert "saved in saved" in report[old]["why"]
+    report = {line.index: line for line in retiring()}
+    assert {report[name].action for name in (old, green)} == {"deleted"}
+    assert "saved in saved" in report[old].why
     assert {old, green}.isdisjoint(names(client, locations))
     (snapshot,) = saved(client).values()
     assert (snapshot["snapshot"], snapshot["indices"], snapshot["state"]) == (old, [old], "SUCCESS")
@@ -158,7 +160,7 @@ def test_an_index_that_was_served_is_saved_before_it_leaves(
 
 
 def test_nothing_is_saved_when_no_repository_is_named(
-    client: opensearchpy.OpenSearch, locations: Entity, old: str, retiring: Retiring, include: Path
+    client: Client, locations: Entity, old: str, retiring: Retiring, include: Path
 ) -> None:
     tune(include, snapshot_repository=None)
     retiring()
@@ -166,9 +168,7 @@ def test_nothing_is_saved_when_no_repository_is_named(
     assert saved(client) == {}
 
 
-def test_a_restored_index_is_in_no_alias_and_nobody_sweeps_it(
-    client: opensearchpy.OpenSearch, old: str, retiring: Retiring
-) -> None:
+def test_a_restored_index_is_in_no_alias_and_nobody_sweeps_it(client: Client, old: str, retiring: Retiring) -> None:
     """The call of the runbook."""
     retiring()
     restore(client, old, include_aliases=False, rename_pattern="(.+)", rename_replacement="restored-$1")
@@ -179,7 +179,7 @@ def test_a_restored_index_is_in_no_alias_and_nobody_sweeps_it(
 
 @pytest.mark.usefixtures("at_once", "repository")
 def test_an_index_that_was_restored_with_its_aliases_is_not_served_before_it_has_caught_up(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     owner: psycopg.Connection,
     source: PostgresSource,
@@ -190,21 +190,18 @@ def test_an_index_that_was_restored_with_its_aliases_is_not_served_before_it_has
     """What the runbook warns of makes it a candidate again, which does not know what happened while it was away."""
     sample_data.generate(owner, 200)
     owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=9)])
-    first, live = (
-        str(workflows.rebuild(client, connect_source, build=build, reports=tmp_path)["index"]) for build in "ab"
-    )
+    first, live = (str(rebuild(client, connect_source, tmp_path, run_id=build)["index"]) for build in "ab")
     tune(include, keep_previous=0)
-    indexes.stamp_left_read(client, first, NOW - timedelta(hours=25))
-    retire.retire(client, locations, dead)
+    Index(client, first).stamp_left_read(NOW - timedelta(hours=25))
+    retire.retire(EntityIndexes(client, locations), dead)
     owner.execute("UPDATE locations SET name = 'since' WHERE location_id = 1")
     restore(client, first)
-    assert set(aliases_of(client, first)) == {locations.writers, locations.served}
+    assert set(aliases_of(client, first)) == {locations.write_alias, locations.served_alias}
 
     def back() -> dict[str, Any]:
         with Rejections(tmp_path / "rejected") as rejections:
             return workflows.roll_back(
-                client,
-                locations,
+                EntityIndexes(client, locations),
                 lambda _: connect_source(None),
                 name=first,
                 rejections=rejections,
@@ -213,14 +210,19 @@ def test_an_index_that_was_restored_with_its_aliases_is_not_served_before_it_has
 
     with pytest.raises(GateFailed, match=f"{first} is not what its source is"):
         back()
-    assert indexes.live(client, locations) == live
-    repair.repair(client, source, differences.find(client, source, first), dry_run=False)
+    assert EntityIndexes(client, locations).live() == live
+    repair.repair(
+        EntityIndexes(client, source.entity),
+        source,
+        differences.find(EntityIndexes(client, source.entity).get(first), source),
+        dry_run=False,
+    )
     assert back()["index"] == first
     assert living(client, first)["1"]["name"] == "since"
 
 
 def test_a_crash_after_the_snapshot_is_gone_on_with(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     old: str,
     retiring: Retiring,
@@ -233,7 +235,7 @@ def test_a_crash_after_the_snapshot_is_gone_on_with(
         patched.setattr(aliases, "delete", crash)
         with pytest.raises(KeyboardInterrupt):
             retiring()
-    assert {locations.writers, locations.served} == set(aliases_of(client, old))
+    assert {locations.write_alias, locations.served_alias} == set(aliases_of(client, old))
     made = saved(client)[old]["uuid"]
     retiring()
     assert old not in names(client, locations)
@@ -241,8 +243,8 @@ def test_a_crash_after_the_snapshot_is_gone_on_with(
 
 
 def test_a_snapshot_under_way_is_waited_for(
-    client: opensearchpy.OpenSearch,
-    faulty: opensearchpy.OpenSearch,
+    client: Client,
+    faulty: Client,
     proxy: OpenSearchProxy,
     locations: Entity,
     old: str,
@@ -252,7 +254,7 @@ def test_a_snapshot_under_way_is_waited_for(
     lost = proxy.lose_answer("PUT /_snapshot")
     with pytest.raises(SnapshotFailed):
         retiring()
-    assert old in indexes.write_set(client, locations)
+    assert old in EntityIndexes(client, locations).write_set()
 
     def slow(_: Request, forward: Callable[[], Answer]) -> Answer:
         answer = forward()
@@ -266,17 +268,17 @@ def test_a_snapshot_under_way_is_waited_for(
     monkeypatch.setattr(snapshots, "LONGEST_SECONDS", 0.0)
     proxy.add("GET /_snapshot", slow, times=None)
     with pytest.raises(SnapshotFailed, match="still in progress"):
-        snapshots.save(faulty, "saved", old, None)
+        Repository(faulty, "saved").save(old, None)
 
 
 @pytest.mark.parametrize("fault", ["missing", "read-only", "no folder"])
 def test_without_a_repository_to_write_to_the_index_keeps_its_aliases_and_the_rest_goes_on(
-    client: opensearchpy.OpenSearch, locations: Entity, old: str, repository: Path, retiring: Retiring, fault: str
+    client: Client, locations: Entity, old: str, repository: Path, retiring: Retiring, fault: str
 ) -> None:
     before, green = aliases_of(client, old), make_index(client, locations, "abandoned")
-    write(client, indexes.live_or_raise(client, locations), buried(40, "gone"), page(2, "b"))
+    write(client, EntityIndexes(client, locations).live_or_raise(), buried(40, "gone"), page(2, "b"))
     if fault == "missing":
-        request(client, "DELETE", "/_snapshot/saved")
+        client.request("DELETE", "/_snapshot/saved")
     elif fault == "read-only":
         register(client, readonly=True)
     else:
@@ -286,7 +288,7 @@ def test_without_a_repository_to_write_to_the_index_keeps_its_aliases_and_the_re
         retiring()
     assert aliases_of(client, old) == before
     assert green not in names(client, locations)
-    assert set(documents(client, indexes.live_or_raise(client, locations))) == {"b"}
+    assert set(documents(client, EntityIndexes(client, locations).live_or_raise())) == {"b"}
     write(client, old, page(2, "still written"))
     if repository.is_file():
         repository.unlink()
@@ -296,14 +298,12 @@ def test_without_a_repository_to_write_to_the_index_keeps_its_aliases_and_the_re
     assert saved(client)[old]["state"] == "SUCCESS"
 
 
-def test_an_incomplete_snapshot_is_replaced(
-    client: opensearchpy.OpenSearch, locations: Entity, old: str, retiring: Retiring
-) -> None:
+def test_an_incomplete_snapshot_is_replaced(client: Client, locations: Entity, old: str, retiring: Retiring) -> None:
     red = make_red_index(client, locations)
     body = {"indices": f"{red},{old}", "partial": True}
-    request(client, "PUT", f"/_snapshot/saved/{old}", body=body, params={"wait_for_completion": "true"})
+    client.request("PUT", f"/_snapshot/saved/{old}", body=body, params={"wait_for_completion": "true"})
     assert saved(client)[old]["state"] == "PARTIAL"
-    aliases.delete(client, locations, red)
+    aliases.delete(EntityIndexes(client, locations), red)
     retiring()
     assert old not in names(client, locations)
     assert (saved(client)[old]["state"], saved(client)[old]["indices"]) == ("SUCCESS", [old])
@@ -313,7 +313,7 @@ def test_an_incomplete_snapshot_is_replaced(
     ("state", "failed", "of"), [("PARTIAL", 1, ""), ("FAILED", 1, ""), ("SUCCESS", 1, ""), ("SUCCESS", 0, "another")]
 )
 def test_only_a_complete_snapshot_of_this_index_counts(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     proxy: OpenSearchProxy,
     locations: Entity,
     old: str,
@@ -327,22 +327,22 @@ def test_only_a_complete_snapshot_of_this_index_counts(
     proxy.add("GET /_snapshot", lambda _, __: Answer(200, body), skip=1)  # the one that asks whether it was made
     with pytest.raises(SnapshotFailed, match="node left"):
         retiring()
-    assert old in indexes.write_set(client, locations)
+    assert old in EntityIndexes(client, locations).write_set()
 
 
 def test_an_index_that_is_served_again_while_it_is_saved_stays(
-    client: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity, old: str, retiring: Retiring
+    client: Client, proxy: OpenSearchProxy, locations: Entity, old: str, retiring: Retiring
 ) -> None:
     def back_and_forth() -> None:
-        live = indexes.live_or_raise(client, locations)
-        aliases.swap(client, locations, blue=live, green=old, served=True)
-        aliases.swap(client, locations, blue=old, green=live, served=True)
-        indexes.stamp_left_read(client, old, datetime.now(UTC))
+        live = EntityIndexes(client, locations).live_or_raise()
+        aliases.swap(EntityIndexes(client, locations), blue=live, green=old, served=True)
+        aliases.swap(EntityIndexes(client, locations), blue=old, green=live, served=True)
+        Index(client, old).stamp_left_read(datetime.now(UTC))
 
     proxy.after("PUT /_snapshot", back_and_forth)
-    with pytest.raises(StaleSwap, match="served again"):
+    with pytest.raises(StaleSwap, match="live again"):
         retiring()
-    assert old in indexes.write_set(client, locations)
+    assert old in EntityIndexes(client, locations).write_set()
 
 
 @pytest.mark.parametrize(
@@ -355,11 +355,11 @@ def test_an_index_that_is_served_again_while_it_is_saved_stays(
     ],
 )
 def test_a_policy_that_cannot_be_followed_changes_nothing(
-    client: opensearchpy.OpenSearch, locations: Entity, old: str, include: Path, values: dict[str, Any], why: str
+    client: Client, locations: Entity, old: str, include: Path, values: dict[str, Any], why: str
 ) -> None:
     tune(include, **values)
     with pytest.raises(BadParams, match=why):
-        retire.retire(client, locations, dead)
+        retire.retire(EntityIndexes(client, locations), dead)
     assert set(documents(client, old)) == {"a", "gone"}
 
 
@@ -367,27 +367,27 @@ def test_a_policy_that_cannot_be_followed_changes_nothing(
 
 
 def test_a_dry_run_reports_what_a_run_does_and_changes_nothing(
-    client: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity, old: str, retiring: Retiring
+    client: Client, proxy: OpenSearchProxy, locations: Entity, old: str, retiring: Retiring
 ) -> None:
     make_index(client, locations, "abandoned")
-    live = indexes.live_or_raise(client, locations)
-    recent = next(index for index in indexes.of_entity(client, locations) if index.build == "recent")
-    indexes.stamp_left_read(client, recent.name, None)  # a crash between swap and stamp: a run would stamp it
+    live = EntityIndexes(client, locations).live_or_raise()
+    recent = next(index for index in EntityIndexes(client, locations).all() if index.run_id == "recent")
+    Index(client, recent.name).stamp_left_read(None)  # a crash between swap and stamp: a run would stamp it
     write(client, live, buried(31, "x", "y"), buried(29, "z"), page(2, "b"))
-    before = request(client, "GET", "/_all", params={"expand_wildcards": "all"})
+    before = client.request("GET", "/_all", params={"expand_wildcards": "all"})
     planned = retiring(dry_run=True, now=NOW)
-    assert request(client, "GET", "/_all", params={"expand_wildcards": "all"}) == before
+    assert client.request("GET", "/_all", params={"expand_wildcards": "all"}) == before
     assert saved(client) == {}
     written = ("PUT", "DELETE", "POST /_aliases", "/_bulk")
     assert not [sent for sent in proxy.requests if any(what in sent for what in written)]
     done = retiring(now=NOW)
-    assert [{**line, "action": line["action"].replace("would be ", "")} for line in planned] == done
-    assert sorted(line["action"] for line in planned) == 2 * ["kept"] + 2 * ["would be deleted"]
-    assert next(line for line in planned if line["index"] == live)["purged"] == 2
+    assert [replace(line, action=line.action.replace("would be ", "")) for line in planned] == done
+    assert sorted(line.action for line in planned) == 2 * ["kept"] + 2 * ["would be deleted"]
+    assert next(line for line in planned if line.index == live).purged == 2
 
 
 def test_the_command_prints_a_line_for_each_index(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     old: str,
     repository: Path,
@@ -395,7 +395,7 @@ def test_the_command_prints_a_line_for_each_index(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     building = make_index(client, locations, "locations_reindex/of Airflow")
-    live = indexes.live_or_raise(client, locations)
+    live = EntityIndexes(client, locations).live_or_raise()
     write(client, live, buried(31, "x"), page(2, "b"))
     assert main.main(["retire", "--dry-run"]) == 0
     said = {row.split()[0]: row for row in capsys.readouterr().out.splitlines()}
@@ -409,9 +409,9 @@ def test_the_command_prints_a_line_for_each_index(
     assert main.main(["retire", "locations", "members"]) == 0
     assert set(documents(client, live)) == {"b"}
     assert old not in names(client, locations)
-    request(client, "DELETE", "/_snapshot/saved")
+    client.request("DELETE", "/_snapshot/saved")
     serve(client, locations, "next", live)
-    indexes.stamp_left_read(client, live, NOW - timedelta(days=9))
+    Index(client, live).stamp_left_read(NOW - timedelta(days=9))
     members = serve(client, entity("members"))
     capsys.readouterr()
     assert main.main(["retire", "--dry-run"]) == 1
@@ -424,89 +424,83 @@ def test_the_command_prints_a_line_for_each_index(
 
 
 @pytest.mark.parametrize("name", ["locations", "members"])
-def test_only_old_tombstones_are_purged(client: opensearchpy.OpenSearch, name: str) -> None:
+def test_only_old_tombstones_are_purged(client: Client, name: str) -> None:
     live = serve(client, entity(name))
     old_document = json.loads(line("old document", 2).source)
     old_document["sync"]["written_at"] = ago(400)
     documents_too = page_of([read_document(b'"old document"', json.dumps(old_document).encode())], position=position(2))
     write(client, live, buried(30.1, "old"), buried(29.9, "young"), documents_too, page(3, "newest"))
-    (report,) = retire.retire(client, entity(name), dead, now=NOW)
-    assert report["purged"] == 1
+    (report,) = retire.retire(EntityIndexes(client, entity(name)), dead, now=NOW)
+    assert report.purged == 1
     assert set(documents(client, live)) == {"young", "old document", "newest"}
 
 
-def test_the_highest_position_stays(client: opensearchpy.OpenSearch, locations: Entity) -> None:
+def test_the_highest_position_stays(client: Client, locations: Entity) -> None:
     """By it a source that was put back is recognised: a delete may have been the last that the index heard of."""
     live = serve(client, locations)
     write(client, live, page(1, "a"), buried(40, "b", at=2), buried(40, "c", at=3))
-    retire.retire(client, locations, dead, now=NOW)
+    retire.retire(EntityIndexes(client, locations), dead, now=NOW)
     assert set(documents(client, live)) == {"a", "c"}
-    assert indexes.highest_position(client, live) == position(3)
+    assert Index(client, live).highest_position() == position(3)
 
 
 def test_a_document_that_is_written_between_search_and_delete_stays(
-    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+    client: Client, faulty: Client, proxy: OpenSearchProxy, locations: Entity
 ) -> None:
     live = serve(client, locations)
     write(client, live, buried(40, "a", "b", "c", "d"), page(2, "x"))
 
     def others() -> None:
         write(client, live, page(3, "a", name="back"), buried(0, "b", at=3))
-        request(client, "DELETE", f"/{live}/_doc/c")
+        client.request("DELETE", f"/{live}/_doc/c")
 
     race = proxy.before(BULK, others)
-    (report,) = retire.retire(faulty, locations, dead, now=NOW)
-    assert (race.hits, report["purged"]) == (1, 1)
+    (report,) = retire.retire(EntityIndexes(faulty, locations), dead, now=NOW)
+    assert (race.hits, report.purged) == (1, 1)
     assert living(client, live) == {"a": {"name": "back"}, "x": {}}
     assert set(documents(client, live)) == {"a", "b", "x"}
 
 
-def test_after_the_purge_a_late_older_event_is_kept_out_no_more(
-    client: opensearchpy.OpenSearch, locations: Entity
-) -> None:
+def test_after_the_purge_a_late_older_event_is_kept_out_no_more(client: Client, locations: Entity) -> None:
     """The price of forgetting, and why the policy may not go below 15 days: nothing older is on its way after that."""
     live, late = serve(client, locations), page(1, "a", name="of long ago")
     write(client, live, buried(40, "a", at=2), page(3, "x"), late)
     assert set(living(client, live)) == {"x"}
-    retire.retire(client, locations, dead, now=NOW)
+    retire.retire(EntityIndexes(client, locations), dead, now=NOW)
     write(client, live, late)
     assert set(living(client, live)) == {"a", "x"}
 
 
-def test_every_member_is_purged_also_one_that_is_being_built(
-    client: opensearchpy.OpenSearch, locations: Entity
-) -> None:
+def test_every_member_is_purged_also_one_that_is_being_built(client: Client, locations: Entity) -> None:
     blue = serve(client, locations)
     members = [blue, serve(client, locations, "live", blue), make_index(client, locations, "green")]
     for index in members:
         for each in (buried(40, "old"), buried(1, "young"), page(2, "x")):
             write(client, index, each)
-    report = retire.retire(client, locations, lambda _: True, now=NOW)
-    assert {line["index"]: line["purged"] for line in report} == dict.fromkeys(members, 1)
+    report = retire.retire(EntityIndexes(client, locations), lambda _: True, now=NOW)
+    assert {line.index: line.purged for line in report} == dict.fromkeys(members, 1)
     assert all(set(documents(client, index)) == {"young", "x"} for index in members)
 
 
 def test_a_purge_while_tombstones_are_copied_loses_nothing(
-    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+    client: Client, faulty: Client, proxy: OpenSearchProxy, locations: Entity
 ) -> None:
     """What is due is purged from blue and not copied; a key that is back in green stays."""
     blue, green = serve(client, locations), make_index(client, locations, "green")
     write(client, blue, buried(40, "a", "back"), buried(1, "young"), page(2, "x"))
     write(client, green, page(3, "back", "x"))
-    proxy.before(BULK, lambda: purge.purge(client, locations, blue, purge.cutoff(NOW)))
-    plan = reindex.Plan("green", blue, SOURCE["epoch"], SOURCE["identity"])  # type: ignore[arg-type]
-    reindex.copy_tombstones(faulty, locations, plan, green)
+    proxy.before(BULK, lambda: purge.purge(EntityIndexes(client, locations), blue, purge.cutoff(NOW)))
+    plan = reindex.ReindexPlan("green", blue, SOURCE["epoch"], SOURCE["identity"])  # type: ignore[arg-type]
+    reindex.Reindex(EntityIndexes(faulty, locations), plan, green).copy_tombstones()
     assert set(documents(client, blue)) == {"young", "x"}
     assert set(documents(client, green)) == {"young", "back", "x"}
-    retire.retire(client, locations, lambda _: True, now=NOW)
+    retire.retire(EntityIndexes(client, locations), lambda _: True, now=NOW)
     assert set(documents(client, green)) == {"young", "back", "x"}
     assert set(living(client, green)) == {"back", "x"}
 
 
 @pytest.mark.parametrize("kind", ["blocked", "red"])
-def test_a_member_that_refuses_writes_is_passed_over(
-    client: opensearchpy.OpenSearch, locations: Entity, kind: str
-) -> None:
+def test_a_member_that_refuses_writes_is_passed_over(client: Client, locations: Entity, kind: str) -> None:
     live = serve(client, locations)
     unwritable = (
         make_index(client, locations, "unwritable")
@@ -516,30 +510,33 @@ def test_a_member_that_refuses_writes_is_passed_over(
     write(client, live, buried(40, "a"), page(2, "x"))
     if kind == "blocked":
         write(client, unwritable, buried(40, "a"), page(2, "x"))
-        request(client, "PUT", f"/{unwritable}/_block/write")
+        client.request("PUT", f"/{unwritable}/_block/write")
     for dry_run in (True, False):
         report = {
-            line["index"]: line for line in retire.retire(client, locations, lambda _: True, dry_run=dry_run, now=NOW)
+            line.index: line
+            for line in retire.retire(EntityIndexes(client, locations), lambda _: True, dry_run=dry_run, now=NOW)
         }
-        assert f"not purged: it is {kind}" in report[unwritable]["why"]
-        assert (report[live]["purged"], report[unwritable]["purged"]) == (1, 0)
+        assert f"not purged: it is {kind}" in report[unwritable].why
+        assert (report[live].purged, report[unwritable].purged) == (1, 0)
 
 
 def test_a_block_or_a_deletion_in_the_middle(
-    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+    client: Client, faulty: Client, proxy: OpenSearchProxy, locations: Entity
 ) -> None:
     """What is deleted needs no purge; what is blocked is an error, after the others were purged."""
     live = serve(client, locations)
     green = make_index(client, locations, "green")
     for index in (live, green):
         write(client, index, buried(40, "a"), page(2, "x"))
-    proxy.before(rf"POST /{green}/_bulk\?timeout", lambda: request(client, "PUT", f"/{green}/_block/write"))
+    proxy.before(rf"POST /{green}/_bulk\?timeout", lambda: client.request("PUT", f"/{green}/_block/write"))
     with pytest.raises(RequestRejected, match="does not take writes"):
-        retire.retire(faulty, locations, lambda _: True, now=NOW)
+        retire.retire(EntityIndexes(faulty, locations), lambda _: True, now=NOW)
     assert set(documents(client, live)) == {"x"}
-    request(client, "PUT", f"/{green}/_settings", body={"index.blocks.write": None})
-    proxy.before(rf"POST /{green}/_bulk\?timeout", lambda: aliases.delete(client, locations, green))
-    report = {line["index"]: line["purged"] for line in retire.retire(faulty, locations, lambda _: True, now=NOW)}
+    client.request("PUT", f"/{green}/_settings", body={"index.blocks.write": None})
+    proxy.before(rf"POST /{green}/_bulk\?timeout", lambda: aliases.delete(EntityIndexes(client, locations), green))
+    report = {
+        line.index: line.purged for line in retire.retire(EntityIndexes(faulty, locations), lambda _: True, now=NOW)
+    }
     assert report == {live: 0, green: 0}
     assert names(client, locations) == [live]
 
@@ -552,8 +549,8 @@ def busy(sent: Request, _: Any) -> Answer:
 
 @pytest.mark.parametrize("fault", [busy, lambda *_: Answer(429, b"{}"), lambda *_: None])
 def test_what_was_refused_for_the_moment_is_sent_again(
-    client: opensearchpy.OpenSearch,
-    faulty: opensearchpy.OpenSearch,
+    client: Client,
+    faulty: Client,
     proxy: OpenSearchProxy,
     locations: Entity,
     fault: Callable[..., Answer | None],
@@ -561,31 +558,31 @@ def test_what_was_refused_for_the_moment_is_sent_again(
     live = serve(client, locations)
     write(client, live, buried(40, "a", "b"), page(2, "x"))
     failed = proxy.add(BULK, fault)
-    (report,) = retire.retire(faulty, locations, dead, now=NOW)
-    assert (failed.hits, report["purged"]) == (1, 2)
+    (report,) = retire.retire(EntityIndexes(faulty, locations), dead, now=NOW)
+    assert (failed.hits, report.purged) == (1, 2)
     assert set(documents(client, live)) == {"x"}
 
 
 def test_a_lost_answer_is_reconciled_by_sending_again(
-    client: opensearchpy.OpenSearch, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity
+    client: Client, faulty: Client, proxy: OpenSearchProxy, locations: Entity
 ) -> None:
     live = serve(client, locations)
     write(client, live, buried(40, "a", "b"), page(2, "x"))
     proxy.lose_answer(BULK)
-    (report,) = retire.retire(faulty, locations, dead, now=NOW)
-    assert report["purged"] == 0, "they were gone when it asked again"
+    (report,) = retire.retire(EntityIndexes(faulty, locations), dead, now=NOW)
+    assert report.purged == 0, "they were gone when it asked again"
     assert set(documents(client, live)) == {"x"}
 
 
-def test_patience_ends(faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, locations: Entity) -> None:
+def test_patience_ends(faulty: Client, proxy: OpenSearchProxy, locations: Entity) -> None:
     live = serve(faulty, locations)
     write(faulty, live, buried(40, "a"), page(2, "x"))
     proxy.add(BULK, busy, times=None)
     with pytest.raises(IndexUnavailable, match="queue is full"):
-        purge.purge(faulty, locations, live, purge.cutoff(NOW), patience=0.5)
+        purge.purge(EntityIndexes(faulty, locations), live, purge.cutoff(NOW), patience=0.5)
 
 
-def test_many_tombstones_need_no_more_memory_than_some(client: opensearchpy.OpenSearch, locations: Entity) -> None:
+def test_many_tombstones_need_no_more_memory_than_some(client: Client, locations: Entity) -> None:
     live = serve(client, locations)
     peaks = []
     for many in (6_000, 30_000):
@@ -593,7 +590,7 @@ def test_many_tombstones_need_no_more_memory_than_some(client: opensearchpy.Open
             write(client, live, buried(40, *(f"location {n}" for n in range(at, at + 6_000))))
         write(client, live, page(2, "x"))
         tracemalloc.start()
-        assert purge.purge(client, locations, live, purge.cutoff(NOW)) == many
+        assert purge.purge(EntityIndexes(client, locations), live, purge.cutoff(NOW)) == many
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert set(documents(client, live)) == {"x"}

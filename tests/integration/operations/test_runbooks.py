@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import pytest
 import yaml
 
 from local import opensearch as local_opensearch
 from searchsync.catalog import Entity
-from searchsync.cli import main, workflows
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
-from tests.steps import Connect
+from searchsync.cli import main
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
+from tests.steps import Connect, rebuild
 
 REPO = Path(__file__).parents[3]
 SHELL = """
@@ -53,24 +53,23 @@ def run(shell: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def served(client: opensearchpy.OpenSearch, rows: int, connect_source: Connect, tmp_path: Path) -> list[str]:
-    """Three indexes that were served one after the other, the live one last."""
+def served(client: Client, rows: int, connect_source: Connect, tmp_path: Path) -> list[str]:
+    """Three indexes that were live one after the other, the live one last."""
     return [
-        str(workflows.rebuild(client, connect_source, build=build, reports=tmp_path)["index"])
-        for build in ("first", "second", "third")
+        str(rebuild(client, connect_source, tmp_path, run_id=build)["index"]) for build in ("first", "second", "third")
     ]
 
 
 @pytest.fixture
-def retired(client: opensearchpy.OpenSearch, opensearch_server: local_opensearch.Server) -> Iterator[str]:
+def retired(client: Client, opensearch_server: local_opensearch.Server) -> Iterator[str]:
     """The name of the repository that the runbook registers; it is gone afterwards, with its folder."""
     yield "retired"
-    request(client, "DELETE", "/_snapshot/retired")
+    client.request("DELETE", "/_snapshot/retired")
     shutil.rmtree(opensearch_server.folder / "snapshots" / "retired", ignore_errors=True)
 
 
 def test_of_index_rollback(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     served: list[str],
     run: Any,
@@ -79,11 +78,11 @@ def test_of_index_rollback(
     assert all(name in shown for name in served)
     assert shown.count("rollback candidate") == 2
     assert served[1] in back, "the one that was live last"
-    assert indexes.live(client, locations) == served[1]
+    assert EntityIndexes(client, locations).live() == served[1]
 
 
 def test_of_index_retire(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     served: list[str],
     run: Any,
@@ -93,21 +92,21 @@ def test_of_index_retire(
 ) -> None:
     dry, register, look_into = blocks("index_retire.md")
     long_ago = (datetime.now(UTC) - timedelta(hours=30)).isoformat()
-    indexes.put_meta(client, served[0], {**indexes.meta_of(client, served[0]), "left_read_at": long_ago})
+    Index(client, served[0]).put_meta({**Index(client, served[0]).read_meta(), "left_read_at": long_ago})
     run(register)
     policy = include / "policies" / "retention.yaml"
     policy.write_text(yaml.safe_dump(yaml.safe_load(policy.read_text()) | {"snapshot_repository": retired}))
 
     said = run(dry.replace("searchsync retire --dry-run", ""))  # members have nothing here
     assert re.search(rf"{served[0]}.*would be deleted.*saved in {retired}", said)
-    assert served[0] in indexes.write_set(client, locations)
+    assert served[0] in EntityIndexes(client, locations).write_set()
     assert main.main(["retire", "locations"]) == 0
-    assert served[0] not in indexes.write_set(client, locations)
+    assert served[0] not in EntityIndexes(client, locations).write_set()
 
     *ask, remove = look_into.replace("locations-20260101t020000-0123abcd", served[0]).strip().splitlines()
     answers = run("\n".join(ask))
     assert f'"value":{rows}' in answers, "all of it is there"
-    restored = request(client, "GET", f"/restored-{served[0]}/_alias")[f"restored-{served[0]}"]
+    restored = client.request("GET", f"/restored-{served[0]}/_alias")[f"restored-{served[0]}"]
     assert restored["aliases"] == {}
-    assert indexes.write_set(client, locations)[0] == indexes.live(client, locations) == served[2]
+    assert EntityIndexes(client, locations).write_set()[0] == EntityIndexes(client, locations).live() == served[2]
     run(f"NAME={served[0]}\n{remove}")

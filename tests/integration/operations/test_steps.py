@@ -4,20 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 
 from local import sample_data
-from searchsync.cli import workflows
-from searchsync.cluster import indexes
+from searchsync.cluster.client import Client
 from searchsync.operations import gate, reindex
-from searchsync.operations.reindex import STEPS
-from tests.steps import Connect
+from searchsync.operations.reindex import STEPS, Reindex
+from tests.steps import Connect, rebuild
 
 
 def test_the_command_line_takes_the_steps_in_their_order(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     connect_source: Connect,
     owner: psycopg.Connection[Any],
     reports: Path,
@@ -33,9 +31,9 @@ def test_the_command_line_takes_the_steps_in_their_order(
 
         return call
 
-    homes = {"make_searchable": indexes, "gate": gate}
+    homes: dict[str, Any] = {"check": reindex, "create_green": reindex, "gate": gate}
     for name in STEPS:
-        home = homes.get(name, reindex)
+        home = homes.get(name, Reindex)
         monkeypatch.setattr(home, name, noted(name, getattr(home, name)))
-    workflows.rebuild(client, connect_source, build="run", reports=reports)
+    rebuild(client, connect_source, reports, run_id="run")
     assert tuple(taken) == STEPS

@@ -6,24 +6,36 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 
 from local import postgres as local_postgres
 from local import sample_data
 from searchsync.catalog import Entity
-from searchsync.cli import workflows
-from searchsync.cluster import aliases, indexes
-from searchsync.cluster.client import request
+from searchsync.cluster import aliases
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index, state_of
+from searchsync.cluster.indexes import EntityIndexes, PhysicalIndex
 from searchsync.compare.absence import TooManyGone
 from searchsync.errors import BadParams, EmptyWriteSet, IndexUnavailable, SourceChanged, SourceUnavailable
 from searchsync.operations import sync
+from searchsync.operations.sync import Interval
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
 from tests.faults import PostgresProxy
-from tests.steps import Connect, connector, documents, insert, living, make_index, make_red_index, serve, with_dsn
+from tests.steps import (
+    Connect,
+    connector,
+    documents,
+    insert,
+    living,
+    make_index,
+    make_red_index,
+    rebuild,
+    serve,
+    with_dsn,
+)
 
 ROWS = 600
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -31,11 +43,11 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_source: Connect, tmp_path: Path) -> str:
+def blue(client: Client, owner: psycopg.Connection, connect_source: Connect, tmp_path: Path) -> str:
     """The live index of 600 rows that were last changed long ago."""
     sample_data.generate(owner, ROWS)
     owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=30)])
-    return str(workflows.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
+    return str(rebuild(client, connect_source, tmp_path, run_id="blue")["index"])
 
 
 @pytest.fixture
@@ -45,7 +57,7 @@ def rejections(tmp_path: Path) -> Iterator[Rejections]:
 
 
 def run(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     app: local_postgres.AppDatabase,
     entity: Entity,
     rejections: Rejections,
@@ -54,10 +66,13 @@ def run(
     dsn: str = "",
     allow_deletes: int | None = None,
 ) -> dict[str, Any]:
-    served = sync.check(client, entity)
+    indexes = EntityIndexes(client, entity)
+    served = sync.check(indexes)
     source = PostgresSource(entity, dsn or app.reader_dsn, epoch=served.epoch, identity=served.identity)
     try:
-        return sync.run(client, source, served, start, end, rejections=rejections, allow_deletes=allow_deletes)
+        interval = Interval(start, end)
+        report = sync.run(indexes, source, served, interval, rejections=rejections, allow_deletes=allow_deletes)
+        return report.as_dict()
     finally:
         source.close()
 
@@ -72,7 +87,7 @@ def rename(owner: psycopg.Connection, location_id: int, name: str, when: datetim
 
 @pytest.fixture
 def synced(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     app: local_postgres.AppDatabase,
     locations: Entity,
     rejections: Rejections,
@@ -83,7 +98,7 @@ def synced(
 
 
 def test_changes_inserts_and_deletions_of_the_interval(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+    client: Client, owner: psycopg.Connection, blue: str, synced: Any
 ) -> None:
     rename(owner, 1, "changed")
     insert(owner, 5_000, "new", updated_at=NOW)
@@ -96,7 +111,7 @@ def test_changes_inserts_and_deletions_of_the_interval(
 
 
 def test_nothing_to_do_reads_no_document(
-    client: opensearchpy.OpenSearch, blue: str, synced: Any, monkeypatch: pytest.MonkeyPatch
+    client: Client, blue: str, synced: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hourly, on any table: a sync that compares everything each time would be a comparison."""
     monkeypatch.setattr(PostgresSource, "fingerprints", lambda _: pytest.fail("not needed"))
@@ -110,7 +125,7 @@ def test_a_second_sync_of_the_interval_changes_nothing(owner: psycopg.Connection
 
 
 def test_a_commit_after_its_interval_is_found_by_the_overlap(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+    client: Client, owner: psycopg.Connection, blue: str, synced: Any
 ) -> None:
     rename(owner, 1, "late", NOW - HOUR - timedelta(minutes=50))
     rename(owner, 2, "too late", NOW - 3 * HOUR)
@@ -120,7 +135,7 @@ def test_a_commit_after_its_interval_is_found_by_the_overlap(
 
 
 def test_what_a_count_betrays_is_found_by_keys_alone(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+    client: Client, owner: psycopg.Connection, blue: str, synced: Any
 ) -> None:
     """By hashes, a column more would make every document differ, and one deletion would rewrite the whole index."""
     owner.execute("UPDATE locations SET name = 'silent'")
@@ -139,7 +154,7 @@ def test_what_a_count_betrays_is_found_by_keys_alone(
 
 @pytest.mark.parametrize("left", [0, 60, 400])
 def test_a_table_that_is_being_filled_again_is_not_taken_for_deleted(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     blue: str,
     synced: Any,
@@ -149,7 +164,7 @@ def test_a_table_that_is_being_filled_again_is_not_taken_for_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """TRUNCATE and the load behind it are two transactions, and the sync comes between: nothing is written."""
-    green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(rebuild(client, connect_source, tmp_path, run_id="green")["index"])
     made_at(client, monkeypatch, NOW - 2 * HOUR)
     before = {name: documents(client, name) for name in (blue, green)}
     owner.execute("DELETE FROM locations WHERE location_id > %s", [left])
@@ -164,7 +179,7 @@ def test_a_table_that_is_being_filled_again_is_not_taken_for_deleted(
 
 
 def test_a_table_that_is_emptied_while_its_keys_are_read_again_is_not_taken_for_deleted(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any, monkeypatch: pytest.MonkeyPatch
+    client: Client, owner: psycopg.Connection, blue: str, synced: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The keys were looked at before, when three rows were gone; the state that is written is read later."""
     states = PostgresSource.states
@@ -182,7 +197,7 @@ def test_a_table_that_is_emptied_while_its_keys_are_read_again_is_not_taken_for_
 
 
 def test_what_a_person_let_go_of_goes_from_the_candidate_too(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     blue: str,
     synced: Any,
@@ -191,7 +206,7 @@ def test_what_a_person_let_go_of_goes_from_the_candidate_too(
 ) -> None:
     """A reindex that was told so has served the smaller table: nobody has to be asked a second time, each hour."""
     owner.execute("DELETE FROM locations WHERE location_id > 100")
-    workflows.rebuild(client, connect_source, build="green", reports=tmp_path, allow_shrink=True)
+    rebuild(client, connect_source, tmp_path, run_id="green", allow_shrink=True)
     assert synced()["deleted"] == ROWS - 100
     assert len(living(client, blue)) == 100
 
@@ -199,16 +214,16 @@ def test_what_a_person_let_go_of_goes_from_the_candidate_too(
 # -- an index that takes no writes holds up no other
 
 
-def make_faulty(client: opensearchpy.OpenSearch, name: str, fault: str) -> None:
+def make_faulty(client: Client, name: str, fault: str) -> None:
     if fault == "blocked":
-        request(client, "PUT", f"/{name}/_block/write")
+        client.request("PUT", f"/{name}/_block/write")
     elif fault == "closed":
-        request(client, "POST", f"/{name}/_close")
+        client.request("POST", f"/{name}/_close")
 
 
 @pytest.mark.parametrize("fault", ["blocked", "closed", "red"])
 def test_a_candidate_that_takes_no_writes_does_not_stop_the_live_one(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     blue: str,
     synced: Any,
@@ -220,11 +235,11 @@ def test_a_candidate_that_takes_no_writes_does_not_stop_the_live_one(
 ) -> None:
     """It was handled first, and without a way around it: the hourly sync of the live index failed with it."""
     monkeypatch.setattr(writer, "UNWRITABLE_PATIENCE_SECONDS", 0.5)
-    green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(rebuild(client, connect_source, tmp_path, run_id="green")["index"])
     if fault == "red":
         unwritable = make_red_index(client, locations)
-        served = {"add": {"index": unwritable, "alias": locations.served, "is_hidden": True}}
-        request(client, "POST", "/_aliases", body={"actions": [served]})
+        served = {"add": {"index": unwritable, "alias": locations.served_alias, "is_hidden": True}}
+        client.request("POST", "/_aliases", body={"actions": [served]})
     else:
         unwritable = blue
         make_faulty(client, unwritable, fault)
@@ -238,16 +253,14 @@ def test_a_candidate_that_takes_no_writes_does_not_stop_the_live_one(
     assert synced_at(client, green) is not None
     if fault != "blocked":
         return
-    request(client, "PUT", f"/{blue}/_settings", body={"index.blocks.write": None})
+    client.request("PUT", f"/{blue}/_settings", body={"index.blocks.write": None})
     result = synced(start=NOW)
     assert result["behind"] == {}
     assert living(client, blue)["1"]["name"] == "changed", "the next run begins where this index stands"
     assert "2" not in living(client, blue)
 
 
-def test_delete_and_insert_of_the_same_key(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
-) -> None:
+def test_delete_and_insert_of_the_same_key(client: Client, owner: psycopg.Connection, blue: str, synced: Any) -> None:
     owner.execute("DELETE FROM locations WHERE location_id = 1")
     synced()
     assert documents(client, blue)["1"]["sync"]["deleted"] is True
@@ -257,7 +270,7 @@ def test_delete_and_insert_of_the_same_key(
 
 
 def test_a_transaction_that_is_open_over_a_sync_is_found_by_the_next(
-    client: opensearchpy.OpenSearch, app: local_postgres.AppDatabase, blue: str, synced: Any
+    client: Client, app: local_postgres.AppDatabase, blue: str, synced: Any
 ) -> None:
     """Its rows bear the time of their change, which is in the interval that was synced before they could be seen."""
     with psycopg.connect(app.owner_dsn) as late:
@@ -273,7 +286,7 @@ def test_a_transaction_that_is_open_over_a_sync_is_found_by_the_next(
 
 @pytest.mark.parametrize("when", ["open over the sync", "between its read and its write"])
 def test_delete_and_insert_of_one_key_in_one_transaction_during_a_sync(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     app: local_postgres.AppDatabase,
     blue: str,
     synced: Any,
@@ -309,7 +322,7 @@ def test_delete_and_insert_of_one_key_in_one_transaction_during_a_sync(
 
 
 def test_a_changed_key_is_a_deletion_and_an_insert(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+    client: Client, owner: psycopg.Connection, blue: str, synced: Any
 ) -> None:
     """The count stays, so the sync sees the new row only; the comparison finds the old one."""
     owner.execute("UPDATE locations SET location_id = 9000, updated_at = %s WHERE location_id = 1", [NOW])
@@ -319,7 +332,7 @@ def test_a_changed_key_is_a_deletion_and_an_insert(
 
 
 def test_update_of_every_row_and_delete_of_a_third(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any, monkeypatch: pytest.MonkeyPatch
+    client: Client, owner: psycopg.Connection, blue: str, synced: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All rows of one moment: paging by time alone would pass over some, or never end."""
     monkeypatch.setattr(sync, "BULK_BYTES", 20_000)
@@ -333,7 +346,7 @@ def test_update_of_every_row_and_delete_of_a_third(
 
 
 def test_every_member_of_the_write_set_gets_it(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any, locations: Entity
+    client: Client, owner: psycopg.Connection, blue: str, synced: Any, locations: Entity
 ) -> None:
     """During a reindex, and in the rollback window: a candidate that is not fed is none."""
     green = make_index(client, locations, "green")
@@ -346,7 +359,7 @@ def test_every_member_of_the_write_set_gets_it(
 
 
 def test_a_row_deleted_just_before_a_swap_goes_from_the_rollback_candidate_too(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     blue: str,
     synced: Any,
@@ -355,14 +368,14 @@ def test_a_row_deleted_just_before_a_swap_goes_from_the_rollback_candidate_too(
 ) -> None:
     """The new index never had it, so nothing in it tells that the old one still has it."""
     owner.execute("DELETE FROM locations WHERE location_id = 2")
-    workflows.rebuild(client, connect_source, build="green", reports=tmp_path)
+    rebuild(client, connect_source, tmp_path, run_id="green")
     assert "2" in living(client, blue)
     synced()
     assert "2" not in living(client, blue)
 
 
 def test_a_sync_beside_a_reindex_and_overlapping_backfills_end_as_the_table(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     blue: str,
     synced: Any,
@@ -395,7 +408,7 @@ def test_a_sync_beside_a_reindex_and_overlapping_backfills_end_as_the_table(
     for thread in threads:
         thread.start()
     try:
-        report = workflows.rebuild(client, connect_source, build="beside", reports=tmp_path)
+        report = rebuild(client, connect_source, tmp_path, run_id="beside")
     finally:
         stop.set()
         for thread in threads:
@@ -408,7 +421,7 @@ def test_a_sync_beside_a_reindex_and_overlapping_backfills_end_as_the_table(
 
 
 def test_a_sync_over_the_swap_of_a_new_epoch_writes_no_index_of_either(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     blue: str,
     synced: Any,
@@ -424,22 +437,22 @@ def test_a_sync_over_the_swap_of_a_new_epoch_writes_no_index_of_either(
     def swapped_meanwhile(*args: Any, **options: Any) -> Any:
         monkeypatch.setattr(writer, "apply", written)
         rename(owner, 1, "after")
-        workflows.rebuild(client, connect_source, build="green", reports=tmp_path, new_epoch=True)
+        rebuild(client, connect_source, tmp_path, run_id="green", new_epoch=True)
         return written(*args, **options)
 
     before = documents(client, blue)
     monkeypatch.setattr(writer, "apply", swapped_meanwhile)
     with pytest.raises(IndexUnavailable, match="retired meanwhile"):
         synced()
-    green = indexes.live_or_raise(client, locations)
-    assert indexes.write_set(client, locations) == [green]
+    green = EntityIndexes(client, locations).live_or_raise()
+    assert EntityIndexes(client, locations).write_set() == [green]
     assert documents(client, blue) == before
     assert living(client, green)["1"]["name"] == "after"
     assert synced()["index"] == green
 
 
 def test_time_zones_and_the_hour_that_comes_twice(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any
+    client: Client, owner: psycopg.Connection, blue: str, synced: Any
 ) -> None:
     """Bounds are moments, whatever zone they are written in, and the session's own zone means nothing."""
     from zoneinfo import ZoneInfo
@@ -470,14 +483,14 @@ def test_an_interval_that_is_none_is_refused(synced: Any, start: datetime, end: 
 
 
 def test_without_a_live_index_there_is_nothing_to_sync(
-    client: opensearchpy.OpenSearch, app: local_postgres.AppDatabase, locations: Entity, rejections: Rejections
+    client: Client, app: local_postgres.AppDatabase, locations: Entity, rejections: Rejections
 ) -> None:
     with pytest.raises(EmptyWriteSet, match="locations_reindex"):
         run(client, app, locations, rejections)
 
 
 def test_another_server_is_refused(
-    client: opensearchpy.OpenSearch, app: local_postgres.AppDatabase, locations: Entity, rejections: Rejections
+    client: Client, app: local_postgres.AppDatabase, locations: Entity, rejections: Rejections
 ) -> None:
     serve(client, locations, identity="7000000000000000009.00000001")
     with pytest.raises(SourceChanged, match="new_epoch"):
@@ -485,7 +498,7 @@ def test_another_server_is_refused(
 
 
 def test_rows_that_cannot_be_indexed_are_listed_and_counted(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, blue: str, synced: Any, rejections: Rejections
+    client: Client, owner: psycopg.Connection, blue: str, synced: Any, rejections: Rejections
 ) -> None:
     owner.execute("UPDATE locations SET rate = 'NaN', updated_at = %s WHERE location_id = 1", [NOW])
     rename(owner, 2, "good")
@@ -495,7 +508,7 @@ def test_rows_that_cannot_be_indexed_are_listed_and_counted(
 
 
 def test_a_source_that_goes_away_in_the_middle_is_synced_by_the_next_attempt(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     blue: str,
     app: local_postgres.AppDatabase,
@@ -518,7 +531,7 @@ def test_a_source_that_goes_away_in_the_middle_is_synced_by_the_next_attempt(
 
 
 def test_a_source_that_is_restarted_in_the_middle(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     locations: Entity,
     rejections: Rejections,
     tmp_path: Path,
@@ -531,7 +544,7 @@ def test_a_source_that_is_restarted_in_the_middle(
         with psycopg.connect(app.owner_dsn, autocommit=True) as owner:
             sample_data.generate(owner, ROWS)
             owner.execute("UPDATE locations SET updated_at = %s", [NOW - timedelta(days=30)])
-            workflows.rebuild(client, connector(locations, app.reader_dsn), build="blue", reports=tmp_path)
+            rebuild(client, connector(locations, app.reader_dsn), tmp_path, run_id="blue")
             owner.execute("UPDATE locations SET population = 7, updated_at = %s", [NOW])
         monkeypatch.setattr(sync, "BULK_BYTES", 20_000)
         written = writer.apply
@@ -549,27 +562,27 @@ def test_a_source_that_is_restarted_in_the_middle(
         result = run(client, app, locations, rejections)
         assert pages > 3
         assert (result["changed"], result["rejected"]) == (ROWS, 0)
-        live = str(indexes.live(client, locations))
+        live = str(EntityIndexes(client, locations).live())
         assert {doc["population"] for doc in living(client, live).values()} == {7}
     finally:
         server.stop()
 
 
-def made_at(client: opensearchpy.OpenSearch, monkeypatch: pytest.MonkeyPatch, when: datetime) -> None:
+def made_at(client: Client, monkeypatch: pytest.MonkeyPatch, when: datetime) -> None:
     """As if all indexes had been made then: their names say when, and the gate's stamp."""
-    monkeypatch.setattr(indexes.Index, "created", when)
-    for name in indexes.state_of(client, "locations-*"):
-        meta = indexes.meta_of(client, name)
-        indexes.put_meta(client, name, {key: value for key, value in meta.items() if key != "synced_at"})
+    monkeypatch.setattr(PhysicalIndex, "created", when)
+    for name in state_of(client, "locations-*"):
+        meta = Index(client, name).read_meta()
+        Index(client, name).put_meta({key: value for key, value in meta.items() if key != "synced_at"})
 
 
-def synced_at(client: opensearchpy.OpenSearch, index: str) -> datetime | None:
-    stamp = indexes.meta_of(client, index).get("synced_at")
+def synced_at(client: Client, index: str) -> datetime | None:
+    stamp = Index(client, index).read_meta().get("synced_at")
     return datetime.fromisoformat(stamp) if stamp else None
 
 
 def test_a_sync_stamps_up_to_when_every_served_index_is_true(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     blue: str,
     synced: Any,
     connect_source: Connect,
@@ -577,7 +590,7 @@ def test_a_sync_stamps_up_to_when_every_served_index_is_true(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A paused DAG is noticed by the age of this stamp; a backfill of last year must not renew it, nor undo it."""
-    green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(rebuild(client, connect_source, tmp_path, run_id="green")["index"])
     made_at(client, monkeypatch, NOW - 2 * HOUR)
     synced(start=NOW - 50 * HOUR, end=NOW - 49 * HOUR)
     assert (synced_at(client, blue), synced_at(client, green)) == (None, None)
@@ -592,7 +605,7 @@ def test_a_sync_stamps_up_to_when_every_served_index_is_true(
 
 
 def test_after_a_pause_the_first_run_brings_what_was_missed(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     blue: str,
     synced: Any,
@@ -608,7 +621,7 @@ def test_after_a_pause_the_first_run_brings_what_was_missed(
 
 
 def test_a_live_index_that_is_retired_meanwhile_is_left_to_the_next_attempt(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     app: local_postgres.AppDatabase,
     locations: Entity,
@@ -618,13 +631,19 @@ def test_a_live_index_that_is_retired_meanwhile_is_left_to_the_next_attempt(
     tmp_path: Path,
 ) -> None:
     """Airflow tries again what is not permanent, and the next attempt sees the new live index."""
-    served = sync.check(client, locations)
-    workflows.rebuild(client, connect_source, build="green", reports=tmp_path)
-    aliases.delete(client, locations, blue)
+    served = sync.check(EntityIndexes(client, locations))
+    rebuild(client, connect_source, tmp_path, run_id="green")
+    aliases.delete(EntityIndexes(client, locations), blue)
     rename(owner, 1, "changed")
     source = PostgresSource(locations, app.reader_dsn, epoch=served.epoch, identity=served.identity)
     with pytest.raises(IndexUnavailable, match="retired meanwhile"):
-        sync.run(client, source, served, NOW - HOUR, NOW + HOUR, rejections=rejections)
+        sync.run(
+            EntityIndexes(client, source.entity),
+            source,
+            served,
+            Interval(NOW - HOUR, NOW + HOUR),
+            rejections=rejections,
+        )
     source.close()
     again = run(client, app, locations, rejections)
     assert again["changed"] == 1

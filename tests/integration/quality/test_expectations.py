@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from searchsync.catalog import include_dir
-from searchsync.compare.differences import Report
+from searchsync.compare.differences import DiffReport
 from searchsync.quality import expectations
 from searchsync.sources.postgres import PostgresSource
 from tests.members import World
@@ -25,7 +25,7 @@ LOCATIONS, MEMBERS = figures("locations"), figures("members")
 
 def failed(source: Any, seen: dict[str, float], folder: Path) -> dict[str, str]:
     """Names of the expectations that do not hold, with what was observed."""
-    found = expectations.evaluate(source, seen, Report("any"), folder)
+    found = expectations.evaluate(source, seen, DiffReport("any"), folder)
     return {result.name: result.observed for result in found.failed}
 
 

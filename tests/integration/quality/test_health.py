@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from searchsync.cli import main
-from searchsync.cluster import indexes
-from searchsync.cluster.client import request
-from searchsync.quality import health, history
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.quality import health
+from searchsync.quality.history import History
 from searchsync.stream import gaps
 from searchsync.stream.queue import Queue
 from tests.members import World
@@ -20,14 +21,16 @@ NOW = datetime.now(UTC)
 
 
 def test_nothing_live_is_a_problem(world: World) -> None:
-    (problem,) = health.check(world.client, world.entity, world.feed)
+    (problem,) = health.check(EntityIndexes(world.client, world.entity), world.feed)
     assert "run members_reindex" in problem
 
 
 def test_all_is_well_after_a_swap_and_old_without_another(world: World) -> None:
     serve(world.client, world.entity)
-    assert health.check(world.client, world.entity, world.feed) == []
-    problem, unseen = health.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200))
+    assert health.check(EntityIndexes(world.client, world.entity), world.feed) == []
+    problem, unseen = health.check(
+        EntityIndexes(world.client, world.entity), world.feed, now=NOW + timedelta(hours=200)
+    )
     assert "h ago, 192 h are allowed" in problem
     assert "paused" in problem
     assert "was last compared in full" in unseen
@@ -40,7 +43,7 @@ def test_the_age_of_the_last_full_comparison_is_known_shown_and_checked(
     now = datetime.now(UTC)
     blue = serve(world.client, world.entity)
     later = now + timedelta(hours=40)
-    (problem,) = health.check(world.client, world.entity, world.feed, now=later)
+    (problem,) = health.check(EntityIndexes(world.client, world.entity), world.feed, now=later)
     assert "last compared in full 40" in problem
     assert "30 h are allowed" in problem
     monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", opensearch_server.url)
@@ -50,9 +53,9 @@ def test_the_age_of_the_last_full_comparison_is_known_shown_and_checked(
     assert line[at:].startswith("- ")
     for level, hours in (("full", 2), ("light", 1)):
         result = {"run": f"a {level} run", "index": blue, "entity": "members", "level": level, "verdict": "good"}
-        history.keep(world.client, result | {"at": (now - timedelta(hours=hours)).isoformat(timespec="seconds")})
-    assert health.check(world.client, world.entity, world.feed, now=now + timedelta(hours=27)) == []
-    (problem,) = health.check(world.client, world.entity, world.feed, now=later)
+        History(world.client).keep(result | {"at": (now - timedelta(hours=hours)).isoformat(timespec="seconds")})
+    assert health.check(EntityIndexes(world.client, world.entity), world.feed, now=now + timedelta(hours=27)) == []
+    (problem,) = health.check(EntityIndexes(world.client, world.entity), world.feed, now=later)
     assert "last compared in full 40" in problem, "the gate of its reindex was later"
     assert main.main(["indexes", "members"]) == 0
     assert capsys.readouterr().out.splitlines()[1][at:].startswith("2h")
@@ -61,18 +64,18 @@ def test_the_age_of_the_last_full_comparison_is_known_shown_and_checked(
 def test_a_sync_renews_it(world: World) -> None:
     blue = serve(world.client, world.entity)
     later = NOW + timedelta(hours=199)
-    indexes.put_meta(world.client, blue, {**indexes.meta_of(world.client, blue), "synced_at": later.isoformat()})
-    (unseen,) = health.check(world.client, world.entity, world.feed, now=NOW + timedelta(hours=200))
+    Index(world.client, blue).put_meta({**Index(world.client, blue).read_meta(), "synced_at": later.isoformat()})
+    (unseen,) = health.check(EntityIndexes(world.client, world.entity), world.feed, now=NOW + timedelta(hours=200))
     assert "was last compared in full" in unseen
 
 
 def test_gaps_blocks_and_a_full_queue_are_problems(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     blue = serve(world.client, world.entity)
     gap = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:01:00Z", "records": 5, "shard": "s"}
-    gaps.note(world.client, world.entity, gap)
-    request(world.client, "PUT", f"/{blue}/_block/write")
+    gaps.note(EntityIndexes(world.client, world.entity), gap)
+    world.client.request("PUT", f"/{blue}/_block/write")
     world.dead.send(["{}"] * 501)
-    said = health.check(world.client, world.entity, world.feed)
+    said = health.check(EntityIndexes(world.client, world.entity), world.feed)
     assert [word for text in said for word in ("blocked", "2026-01-01", "501 messages") if word in text] == [
         "blocked",
         "2026-01-01",
@@ -84,11 +87,11 @@ def test_a_message_that_waits_too_long_is_a_problem(world: World, include: Path)
     """Its age tells what a count does not: one message that no replay takes away."""
     serve(world.client, world.entity)
     world.dead.send(["{}"])
-    assert health.check(world.client, world.entity, world.feed) == []
+    assert health.check(EntityIndexes(world.client, world.entity), world.feed) == []
     file = include / "policies" / "freshness.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"oldest_message": 0}))
-    until(lambda: bool(health.check(world.client, world.entity, world.feed)), "it is a whole second old")
-    (said,) = health.check(world.client, world.entity, world.feed)
+    until(lambda: bool(health.check(EntityIndexes(world.client, world.entity), world.feed)), "it is a whole second old")
+    (said,) = health.check(EntityIndexes(world.client, world.entity), world.feed)
     assert "the oldest message" in said
 
 
@@ -96,7 +99,7 @@ def test_an_age_that_nobody_knows_is_a_problem(world: World, monkeypatch: pytest
     serve(world.client, world.entity)
     world.dead.send(["{}"])
     monkeypatch.setattr(Queue, "oldest", lambda *_: None)
-    (said,) = health.check(world.client, world.entity, world.feed)
+    (said,) = health.check(EntityIndexes(world.client, world.entity), world.feed)
     assert "CloudWatch has no figure" in said
 
 

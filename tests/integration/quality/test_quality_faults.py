@@ -1,28 +1,43 @@
 """What goes wrong while quality is looked at: what was found is not forgotten, what was not seen is not good."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
 from searchsync import config
 from searchsync.catalog import Entity
-from searchsync.cli import workflows
 from searchsync.cluster import aliases
-from searchsync.cluster.client import request
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, reconcile, repair
-from searchsync.compare.differences import FOREIGN, MISSING, ORPHAN, STALE, Report
+from searchsync.compare.differences import (
+    DEFAULT_EFFORT,
+    FOREIGN,
+    MISSING,
+    MOST_SUSPECTS,
+    ORPHAN,
+    STALE,
+    DiffReport,
+    Effort,
+)
+from searchsync.compare.fingerprints import Yardstick
+from searchsync.compare.reconcile import Allowed
 from searchsync.config import Thresholds
-from searchsync.deadline import within
+from searchsync.deadline import Deadline
 from searchsync.errors import IndexUnavailable, StreamBehind
-from searchsync.operations import replay, sync
-from searchsync.operations.replay import NotAllReplayed, Replay
-from searchsync.quality import history, run
+from searchsync.operations import sync
+from searchsync.operations.replay import Replay
+from searchsync.operations.replay_report import NotAllReplayed, ReplayReport, check_all
+from searchsync.operations.sync import Interval
+from searchsync.quality import run
+from searchsync.quality.history import History
 from searchsync.quality.run import Wanted
 from searchsync.sources.postgres import PostgresSource
 from searchsync.stream import gaps
@@ -30,29 +45,33 @@ from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
 from tests.integration.compare.test_differences import behind_our_back, delete, found
 from tests.members import World, newer
-from tests.steps import Connect, fresh, living, make_index, serve
+from tests.steps import Connect, fresh, living, make_index, rebuild, serve
 
 GAP = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:01:00Z", "records": 5, "shard": "s"}
 LONG_AGO = datetime.now(UTC) - timedelta(days=9)
 
 
 @pytest.fixture
-def blue(client: opensearchpy.OpenSearch, owner: psycopg.Connection, connect_source: Connect, tmp_path: Path) -> str:
+def blue(client: Client, owner: psycopg.Connection, connect_source: Connect, tmp_path: Path) -> str:
     """The live index of forty rows that were last changed long ago."""
     owner.execute(
         "INSERT INTO locations (location_id, name, country, latitude, longitude, updated_at)"
         " SELECT n, 'x', 'DE', 52, 13, %s FROM generate_series(1, 40) AS n",
         [LONG_AGO],
     )
-    return str(workflows.rebuild(client, connect_source, build="blue", reports=tmp_path)["index"])
+    return str(rebuild(client, connect_source, tmp_path, run_id="blue")["index"])
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No grace, and at most ten suspects are looked at."""
     original = differences.find
-    quick = {"grace": 0.0, "limit": 10}
-    monkeypatch.setattr(differences, "find", lambda *args, **options: original(*args, **{**quick, **options}))
+
+    def find(*args: Any, effort: Effort = DEFAULT_EFFORT, **options: Any) -> DiffReport:
+        suspects = 10 if effort.suspects == MOST_SUSPECTS else effort.suspects
+        return original(*args, **options, effort=replace(effort, grace=0.0, suspects=suspects))
+
+    monkeypatch.setattr(differences, "find", find)
 
 
 def evidence_in(folder: Path) -> dict[str, Any]:
@@ -64,30 +83,32 @@ def evidence_in(folder: Path) -> dict[str, Any]:
 
 
 def test_a_repair_that_fails_and_its_retry_take_nothing_away(
-    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, blue: str, tmp_path: Path
+    client: Client, source: PostgresSource, locations: Entity, blue: str, tmp_path: Path
 ) -> None:
     """The live index is written first, so the retry finds nothing: green, it would say that nothing ever was."""
     candidate = make_index(client, locations, "<candidate>")
     delete(client, blue, "1")
-    request(client, "PUT", f"/{candidate}/_block/write")
+    client.request("PUT", f"/{candidate}/_block/write")
     wanted, folder = Wanted("locations_quality/one", repair="on"), tmp_path / "one"
-    with within(3.0):
-        first = run.run(client, source, blue, None, folder, wanted)
+    in_time = EntityIndexes(client, locations).until(Deadline.within(8.0))
+    first = run.run(in_time, source, blue, None, folder, wanted)
     assert (first["verdict"], first["kinds"], first["repair"]["dry_run"]) == ("bad", {"missing": 1}, False)
     assert candidate in first["repair"]["failed"]
     assert "the repair failed" in first["problems"][-1]
     assert "did not end" in (folder / "summary.html").read_text()
     assert "1" in living(client, blue), "half of it was written"
 
-    aliases.delete(client, locations, candidate)
-    again = run.run(client, source, blue, None, folder, wanted)
+    aliases.delete(EntityIndexes(client, locations), candidate)
+    again = run.run(EntityIndexes(client, source.entity), source, blue, None, folder, wanted)
     assert (again["verdict"], again["kinds"], again["confirmed"]) == ("bad", {"missing": 1}, 1)
     assert "no row is missing in the index" in {failed["name"] for failed in again["failed"]}
     assert (again["recovered"], again["repair"]) == (False, first["repair"])
     assert [finding["key"] for finding in evidence_in(folder)["comparison"]["findings"]] == ["1"]
-    (kept,) = history.latest(client, locations)
+    (kept,) = History(client).latest(locations)
     assert (kept["verdict"], kept["kinds"], kept["failed"]) == ("bad", {"missing": 1}, first_names(first))
-    next_run = run.run(client, source, blue, None, tmp_path / "two", Wanted("locations_quality/two"))
+    next_run = run.run(
+        EntityIndexes(client, source.entity), source, blue, None, tmp_path / "two", Wanted("locations_quality/two")
+    )
     assert (next_run["verdict"], next_run["recovered"]) == ("good", True)
 
 
@@ -96,13 +117,18 @@ def first_names(result: dict[str, Any]) -> list[str]:
 
 
 def test_a_retry_on_a_worker_without_the_evidence_stays_bad(
-    client: opensearchpy.OpenSearch, source: PostgresSource, locations: Entity, blue: str, tmp_path: Path
+    client: Client, source: PostgresSource, locations: Entity, blue: str, tmp_path: Path
 ) -> None:
     delete(client, blue, "1")
     wanted = Wanted("locations_quality/one")
-    run.run(client, source, blue, None, tmp_path / "killed", wanted)
-    repair.repair(client, source, differences.find(client, source, blue), dry_run=False)
-    again = run.run(client, source, blue, None, tmp_path / "other", wanted)
+    run.run(EntityIndexes(client, source.entity), source, blue, None, tmp_path / "killed", wanted)
+    repair.repair(
+        EntityIndexes(client, source.entity),
+        source,
+        differences.find(EntityIndexes(client, source.entity).get(blue), source),
+        dry_run=False,
+    )
+    again = run.run(EntityIndexes(client, source.entity), source, blue, None, tmp_path / "other", wanted)
     assert (again["verdict"], again["kinds"]) == ("bad", {"missing": 1})
     assert [failed["severity"] for failed in again["failed"]] == ["critical", "critical"]
 
@@ -119,13 +145,13 @@ def test_the_summary_shows_what_an_attempt_of_the_build_before_has_found() -> No
     """A run that was bad is tried again after a deployment: it must not fail by a figure's former name."""
     from searchsync.quality.report import _comparison
 
-    report = Report("blue").as_dict()
+    report = DiffReport("blue").as_dict()
     report["unsettled"] = report.pop("moving")
     assert "<td>confirmed</td><td>0</td>" in _comparison(report)
 
 
 def test_more_than_can_be_looked_at_ends_with_evidence(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     source: PostgresSource,
     locations: Entity,
@@ -133,34 +159,40 @@ def test_more_than_can_be_looked_at_ends_with_evidence(
     tmp_path: Path,
 ) -> None:
     owner.execute("UPDATE locations SET name = 'y' WHERE location_id <= 20")
-    gaps.note(client, locations, GAP)
-    result = run.run(client, source, blue, None, tmp_path, Wanted("locations_quality/one", repair="on"))
+    gaps.note(EntityIndexes(client, locations), GAP)
+    result = run.run(
+        EntityIndexes(client, source.entity), source, blue, None, tmp_path, Wanted("locations_quality/one", repair="on")
+    )
     assert (result["verdict"], result["not_looked_at"], result["confirmed"]) == ("bad", 20, 0)
     assert first_names(result) == ["no more differs than can be looked at"]
     assert result["repair"] is None
     assert evidence_in(tmp_path)["comparison"]["not_looked_at"] == 20
-    assert [noted.gap for noted in gaps.of_index(client, blue)] == [GAP], "nothing was seen, so nothing is closed"
+    assert [noted.gap for noted in gaps.of_index(Index(client, blue))] == [GAP], (
+        "nothing was seen, so nothing is closed"
+    )
     assert "with repair, then once more" in result["problems"][0]
-    (kept,) = history.latest(client, locations)
+    (kept,) = History(client).latest(locations)
     assert (kept["not_looked_at"], kept["unusable"]) == (20, 0)
-    report = differences.find(client, source, blue, limit=20)
+    report = differences.find(EntityIndexes(client, source.entity).get(blue), source, effort=Effort(suspects=20))
     assert (report.good, report.not_looked_at, report.kinds) == (False, 0, {STALE: 20})
 
 
 def test_foreign_documents_are_counted_before_they_are_read(
-    client: opensearchpy.OpenSearch, source: PostgresSource, blue: str, monkeypatch: pytest.MonkeyPatch
+    client: Client, source: PostgresSource, blue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(11):
-        request(client, "PUT", f"/{blue}/_doc/foreign-{n}", body={"name": "x"})
+        client.request("PUT", f"/{blue}/_doc/foreign-{n}", body={"name": "x"})
     with monkeypatch.context() as patched:
         patched.setattr(differences, "_ids", None)
-        report = differences.find(client, source, blue, sample=0)
+        report = differences.find(EntityIndexes(client, source.entity).get(blue), source, effort=Effort(sample=0))
     assert (report.not_looked_at, report.findings, report.good) == (11, [], False)
-    assert differences.find(client, source, blue, limit=11).kinds == {FOREIGN: 11}
+    assert differences.find(
+        EntityIndexes(client, source.entity).get(blue), source, effort=Effort(suspects=11)
+    ).kinds == {FOREIGN: 11}
 
 
 def test_a_row_of_which_no_document_can_be_made_is_no_silence(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     blue: str,
     app: Any,
     include: Path,
@@ -172,7 +204,9 @@ def test_a_row_of_which_no_document_can_be_made_is_no_silence(
     delete(client, blue, "7")
     try:
         assert source.count() == 39, "as the sync counts"
-        result = run.run(client, source, blue, None, tmp_path, Wanted("locations_quality/one"))
+        result = run.run(
+            EntityIndexes(client, source.entity), source, blue, None, tmp_path, Wanted("locations_quality/one")
+        )
     finally:
         source.close()
     assert (result["unusable"], result["kinds"], result["verdict"]) == (1, {}, "bad")
@@ -182,7 +216,7 @@ def test_a_row_of_which_no_document_can_be_made_is_no_silence(
 def test_an_item_of_which_no_document_can_be_made_is_no_silence(world: World) -> None:
     blue = serve(world.client, world.entity)
     world.put("k" * 600, name="x")
-    report = differences.find(world.client, world.source, blue)
+    report = differences.find(EntityIndexes(world.client, world.source.entity).get(blue), world.source)
     assert (report.unusable, report.findings) == (1, [])
 
 
@@ -191,11 +225,18 @@ def test_a_stream_that_falls_behind_meanwhile_leaves_a_result(
 ) -> None:
     blue = serve(world.client, world.entity)
 
-    def find(*_: Any, **__: Any) -> Report:
+    def find(*_: Any, **__: Any) -> DiffReport:
         raise StreamBehind("301 s behind the stream")
 
     monkeypatch.setattr(differences, "find", find)
-    result = run.run(world.client, world.source, blue, world.feed, tmp_path, Wanted("members_quality/one"))
+    result = run.run(
+        EntityIndexes(world.client, world.source.entity),
+        world.source,
+        blue,
+        world.feed,
+        tmp_path,
+        Wanted("members_quality/one"),
+    )
     assert (result["verdict"], result["level"], result["problems"]) == ("bad", "light", ["301 s behind the stream"])
     assert evidence_in(tmp_path)["comparison"] is None
 
@@ -204,17 +245,17 @@ def test_a_stream_that_falls_behind_meanwhile_leaves_a_result(
 
 
 def test_a_change_that_no_sync_will_read_is_not_pending(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
+    client: Client, owner: psycopg.Connection, source: PostgresSource, blue: str
 ) -> None:
     now = datetime.now(UTC)
     for key, moment in ((1, now + timedelta(minutes=30)), (2, now + timedelta(days=2)), (3, "infinity")):
         owner.execute("UPDATE locations SET name = 'y', updated_at = %s WHERE location_id = %s", [moment, key])
-    report = differences.find(client, source, blue, since=now)
+    report = differences.find(EntityIndexes(client, source.entity).get(blue), source, since=now)
     assert (found(report), report.pending) == ({"2": STALE, "3": STALE}, 1)
 
 
 def test_the_overlap_is_read_once(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     source: PostgresSource,
     blue: str,
@@ -228,24 +269,27 @@ def test_the_overlap_is_read_once(
         return asked[-1]
 
     monkeypatch.setattr(differences, "thresholds", thresholds)
-    assert len(differences.find(client, source, blue, since=datetime.now(UTC)).findings) == 9
+    assert (
+        len(differences.find(EntityIndexes(client, source.entity).get(blue), source, since=datetime.now(UTC)).findings)
+        == 9
+    )
     assert len(asked) == 1
 
 
 def test_an_orphan_that_a_refused_row_makes_up_for_is_reported(
-    client: opensearchpy.OpenSearch, owner: psycopg.Connection, source: PostgresSource, blue: str
+    client: Client, owner: psycopg.Connection, source: PostgresSource, blue: str
 ) -> None:
     """The counts are equal, so no sync looks for it: it would be served for ever."""
     since = datetime.now(UTC)
     owner.execute("DELETE FROM locations WHERE location_id = 1")
-    report = differences.find(client, source, blue, since=since)
+    report = differences.find(EntityIndexes(client, source.entity).get(blue), source, since=since)
     assert (found(report), report.pending) == ({}, 1), "the next sync counts one too many"
     delete(client, blue, "2")
     owner.execute("UPDATE locations SET latitude = 500 WHERE location_id = 2")
-    report = differences.find(client, source, blue, since=since)
+    report = differences.find(EntityIndexes(client, source.entity).get(blue), source, since=since)
     assert (found(report), report.pending) == ({"1": ORPHAN, "2": MISSING}, 0)
     owner.execute("UPDATE locations SET latitude = 50, updated_at = %s WHERE location_id = 2", [since])
-    report = differences.find(client, source, blue, since=since)
+    report = differences.find(EntityIndexes(client, source.entity).get(blue), source, since=since)
     assert (found(report), report.pending) == ({}, 2), "the next sync brings the row, and then counts one too many"
 
 
@@ -254,52 +298,53 @@ def test_an_orphan_that_a_refused_row_makes_up_for_is_reported(
 
 @pytest.mark.parametrize("halves", [{"hash_high": None}, {"hash_high": "5"}, {"hash_low": 1.5}, {"bucket": None}])
 def test_a_document_with_half_of_our_fields_is_foreign(
-    client: opensearchpy.OpenSearch, source: PostgresSource, blue: str, halves: dict[str, Any]
+    client: Client, source: PostgresSource, blue: str, halves: dict[str, Any]
 ) -> None:
     behind_our_back(client, blue, "4", name="edited", sync=halves)
-    report = differences.find(client, source, blue)
+    report = differences.find(EntityIndexes(client, source.entity).get(blue), source)
     assert found(report) == {"4": FOREIGN}
-    repair.repair(client, source, report, dry_run=False)
-    assert differences.find(client, source, blue).good
+    repair.repair(EntityIndexes(client, source.entity), source, report, dry_run=False)
+    assert differences.find(EntityIndexes(client, source.entity).get(blue), source).good
     behind_our_back(client, blue, "5", sync=halves)
-    assert differences.find(client, source, blue, sample=40).kinds == {FOREIGN: 1}
+    assert differences.find(EntityIndexes(client, source.entity).get(blue), source, effort=Effort(sample=40)).kinds == {
+        FOREIGN: 1
+    }
 
 
-def leave_before_the_write(monkeypatch: pytest.MonkeyPatch, entity: Entity, name: str) -> None:
+def leave_before_the_write(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Somebody retires an index between the read and the write of its repair."""
     apply = writer.apply
 
-    def late(client: opensearchpy.OpenSearch, *args: Any, **options: Any) -> Any:
-        aliases.leave(client, entity, name)
-        return apply(client, *args, **options)
+    def late(indexes: EntityIndexes, *args: Any, **options: Any) -> Any:
+        aliases.leave(indexes, name)
+        return apply(indexes, *args, **options)
 
     monkeypatch.setattr(writer, "apply", late)
 
 
 def test_an_index_that_left_is_not_said_to_be_changed_around_the_writer(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     source: PostgresSource,
     locations: Entity,
     blue: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     candidate = make_index(client, locations, "candidate")
-    report = differences.find(client, source, candidate, limit=40)
-    leave_before_the_write(monkeypatch, locations, candidate)
-    write = reconcile.to_all(client, locations, candidate)
+    report = differences.find(EntityIndexes(client, source.entity).get(candidate), source, effort=Effort(suspects=40))
+    leave_before_the_write(monkeypatch, candidate)
+    write = reconcile.to_all(EntityIndexes(client, locations), candidate)
+    index, yardstick, allowed = Index(client, candidate), Yardstick(source), Allowed(100, "")
     with pytest.raises(IndexUnavailable, match="left the write set"):
-        reconcile.make_equal(
-            client, source, candidate, write=write, max_reconciled=100, confirm="", on_rejected=lambda _: None
-        )
+        reconcile.make_equal(index, yardstick, write=write, allowed=allowed, on_rejected=lambda _: None)
     monkeypatch.undo()
-    aliases.join(client, locations, candidate)
-    leave_before_the_write(monkeypatch, locations, candidate)
+    aliases.join(EntityIndexes(client, locations), candidate)
+    leave_before_the_write(monkeypatch, candidate)
     with pytest.raises(IndexUnavailable, match="left the write set"):
-        repair.repair(client, source, report, dry_run=False)
+        repair.repair(EntityIndexes(client, source.entity), source, report, dry_run=False)
 
 
 def test_a_sync_goes_on_without_a_candidate_that_left(
-    client: opensearchpy.OpenSearch,
+    client: Client,
     owner: psycopg.Connection,
     source: PostgresSource,
     locations: Entity,
@@ -308,12 +353,18 @@ def test_a_sync_goes_on_without_a_candidate_that_left(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    green = str(workflows.rebuild(client, connect_source, build="green", reports=tmp_path)["index"])
+    green = str(rebuild(client, connect_source, tmp_path, run_id="green")["index"])
     owner.execute("DELETE FROM locations WHERE location_id = 1")
-    leave_before_the_write(monkeypatch, locations, blue)
-    now, served = datetime.now(UTC), sync.check(client, locations)
+    leave_before_the_write(monkeypatch, blue)
+    now, served = datetime.now(UTC), sync.check(EntityIndexes(client, locations))
     with Rejections(tmp_path / "rejected") as rejections:
-        sync.run(client, source, served, now - timedelta(hours=1), now, rejections=rejections)
+        sync.run(
+            EntityIndexes(client, source.entity),
+            source,
+            served,
+            Interval(now - timedelta(hours=1), now),
+            rejections=rejections,
+        )
     assert len(living(client, green)) == 39
 
 
@@ -324,9 +375,9 @@ def test_a_refused_key_is_counted_once_and_said(world: World, caplog: pytest.Log
     world.entity = newer(world.entity)
     world.put("m-1", sync={"M": {"position": {"S": "9"}}})
     world.put("m-2", nickname="x")
-    report = differences.find(world.client, world.source, blue)
+    report = differences.find(EntityIndexes(world.client, world.source.entity).get(blue), world.source)
     assert (report.kinds, report.unusable) == ({MISSING: 1}, 1), "of m-1 no index can have a document"
-    done = repair.repair(world.client, world.source, report, dry_run=False)
+    done = repair.repair(EntityIndexes(world.client, world.source.entity), world.source, report, dry_run=False)
     assert (done.found, done.written, done.rejected) == (1, 0, 1)
     said = [record.getMessage() for record in caplog.records if record.name == "searchsync.compare.repair"]
     assert any(f"{blue}: m-2: strict_dynamic_mapping_exception" in text for text in said)
@@ -359,8 +410,10 @@ class Stream:
         return {**answer, "Records": left}
 
 
-def replayed(world: World, streams: Stream) -> replay.Report:
-    return Replay(world.client, world.source, world.dead, world.parked, streams).run()
+def replayed(world: World, streams: Stream) -> ReplayReport:
+    return Replay(
+        EntityIndexes(world.client, world.source.entity), world.source, world.dead, world.parked, streams
+    ).run()
 
 
 def test_a_pointer_whose_first_records_are_gone_brings_the_others(world: World) -> None:
@@ -393,6 +446,6 @@ def test_a_stream_that_stays_empty_keeps_the_message(world: World, monkeypatch: 
     world.send_pointer(world.records())
     report = replayed(world, Stream(world.aws["dynamodbstreams"], empty=10_000))
     with pytest.raises(NotAllReplayed, match="answers with nothing"):
-        replay.check_all(report.as_dict())
-    assert gaps.of_index(world.client, blue) == []
+        check_all(report.as_dict())
+    assert gaps.of_index(Index(world.client, blue)) == []
     assert len(world.messages()) == 1, "in sight again at once"

@@ -8,12 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 
 from local import postgres as local_postgres
 from searchsync.catalog import Entity
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.errors import SourceChanged
 from searchsync.operations import reindex
 from searchsync.sources.postgres import PostgresSource
@@ -98,7 +99,7 @@ def test_a_checkpoint_while_a_read_begins_makes_it_begin_again(
 
 
 def test_a_reindex_after_commits_were_lost_makes_the_index_true_without_a_new_epoch(
-    client: opensearchpy.OpenSearch, crashing: Crashing, locations: Entity, tmp_path: Path
+    client: Client, crashing: Crashing, locations: Entity, tmp_path: Path
 ) -> None:
     """With ``synchronous_commit`` off a crash takes back what was read: the read that follows is later all the same."""
     write(crashing, "kept")
@@ -120,7 +121,7 @@ def test_a_reindex_after_commits_were_lost_makes_the_index_true_without_a_new_ep
 
 
 def test_a_server_that_was_put_back_is_refused_and_so_is_an_operators_other_name(
-    client: opensearchpy.OpenSearch, servers_dir: Path, locations: Entity, tmp_path: Path
+    client: Client, servers_dir: Path, locations: Entity, tmp_path: Path
 ) -> None:
     """A copy of the disk has the identity of its original."""
     folder = servers_dir / "put-back"
@@ -144,6 +145,6 @@ def test_a_server_that_was_put_back_is_refused_and_so_is_an_operators_other_name
         with closing(PostgresSource(locations, app.reader_dsn, source_id="restored-2026")) as source:
             assert source.origin().endswith(".restored-2026")
             with pytest.raises(SourceChanged, match=f"restored-2026, but {blue} was built from"):
-                reindex.check(client, source, build="b", running=lambda _: None)
+                reindex.check(EntityIndexes(client, source.entity), source, run_id="b", running=lambda _: None)
     finally:
         server.stop()

@@ -16,7 +16,8 @@ from psycopg import sql
 from local import postgres as local_postgres
 from searchsync.errors import BadSource, SourceUnavailable
 from searchsync.sources import postgres
-from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.sources.postgres import PostgresSource
+from searchsync.sources.postgres_sql import Partition
 from tests.steps import fresh, until
 
 ROWS = 300

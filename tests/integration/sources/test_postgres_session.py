@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import psycopg
 import pytest
 import sqlalchemy
@@ -16,10 +15,12 @@ from psycopg import sql
 from local import postgres as local_postgres
 from searchsync.catalog import Entity
 from searchsync.cli.connections import SHELL
+from searchsync.cluster.client import Client
 from searchsync.documents.position import known
 from searchsync.errors import BadSource, SourceUnavailable
-from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.sources.postgres import PostgresSource
 from searchsync.sources.postgres_connection import settings
+from searchsync.sources.postgres_sql import Partition
 from tests.crashes import Crashing
 from tests.steps import connector, fresh, insert, living, rebuild, until, with_dsn
 
@@ -230,7 +231,7 @@ def with_policy(app: local_postgres.AppDatabase, include: Path, made: str, reads
 
 @pytest.mark.parametrize("case", POLICIES)
 def test_rows_that_a_policy_hides_are_not_taken_for_deleted(
-    client: opensearchpy.OpenSearch, app: local_postgres.AppDatabase, include: Path, tmp_path: Path, case: str
+    client: Client, app: local_postgres.AppDatabase, include: Path, tmp_path: Path, case: str
 ) -> None:
     made, reads = POLICIES[case]
     entity = fresh()

@@ -25,7 +25,8 @@ from searchsync.catalog import Entity
 from searchsync.documents.page import Page, sync_of
 from searchsync.documents.position import Snapshot
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
-from searchsync.sources.postgres import Partition, PostgresSource
+from searchsync.sources.postgres import PostgresSource
+from searchsync.sources.postgres_sql import Partition
 from tests.faults import PostgresProxy
 from tests.steps import fresh, insert, until, with_dsn
 
@@ -423,9 +424,10 @@ def test_connection_that_fails_says_whether_waiting_helps_and_no_password(
 
 def test_connection_string_that_means_nothing_is_not_quoted(locations: Entity) -> None:
     source = PostgresSource(locations, "postgres//reader:secret@somewhere")
-    with pytest.raises(BadConnection, match="connection string") as caught:
-        source.check()
-    assert "secret" not in str(caught.value) + repr(source)
+    for ask in (source.check, source.sqlalchemy_url):
+        with pytest.raises(BadConnection, match="connection string") as caught:
+            ask()
+        assert "secret" not in str(caught.value) + repr(source)
 
 
 def test_a_table_it_may_not_read_is_a_mistake_to_correct(

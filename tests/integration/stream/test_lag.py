@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from searchsync.cli import workflows
-from searchsync.cluster.client import request
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, repair
-from searchsync.compare.differences import MISSING, ORPHAN
+from searchsync.compare.differences import MISSING, ORPHAN, Effort
 from searchsync.errors import BadSource, StreamBehind
 from searchsync.operations import reindex
 from searchsync.stream import gaps
@@ -19,7 +19,7 @@ from searchsync.stream.lag import Lag
 from searchsync.writing import writer
 from tests.integration.compare.test_differences import behind_our_back, delete
 from tests.members import World
-from tests.steps import make_index, serve, until
+from tests.steps import make_index, rebuild, serve, until
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def blue(world: World) -> str:
 
 
 def behind(world: World, index: str) -> Lag:
-    request(world.client, "POST", f"/{index}/_refresh")
-    return world.feed.behind(world.client, index)
+    world.client.request("POST", f"/{index}/_refresh")
+    return world.feed.behind(EntityIndexes(world.client, world.entity), index)
 
 
 def age(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -79,14 +79,14 @@ def test_what_a_read_has_covered_is_no_lag_and_proves_nothing(
     deadline = time.monotonic() + 30
     while True:  # a read covers an event that is older than its margin
         (page,) = world.source.read(["replayed"])
-        writer.apply(world.client, world.entity, [page], on_rejected=lambda _: None)
+        writer.apply(EntityIndexes(world.client, world.entity), [page], on_rejected=lambda _: None)
         found = behind(world, blue)
         if found.records == 1:
             break
         assert time.monotonic() < deadline, found
         time.sleep(0.2)
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
-    green = str(workflows.rebuild(world.client, world.connect, build="green", reports=tmp_path)["index"])
+    green = str(rebuild(world.client, world.connect, tmp_path, run_id="green")["index"])
     assert behind(world, green) == Lag()
 
 
@@ -147,10 +147,10 @@ def test_an_empty_child_of_a_shard_that_was_not_read_proves_nothing(world: World
     for n in range(12):
         world.put(f"m-{n}", name="x")
     age(monkeypatch, 100)
-    assert feed.behind(world.client, blue).records == 12
+    assert feed.behind(EntityIndexes(world.client, world.entity), blue).records == 12
     world.apply()
-    request(world.client, "POST", f"/{blue}/_refresh")
-    assert feed.behind(world.client, blue) == Lag()
+    world.client.request("POST", f"/{blue}/_refresh")
+    assert feed.behind(EntityIndexes(world.client, world.entity), blue) == Lag()
 
 
 def test_many_parked_messages_do_not_hide_a_mapping_that_stands(world: World, blue: str, monkeypatch: Any) -> None:
@@ -169,14 +169,10 @@ def test_a_table_without_a_stream_is_said(world: World, blue: str) -> None:
 # -- as the gate of a comparison
 
 
-def compare(world: World, index: str, **options: Any) -> differences.Report:
-    feed = world.feed
+def compare(world: World, index: str) -> differences.DiffReport:
+    feed, indexes = world.feed, EntityIndexes(world.client, world.entity)
     return differences.find(
-        world.client,
-        world.source,
-        index,
-        behind=lambda: feed.behind(world.client, index),
-        **{"grace": 0.0, **options},
+        indexes.get(index), world.source, behind=lambda: feed.behind(indexes, index), effort=Effort(grace=0.0)
     )
 
 
@@ -207,11 +203,11 @@ def test_a_comparison_waits_for_what_the_stream_had_when_it_looked(
         pauses.append(seconds)
         if len(pauses) == 3:
             world.apply()  # only now the mapping comes round
-            request(world.client, "POST", f"/{blue}/_refresh")
+            world.client.request("POST", f"/{blue}/_refresh")
 
     monkeypatch.setattr("searchsync.compare.differences.time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     age(monkeypatch, 30)
-    report = compare(world, blue, sample=100)
+    report = compare(world, blue)
     assert {found.key: found.kind for found in report.findings} == {"m-7": MISSING, "m-8": differences.CONTENT}
     assert len(pauses) >= 3
 
@@ -221,7 +217,9 @@ def test_without_the_gate_they_would_have_been_reported(world: World, blue: str)
     world.apply()
     world.put("late", name="x")
     world.delete("there")
-    assert differences.find(world.client, world.source, blue, grace=0.0).kinds == {ORPHAN: 1, MISSING: 1}
+    assert differences.find(
+        EntityIndexes(world.client, world.source.entity).get(blue), world.source, effort=Effort(grace=0.0)
+    ).kinds == {ORPHAN: 1, MISSING: 1}
 
 
 def test_what_a_member_missed_is_no_lag_and_can_be_repaired_at_once(
@@ -233,10 +231,10 @@ def test_what_a_member_missed_is_no_lag_and_can_be_repaired_at_once(
     other = make_index(world.client, world.entity, "other", identity=world.identity)
     world.put("both", name="x")
     world.apply()
-    request(world.client, "PUT", f"/{other}/_settings", body={"index.blocks.write": True})
+    world.client.request("PUT", f"/{other}/_settings", body={"index.blocks.write": True})
     world.put("missed", name="x")
     assert world.apply().missed
-    request(world.client, "PUT", f"/{other}/_settings", body={"index.blocks.write": None})
+    world.client.request("PUT", f"/{other}/_settings", body={"index.blocks.write": None})
     age(monkeypatch, 1_000)
     assert behind(world, other) == Lag()
     missed_at = int(time.time())
@@ -245,11 +243,15 @@ def test_what_a_member_missed_is_no_lag_and_can_be_repaired_at_once(
     assert behind(world, other).records == 1
     world.apply()
 
-    def find() -> differences.Report:
-        return differences.find(world.client, world.source, other, behind=lambda: behind(world, other))
+    def find() -> differences.DiffReport:
+        return differences.find(
+            EntityIndexes(world.client, world.source.entity).get(other),
+            world.source,
+            behind=lambda: behind(world, other),
+        )
 
     found = find()
     assert found.kinds == {MISSING: 1}
-    repair.repair(world.client, world.source, found, dry_run=False)
+    repair.repair(EntityIndexes(world.client, world.source.entity), world.source, found, dry_run=False)
     assert find().good
-    assert gaps.of_index(world.client, other) == []
+    assert gaps.of_index(Index(world.client, other)) == []

@@ -1,4 +1,4 @@
-"""A member that is not live and takes no writes holds up nothing and floods nothing; it is healed before it is served.
+"""A member that is not live and takes no writes holds up nothing and floods nothing; it is healed before it is live.
 
 What it misses is noted as a gap: before the acknowledgement, a note for each hour, closed only by what has seen it.
 """
@@ -7,15 +7,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import opensearchpy
 import pytest
 
 from searchsync.cli import workflows
-from searchsync.cluster import aliases, indexes
-from searchsync.cluster.client import request
+from searchsync.cluster import aliases, creation
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, repair
 from searchsync.errors import GateFailed, SearchSyncError, Undone
 from searchsync.operations import gate, reindex, rollback
+from searchsync.operations.reindex import Reindex
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream import gaps
 from searchsync.stream.consumer import Stream
@@ -41,29 +43,38 @@ def blue(world: World) -> str:
 
 
 def block(world: World, index: str, how: bool | None = True) -> None:
-    request(world.client, "PUT", f"/{index}/_settings", body={"index.blocks.write": how})
+    world.client.request("PUT", f"/{index}/_settings", body={"index.blocks.write": how})
 
 
-def built(world: World, tmp_path: Path) -> tuple[reindex.Plan, str, Rejections]:
+def built(world: World, tmp_path: Path) -> tuple[reindex.ReindexPlan, str, Rejections]:
     """A green that passed everything but its gate."""
-    plan = reindex.check(world.client, world.source, build="test", running=lambda _: None)
-    green = reindex.create_green(world.client, world.entity, plan)
+    plan = reindex.check(
+        EntityIndexes(world.client, world.source.entity), world.source, run_id="test", running=lambda _: None
+    )
+    green = reindex.create_green(EntityIndexes(world.client, world.entity), plan)
     rejections = Rejections(tmp_path / "rejected")
     (part,) = world.source.partitions(1)
     with rejections:
-        reindex.load(world.client, world.source, plan, green, part, rejections=rejections)
-    reindex.copy_tombstones(world.client, world.entity, plan, green)
-    indexes.make_searchable(world.client, world.entity, green)
+        reindex.Reindex(EntityIndexes(world.client, world.source.entity), plan, green).load(
+            world.source, part, rejections=rejections
+        )
+    reindex.Reindex(EntityIndexes(world.client, world.entity), plan, green).copy_tombstones()
+    creation.make_searchable(EntityIndexes(world.client, world.entity), green)
     return plan, green, rejections
 
 
-def pass_gate(world: World, plan: reindex.Plan, green: str, rejections: Rejections) -> None:
+def pass_gate(world: World, plan: reindex.ReindexPlan, green: str, rejections: Rejections) -> None:
     with rejections:
-        gate.gate(world.client, world.source, plan, green, rejections=rejections, allow_shrink=True)
+        gate.gate(
+            Reindex(EntityIndexes(world.client, world.source.entity), plan, green),
+            world.source,
+            rejections=rejections,
+            allow_shrink=True,
+        )
 
 
-def missed(world: World, index: str) -> list[gaps.Noted]:
-    return gaps.of_index(world.client, index)
+def missed(world: World, index: str) -> list[gaps.NotedGap]:
+    return gaps.of_index(Index(world.client, index))
 
 
 @pytest.mark.parametrize("how", ["blocked", "red"])
@@ -73,8 +84,8 @@ def test_an_unwritable_member_holds_up_nothing_and_fills_no_queue(world: World, 
     if how == "red":
         blue, other = serve(world.client, world.entity), make_red_index(world.client, world.entity, "other")
         if served:
-            body = {"actions": [{"add": {"index": other, "alias": world.entity.served, "is_hidden": True}}]}
-            request(world.client, "POST", "/_aliases", body=body)
+            body = {"actions": [{"add": {"index": other, "alias": world.entity.served_alias, "is_hidden": True}}]}
+            world.client.request("POST", "/_aliases", body=body)
     else:
         other = serve(world.client, world.entity, "first") if served else make_index(world.client, world.entity, "o")
         blue = serve(world.client, world.entity, blue=other if served else None)
@@ -103,7 +114,7 @@ def test_each_hour_of_changes_has_a_note_of_its_own(world: World, blue: str) -> 
 
 @pytest.mark.parametrize("fault", ["refused", "unanswered"])
 def test_what_cannot_be_noted_is_not_acknowledged(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, fault: str
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy, fault: str
 ) -> None:
     """Acknowledged, nobody would ever know that the member lacks it."""
     other = make_index(world.client, world.entity, "other")
@@ -112,7 +123,7 @@ def test_what_cannot_be_noted_is_not_acknowledged(
         proxy.answer(GAP_NOTED, 503, {"error": {"type": "unavailable", "reason": "down"}}, times=None)
     else:
         proxy.lose_answer(GAP_NOTED, times=None)
-    through = Stream(faulty, world.entity, world.dead.send)
+    through = Stream(EntityIndexes(faulty, world.entity), world.dead.send)
     outcome = through.apply([record("m-1", name="x")], seconds=2.0)
     assert outcome.failed.startswith("IndexUnavailable")
     assert "m-1" in living(world.client, blue), "the live one has it all the same"
@@ -122,18 +133,20 @@ def test_what_cannot_be_noted_is_not_acknowledged(
 
 
 def test_a_member_that_becomes_live_while_it_is_passed_by_is_written(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy
 ) -> None:
     """Its gap is looked for before and after the swap, which both may be over when it is noted."""
     other = make_index(world.client, world.entity, "other")
     block(world, other)
 
     def swap() -> None:
-        aliases.swap(world.client, world.entity, blue=blue, green=other)
+        aliases.swap(EntityIndexes(world.client, world.entity), blue=blue, green=other)
         block(world, other, None)
 
     proxy.before(GAP_NOTED, swap)
-    outcome = Stream(faulty, world.entity, world.dead.send).apply([record("m-1", name="x")], seconds=60.0)
+    outcome = Stream(EntityIndexes(faulty, world.entity), world.dead.send).apply(
+        [record("m-1", name="x")], seconds=60.0
+    )
     assert outcome.failed == ""
     assert "m-1" in living(world.client, other)
 
@@ -149,11 +162,11 @@ def test_a_comparison_closes_what_it_has_seen(world: World, blue: str) -> None:
     block(world, other, None)
     world.put("m-3", name="after it recovered")
     world.apply()
-    report = differences.find(world.client, world.source, other)
+    report = differences.find(EntityIndexes(world.client, world.source.entity).get(other), world.source)
     assert report.kinds == {differences.MISSING: 1, differences.STALE: 1}
     assert len(missed(world, other)) == 1, "something was found: it stays"
-    repair.repair(world.client, world.source, report, dry_run=False)
-    assert differences.find(world.client, world.source, other).good
+    repair.repair(EntityIndexes(world.client, world.source.entity), world.source, report, dry_run=False)
+    assert differences.find(EntityIndexes(world.client, world.source.entity).get(other), world.source).good
     assert missed(world, other) == []
     assert living(world.client, other) == living(world.client, blue)
 
@@ -177,7 +190,9 @@ def test_a_comparison_does_not_close_what_is_missed_while_it_looks(
         return found
 
     monkeypatch.setattr(DynamoSource, "fingerprints", fingerprints)
-    assert differences.find(world.client, world.source, other).good, "what it has read was equal"
+    assert differences.find(EntityIndexes(world.client, world.source.entity).get(other), world.source).good, (
+        "what it has read was equal"
+    )
     assert len(missed(world, other)) == 1
 
 
@@ -195,16 +210,16 @@ def test_what_is_missed_after_the_gate_is_not_served_and_the_next_gate_heals_it(
     assert world.apply().missed
     block(world, green, None)
     with pytest.raises(GateFailed, match="may lack changes"):
-        reindex.swap(world.client, world.entity, plan, green)
-    assert indexes.live(world.client, world.entity) == blue
+        reindex.Reindex(EntityIndexes(world.client, world.entity), plan, green).swap()
+    assert EntityIndexes(world.client, world.entity).live() == blue
     pass_gate(world, plan, green, rejections)
-    reindex.swap(world.client, world.entity, plan, green)
-    reindex.verify(world.client, world.entity, plan, green)
+    reindex.Reindex(EntityIndexes(world.client, world.entity), plan, green).swap()
+    reindex.Reindex(EntityIndexes(world.client, world.entity), plan, green).verify()
     assert living(world.client, green) == {"m-1": {"member_id": "m-1", "name": "two"}}
 
 
 def test_what_is_missed_in_the_moment_of_the_swap_is_not_served_for_long(
-    world: World, blue: str, tmp_path: Path, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+    world: World, blue: str, tmp_path: Path, faulty: Client, proxy: OpenSearchProxy
 ) -> None:
     """Between the look at the gaps and the swap: the check after it goes back."""
     plan, green, rejections = built(world, tmp_path)
@@ -212,10 +227,10 @@ def test_what_is_missed_in_the_moment_of_the_swap_is_not_served_for_long(
     block(world, green)
     world.put("m-1", name="one")
     proxy.before("POST /_aliases", lambda: world.apply(seconds=30))
-    reindex.swap(faulty, world.entity, plan, green)
+    reindex.Reindex(EntityIndexes(faulty, world.entity), plan, green).swap()
     with pytest.raises(Undone, match="may lack changes"):
-        reindex.verify(world.client, world.entity, plan, green)
-    assert indexes.live(world.client, world.entity) == blue
+        reindex.Reindex(EntityIndexes(world.client, world.entity), plan, green).verify()
+    assert EntityIndexes(world.client, world.entity).live() == blue
     assert "m-1" in living(world.client, blue)
 
 
@@ -229,7 +244,7 @@ def test_a_deletion_that_was_missed_keeps_a_late_event_out(world: World, blue: s
     block(world, green, None)
     pass_gate(world, plan, green, rejections)
     assert missed(world, green) == []
-    reindex.swap(world.client, world.entity, plan, green)
+    reindex.Reindex(EntityIndexes(world.client, world.entity), plan, green).swap()
     assert world.apply([record("m-1", now, 1, name="late")]).stale == 2
     assert living(world.client, green) == {}
 
@@ -242,7 +257,7 @@ def test_a_rollback_heals_what_its_candidate_missed(world: World, blue: str, tmp
     world.put("m-1", name="two")
     world.apply()
     block(world, blue, None)
-    chosen = rollback.plan(world.client, world.entity)
+    chosen = rollback.plan(EntityIndexes(world.client, world.entity))
     assert (chosen.target, chosen.live) == (blue, green)
 
     def not_asked(_: str) -> None:
@@ -251,8 +266,7 @@ def test_a_rollback_heals_what_its_candidate_missed(world: World, blue: str, tmp
     def roll_back() -> Any:
         with Rejections(tmp_path / "rejected") as rejections:
             return workflows.roll_back(
-                world.client,
-                world.entity,
+                EntityIndexes(world.client, world.entity),
                 lambda _: world.source,
                 name=None,
                 rejections=rejections,
@@ -261,7 +275,12 @@ def test_a_rollback_heals_what_its_candidate_missed(world: World, blue: str, tmp
 
     with pytest.raises(SearchSyncError, match="is not what its source is"):
         roll_back()
-    repair.repair(world.client, world.source, differences.find(world.client, world.source, blue), dry_run=False)
+    repair.repair(
+        EntityIndexes(world.client, world.source.entity),
+        world.source,
+        differences.find(EntityIndexes(world.client, world.source.entity).get(blue), world.source),
+        dry_run=False,
+    )
     assert roll_back()["index"] == blue
     assert missed(world, blue) == []
     assert living(world.client, blue) == living(world.client, green)
@@ -271,7 +290,7 @@ def test_a_candidate_that_misses_something_while_a_rollback_reconciles_is_not_se
     world: World, blue: str, tmp_path: Path
 ) -> None:
     green = serve(world.client, world.entity, "green", blue=blue, identity=world.identity)
-    chosen = rollback.Plan(green, blue)
+    chosen = rollback.RollbackPlan(green, blue)
     original = gaps.close
 
     def close(*arguments: Any) -> None:
@@ -283,8 +302,10 @@ def test_a_candidate_that_misses_something_while_a_rollback_reconciles_is_not_se
     with Rejections(tmp_path / "rejected") as rejections, pytest.MonkeyPatch.context() as patch:
         patch.setattr(gaps, "close", close)
         with pytest.raises(GateFailed, match="may lack changes"):
-            rollback.reconcile(world.client, world.source, chosen, rejections=rejections)
-    assert indexes.live(world.client, world.entity) == green
+            rollback.reconcile(
+                EntityIndexes(world.client, world.source.entity), world.source, chosen, rejections=rejections
+            )
+    assert EntityIndexes(world.client, world.entity).live() == green
 
 
 def test_a_replay_passes_by_an_unwritable_member(world: World, blue: str) -> None:

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import opensearchpy
 import pytest
 
 from searchsync.catalog import Entity
-from searchsync.cluster import indexes
-from searchsync.cluster.client import Backoff, request
+from searchsync.cluster.client import Backoff, Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.deadline import NEVER, Deadline
 from searchsync.documents import dynamodb_item, position
 from searchsync.documents.position import of_event
 from searchsync.stream.consumer import Stream
@@ -33,15 +34,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same back-off, a hundredth of the pauses."""
     original = Backoff.__init__
 
-    def init(self: Backoff, patience: float = 300.0, **_: Any) -> None:
-        original(self, patience, first=0.002, longest=0.1)
+    def init(self: Backoff, patience: float = 300.0, *, deadline: Deadline = NEVER, **_: Any) -> None:
+        original(self, patience, deadline=deadline, first=0.002, longest=0.1)
 
     monkeypatch.setattr(Backoff, "__init__", init)
 
 
-def through(world: World, client: opensearchpy.OpenSearch) -> Stream:
+def through(world: World, client: Client) -> Stream:
     """The same stream by way of the proxy."""
-    return Stream(client, world.entity, world.dead.send)
+    return Stream(EntityIndexes(client, world.entity), world.dead.send)
 
 
 def test_insert_update_delete_and_binary(world: World, blue: str) -> None:
@@ -173,7 +174,7 @@ def test_changes_within_one_second_are_ordered_by_their_number_also_after_a_rest
     """Seconds alone do not order them; sequence numbers of other length do not compare as text."""
     now = time.time()
     world.apply([record("m-1", now, 9, name="ninth")])
-    world.stream = Stream(world.client, world.entity, world.dead.send)
+    world.stream = Stream(EntityIndexes(world.client, world.entity), world.dead.send)
     world.apply([record("m-1", now, 10, name="tenth")])
     assert world.apply([record("m-1", now, 9, name="ninth")]).stale == 1
     assert living(world.client, blue)["m-1"]["name"] == "tenth"
@@ -183,10 +184,10 @@ def test_a_deleted_member_stays_deleted_when_an_older_event_comes_after_the_garb
     world: World, blue: str
 ) -> None:
     """OpenSearch forgets real deletes after a minute; tombstones are documents."""
-    request(world.client, "PUT", f"/{blue}/_settings", body={"index.gc_deletes": "1ms"})
+    world.client.request("PUT", f"/{blue}/_settings", body={"index.gc_deletes": "1ms"})
     now = time.time()
     world.apply([record("m-1", now, 2)])
-    request(world.client, "POST", f"/{blue}/_flush", params={"force": "true"})
+    world.client.request("POST", f"/{blue}/_flush", params={"force": "true"})
     assert world.apply([record("m-1", now, 1, name="older")]).stale == 1
     assert living(world.client, blue) == {}
 
@@ -205,8 +206,8 @@ def test_an_expired_member_is_not_found_although_dynamodb_has_not_removed_it_yet
     world.put("never", name="x", expires_at={"N": "0"})  # over five years ago: DynamoDB leaves it alone
     world.put("plain", name="x")
     world.apply()
-    indexes.refresh(world.client, blue)
-    hits = request(world.client, "POST", "/members/_search", body={})["hits"]["hits"]
+    Index(world.client, blue).refresh()
+    hits = world.client.request("POST", "/members/_search", body={})["hits"]["hits"]
     assert sorted(hit["_id"] for hit in hits) == ["never", "plain", "soon"]
     counted = sum(count for count, _, _ in world.source.fingerprints().values())
     assert counted == 3, "the source's side of a comparison sees the same"
@@ -219,7 +220,7 @@ def test_empty_write_set_is_not_acknowledged(world: World) -> None:
 
 
 def test_an_outage_is_not_acknowledged_and_ends_in_time(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, quick: None
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy, quick: None
 ) -> None:
     proxy.answer(BULK, 503, {"error": {"type": "unavailable", "reason": "down"}}, times=None)
     began = time.monotonic()
@@ -230,17 +231,17 @@ def test_an_outage_is_not_acknowledged_and_ends_in_time(
 
 
 def test_a_short_outage_is_waited_for_within_the_invocation(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, quick: None
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy, quick: None
 ) -> None:
     proxy.answer(BULK, 503, {"error": {"type": "unavailable", "reason": "down"}}, times=3)
     assert through(world, faulty).apply([record("m-1", name="x")], seconds=10.0).written == 1
 
 
 def test_what_cannot_be_parked_is_not_acknowledged(world: World, blue: str) -> None:
-    def refuse(_: Any) -> None:
+    def refuse(_: Any, /, **__: Any) -> None:
         raise RuntimeError("the queue is away")
 
-    world.stream = Stream(world.client, world.entity, refuse)
+    world.stream = Stream(EntityIndexes(world.client, world.entity), refuse)
     outcome = world.apply([record("m-1", nickname="x"), record("m-2", name="good")])
     assert "the queue is away" in outcome.failed
 
@@ -276,7 +277,7 @@ def refusing(key: str) -> Callable[[Request, Forward], Answer]:
 
 
 def test_a_document_that_is_refused_for_an_unknown_reason_holds_up_no_other(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy
 ) -> None:
     """The whole batch would come again until its first record is too old: 22 hours."""
     proxy.add(BULK, refusing("m-3"), times=None)
@@ -296,12 +297,12 @@ FOREIGN: list[Any] = [
 def test_a_stored_position_of_any_shape_holds_up_no_batch_and_no_replay(world: World, blue: str) -> None:
     """One such document made the batch of its key fail each time, and each replay."""
     for n, sync in enumerate(FOREIGN):
-        request(world.client, "PUT", f"/{blue}/_doc/m-{n}", body={"name": "foreign", "sync": sync})
+        world.client.request("PUT", f"/{blue}/_doc/m-{n}", body={"name": "foreign", "sync": sync})
     batch = [record(f"m-{n}", sequence=n, name="ours") for n in range(len(FOREIGN) + 1)]
     outcome = world.apply(batch)
     assert (outcome.failed, outcome.written, outcome.parked.total()) == ("", len(batch), 0)
     for n, sync in enumerate(FOREIGN):
-        request(world.client, "PUT", f"/{blue}/_doc/m-{n}", body={"name": "foreign", "sync": sync})
+        world.client.request("PUT", f"/{blue}/_doc/m-{n}", body={"name": "foreign", "sync": sync})
         world.put(f"m-{n}", name="replayed")
     world.dead.send([ParkedRecord({}, f"m-{n}", "", "r", "").message() for n in range(len(FOREIGN))])
     with pytest.MonkeyPatch.context() as patch:
@@ -324,7 +325,7 @@ def test_every_member_of_the_write_set_is_written(world: World, blue: str) -> No
 def test_a_member_that_is_known_to_be_sick_is_not_tried_again_for_a_while(world: World, blue: str) -> None:
     """Each batch would wait for it in vain; what it is and misses, see test_missed."""
     green = make_index(world.client, world.entity, "green")
-    request(world.client, "PUT", f"/{green}/_block/write")
+    world.client.request("PUT", f"/{green}/_block/write")
     began = time.monotonic()
     world.put("m-1", name="one")
     assert list(world.apply(seconds=30).missed) == [green]
@@ -338,7 +339,7 @@ def test_a_member_that_is_known_to_be_sick_is_not_tried_again_for_a_while(world:
 
 def test_an_unwritable_live_index_is_an_outage(world: World, blue: str) -> None:
     make_index(world.client, world.entity, "green")
-    request(world.client, "PUT", f"/{blue}/_block/write")
+    world.client.request("PUT", f"/{blue}/_block/write")
     outcome = world.apply([record("m-1", name="x")], seconds=1)
     assert outcome.failed != ""
     assert world.messages() == []
@@ -350,7 +351,7 @@ def test_a_new_field_is_taken_once_every_member_has_it_in_its_mapping(world: Wor
     world.put("m-1", name="Ada", nickname="Countess")
     assert world.apply().parked == {"strict_dynamic_mapping_exception": 1}
     for name in (blue, green):
-        request(world.client, "PUT", f"/{name}/_mapping", body={"properties": {"nickname": {"type": "keyword"}}})
+        world.client.request("PUT", f"/{name}/_mapping", body={"properties": {"nickname": {"type": "keyword"}}})
     world.put("m-2", name="Bob", nickname="Bobby")
     assert world.apply().parked == {}
     assert world.replay().as_dict()["reasons"]["strict_dynamic_mapping_exception"]["written"] == 1
@@ -364,11 +365,11 @@ def test_what_one_of_two_mappings_refuses_waits_until_both_take_it(world: World,
     """One member has the field, the other not: lost to the other, both would be served and only one be right."""
     pair = [blue, make_index(world.client, world.entity, "green")]
     field = {"properties": {"nickname": {"type": "keyword"}}}
-    request(world.client, "PUT", f"/{pair[first]}/_mapping", body=field)
+    world.client.request("PUT", f"/{pair[first]}/_mapping", body=field)
     world.put("m-1", name="Ada", nickname="Countess")
     assert world.apply().parked == {"strict_dynamic_mapping_exception": 1}
     assert [list(living(world.client, name)) for name in pair] == [["m-1"] * (n == first) for n in (0, 1)]
-    request(world.client, "PUT", f"/{pair[1 - first]}/_mapping", body=field)
+    world.client.request("PUT", f"/{pair[1 - first]}/_mapping", body=field)
     world.replay()
     wanted = {"m-1": {"member_id": "m-1", "name": "Ada", "nickname": "Countess"}}
     assert [living(world.client, name) for name in pair] == [wanted, wanted]

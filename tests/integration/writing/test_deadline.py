@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import boto3
-import opensearchpy
 import pytest
 from botocore.config import Config
 
@@ -17,8 +16,10 @@ from local.airflow import aws_environment
 from local.function import Function
 from local.paths import ROOT
 from searchsync.cluster import aliases
-from searchsync.cluster.client import request
-from searchsync.deadline import remaining, within
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.deadline import Deadline
 from searchsync.errors import IndexUnavailable
 from searchsync.stream import gaps
 from searchsync.stream.consumer import Stream
@@ -72,7 +73,7 @@ def hold(proxy: OpenSearchProxy) -> Iterator[threading.Event]:
 def test_a_step_that_is_not_answered_ends_in_time(
     world: World,
     blue: str,
-    faulty: opensearchpy.OpenSearch,
+    faulty: Client,
     proxy: OpenSearchProxy,
     hold: threading.Event,
     step: str,
@@ -82,30 +83,30 @@ def test_a_step_that_is_not_answered_ends_in_time(
     pattern, skip = STEPS[step]
     other = make_index(world.client, world.entity, "other")
     if step == "what a member misses":
-        request(world.client, "PUT", f"/{other}/_block/write")
+        world.client.request("PUT", f"/{other}/_block/write")
     fault = proxy.before(pattern.format(blue=blue, other=other), lambda: hold.wait(30), times=None, skip=skip)
     began = time.monotonic()
-    outcome = Stream(faulty, world.entity, world.dead.send).apply([GOOD], seconds=SECONDS)
+    outcome = Stream(EntityIndexes(faulty, world.entity), world.dead.send).apply([GOOD], seconds=SECONDS)
     assert time.monotonic() - began < SECONDS + 0.5
     assert fault.hits > 0, "this step is not taken any more"
     if "another member" in step:  # it is not live: it is passed by
         assert (outcome.failed, list(outcome.missed)) == ("", [other])
-        assert len(gaps.of_index(world.client, other)) == 1
+        assert len(gaps.of_index(Index(world.client, other))) == 1
     else:
         assert outcome.failed.startswith("IndexUnavailable")
 
 
-def test_steps_that_are_each_slow_end_in_time(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy
-) -> None:
+def test_steps_that_are_each_slow_end_in_time(world: World, blue: str, faulty: Client, proxy: OpenSearchProxy) -> None:
     """None of them is slow enough for its own time-out."""
     proxy.before("", lambda: time.sleep(0.6), times=None)
     began = time.monotonic()
-    outcome = Stream(faulty, world.entity, world.dead.send).apply([GOOD, POISON], seconds=SECONDS)
+    outcome = Stream(EntityIndexes(faulty, world.entity), world.dead.send).apply([GOOD, POISON], seconds=SECONDS)
     assert time.monotonic() - began < SECONDS + 0.5
     assert outcome.failed
     proxy.clear()
-    assert Stream(faulty, world.entity, world.dead.send).apply([GOOD, POISON], seconds=SECONDS).failed == ""
+    assert (
+        Stream(EntityIndexes(faulty, world.entity), world.dead.send).apply([GOOD, POISON], seconds=SECONDS).failed == ""
+    )
 
 
 def test_a_queue_that_does_not_answer_ends_in_time(world: World, blue: str) -> None:
@@ -114,30 +115,29 @@ def test_a_queue_that_does_not_answer_ends_in_time(world: World, blue: str) -> N
     with closing(Deaf()) as deaf:
         queue = Queue(session.client("sqs", endpoint_url=deaf.url, config=config), f"{deaf.url}/1/q", call_seconds=0.8)
         began = time.monotonic()
-        outcome = Stream(world.client, world.entity, queue.send).apply([GOOD, POISON], seconds=SECONDS)
+        outcome = Stream(EntityIndexes(world.client, world.entity), queue.send).apply([GOOD, POISON], seconds=SECONDS)
         assert time.monotonic() - began < SECONDS
     assert outcome.failed.startswith("QueueUnavailable"), "it is not parked, so it is not acknowledged"
     assert "m-1" in documents(world.client, blue)
 
 
 def test_writes_leave_the_time_to_park(
-    world: World, blue: str, faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy, hold: threading.Event
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy, hold: threading.Event
 ) -> None:
     left: list[float] = []
     proxy.before("POST /.*/_bulk", lambda: hold.wait(30), times=None)
-    stream = Stream(faulty, world.entity, lambda _: left.append(remaining()))
+    stream = Stream(EntityIndexes(faulty, world.entity), lambda _, *, deadline: left.append(deadline.remaining))
     assert stream.apply([GOOD, POISON], seconds=SECONDS).failed
     proxy.clear()
     assert stream.apply([GOOD, POISON], seconds=40.0).failed == ""
     assert 20 < left[0] < 40
 
 
-def test_no_request_is_begun_when_time_is_over(faulty: opensearchpy.OpenSearch, proxy: OpenSearchProxy) -> None:
-    with within(-1.0), pytest.raises(IndexUnavailable, match="no time was left"):
-        request(faulty, "GET", "/", patience=0)
+def test_no_request_is_begun_when_time_is_over(faulty: Client, proxy: OpenSearchProxy) -> None:
+    with pytest.raises(IndexUnavailable, match="no time was left"):
+        faulty.until(Deadline.within(-1.0)).request("GET", "/", patience=0)
     assert proxy.requests == []
-    with within(5.0), within(50.0):
-        assert remaining() <= 5.0
+    assert faulty.until(Deadline.within(5.0)).until(Deadline.within(50.0)).deadline.remaining <= 5.0
 
 
 def test_a_real_function_answers_before_it_is_killed(
@@ -159,9 +159,9 @@ def test_a_real_function_answers_before_it_is_killed(
             proxy.before("POST /.*/_bulk", lambda: hold.wait(60), times=None)
             assert function.invoke({"Records": [GOOD]}) == failure
             proxy.clear()
-            request(world.client, "PUT", f"/{other}/_block/write")
+            world.client.request("PUT", f"/{other}/_block/write")
             proxy.before("PUT /searchsync-gaps/", lambda: hold.wait(60), times=None)
             assert function.invoke({"Records": [GOOD]}) == failure
             proxy.clear()
-            aliases.delete(world.client, world.entity, other)
+            aliases.delete(EntityIndexes(world.client, world.entity), other)
             assert function.invoke({"Records": [POISON]}) == failure

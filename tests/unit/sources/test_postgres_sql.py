@@ -5,7 +5,7 @@ import re
 from searchsync.catalog import CATALOG
 from searchsync.sources import postgres_sql
 from searchsync.sources.postgres_columns import Columns
-from searchsync.sources.postgres_sql import Queries, Read
+from searchsync.sources.postgres_sql import Partition, Queries, Read
 
 
 def plain(text: str) -> str:
@@ -20,9 +20,8 @@ def test_the_page_query_is_the_one_that_the_module_shows() -> None:
     ).page(
         Columns(("location_id", "name"), ("integer",)),
         Read("<position>", "<time>"),
-        after=["41"],
-        lower=None,
-        upper=["100"],
+        Partition(upper=("100",)),
+        ["41"],
         rows=500,
         page_bytes=5_000_000,
     )

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from searchsync.catalog import entity
+from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences
 from searchsync.errors import SourceUnavailable, StreamBehind
 from searchsync.stream import lag
@@ -51,13 +52,13 @@ def newest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """The last record that the index, which is empty, is known to have had."""
     monkeypatch.setattr(lag, "_newest_event", lambda *_: request.param)
     monkeypatch.setattr(lag, "_positions", lambda *_: {})
-    monkeypatch.setattr("searchsync.cluster.indexes.live", lambda *_: "blue")
+    monkeypatch.setattr(EntityIndexes, "live", lambda _: "blue")
     return str(request.param)
 
 
 def measure(streams: Streams) -> int:
     client: Any = None
-    return lag.measure(client, entity("members"), "blue", streams, "stream").records
+    return lag.measure(EntityIndexes(client, entity("members")), "blue", streams, "stream").records
 
 
 def test_each_record_is_counted_once(newest: str) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from searchsync.cluster.indexes import Targets
-from searchsync.deadline import within
+from searchsync.cluster.client import connect
+from searchsync.cluster.indexes import EntityIndexes, Targets
+from searchsync.deadline import Deadline
 from searchsync.errors import BadConnection
 from searchsync.operations.replay import Choice, Replay
 from searchsync.stream.queue import ASSUMED_BYTES, Message, Queue, QueueUnavailable
@@ -37,11 +38,11 @@ class Sqs:
 
 def test_a_false_empty_answer_ends_no_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     sqs = Sqs(messages=3)
-    monkeypatch.setattr("searchsync.operations.replay.indexes.targets_or_raise", lambda *_: Targets(["blue"], "blue"))
+    monkeypatch.setattr(EntityIndexes, "targets_or_raise", lambda _: Targets(["blue"], "blue"))
     source: Any = type("Source", (), {"entity": None})()
     monkeypatch.setattr("searchsync.stream.queue.Queue.give_back", lambda *_, **__: None)
-    client: Any = None
-    run = Replay(client, source, Queue(sqs, "q"), None, None, dry_run=True, choice=Choice(kind="pointer")).run()
+    indexes = EntityIndexes(connect("http://127.0.0.1:9"), source.entity)
+    run = Replay(indexes, source, Queue(sqs, "q"), None, None, Choice(dry_run=True, kind="pointer")).run()
     assert run.skipped + run.as_dict()["messages"] == 3
     assert sqs.waits[-1] > 0, "only an answer that was waited for says that it is empty"
 
@@ -108,6 +109,6 @@ def test_a_limit_that_was_lowered_is_asked_for_again() -> None:
 
 def test_nothing_is_begun_that_cannot_end_in_time() -> None:
     sqs = Sized(262_144)
-    with within(1.0), pytest.raises(QueueUnavailable, match="no time was left"):
-        Queue(sqs, "q", call_seconds=2.0).send(["{}"])
+    with pytest.raises(QueueUnavailable, match="no time was left"):
+        Queue(sqs, "q", call_seconds=2.0).send(["{}"], deadline=Deadline.within(1.0))
     assert sqs.asked == 0

@@ -4,11 +4,16 @@ from typing import Any
 
 import pytest
 
+from searchsync.cluster.client import connect
+from searchsync.cluster.index import Index
 from searchsync.documents.page import Page, Rejection
 from searchsync.errors import LedgerMismatch, RequestRejected
 from searchsync.writing.item_outcome import IndexGone, Outcome, outcome_of
 from searchsync.writing.ledger import Ledger
 from searchsync.writing.writer import load
+
+NOWHERE = Index(connect("http://127.0.0.1:9"), "i")
+"""An index that no test asks for anything."""
 
 
 def item(status: int, kind: str = "", reason: str = "", cause: str = "", result: str = "") -> dict[str, Any]:
@@ -77,9 +82,9 @@ def test_a_ledger_that_does_not_add_up_fails_the_task() -> None:
 
 
 def test_a_load_that_loses_count_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("searchsync.writing.bulk.write", lambda *_: Ledger("i", read=2, written=1))
+    monkeypatch.setattr("searchsync.writing.bulk.write", lambda *_, **__: Ledger("i", read=2, written=1))
     with pytest.raises(LedgerMismatch):
-        load(None, "i", [Page(b"", 2, "p")], on_rejected=lambda _: None)  # type: ignore[arg-type]
+        load(NOWHERE, [Page(b"", 2, "p")], on_rejected=lambda _: None)
 
 
 def test_ledgers_of_partitions_add_up() -> None:
@@ -90,6 +95,6 @@ def test_ledgers_of_partitions_add_up() -> None:
 def test_rows_that_the_source_could_not_render_are_counted_and_listed() -> None:
     listed: list[Rejection] = []
     rejection = Rejection("x" * 600, "invalid_id", "too long")
-    ledger = load(None, "i", [Page(b"", 0, "p", rejected=(rejection,))], on_rejected=listed.append)  # type: ignore[arg-type]
+    ledger = load(NOWHERE, [Page(b"", 0, "p", rejected=(rejection,))], on_rejected=listed.append)
     assert ledger == Ledger("i", read=1, rejected=1)
     assert listed == [rejection]

@@ -1,6 +1,6 @@
 """Replay the dead-letter queue of `ENTITY`: the records that the stream function could not write, or never got.
 
-**When** Every ten minutes, or by hand: *Trigger* shows the parameters (dry run, cap, filters, parked messages).
+**When** WHEN, or by hand: *Trigger* shows the parameters (dry run, cap, filters, parked messages).
 
 **What it may change** It reads the keys of each message again from the table and writes them to every index of the
 write set, never over something newer. It deletes a message only when the message's keys are written everywhere. A
@@ -19,7 +19,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from search_ops.dag_policy import POLICY, timezone
+from search_ops.dag_policy import POLICY, doc_of, timezone
 from search_ops.tasks import replay
 from searchsync.catalog import CATALOG
 
@@ -28,9 +28,9 @@ for entity, described in CATALOG.items():
         continue
     with DAG(
         dag_id=f"{entity}_dlq_replay",
-        schedule=CronTriggerTimetable("*/10 * * * *", timezone=timezone(), run_immediately=timedelta(0)),
+        schedule=CronTriggerTimetable(described.cron("replay"), timezone=timezone(), run_immediately=timedelta(0)),
         params=replay.PARAMS,
-        doc_md=(__doc__ or "").replace("ENTITY", entity),
+        doc_md=doc_of(__doc__, described, "replay"),
         tags=["replay", entity],
         # It fails fast: the next run is ten minutes away.
         **{**POLICY, "default_args": {**POLICY["default_args"], "retries": 0}},

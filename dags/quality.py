@@ -1,7 +1,6 @@
 """Prove that the index of `ENTITY` is equal to its source: by content, not by counts.
 
-**When** WHEN (`SEARCHSYNC_TIMEZONE`, default UTC), after each swap, or by hand:
-*Trigger* shows the parameters.
+**When** WHEN (HOW), after each swap, or by hand: *Trigger* shows the parameters.
 
 **What it may change** Nothing, unless `repair` is on. Then it writes the confirmed documents, as the source has them
 now, to every index of the write set, never over something newer, and never more than the cap.
@@ -18,15 +17,14 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
-from search_ops.dag_policy import POLICY, timezone
+from search_ops.dag_policy import POLICY, doc_of, timezone
 from search_ops.tasks import quality, reindex
 from searchsync.catalog import CATALOG
 
-WHEN = {
-    "postgres": "every hour at twenty past",
+HOW = {
+    "postgres": "each time by a whole comparison",
     "dynamodb": (
-        "every hour at twenty past (stream, queues, gaps, counts), once a day with a scan of the table: at 04:20, "
-        "or by the first run after it"
+        "each time stream, queues, gaps and counts; once a day with a scan of the table: by the first run after 04:00"
     ),
 }
 
@@ -34,11 +32,13 @@ for entity, described in CATALOG.items():
     with DAG(
         dag_id=f"{entity}_quality",
         schedule=AssetOrTimeSchedule(
-            timetable=CronTriggerTimetable("20 * * * *", timezone=timezone(), run_immediately=timedelta(0)),
+            timetable=CronTriggerTimetable(
+                described.cron("quality"), timezone=timezone(), run_immediately=timedelta(0)
+            ),
             assets=[reindex.served(entity)],
         ),
         params=quality.PARAMS,
-        doc_md=(__doc__ or "").replace("ENTITY", entity).replace("WHEN", WHEN[described.source]),
+        doc_md=doc_of(__doc__, described, "quality").replace("HOW", HOW[described.source]),
         tags=["quality", entity],
         **POLICY,
     ):

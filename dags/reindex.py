@@ -1,6 +1,6 @@
 """Rebuild the index of `ENTITY` from its source of truth and serve it by an atomic alias swap.
 
-**When** WHEN (`SEARCHSYNC_TIMEZONE`, default UTC), or by hand: *Trigger* shows the parameters.
+**When** WHEN, or by hand: *Trigger* shows the parameters.
 
 **What it may change** It adds one index, and writes to it beside the live one. After the gate it moves the alias
 `ENTITY` to the new index. The gate demands: mapping and settings are as in the file, all of the source is accounted
@@ -20,23 +20,16 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from search_ops.dag_policy import POLICY, timezone
+from search_ops.dag_policy import POLICY, doc_of, timezone
 from search_ops.tasks import reindex
 from searchsync.catalog import CATALOG
 
-# The more a source can tell between two reindexes, the rarer they need to be: a stream tells all, a sync does not.
-SCHEDULES = {
-    "postgres": ("0 2 * * *", "every night at 02:00"),
-    "dynamodb": ("0 3 * * 0", "every Sunday at 03:00"),
-}
-
 for entity, described in CATALOG.items():
-    cron, when = SCHEDULES[described.source]
     with DAG(
         dag_id=f"{entity}_reindex",
-        schedule=CronTriggerTimetable(cron, timezone=timezone(), run_immediately=timedelta(0)),
+        schedule=CronTriggerTimetable(described.cron("reindex"), timezone=timezone(), run_immediately=timedelta(0)),
         params=reindex.parameters(described),
-        doc_md=(__doc__ or "").replace("ENTITY", entity).replace("WHEN", when),
+        doc_md=doc_of(__doc__, described, "reindex"),
         tags=["reindex", entity],
         **POLICY,
     ):

@@ -1,6 +1,6 @@
 """Write the changes and deletions of the last hour in `ENTITY` to every index that is live or may be live again.
 
-**When** Every hour (`SEARCHSYNC_TIMEZONE`, default UTC), for the hour before. For past hours, make a *backfill*: from
+**When** WHEN, for the hour before. For past hours, make a *backfill*: from
 the 28th 00:00 to the 29th 00:00 is the whole 28th, because both ends are times at which a run begins, and a run reads
 the hour before it. For any interval, *Trigger* by hand with `from` and `to`. Runs may overlap each other and a reindex.
 
@@ -17,7 +17,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from search_ops.dag_policy import POLICY, timezone
+from search_ops.dag_policy import POLICY, doc_of, timezone
 from search_ops.tasks import sync
 from searchsync.catalog import CATALOG
 
@@ -27,10 +27,10 @@ for entity, described in CATALOG.items():
     with DAG(
         dag_id=f"{entity}_sync",
         schedule=CronTriggerTimetable(
-            "0 * * * *", timezone=timezone(), interval=timedelta(hours=1), run_immediately=timedelta(0)
+            described.cron("sync"), timezone=timezone(), interval=timedelta(hours=1), run_immediately=timedelta(0)
         ),
         params=sync.PARAMS,
-        doc_md=(__doc__ or "").replace("ENTITY", entity),
+        doc_md=doc_of(__doc__, described, "sync"),
         tags=["sync", entity],
         **POLICY,
     ):

@@ -13,7 +13,6 @@ from typing import Any
 from local import event_source, members
 from local.errors import LocalError
 from local.stack import Say, Stack
-from searchsync.catalog import entity
 from searchsync.cluster.client import Client, connect
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.deadline import Deadline
@@ -21,8 +20,8 @@ from searchsync.errors import SearchSyncError
 
 _PATIENCE_SECONDS = 15.0
 _POLL_SECONDS = 0.02
-_MEMBERS = entity(members.SETTINGS["table"]["name"])
-_KEY = members.SETTINGS["table"]["key"]
+_MEMBERS = members.ENTITY
+(_KEY,) = _MEMBERS.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def _take(client: Client, dynamodb: Any, step: Step) -> float:
 
 
 def _write(dynamodb: Any, key: str, item: dict[str, str] | None) -> None:
-    table = members.SETTINGS["table"]["name"]
+    table = _MEMBERS.table
     if item is None:
         dynamodb.delete_item(TableName=table, Key={_KEY: {"S": key}})
     else:

@@ -27,6 +27,7 @@ from local.function import Function, FunctionError
 from local.lambda_contract import Records, created, event_record, first_failure, pointer, sequence_number
 from local.paths import ROOT
 from local.stream_reader import StreamGone, StreamReader
+from searchsync.stream.queue import DEAD_LETTER_QUEUE
 
 CHECKPOINT, PAUSED, ALIVE = "checkpoint.json", "paused", "alive"
 # What the settings may say of that which this runner does in one way only.
@@ -241,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     function = Function(
         members.HANDLER,
         members.SETTINGS["function"]["handler"].rpartition(".")[2],
-        {**made.queues, "PYTHONPATH": os.pathsep.join(paths)},
+        {**made.queues, **members.FUNCTION_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)},
         members.SETTINGS["function"]["timeout_seconds"],
     )
     source = EventSource(
@@ -250,7 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         function.invoke,
         members.SETTINGS["event_source_mapping"],
         made.stream_arn,
-        made.queues["SEARCHSYNC_DEAD_LETTER_QUEUE"],
+        made.queues[members.ENTITY.variable(DEAD_LETTER_QUEUE)],
         options.folder / CHECKPOINT,
     )
     log.info("delivering %s as soon as an index has the alias %s", made.stream_arn, members.ALIAS)

@@ -22,6 +22,7 @@ from zipfile import ZipFile, ZipInfo
 
 from local.errors import LocalError
 from local.paths import LOCAL, ROOT
+from searchsync import entity_file
 
 FUNCTIONS = ROOT / "lambdas"
 PACKAGES = LOCAL / "packages"
@@ -65,7 +66,8 @@ def build(source: Path, folder: Path = PACKAGES) -> list[Package]:
         the archive for its size.
     """
     _check(source)
-    runtime = json.loads((source / "settings.json").read_text(encoding="utf-8"))["function"]["runtime"]
+    settings = json.loads((source / "settings.json").read_text(encoding="utf-8"))
+    runtime = settings["function"]["runtime"]
     folder.mkdir(parents=True, exist_ok=True)
     packages = []
     for architecture, platform in _ARCHITECTURES.items():
@@ -80,9 +82,17 @@ def build(source: Path, folder: Path = PACKAGES) -> list[Package]:
             shutil.copytree(ROOT / "src" / "searchsync", content / "searchsync")
             # Of an entity, and of the notes that an index misses something: where `include_dir` looks for them.
             shutil.copytree(ROOT / "include" / "mappings", content / "searchsync" / "include" / "mappings")
+            _pack_entity(settings["entity"], content / "searchsync" / "include" / "entities")
             shutil.copy(source / "handler.py", content)
             packages.append(_archive(content, folder / f"{source.name}-{architecture}.zip"))
     return packages
+
+
+def _pack_entity(name: str, folder: Path) -> None:
+    """Write the entity's file as JSON: it is checked now, and the function needs no parser of YAML."""
+    folder.mkdir(parents=True)
+    described = entity_file.read(ROOT / "include" / "entities" / f"{name}.yaml")
+    (folder / f"{name}.json").write_text(json.dumps(described, sort_keys=True), encoding="utf-8")
 
 
 def _check(source: Path) -> None:

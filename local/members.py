@@ -1,6 +1,7 @@
 """The table `members`, its stream and the queue of its function, on the emulator, with sample data.
 
-What they are like is said once, in `lambdas/members_stream/settings.json`, for here and for the deployment.
+What the table is like is said in `include/entities/members.yaml`, and what queues and function are like in
+`lambdas/members_stream/settings.json`, for here and for the deployment.
 """
 
 import json
@@ -13,10 +14,16 @@ from typing import Any, Final
 
 from local.airflow import aws_environment
 from local.paths import ROOT
+from searchsync.catalog import entity
+from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE
 
 HANDLER: Final = ROOT / "lambdas" / "members_stream" / "handler.py"
 SETTINGS: Final[dict[str, Any]] = json.loads(HANDLER.with_name("settings.json").read_text(encoding="utf-8"))
-ALIAS: Final = f"{SETTINGS['table']['name']}-writers"
+ENTITY: Final = entity(SETTINGS["entity"])
+ALIAS: Final = ENTITY.write_alias
+FUNCTION_ENVIRONMENT: Final = {"SEARCHSYNC_ENTITY": ENTITY.name}
+"""Variables that tell the function which entity it serves."""
+
 SAMPLE_MEMBERS: Final = 10_000
 _ACCOUNT = "123456789012"  # moto's
 _BATCH = 25  # what BatchWriteItem takes
@@ -62,28 +69,28 @@ def queues(endpoint: str) -> dict[str, str]:
     """Where the queues will be, for those that start before they are made: variable of the environment, and URL."""
     names = SETTINGS["queues"]
     return {
-        "SEARCHSYNC_DEAD_LETTER_QUEUE": f"{endpoint}/{_ACCOUNT}/{names['dead_letters']}",
-        "SEARCHSYNC_PARKED_QUEUE": f"{endpoint}/{_ACCOUNT}/{names['parked']}",
+        ENTITY.variable(DEAD_LETTER_QUEUE): f"{endpoint}/{_ACCOUNT}/{names['dead_letters']}",
+        ENTITY.variable(PARKED_QUEUE): f"{endpoint}/{_ACCOUNT}/{names['parked']}",
     }
 
 
 def create(endpoint: str) -> Members:
     """Make the table and the queues, or what is missing of them."""
-    table, dynamodb = SETTINGS["table"], client("dynamodb", endpoint)
+    (key,), dynamodb = ENTITY.key, client("dynamodb", endpoint)
     try:
-        described = dynamodb.describe_table(TableName=table["name"])["Table"]
+        described = dynamodb.describe_table(TableName=ENTITY.table)["Table"]
     except dynamodb.exceptions.ResourceNotFoundException:
         described = dynamodb.create_table(
-            TableName=table["name"],
-            KeySchema=[{"AttributeName": table["key"], "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": table["key"], "AttributeType": "S"}],
+            TableName=ENTITY.table,
+            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
-            StreamSpecification={"StreamEnabled": True, "StreamViewType": table["stream_view_type"]},
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )["TableDescription"]
-    expiry = dynamodb.describe_time_to_live(TableName=table["name"])["TimeToLiveDescription"]
+    expiry = dynamodb.describe_time_to_live(TableName=ENTITY.table)["TimeToLiveDescription"]
     if expiry["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
-        wanted = {"Enabled": True, "AttributeName": table["ttl_attribute"]}
-        dynamodb.update_time_to_live(TableName=table["name"], TimeToLiveSpecification=wanted)
+        wanted = {"Enabled": True, "AttributeName": ENTITY.expires}
+        dynamodb.update_time_to_live(TableName=ENTITY.table, TimeToLiveSpecification=wanted)
     settings, sqs = SETTINGS["queues"], client("sqs", endpoint)
     for name in (settings["dead_letters"], settings["parked"]):
         queue = sqs.create_queue(QueueName=name)["QueueUrl"]  # one that is there may have other attributes
@@ -102,7 +109,7 @@ def load(endpoint: str) -> int:
     """Make everything, and put 10,000 members into the table if it is empty. Returns how many were written."""
     create(endpoint)
     dynamodb = client("dynamodb", endpoint)
-    if dynamodb.scan(TableName=SETTINGS["table"]["name"], Limit=1)["Items"]:
+    if dynamodb.scan(TableName=ENTITY.table, Limit=1)["Items"]:
         return 0
     return generate(dynamodb, SAMPLE_MEMBERS)
 
@@ -112,7 +119,7 @@ def generate(client: Any, count: int, seed: int = 1) -> int:
 
     :param client: of DynamoDB.
     """
-    items, name = sample(count, seed), SETTINGS["table"]["name"]
+    items, name = sample(count, seed), ENTITY.table
     while waiting := [{"PutRequest": {"Item": item}} for item in islice(items, _BATCH)]:
         while waiting:
             waiting = client.batch_write_item(RequestItems={name: waiting})["UnprocessedItems"].get(name, [])
@@ -127,7 +134,7 @@ def sample(count: int, seed: int) -> Iterator[dict[str, Any]]:
         name = f"{choose.choice(given)} {choose.choice(family)}"
         joined = _FIRST_DAY + timedelta(days=choose.randrange(4_000))
         item: dict[str, Any] = {
-            SETTINGS["table"]["key"]: {"S": f"m-{number:07d}"},
+            ENTITY.key[0]: {"S": f"m-{number:07d}"},
             "name": {"S": name},
             "email": {"S": f"member{number}@example.com"},
             "city": {"S": choose.choice(_CITIES)},
@@ -139,5 +146,5 @@ def sample(count: int, seed: int) -> Iterator[dict[str, Any]]:
             item["tags"] = {"L": [{"S": tag} for tag in choose.sample(_TAGS, choose.randint(0, 3))]}
         if choose.random() < 0.05:
             expires = _FIRST_EXPIRY + timedelta(days=choose.randrange(3_650))
-            item[SETTINGS["table"]["ttl_attribute"]] = {"N": str(int(expires.timestamp()))}
+            item[str(ENTITY.expires)] = {"N": str(int(expires.timestamp()))}
         yield item

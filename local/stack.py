@@ -201,7 +201,7 @@ class Stack:
         self._start_small("aws", ["local.aws"])
         endpoint, folder = airflow.url(self.state.ports["aws"]), self.home.part("stream")
         if rows := members.load(endpoint):
-            self._note(f"{rows:,} members are in the table {members.SETTINGS['table']['name']}")
+            self._note(f"{rows:,} members are in the table {members.ENTITY.table}")
         opensearch_url = {"SEARCHSYNC_OPENSEARCH_URL": airflow.url(self.state.ports["opensearch"])}
         env = airflow.environment({**airflow.aws_environment(endpoint), **opensearch_url})
         # A new emulator has a new stream, and the function's code is read once.

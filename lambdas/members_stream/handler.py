@@ -1,8 +1,9 @@
-"""The function on the stream of the table `members`: every change into every index of the write set, in seconds.
+"""The function on the stream of one table: every change into every index of the write set, in seconds.
 
-It answers as an event source mapping with ``ReportBatchItemFailures`` expects, and never raises: for an exception the
-mapping splits the batch again and again (docs/decisions/003-retries.md). What it cannot index it parks itself, in
-the queue ``SEARCHSYNC_DEAD_LETTER_QUEUE`` (its URL); what it cannot park is not acknowledged. The connection is that of
+``SEARCHSYNC_ENTITY`` names the entity of the table. The function answers as an event source mapping with
+``ReportBatchItemFailures`` expects, and never raises: for an exception the mapping splits the batch again and again
+(docs/decisions/003-retries.md). What it cannot index it parks itself, in the queue
+``SEARCHSYNC_<ENTITY>_DEAD_LETTER_QUEUE`` (its URL); what it cannot park is not acknowledged. The connection is that of
 ``searchsync.cluster.client.connect_from_environment``.
 """
 
@@ -19,9 +20,9 @@ from searchsync.cluster.indexes import EntityIndexes
 from searchsync.deadline import Deadline
 from searchsync.errors import SearchSyncError
 from searchsync.stream.consumer import Outcome, Stream
-from searchsync.stream.queue import Queue
+from searchsync.stream.queue import DEAD_LETTER_QUEUE, Queue
 
-ENTITY = entity("members")
+ENTITY = entity(setting("SEARCHSYNC_ENTITY"))
 
 RESERVE_SECONDS = 2.0
 """Kept of the time left for what is not bounded: decoding, and the answer to the mapping."""
@@ -43,7 +44,7 @@ def _queue() -> Queue:
     config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, retries={"total_max_attempts": 1})
     with aws.errors("the dead-letter queue", SearchSyncError):
         client = boto3.client("sqs", config=config)
-    return Queue(client, setting("SEARCHSYNC_DEAD_LETTER_QUEUE"), call_seconds=CONNECT_SECONDS + ANSWER_SECONDS)
+    return Queue(client, setting(ENTITY.variable(DEAD_LETTER_QUEUE)), call_seconds=CONNECT_SECONDS + ANSWER_SECONDS)
 
 
 STREAM = Stream(EntityIndexes(connect_from_environment(), ENTITY), park)

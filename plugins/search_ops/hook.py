@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from searchsync.connections import Connections
 
 OPENSEARCH = "searchsync_opensearch"
-POSTGRES = "searchsync_postgres"
 SLACK = "searchsync_slack"
-AWS = "aws_default"
 
 _LIBPQ = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "target_session_attrs")
 
@@ -88,10 +86,10 @@ def connections() -> "Connections":
     return Connections(opensearch, _postgres, _aws)
 
 
-def _postgres() -> tuple[str, str]:
+def _postgres(connection_id: str) -> tuple[str, str]:
     from psycopg.conninfo import make_conninfo
 
-    connection = BaseHook.get_connection(POSTGRES)
+    connection = BaseHook.get_connection(connection_id)
     dsn = make_conninfo(
         host=connection.host,
         port=connection.port or 5432,
@@ -103,13 +101,13 @@ def _postgres() -> tuple[str, str]:
     return dsn, str(connection.extra_dejson.get("source_id", ""))
 
 
-def _aws(service: str) -> Any:
+def _aws(connection_id: str, service: str) -> Any:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
     from searchsync.aws import CONFIG, errors
     from searchsync.errors import SearchSyncError
 
-    hook: Any = AwsBaseHook(aws_conn_id=AWS, client_type=service)
-    with errors(f"the connection {AWS} to {service}", SearchSyncError):
+    hook: Any = AwsBaseHook(aws_conn_id=connection_id, client_type=service)
+    with errors(f"the connection {connection_id} to {service}", SearchSyncError):
         own = hook.conn_config.botocore_config  # what the connection says is meant
         return hook.get_client_type(config=CONFIG.merge(own) if own else CONFIG)

@@ -2,12 +2,14 @@
 
 import json
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from searchsync.errors import BadMapping, BadParams, BadSource
+from searchsync.errors import BadEntity, BadMapping, BadParams, BadSource
 from searchsync.mapping import field_types, fitting
 
 BUCKETS = 1024
@@ -21,6 +23,17 @@ TTL_DAYS = 1826
 
 SYNC_FIELDS = {"position", "deleted", "written_at", "bucket", "hash_high", "hash_low"}
 """Fields of ``sync``, which every document carries beside its own fields (protocol.md, Document)."""
+
+
+DEFAULT_CONNECTION = {"postgres": "searchsync_postgres", "dynamodb": "aws_default"}
+"""Connection of an entity whose file names none, by the kind of source."""
+
+# The more a source can tell between two reindexes, the rarer they need to be: a stream tells all, a sync does not.
+DEFAULT_SCHEDULES = {
+    "postgres": {"reindex": "0 2 * * *", "sync": "0 * * * *", "quality": "20 * * * *"},
+    "dynamodb": {"reindex": "0 3 * * 0", "quality": "20 * * * *", "replay": "*/10 * * * *"},
+}
+"""When the DAGs of an entity run whose file does not say it: cron expressions, by kind of source and operation."""
 
 
 def include_dir() -> Path:
@@ -52,24 +65,59 @@ class SmokeQuery:
 
 @dataclass(frozen=True)
 class Entity:
-    """One kind of document.
+    """One kind of document, as its file in ``include/entities`` describes it (``entity.schema.json`` says how).
 
     :param name: name of the entity; also the name of the read alias and the stem of the entity's files
     :param source: the kind of database it comes from
     :param key: for PostgreSQL: the columns of the SQL file that order its rows. Together they are unique and not NULL,
-        and ranges are cut along them. For DynamoDB: the key attribute, a string, of the table with the entity's name
+        and ranges are cut along them. For DynamoDB: the key attribute, a string
+    :param connection: Airflow's connection id; a shell's variables are named after it
+    :param table: for DynamoDB: the table
+    :param sql_file: for PostgreSQL: file in ``include/sql``
     :param expires: the field that holds the epoch second after which a document is not shown any more (DynamoDB's TTL)
     :param changed: the column of the SQL file that says when a row was last changed; the table has an index on it
     :param unmapped: what happens to an item of DynamoDB when the mapping has no place for an attribute or for a value's
         shape: ``drop`` leaves the value out and counts it, ``refuse`` takes the item for poison
+    :param schedules: cron expressions of the DAGs, by operation
+    :param freshness: numbers of ``freshness.yaml`` that are others for this entity, and ``hours``
+    :param thresholds: numbers of ``thresholds.yaml`` that are others for this entity
     """
 
     name: str
     source: Literal["postgres", "dynamodb"]
     key: tuple[str, ...]
+    connection: str = ""
+    table: str = ""
+    sql_file: str = ""
     expires: str | None = None
     changed: str | None = None
     unmapped: Literal["drop", "refuse"] = "drop"
+    schedules: Mapping[str, str] = field(default_factory=dict, hash=False)
+    freshness: Mapping[str, float] = field(default_factory=dict, hash=False)
+    thresholds: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        defaults = {
+            "connection": DEFAULT_CONNECTION[self.source],
+            "table": self.name,
+            "sql_file": f"{self.name}.sql",
+        }
+        for name, value in defaults.items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, value)
+
+    @property
+    def sql_path(self) -> str:
+        """The SQL file, as messages name it."""
+        return f"include/sql/{self.sql_file}"
+
+    def variable(self, what: str) -> str:
+        """Return the name of the environment variable that holds something of this entity, such as a queue's URL."""
+        return f"SEARCHSYNC_{self.name.upper()}_{what}"
+
+    def cron(self, operation: str) -> str:
+        """Return when an operation's DAG runs."""
+        return self.schedules.get(operation) or DEFAULT_SCHEDULES[self.source][operation]
 
     @property
     def read_alias(self) -> str:
@@ -166,27 +214,71 @@ class Entity:
 
         :raises BadSource: when the file is missing
         """
-        path = include_dir() / "sql" / f"{self.name}.sql"
+        path = include_dir() / "sql" / self.sql_file
         try:
             return path.read_text(encoding="utf-8").strip().rstrip(";")
         except OSError as error:
             raise BadSource(f"cannot read {path}: {error.strerror}; restore it from version control") from error
 
 
-CATALOG = {
-    entity.name: entity
-    for entity in (
-        Entity(name="locations", source="postgres", key=("location_id",), changed="updated_at"),
-        Entity(name="members", source="dynamodb", key=("member_id",), expires="expires_at"),
-    )
-}
+def _load() -> tuple[dict[str, Entity], dict[str, BadEntity]]:
+    """Return the entities of the files in ``include/entities``, and why the others of them cannot be used."""
+    folder = include_dir() / "entities"
+    found: dict[str, Entity] = {}
+    bad: dict[str, BadEntity] = {}
+    packed = (path for path in folder.glob("*.json") if not path.name.endswith(".schema.json"))
+    for path in sorted([*folder.glob("*.yaml"), *packed]):
+        try:
+            found[path.stem] = _entity(path, found)
+        except BadEntity as error:
+            bad[path.stem] = error
+    if not found and not bad:
+        raise BadParams(f"{folder} holds no entity file; is SEARCHSYNC_INCLUDE the right folder?")
+    return found, bad
+
+
+def _entity(path: Path, others: Mapping[str, Entity]) -> Entity:
+    if not _NAME.fullmatch(path.stem):
+        raise BadEntity(
+            f"{path}: the file's name is the entity's: lower-case letters, digits and underscores, 50 at most, a "
+            "letter first; it names indexes, DAGs and variables. What begins with searchsync is taken"
+        )
+    described = _read(path)
+    if "sql" in described:
+        described["sql_file"] = described.pop("sql")
+    made = Entity(path.stem, **{**described, "key": tuple(described["key"])})
+    for other in others.values():
+        if made.source == "dynamodb" and (made.connection, made.table) == (other.connection, other.table):
+            raise BadEntity(f"{path}: {other.name} is made from the same table {made.table}: one table, one entity")
+        if made.source == "postgres" and (made.connection, made.sql_file) == (other.connection, other.sql_file):
+            raise BadEntity(f"{path}: {other.name} is made by the same SQL file {made.sql_file}")
+    return made
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the content of an entity file. In a function's package it is JSON that was checked when it was packed."""
+    if path.suffix == ".json":
+        packed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return packed
+    from searchsync import entity_file  # noqa: PLC0415 - a function's package has neither YAML nor a validator
+
+    return entity_file.read(path)
+
+
+_NAME = re.compile(r"(?!searchsync)[a-z][a-z0-9_]{0,49}")
+
+CATALOG, BAD_ENTITIES = _load()
+"""The entities by name; and for each file that cannot be used, by the name that the entity would have, the reason."""
 
 
 def entity(name: str) -> Entity:
     """Return the entity of this name.
 
+    :raises BadEntity: when its file cannot be used
     :raises BadParams: when there is no such entity
     """
+    if name in BAD_ENTITIES:
+        raise BAD_ENTITIES[name]
     try:
         return CATALOG[name]
     except KeyError:
@@ -207,17 +299,17 @@ def reserved(name: str) -> bool:
 
 def _check_names(path: Path, properties: dict[str, Any], above: str = "") -> None:
     """Refuse a name that would give one field two names, or a field that lets one bad document change the index."""
-    for name, field in properties.items():
+    for name, mapped in properties.items():
         if "." in name or not name.strip():
             raise BadMapping(
                 f"{path}: {above + name!r} is no name of one field: dots make a path of it; write an object with "
                 "properties instead"
             )
-        if str(field.get("dynamic", "strict")).lower() not in ("strict", "false"):
+        if str(mapped.get("dynamic", "strict")).lower() not in ("strict", "false"):
             raise BadMapping(
                 f'{path}: {above + name!r} needs "dynamic": "strict" or false, else one bad document changes the index'
             )
-        _check_names(path, field.get("properties", {}), f"{above}{name}.")
+        _check_names(path, mapped.get("properties", {}), f"{above}{name}.")
 
 
 def _json(path: Path) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from searchsync.catalog import CATALOG, include_dir
+from searchsync.catalog import Entity, include_dir
 from searchsync.errors import BadParams
 
 
@@ -38,7 +38,7 @@ class Thresholds:
 class Freshness:
     """What an index may lack before a check fails (``freshness.yaml``).
 
-    :ivar hours: hours since the last reindex or sync that succeeded, by entity
+    :ivar hours: hours since the last reindex or sync that succeeded
     :ivar comparison: hours since the last full comparison
     :ivar stream_lag: seconds behind the stream
     :ivar dead_letters: messages that may wait for the replay
@@ -46,20 +46,12 @@ class Freshness:
     :ivar oldest_message: seconds that one of them may wait
     """
 
-    hours: Mapping[str, float]
+    hours: float
     comparison: float
     stream_lag: float
     dead_letters: float
     parked: float
     oldest_message: float
-
-    def limit(self, name: str) -> float:
-        """Return the number of an entity, or of one of the fields, by its name in the file.
-
-        :raises KeyError: when there is none
-        """
-        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "hours"}
-        return float({**numbers, **self.hours}[name])
 
 
 @dataclass(frozen=True)
@@ -78,15 +70,20 @@ class Retention:
     snapshot_repository: str
 
 
-def thresholds() -> Thresholds:
-    """Read ``thresholds.yaml``. Raise ``BadParams`` when it or one of its numbers is missing."""
-    return _numbers(Thresholds, _File("thresholds"))
+def thresholds(entity: Entity) -> Thresholds:
+    """Return the numbers of ``thresholds.yaml``, and of the entity's file where it has others.
+
+    :raises BadParams: when the file or one of its numbers is missing
+    """
+    return _numbers(Thresholds, _File("thresholds", entity.thresholds))
 
 
-def freshness() -> Freshness:
-    """Read ``freshness.yaml``. Raise ``BadParams`` when it or one of its numbers is missing."""
-    file = _File("freshness")
-    return _numbers(Freshness, file, hours={name: file.number(name) for name in CATALOG})
+def freshness(entity: Entity) -> Freshness:
+    """Return the numbers of ``freshness.yaml``, and of the entity's file where it has others.
+
+    :raises BadParams: when the file or one of its numbers is missing
+    """
+    return _numbers(Freshness, _File("freshness", entity.freshness))
 
 
 def retention() -> Retention:
@@ -101,19 +98,19 @@ def retention() -> Retention:
     return _numbers(Retention, file, snapshot_repository=repository)
 
 
-def read_units(asked: float | None) -> float | None:
+def read_units(entity: Entity, asked: float | None) -> float | None:
     """Return how many read capacity units a second all reads of a run may use of a table together.
 
-    :param asked: the number that was asked for; None for the one of ``thresholds.yaml``
+    :param asked: the number that was asked for; None for the one of ``thresholds``
     :returns: None when there is no limit
     """
-    return asked if asked is not None else thresholds().read_units or None
+    return asked if asked is not None else thresholds(entity).read_units or None
 
 
 class _File:
-    """A mapping of names to numbers, in ``include/policies``."""
+    """A mapping of names to numbers, in ``include/policies``; an entity may have other numbers."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, others: Mapping[str, float] | None = None) -> None:
         self.path = include_dir() / "policies" / f"{name}.yaml"
         try:
             self.loaded: Any = yaml.safe_load(self.path.read_text(encoding="utf-8"))
@@ -121,6 +118,7 @@ class _File:
             raise BadParams(f"cannot read the policy {self.path}: {error}") from error
         if not isinstance(self.loaded, dict):
             raise BadParams(f"{self.path} must hold a mapping of names to numbers")
+        self.loaded |= others or {}
 
     def number(self, name: str, kind: Any = float) -> Any:
         found = self.loaded.get(name)

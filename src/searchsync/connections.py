@@ -14,7 +14,7 @@ from searchsync.sources.base import Source
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.sources.postgres import PostgresSource
 from searchsync.stream.lag import Lag
-from searchsync.stream.queue import Queue
+from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE, Queue
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Connections:
     """What reaches the servers.
 
     :ivar opensearch: makes a client of the cluster
-    :ivar postgres: returns the connection string of the login that may SELECT, and an operator's name for this very
-        database, which may be empty
-    :ivar aws: makes a client of a service, by the service's name in botocore
+    :ivar postgres: returns for a connection's id the connection string of the login that may SELECT, and an operator's
+        name for this very database, which may be empty
+    :ivar aws: makes a client of a service, by the id of a connection and the service's name in botocore
     """
 
     opensearch: Callable[[], Client]
-    postgres: Callable[[], tuple[str, str]]
-    aws: Callable[[str], Any]
+    postgres: Callable[[str], tuple[str, str]]
+    aws: Callable[[str, str], Any]
 
     def source(
         self, entity: Entity, of: ReindexPlan | BuiltFrom | None = None, *, read_units: float | None = None
@@ -42,36 +42,37 @@ class Connections:
         """
         if entity.source == "dynamodb":
             identity = of.identity if of else None
-            units = config.read_units(read_units)
-            return DynamoSource(entity, self.aws("dynamodb"), identity=identity, read_units=units)
+            units = config.read_units(entity, read_units)
+            return DynamoSource(entity, self.aws(entity.connection, "dynamodb"), identity=identity, read_units=units)
         return self.rows(entity, of)
 
     def rows(self, entity: Entity, of: ReindexPlan | BuiltFrom | None = None) -> PostgresSource:
         """Return the rows of an entity of PostgreSQL; ``of`` is as for ``source``."""
-        dsn, source_id = self.postgres()
+        dsn, source_id = self.postgres(entity.connection)
         if of is None:
             return PostgresSource(entity, dsn, source_id=source_id)
         return PostgresSource(entity, dsn, epoch=of.epoch, identity=of.identity, source_id=source_id)
 
-    def queues(self) -> tuple[Queue, Queue]:
-        """Return the dead-letter queue and the queue of messages that wait for a person.
+    def queues(self, entity: Entity) -> tuple[Queue, Queue]:
+        """Return the dead-letter queue of an entity and its queue of messages that wait for a person.
 
         :raises BadParams: when their variables are not set
         """
-        urls = (setting("SEARCHSYNC_DEAD_LETTER_QUEUE"), setting("SEARCHSYNC_PARKED_QUEUE"))
-        dead_letters, parked = (Queue(self.aws("sqs"), url) for url in urls)
+        urls = (setting(entity.variable(DEAD_LETTER_QUEUE)), setting(entity.variable(PARKED_QUEUE)))
+        dead_letters, parked = (Queue(self.aws(entity.connection, "sqs"), url) for url in urls)
         return dead_letters, parked
 
-    def streams(self) -> Any:
+    def streams(self, entity: Entity) -> Any:
         """Return a client of DynamoDB Streams."""
-        return self.aws("dynamodbstreams")
+        return self.aws(entity.connection, "dynamodbstreams")
 
     def feed(self, entity: Entity, of: BuiltFrom | None = None) -> Feed | None:
         """Return what brings an entity's changes in real time; None for an entity that syncs bring them to."""
         if entity.source != "dynamodb":
             return None
-        table = DynamoSource(entity, self.aws("dynamodb"), identity=of.identity if of else None)
-        return Feed(table, self.streams(), self.aws("cloudwatch"), *self.queues())
+        table = DynamoSource(entity, self.aws(entity.connection, "dynamodb"), identity=of.identity if of else None)
+        cloudwatch = self.aws(entity.connection, "cloudwatch")
+        return Feed(table, self.streams(entity), cloudwatch, *self.queues(entity))
 
     def behind(self, indexes: EntityIndexes, name: str) -> Callable[[], Lag] | None:
         """Return how to ask how far an index is behind its stream; None where there is no stream."""

@@ -32,6 +32,10 @@ class BadParams(Permanent):
     """An operator gave parameters that cannot be used here."""
 
 
+class BadEntity(BadParams):
+    """An entity file cannot be used. The entity's DAGs and commands are not there; those of others are."""
+
+
 class BadSource(Permanent):
     """The SQL file or the table it reads cannot be used."""
 

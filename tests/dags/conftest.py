@@ -134,8 +134,8 @@ def members(world: World, connected: Path, aws_url: str, monkeypatch: pytest.Mon
         "extra": {"region_name": "eu-west-1", "endpoint_url": aws_url},
     }
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(connection))
-    monkeypatch.setenv("SEARCHSYNC_DEAD_LETTER_QUEUE", world.urls["dead"])
-    monkeypatch.setenv("SEARCHSYNC_PARKED_QUEUE", world.urls["parked"])
+    monkeypatch.setenv("SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE", world.urls["dead"])
+    monkeypatch.setenv("SEARCHSYNC_MEMBERS_PARKED_QUEUE", world.urls["parked"])
     return world
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.members import generate
-from searchsync.catalog import Entity
+from searchsync.catalog import Entity, entity
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.operations import gate
@@ -101,12 +101,15 @@ def test_bad_input_says_what_there_is(
     assert why in "".join(capfd.readouterr())
 
 
+LOCATIONS = entity("locations")
+
+
 def test_a_reindex_asks_only_when_there_is_a_reason() -> None:
-    assert gate.why_ask(1_000, 1_150, "auto") == ""
-    assert gate.why_ask(1_000, 1_150, "always") == "it was asked for"
-    assert gate.why_ask(1_000, 1_250, "auto") == "1250 documents instead of 1000: more than 20% of a change"
-    assert gate.why_ask(1_000, 1_250, "never") == ""
-    assert gate.why_ask(0, 1_000, "auto") == "", "the first one"
+    assert gate.why_ask(LOCATIONS, 1_000, 1_150, "auto") == ""
+    assert gate.why_ask(LOCATIONS, 1_000, 1_150, "always") == "it was asked for"
+    assert gate.why_ask(LOCATIONS, 1_000, 1_250, "auto") == "1250 documents instead of 1000: more than 20% of a change"
+    assert gate.why_ask(LOCATIONS, 1_000, 1_250, "never") == ""
+    assert gate.why_ask(LOCATIONS, 0, 1_000, "auto") == "", "the first one"
 
 
 @pytest.mark.parametrize(

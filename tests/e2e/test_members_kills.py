@@ -55,7 +55,11 @@ def delivering(
     world: World, mortal: local_opensearch.Server, aws_url: str, folder: Path, seconds: float = 60.0, **settings: Any
 ) -> Iterator[Function]:
     """The mapping and the real function in a process of its own."""
-    paths = {"PYTHONPATH": str(ROOT / "src"), "SEARCHSYNC_DEAD_LETTER_QUEUE": world.urls["dead"]}
+    paths = {
+        "PYTHONPATH": str(ROOT / "src"),
+        "SEARCHSYNC_ENTITY": "members",
+        "SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE": world.urls["dead"],
+    }
     function = Function(members.HANDLER, "handler", {**environment(mortal, aws_url), **paths}, seconds)
     source = EventSource(
         world.aws["dynamodbstreams"],

@@ -113,16 +113,16 @@ def test_the_stream_likewise(code: str, status: int, error: type[SearchSyncError
 @pytest.mark.parametrize("service", ["sqs", "dynamodb", "dynamodbstreams", "cloudwatch"])
 def test_without_a_region_it_is_said_what_to_set(nothing_set_up: None, service: str) -> None:
     with pytest.raises(BadConnection, match="AWS_DEFAULT_REGION"):
-        connections.aws(service)
+        connections.aws("aws_default", service)
 
 
 def test_without_credentials_it_is_said_what_to_set(nothing_set_up: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     with pytest.raises(BadConnection, match="AWS_ACCESS_KEY_ID"):
-        Queue(connections.aws("sqs"), "https://sqs.eu-west-1.amazonaws.com/1/q").receive()
+        Queue(connections.aws("aws_default", "sqs"), "https://sqs.eu-west-1.amazonaws.com/1/q").receive()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "half of them")
     with pytest.raises(BadConnection, match="AWS_SECRET_ACCESS_KEY"):
-        Queue(connections.aws("sqs"), "https://sqs.eu-west-1.amazonaws.com/1/q").receive()
+        Queue(connections.aws("aws_default", "sqs"), "https://sqs.eu-west-1.amazonaws.com/1/q").receive()
 
 
 @pytest.mark.parametrize("region", ["", "eu-west-1"])

@@ -29,6 +29,8 @@ import yaml
 
 from local import airflow as local_airflow
 from local import opensearch as local_opensearch
+from searchsync.catalog import CATALOG
+from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yaml"
@@ -53,6 +55,7 @@ NOT_FOR_CONTAINERS = {
     "SEARCHSYNC_OPENSEARCH_AWS_SERVICE": "for a cluster on AWS",
     "SEARCHSYNC_OPENSEARCH_CA_CERTS": "for a cluster with TLS",
     "SEARCHSYNC_OPENSEARCH_PASSWORD": "for a cluster with a login",
+    "SEARCHSYNC_ENTITY": "for the function: the entity that it serves",
     "SEARCHSYNC_POSTGRES_SOURCE_ID": "for a database whose disk was restored",
     "SEARCHSYNC_OPENSEARCH_USER": "for a cluster with a login",
 }
@@ -207,7 +210,9 @@ def test_names_are_those_of_the_code() -> None:
     """A renamed setting would be ignored without a word: reports in the wrong place, schedules in the wrong zone."""
     ours = re.compile(r"\bSEARCHSYNC_[A-Z_]+[A-Z]\b")
     given = {name for name in environment() if ours.fullmatch(name)}
-    read = set(ours.findall(source("src", "plugins", "dags")))
+    queues = (DEAD_LETTER_QUEUE, PARKED_QUEUE)
+    named = {found.variable(what) for found in CATALOG.values() if found.source == "dynamodb" for what in queues}
+    read = set(ours.findall(source("src", "plugins", "dags"))) | named
     made = set(re.findall(r"[\"'](SEARCHSYNC_[A-Z_]+)[\"']", source("local")))
     connections = {name.removeprefix("AIRFLOW_CONN_") for name in environment() if name.startswith("AIRFLOW_CONN_")}
     assert given - read - made == set(), "set here and known to nobody"
@@ -221,7 +226,7 @@ def test_connections_are_those_that_the_dags_use() -> None:
     given = {name.removeprefix("AIRFLOW_CONN_") for name in environment() if name.startswith("AIRFLOW_CONN_")}
     used = {
         name.upper() for name in re.findall(r"[\"'](searchsync_[a-z]+|aws_default)[\"']", source("plugins", "dags"))
-    }
+    } | {found.connection.upper() for found in CATALOG.values()}
     embedded = re.findall(r"[\"'](?:AIRFLOW_CONN_)?(SEARCHSYNC_[A-Z]+|AWS_DEFAULT)[\"']: ", source("local"))
     pools = {"SEARCHSYNC_LOAD"}
     assert {"SEARCHSYNC_OPENSEARCH", "SEARCHSYNC_POSTGRES"} <= used - pools <= given

@@ -150,7 +150,7 @@ def load(
     from searchsync.writing.progress import Rejections
 
     the_plan = _plan(plan)
-    units = config.read_units(params.get("read_units"))
+    units = config.read_units(lookup(entity), params.get("read_units"))
     source = hook.connections().source(lookup(entity), the_plan, read_units=units and units / params["partitions"])
     path = reports_dir(the_plan.run_id) / f"rejected-{ti.map_index}.ndjson"
     with Rejections(path) as rejections:
@@ -224,7 +224,11 @@ def gate(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any
             max_rejected=whole(params["max_rejected"]),
             allow_shrink=params["allow_shrink"],
         )
-    ask = checks.why_ask(found.live_documents, found.documents, params["approve"]) if params["swap"] else ""
+    ask = (
+        checks.why_ask(lookup(entity), found.live_documents, found.documents, params["approve"])
+        if params["swap"]
+        else ""
+    )
     return asdict(found) | {"ask": ask}
 
 
@@ -245,10 +249,11 @@ def gate_again(
     """The gate once more, for what came during the wait; what it found before when nobody was asked."""
     if not gated["ask"]:
         return gated
+    from searchsync.catalog import entity as lookup
     from searchsync.operations import gate as checks
 
     found: dict[str, Any] = gate.function(entity, plan, green, params=params)
-    checks.check_as_approved(gated["documents"], found["documents"])
+    checks.check_as_approved(lookup(entity), gated["documents"], found["documents"])
     return found
 
 

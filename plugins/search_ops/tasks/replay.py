@@ -58,8 +58,8 @@ def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
     from searchsync.catalog import entity as lookup
     from searchsync.operations.replay import Choice, Replay
 
-    connections = hook.connections()
-    dead_letters, parked = connections.queues()
+    connections, described = hook.connections(), lookup(entity)
+    dead_letters, parked = connections.queues(described)
     queue, for_people = (parked, None) if params["parked"] else (dead_letters, parked)
     choice = Choice(
         dry_run=params["dry_run"],
@@ -68,8 +68,8 @@ def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
         reason=params["reason"],
         min_age=params["min_age_minutes"] * 60,
     )
-    indexes, source = connections.indexes(lookup(entity)), connections.source(lookup(entity))
-    return Replay(indexes, source, queue, for_people, connections.streams(), choice).run().as_dict()
+    indexes, source = connections.indexes(described), connections.source(described)
+    return Replay(indexes, source, queue, for_people, connections.streams(described), choice).run().as_dict()
 
 
 @task

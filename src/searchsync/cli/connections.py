@@ -11,17 +11,21 @@ from searchsync.connections import Connections
 from searchsync.errors import SearchSyncError
 
 
-def aws(service: str) -> Any:
+def aws(connection: str, service: str) -> Any:
     """Return a client as AWS' own variables and files describe it.
+
+    ``<ID>_PROFILE`` names the profile of a connection; for ``aws_default`` that is AWS' own ``AWS_DEFAULT_PROFILE``.
 
     :raises BadConnection: when they do not say a region, or credentials by half
     """
     with errors(service, SearchSyncError):
-        return botocore.session.get_session().create_client(service, config=CONFIG)
+        profile = os.environ.get(f"{connection.upper()}_PROFILE") or None
+        return botocore.session.Session(profile=profile).create_client(service, config=CONFIG)
 
 
-def _postgres() -> tuple[str, str]:
-    return setting("SEARCHSYNC_POSTGRES_DSN"), os.environ.get("SEARCHSYNC_POSTGRES_SOURCE_ID", "")
+def _postgres(connection: str) -> tuple[str, str]:
+    name = connection.upper()
+    return setting(f"{name}_DSN"), os.environ.get(f"{name}_SOURCE_ID", "")
 
 
 SHELL = Connections(connect_from_environment, _postgres, aws)

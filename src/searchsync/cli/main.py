@@ -1,9 +1,9 @@
 """``searchsync``: the same functions as the DAGs, from a shell.
 
-The connections to OpenSearch and PostgreSQL come from ``SEARCHSYNC_OPENSEARCH_URL`` (and
-``SEARCHSYNC_OPENSEARCH_USER``, ``_PASSWORD``, ``_CA_CERTS``) and ``SEARCHSYNC_POSTGRES_DSN``. The connections to
-DynamoDB and SQS come from AWS' own variables and files; the queues' URLs are in ``SEARCHSYNC_DEAD_LETTER_QUEUE`` and
-``SEARCHSYNC_PARKED_QUEUE``.
+The connection to OpenSearch comes from ``SEARCHSYNC_OPENSEARCH_URL`` (and ``SEARCHSYNC_OPENSEARCH_USER``,
+``_PASSWORD``, ``_CA_CERTS``). The files of ``include/entities`` name those to the sources: PostgreSQL's
+``searchsync_postgres`` is the variable ``SEARCHSYNC_POSTGRES_DSN``, and AWS' connections come from AWS' own variables
+and files. The URLs of an entity's queues are in ``SEARCHSYNC_<ENTITY>_DEAD_LETTER_QUEUE`` and ``_PARKED_QUEUE``.
 """
 
 import argparse
@@ -281,11 +281,12 @@ def _retire(arguments: argparse.Namespace) -> None:
 
 
 def _replay(arguments: argparse.Namespace) -> None:
-    dead_letters, parked = SHELL.queues()
+    indexes = SHELL.indexes(entity(arguments.entity))
+    dead_letters, parked = SHELL.queues(indexes.entity)
     queue, for_people = (parked, None) if arguments.parked else (dead_letters, parked)
     choice = Choice(dry_run=arguments.dry_run, cap=arguments.cap)
-    indexes, source = SHELL.indexes(entity(arguments.entity)), _source_for(arguments)(None)
-    report = Replay(indexes, source, queue, for_people, SHELL.streams(), choice).run()
+    source, streams = _source_for(arguments)(None), SHELL.streams(indexes.entity)
+    report = Replay(indexes, source, queue, for_people, streams, choice).run()
     print(json.dumps(report.as_dict(), indent=2))
     check_all(report.as_dict())
 

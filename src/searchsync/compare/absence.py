@@ -9,6 +9,7 @@ in this sense.
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from searchsync.catalog import Entity
 from searchsync.config import thresholds
 from searchsync.documents.page import Page
 from searchsync.errors import GateFailed
@@ -21,14 +22,14 @@ class TooManyGone(GateFailed):
     """More documents have no row than may be taken for deleted."""
 
 
-def believed(documents: int) -> int:
+def believed(entity: Entity, documents: int) -> int:
     """Return how many documents of an index may be taken for deleted at most without a person's word.
 
     The thresholds are those of a reindex that shrinks: ``approval_share``, ``shrink`` and, as a number, ``reconciled``.
 
     :param documents: number of documents of the index, without tombstones
     """
-    limits = thresholds()
+    limits = thresholds(entity)
     share = max(int(documents * limits.approval_share), LEAST)
     return min(share, int(documents * (1 - limits.shrink)), limits.reconciled)
 

@@ -151,7 +151,7 @@ def find(
     :raises StreamBehind: when the index is behind its stream by more than freshness.yaml allows
     """
     began, name = time.monotonic(), index.name
-    if behind is not None and (lag := behind()).unexplained > freshness().stream_lag:
+    if behind is not None and (lag := behind()).unexplained > freshness(source.entity).stream_lag:
         raise _behind(name, lag.seconds)
     indexes = EntityIndexes(index.client, source.entity)
     known_gaps = gaps.of_index(index)
@@ -169,8 +169,8 @@ def find(
             looked = time.monotonic()
             first = look.at(sorted(suspects.union(sampled)))
             if first:
-                _wait(name, looked, effort.grace, behind)
-                _confirm(report, first, look.at(sorted(first)), since)
+                _wait(name, looked, effort.grace, behind, source.entity)
+                _confirm(report, first, look.at(sorted(first)), since, source.entity)
     if report.good:
         gaps.close(indexes, name, known_gaps)
     report.seconds = round(time.monotonic() - began, 1)
@@ -210,7 +210,7 @@ def _suspects(index: Index, yardstick: fingerprints.Yardstick, report: DiffRepor
     return suspects
 
 
-def _wait(name: str, looked: float, grace: float, behind: Callable[[], Lag] | None) -> None:
+def _wait(name: str, looked: float, grace: float, behind: Callable[[], Lag] | None, entity: Entity) -> None:
     """Wait until everything that the stream had at the first look is applied: what differs then is not on its way.
 
     A record that a waiting message may account for may also be on its way. So it is waited for, too, but no longer than
@@ -221,7 +221,7 @@ def _wait(name: str, looked: float, grace: float, behind: Callable[[], Lag] | No
         waited, lag = time.monotonic() - looked, behind()
         if lag.seconds < max(waited, 1.0):  # stamps are whole seconds
             return
-        if waited > freshness().stream_lag:
+        if waited > freshness(entity).stream_lag:
             if lag.explained:
                 return
             raise _behind(name, lag.seconds)
@@ -242,7 +242,11 @@ class _Difference(NamedTuple):
 
 
 def _confirm(
-    report: DiffReport, first: dict[str, _Difference], second: dict[str, _Difference], since: datetime | None
+    report: DiffReport,
+    first: dict[str, _Difference],
+    second: dict[str, _Difference],
+    since: datetime | None,
+    entity: Entity,
 ) -> None:
     """Note what differs twice in the same way as a finding, unless the next sync has to bring it.
 
@@ -253,22 +257,22 @@ def _confirm(
     report.moving = len(second) - len(standing)
     pending: list[_Difference] = []
     if since is not None:
-        pending = _in_interval(standing, since)
+        pending = _in_interval(standing, since, entity)
         coming = sum(found.finding.kind == MISSING for found in pending)
         orphans = [found for found in standing if found.finding.kind == ORPHAN]
-        if report.index_count + coming != report.source_count and len(orphans) <= believed(report.index_count):
+        if report.index_count + coming != report.source_count and len(orphans) <= believed(entity, report.index_count):
             pending += orphans
     later = {found.finding.key for found in pending}
     report.findings = [found.finding for found in standing if found.finding.key not in later]
     report.pending = len(pending)
 
 
-def _in_interval(standing: list[_Difference], since: datetime) -> list[_Difference]:
+def _in_interval(standing: list[_Difference], since: datetime, entity: Entity) -> list[_Difference]:
     """Return the differences whose rows the next sync reads.
 
     The sync begins ``overlap_minutes`` before its interval, for what is committed late.
     """
-    overlap = timedelta(minutes=thresholds().overlap_minutes)
+    overlap = timedelta(minutes=thresholds(entity).overlap_minutes)
     begin, end = since - overlap, datetime.now(UTC) + overlap
     found = ((one, _moment(one.changed)) for one in standing if one.finding.kind in (MISSING, STALE))
     return [one for one, moment in found if moment is not None and begin <= moment <= end]

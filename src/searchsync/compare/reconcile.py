@@ -117,7 +117,7 @@ def make_equal(
         if not keys:
             return _proven(index.name, report)
         if reconciling is None:
-            deletes = believed(report.index) if allowed.deletes is None else allowed.deletes
+            deletes = believed(source.entity, report.index) if allowed.deletes is None else allowed.deletes
             guard = Guard(index.name, report.index, deletes, allowed.confirm)
             reconciling = _Reconciling(index, source, write, guard, on_rejected, report)
         reconciling.guard.check(reconciling.guard.gone + unequal.gone)

@@ -52,7 +52,7 @@ def repair(
     """
     keys = [finding.key for finding in report.findings if finding.kind != FUTURE]
     done = Repaired(found=len(report.findings), left=len(report.findings) - len(keys), dry_run=dry_run)
-    share = thresholds().repair_share
+    share = thresholds(source.entity).repair_share
     allowed = cap if cap is not None else max(int(report.source_count * share), 100)
     if len(keys) > allowed:
         raise GateFailed(
@@ -60,7 +60,8 @@ def repair(
             "of a fault of the mapping or the stream. Find it, then run the reindex; or repair with a higher cap"
         )
     orphans = report.kinds.get(ORPHAN, 0)
-    guard = Guard(report.index, report.index_count, max(believed(report.index_count), orphans if cap else 0), _CONFIRM)
+    gone = max(believed(source.entity, report.index_count), orphans if cap else 0)
+    guard = Guard(report.index, report.index_count, gone, _CONFIRM)
     guard.check(orphans)
     if dry_run or not keys:
         return done

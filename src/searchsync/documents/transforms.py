@@ -48,7 +48,7 @@ def present(entity: Entity) -> Transform:
     declared = _DECLARED.findall(entity.sql)
     if len(declared) != 1:
         raise BadSource(
-            f"include/sql/{entity.name}.sql declares {len(declared) or 'no'} version{'s' * (len(declared) > 1)}: it "
+            f"{entity.sql_path} declares {len(declared) or 'no'} version{'s' * (len(declared) > 1)}: it "
             "needs one line '-- transform: 1', with a number that is raised when the documents change"
         )
     return Transform(int(declared[0]), entity.sql)
@@ -75,7 +75,7 @@ def check_raised(entity: Entity, index: str, meta: Mapping[str, Any]) -> None:
     now, made = present(entity), of_index(meta)
     if made is not None and made.sql != now.sql and made.version == now.version:
         raise BadSource(
-            f"include/sql/{entity.name}.sql is not the one that {index} was made with, and both declare version "
+            f"{entity.sql_path} is not the one that {index} was made with, and both declare version "
             f"{now.version}. Nothing was written. Write '-- transform: {now.version + 1}' into the file, so that it is "
             "known which documents are of which; or take the change back"
         )

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from searchsync.catalog import Entity
 from searchsync.cluster import schema
 from searchsync.cluster.indexes import PhysicalIndex
 from searchsync.compare import reconcile
@@ -66,7 +67,8 @@ def gate(
     :raises GateFailed: when a check failed; the message says which. The live index goes on serving
     :raises BadMapping: when mapping or settings are not those of the file
     """
-    indexes, green, entity, limits = run.indexes, run.green, source.entity, thresholds()
+    indexes, green, entity = run.indexes, run.green, source.entity
+    limits = thresholds(entity)
     allowed = limits.rejected if max_rejected is None else max_rejected
     index = indexes.check_own(green, run_id=run.plan.run_id)
     schema.check(indexes, green)
@@ -155,7 +157,7 @@ def _check_shrink(blue: str | None, live_documents: int, green: str, documents: 
         )
 
 
-def why_ask(live_documents: int, documents: int, asked: str) -> str:
+def why_ask(entity: Entity, live_documents: int, documents: int, asked: str) -> str:
     """Return why a person has to say yes before the swap; empty when nobody has to.
 
     :param live_documents: number of documents that are live
@@ -165,13 +167,13 @@ def why_ask(live_documents: int, documents: int, asked: str) -> str:
     """
     if asked == "always":
         return "it was asked for"
-    share = thresholds().approval_share
+    share = thresholds(entity).approval_share
     if asked == "auto" and live_documents and abs(documents - live_documents) > share * live_documents:
         return f"{documents} documents instead of {live_documents}: more than {share:.0%} of a change"
     return ""
 
 
-def check_as_approved(approved: int, found: int) -> None:
+def check_as_approved(entity: Entity, approved: int, found: int) -> None:
     """Refuse to make an index live that is not what a person approved.
 
     :param approved: number of documents that the person was shown
@@ -179,7 +181,7 @@ def check_as_approved(approved: int, found: int) -> None:
     :raises GateFailed: when the number of documents has moved by more than the policy's share since the person was
         asked
     """
-    share = thresholds().approval_share
+    share = thresholds(entity).approval_share
     if abs(found - approved) > share * max(approved, 1):
         raise GateFailed(
             f"{approved} documents were approved, {found} are there now: the live index goes "

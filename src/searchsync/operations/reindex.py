@@ -80,7 +80,7 @@ def check(
     :raises SourceChanged: when the source has another identity or history than the one of the live index
     """
     entity = source.entity
-    _ = entity.index_body, entity.smoke_queries, thresholds()  # now, not after the load
+    _ = entity.index_body, entity.smoke_queries, thresholds(entity)  # now, not after the load
     transform = transforms.present(entity)
     purge.cutoff(datetime.now(UTC))
     blue = indexes.targets().live

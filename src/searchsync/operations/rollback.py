@@ -120,7 +120,7 @@ def reconcile(indexes: EntityIndexes, source: Source, plan: RollbackPlan, *, rej
     :raises GateFailed: when the candidate cannot hold what the source has now, because its mapping is too old; or when
         it took no writes meanwhile
     """
-    limits, began = thresholds(), datetime.now(UTC)
+    limits, began = thresholds(source.entity), datetime.now(UTC)
     target = indexes.get(plan.target)
     known_gaps = gaps.of_index(target)
     with fingerprints.renderings(source, target.meta) as renderings:
@@ -148,7 +148,7 @@ def _deletes(indexes: EntityIndexes, plan: RollbackPlan) -> int:
     All that the live index lacks, too, are gone. Of the rest, as many as are believed unasked.
     """
     live, target = (indexes.index(name).count(indexes.entity.visible) for name in (plan.live, plan.target))
-    return believed(min(live, target)) + max(0, target - live)
+    return believed(indexes.entity, min(live, target)) + max(0, target - live)
 
 
 def swap(indexes: EntityIndexes, plan: RollbackPlan, *, forget: bool = False) -> None:

@@ -50,7 +50,7 @@ def run(index: Index, entity: Entity) -> dict[str, int]:
     :returns: for each query the number of samples that it found; 0 when the index has no document to try it with
     :raises GateFailed: when a query is refused or does not find its sample
     """
-    samples = thresholds().smoke_samples
+    samples = thresholds(entity).smoke_samples
     return {smoke.name: _run_one(index, entity, smoke, samples) for smoke in entity.smoke_queries}
 
 

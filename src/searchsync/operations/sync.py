@@ -106,7 +106,7 @@ def run(
     start, end = _checked(interval, now)
     kept = _kept_in_sync(indexes, source, live)
     start = min([start, *(index.synced for index in kept if index.synced < end)])
-    overlap = timedelta(minutes=thresholds().overlap_minutes)
+    overlap = timedelta(minutes=thresholds(source.entity).overlap_minutes)
     syncing = _Syncing(indexes, source, live, rejections, allow_deletes)
     changed = syncing.write(changed_pages(source, start - overlap, end))
     report = SyncReport(live.index, start.isoformat(), end.isoformat(), changed=changed.read, rejected=changed.rejected)
@@ -238,7 +238,9 @@ class _Syncing:
     def _allowed(self, name: str, visible: int) -> int:
         # What the live index has not either is gone: somebody let it be live so.
         known_gone = 0 if name == self.live.index else max(0, visible - self.live_documents)
-        asked = self.allow_deletes if self.allow_deletes is not None else believed(visible - known_gone)
+        asked = self.allow_deletes
+        if asked is None:
+            asked = believed(self.source.entity, visible - known_gone)
         return asked + known_gone
 
 

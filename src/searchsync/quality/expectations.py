@@ -99,6 +99,10 @@ def _described(entity: Entity) -> dict[str, Any]:
         described: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         query = ["query"] if entity.source == "postgres" else []
         _ = [described[part] for part in ("operations", "comparison", "rows", *query)]
+        limits = asdict(freshness(entity))
+        for expected in described["operations"]:
+            if "limit" in expected:
+                expected["max_value"] = limits[expected.pop("limit")]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise BadParams(f"cannot read the expectations {path}: {error!r}") from error
     return described
@@ -176,9 +180,7 @@ def _run(
 
 
 def _configured(described: dict[str, Any]) -> ExpectationConfiguration:
-    arguments = {key: value for key, value in described.items() if key not in ("name", "severity", "type", "limit")}
-    if "limit" in described:
-        arguments["max_value"] = freshness().limit(described["limit"])
+    arguments = {key: value for key, value in described.items() if key not in ("name", "severity", "type")}
     return ExpectationConfiguration(
         type=described["type"],
         kwargs=arguments,

@@ -87,9 +87,10 @@ def figures(
 
     :param feed: None where syncs bring the changes
     """
-    limits, entity = freshness(), indexes.entity
+    entity = indexes.entity
+    limits = freshness(entity)
     present = now or datetime.now(UTC)
-    hours, allowed = (present - index.synced) / timedelta(hours=1), limits.hours[entity.name]
+    hours, allowed = (present - index.synced) / timedelta(hours=1), limits.hours
     # The gate of a reindex compares everything, too.
     compared = max(index.created, History(indexes.client).last_full(index.name) or index.created)
     unseen = (present - compared) / timedelta(hours=1)

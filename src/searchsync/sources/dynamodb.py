@@ -74,7 +74,7 @@ class DynamoSource:
         self.entity = entity
         self.identity = identity
         self._client = client
-        self._table = entity.name
+        self._table = entity.table
         self._budget = Budget(read_units)
         self._proven = False
         self._scanned: Spool | None = None

@@ -348,7 +348,7 @@ class PostgresSource:
 
     @property
     def _file(self) -> str:
-        return f"include/sql/{self.entity.name}.sql"
+        return self.entity.sql_path
 
     def _describe(self, connection: psycopg.Connection[Any]) -> Columns:
         if self._columns is None:

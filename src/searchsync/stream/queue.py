@@ -15,6 +15,9 @@ from searchsync.stream.dead_letters import fit
 
 log = logging.getLogger(__name__)
 
+DEAD_LETTER_QUEUE, PARKED_QUEUE = "DEAD_LETTER_QUEUE", "PARKED_QUEUE"
+"""Ends of the names of the variables that hold the URLs of an entity's queues (``Entity.variable``)."""
+
 BATCH = 10
 """Messages of one request at most."""
 

@@ -73,7 +73,7 @@ def invoke(unpacked: Path, event: Any, **environment: str) -> tuple[dict[str, An
     result = subprocess.run(
         [sys.executable, "-S", "-P", "-c", INVOKE, str(report)],
         input=json.dumps(event),
-        env={"PYTHONPATH": str(unpacked), **environment},
+        env={"PYTHONPATH": str(unpacked), "SEARCHSYNC_ENTITY": "members", **environment},
         cwd=unpacked,
         capture_output=True,
         text=True,
@@ -129,7 +129,7 @@ def test_the_unpacked_function_writes_what_is_good_and_parks_what_is_not(
         unpacked,
         {"Records": world.records()},
         SEARCHSYNC_OPENSEARCH_URL=opensearch_server.url,
-        SEARCHSYNC_DEAD_LETTER_QUEUE=world.urls["dead"],
+        SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE=world.urls["dead"],
         AWS_ENDPOINT_URL=aws_url,
         **AWS,
     )

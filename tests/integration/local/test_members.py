@@ -12,7 +12,7 @@ import pytest
 from local import members
 
 ROOT = Path(__file__).parents[3]
-TABLE = members.SETTINGS["table"]["name"]
+TABLE = members.ENTITY.table
 
 
 @pytest.fixture

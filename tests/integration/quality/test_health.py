@@ -116,8 +116,8 @@ def test_the_exit_code_is_the_answer(
         "AWS_SECRET_ACCESS_KEY": "any",
         "AWS_DEFAULT_REGION": "eu-west-1",
         "SEARCHSYNC_OPENSEARCH_URL": opensearch_server.url,
-        "SEARCHSYNC_DEAD_LETTER_QUEUE": world.urls["dead"],
-        "SEARCHSYNC_PARKED_QUEUE": world.urls["parked"],
+        "SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE": world.urls["dead"],
+        "SEARCHSYNC_MEMBERS_PARKED_QUEUE": world.urls["parked"],
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -125,6 +125,6 @@ def test_the_exit_code_is_the_answer(
     assert main.main(["indexes", "members", "--check"]) == 0
     assert main.main(["indexes", "--check"]) == 1
     assert "locations: nothing is live" in capsys.readouterr().err
-    monkeypatch.delenv("SEARCHSYNC_DEAD_LETTER_QUEUE")
+    monkeypatch.delenv("SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE")
     assert main.main(["indexes", "members", "--check"]) == 1, "what is not looked at is not well"
-    assert "SEARCHSYNC_DEAD_LETTER_QUEUE is not set" in capsys.readouterr().err
+    assert "SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE is not set" in capsys.readouterr().err

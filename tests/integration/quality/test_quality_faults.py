@@ -264,8 +264,8 @@ def test_the_overlap_is_read_once(
     owner.execute("UPDATE locations SET name = 'y' WHERE location_id <= 9")
     asked: list[Thresholds] = []
 
-    def thresholds() -> Thresholds:
-        asked.append(config.thresholds())
+    def thresholds(of: Entity) -> Thresholds:
+        asked.append(config.thresholds(of))
         return asked[-1]
 
     monkeypatch.setattr(differences, "thresholds", thresholds)

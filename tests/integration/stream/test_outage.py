@@ -63,7 +63,8 @@ def function(world: World, proxy: OpenSearchProxy, aws_url: str) -> Iterator[Fun
     environment = {
         **aws_environment(aws_url),
         "SEARCHSYNC_OPENSEARCH_URL": proxy.url,
-        "SEARCHSYNC_DEAD_LETTER_QUEUE": world.urls["dead"],
+        "SEARCHSYNC_ENTITY": "members",
+        "SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE": world.urls["dead"],
         "PYTHONPATH": str(ROOT / "src") + os.pathsep + os.environ.get("PYTHONPATH", ""),
     }
     with closing(Function(members.HANDLER, "handler", environment, INVOCATION_SECONDS)) as function:

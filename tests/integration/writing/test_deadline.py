@@ -150,7 +150,8 @@ def test_a_real_function_answers_before_it_is_killed(
         environment = {
             **aws_environment(deaf.url),
             "SEARCHSYNC_OPENSEARCH_URL": proxy.url,
-            "SEARCHSYNC_DEAD_LETTER_QUEUE": f"{deaf.url}/1/q",
+            "SEARCHSYNC_ENTITY": "members",
+            "SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE": f"{deaf.url}/1/q",
             "PYTHONPATH": os.pathsep.join([str(ROOT / "src")]),
         }
         with closing(Function(members.HANDLER, "handler", environment, timeout)) as function:

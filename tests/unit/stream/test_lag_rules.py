@@ -16,6 +16,8 @@ from searchsync.stream.lag import Lag
 
 PAGE = [("m-1", 1), ("m-2", 2)], [("m-3", 3)]
 
+MEMBERS = entity("members")
+
 
 class Streams:
     """One shard of two pages.
@@ -94,15 +96,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_what_may_be_parked_is_waited_for_while_it_may_be_on_its_way(clock: list[float]) -> None:
     """Ten messages wait, and a mapping stands for half a minute: its keys are no differences."""
     left = [Lag(60 + n, 8, explained=True) for n in range(30)]
-    differences._wait("blue", 0.0, 10.0, lambda: left.pop(0) if left else Lag())
+    differences._wait("blue", 0.0, 10.0, lambda: left.pop(0) if left else Lag(), MEMBERS)
     assert sum(clock) == 10 + 30
 
 
 def test_what_is_parked_for_good_is_not_waited_for_for_ever(clock: list[float]) -> None:
-    differences._wait("blue", 0.0, 10.0, lambda: Lag(1_000, 1, explained=True))
+    differences._wait("blue", 0.0, 10.0, lambda: Lag(1_000, 1, explained=True), MEMBERS)
     assert 300 < sum(clock) < 303
 
 
 def test_what_no_message_explains_is_a_stream_behind(clock: list[float]) -> None:
     with pytest.raises(StreamBehind):
-        differences._wait("blue", 0.0, 10.0, lambda: Lag(1_000, 1))
+        differences._wait("blue", 0.0, 10.0, lambda: Lag(1_000, 1), MEMBERS)

@@ -1,0 +1,114 @@
+"""Read one file of ``include/entities``, and say of a wrong one which line is wrong and what may stand there."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from yaml.nodes import MappingNode
+
+from searchsync.errors import BadEntity
+
+SCHEMA = "entity.schema.json"
+"""Name of the JSON schema beside the entity files; editors use it, too."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the content of an entity file.
+
+    :raises BadEntity: when it is not what the schema says; the message names file, line and allowed values
+    """
+    text = _text(path)
+    try:
+        loader = yaml.CSafeLoader(text)
+        node = loader.get_single_node()
+        content = loader.construct_document(node) if node is not None else None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise BadEntity(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
+    if node is None or not isinstance(content, dict):
+        raise BadEntity(f"{path}: it must hold a mapping; include/entities/{SCHEMA} says of what")
+    problems = [*_repeated(node), *_against_schema(path, node, content)]
+    if problems:
+        raise BadEntity("; ".join(f"{path}:{line}: {problem}" for line, problem in sorted(problems)))
+    return content
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadEntity(f"cannot read {path}: {error}") from None
+
+
+def _repeated(node: Any) -> Iterator[tuple[int, str]]:
+    """Yield line and problem of each key that stands twice in a mapping: YAML would take the last."""
+    if not isinstance(node, MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        if key.value in seen:
+            yield key.start_mark.line + 1, f"{key.value} stands here a second time"
+        seen.add(key.value)
+        yield from _repeated(value)
+
+
+def _against_schema(path: Path, node: Any, content: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    for error in _validator(path.with_name(SCHEMA)).iter_errors(content):
+        where = [*error.absolute_path]
+        if error.validator == "additionalProperties":
+            where += sorted(str(name) for name in set(error.instance) - set(error.schema["properties"]))[:1]
+        yield _line(node, where), _explained(error, where, content)
+
+
+@cache
+def _validator(schema: Path) -> Draft202012Validator:
+    return Draft202012Validator(json.loads(_text(schema)))
+
+
+def _line(node: Any, path: list[Any]) -> int:
+    """Return the line of the deepest part of a path that the file has."""
+    line = int(node.start_mark.line) + 1
+    for part in path:
+        if isinstance(part, int):
+            node = node.value[part]
+            line = int(node.start_mark.line) + 1
+            continue
+        pair = next((pair for pair in node.value if pair[0].value == part), None)
+        if pair is None:
+            break
+        line, node = int(pair[0].start_mark.line) + 1, pair[1]
+    return line
+
+
+_TYPES = {
+    "array": "a list",
+    "object": "a mapping",
+    "string": "a text",
+    "number": "a number",
+    "integer": "a whole number",
+}
+
+
+def _explained(error: Any, path: list[Any], content: dict[str, Any]) -> str:
+    """Return a problem in the words of the file, with the allowed values."""
+    inside = ".".join(str(part) for part in error.absolute_path)
+    where = ".".join(map(str, path))
+    found, wanted, schema = repr(error.instance)[:100], error.validator_value, error.schema
+    explained: dict[str, Callable[[], str]] = {
+        "enum": lambda: f"{where} must be {' or '.join(map(str, wanted))}, not {found}",
+        "required": lambda: f"{inside or 'the file'} lacks {', '.join(sorted(set(wanted) - set(error.instance)))}",
+        "additionalProperties": lambda: (
+            f"{path[-1]} is no key{f' of {inside}' if inside else ''}; the keys are {', '.join(schema['properties'])}"
+        ),
+        "pattern": lambda: f"{where} must be {schema.get('description', wanted)}, not {found}",
+        "type": lambda: f"{where} must be {_TYPES[wanted]}, not {found}",
+        "maxItems": lambda: f"{where} has {len(error.instance)} parts, and {wanted} is the most for this source",
+        "minimum": lambda: f"{where} must be {wanted} or more, not {found}",
+        "not": lambda: f"{where} has no meaning for the source {content.get('source')}: leave it out",
+    }
+    return explained.get(error.validator, lambda: f"{where}: {error.message}")()

@@ -1,0 +1,186 @@
+"""Entity files: a wrong one is named by file, line and allowed values, and holds up no other entity."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from searchsync import catalog, config, entity_file
+from searchsync.catalog import CATALOG, Entity, entity
+from searchsync.errors import BadEntity, BadParams
+
+REPO = Path(__file__).parents[2]
+ENTITIES = REPO / "include" / "entities"
+MEMBERS = (ENTITIES / "members.yaml").read_text(encoding="utf-8")
+LOCATIONS = (ENTITIES / "locations.yaml").read_text(encoding="utf-8")
+
+Write = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes an entity file into an include folder that has only the schema."""
+    folder = tmp_path / "include" / "entities"
+    folder.mkdir(parents=True)
+    shutil.copy(ENTITIES / entity_file.SCHEMA, folder)
+    monkeypatch.setenv("SEARCHSYNC_INCLUDE", str(folder.parent))
+
+    def call(name: str, text: str) -> Path:
+        path = folder / f"{name}.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return call
+
+
+def changed(text: str, before: str, after: str) -> str:
+    assert before in text
+    return text.replace(before, after, 1)
+
+
+WRONG = {
+    "another source": (
+        changed(MEMBERS, "dynamodb\n", "mysql\n"),
+        3,
+        "source must be postgres or dynamodb, not 'mysql'",
+    ),
+    "no source": (changed(MEMBERS, "source: dynamodb\n", ""), 3, "the file lacks source"),
+    "unknown key": (f"{MEMBERS}colour: red\n", 15, "colour is no key; the keys are source, connection, sql"),
+    "unknown schedule": (
+        changed(MEMBERS, "replay:", "replays:"),
+        12,
+        "replays is no key of schedules; the keys are reindex",
+    ),
+    "key twice": (f"{MEMBERS}table: others\n", 15, "table stands here a second time"),
+    "key as text": (changed(MEMBERS, "[member_id]", "member_id"), 6, "key must be a list, not 'member_id'"),
+    "key in two parts": (changed(MEMBERS, "[member_id]", "[a, b]"), 6, "key has 2 parts, and 1 is the most"),
+    "changed of DynamoDB": (
+        f"{MEMBERS}changed: x\n",
+        15,
+        "changed has no meaning for the source dynamodb: leave it out",
+    ),
+    "sync of DynamoDB": (
+        changed(MEMBERS, "replay:", "sync:"),
+        12,
+        "schedules.sync has no meaning for the source dynamodb",
+    ),
+    "expires of PostgreSQL": (
+        f"{LOCATIONS}expires: x\n",
+        13,
+        "expires has no meaning for the source postgres: leave it",
+    ),
+    "hourly": (changed(MEMBERS, "0 3 * * 0", "hourly"), 10, "schedules.reindex must be five fields of cron"),
+    "negative hours": (changed(MEMBERS, "hours: 192", "hours: -1"), 14, "freshness.hours must be 0 or more, not -1"),
+    "no hours": (changed(MEMBERS, "hours: 192", "parked: 1"), 13, "freshness lacks hours"),
+    "unmapped": (
+        changed(MEMBERS, "unmapped: drop", "unmapped: keep"),
+        8,
+        "unmapped must be drop or refuse, not 'keep'",
+    ),
+    "half a number": (
+        f"{MEMBERS}thresholds: {{rejected: 0.5}}\n",
+        15,
+        "thresholds.rejected must be a whole number, not 0.5",
+    ),
+    "a path for a file": (f"{LOCATIONS}sql: ../x.sql\n", 13, "sql must be "),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_file_is_named_with_its_line_and_what_may_stand_there(write: Write, what: str) -> None:
+    text, line, problem = WRONG[what]
+    path = write("members", text)
+    with pytest.raises(BadEntity) as caught:
+        entity_file.read(path)
+    assert str(caught.value).startswith(f"{path}:{line}: {problem}")
+
+
+def test_all_that_is_wrong_is_said_at_once(write: Write) -> None:
+    path = write("members", changed(f"{MEMBERS}colour: red\n", "dynamodb\n", "mysql\n"))
+    with pytest.raises(BadEntity, match=r"members\.yaml:3: .*members\.yaml:15: "):
+        entity_file.read(path)
+
+
+@pytest.mark.parametrize("text", ["", "- a list\n", "source: [", "just text"])
+def test_what_is_no_mapping_is_no_entity(write: Write, text: str) -> None:
+    with pytest.raises(BadEntity, match="members"):
+        entity_file.read(write("members", text))
+
+
+def test_the_schema_is_one_and_describes_each_key_for_editors() -> None:
+    schema = entity_file._validator(ENTITIES / entity_file.SCHEMA).schema
+    Draft202012Validator.check_schema(schema)
+    assert [name for name, key in schema["properties"].items() if "description" not in key] == []
+    assert set(schema["properties"]["thresholds"]["properties"]) == set(config.Thresholds.__annotations__)
+    assert set(schema["properties"]["freshness"]["properties"]) == set(config.Freshness.__annotations__)
+
+
+def test_a_wrong_file_holds_up_no_other_entity(write: Write) -> None:
+    write("members", f"{MEMBERS}colour: red\n")
+    write("locations", LOCATIONS)
+    found, bad = catalog._load()
+    assert (list(found), list(bad)) == (["locations"], ["members"])
+
+
+def test_airflow_says_which_file_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The DAGs of the other entities are there: this file alone cannot be imported."""
+
+    def load() -> Any:
+        spec = importlib.util.spec_from_file_location("entities", REPO / "dags" / "entities.py")
+        assert spec is not None
+        assert spec.loader is not None
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+    load()
+    monkeypatch.setitem(catalog.BAD_ENTITIES, "shops", BadEntity("shops.yaml:1: it is wrong"))
+    with pytest.raises(ImportError, match=r"shops\.yaml:1"):
+        load()
+    with pytest.raises(BadEntity, match="it is wrong"):
+        entity("shops")
+
+
+@pytest.mark.parametrize("name", ["Shops", "shop-items", "1shops", "searchsync_x", "s" * 51])
+def test_a_name_that_cannot_name_everything_is_refused(write: Write, name: str) -> None:
+    write(name, LOCATIONS)
+    write("locations", changed(LOCATIONS, "key:", "sql: places.sql\nkey:"))
+    found, bad = catalog._load()
+    assert (list(found), list(bad)) == (["locations"], [name])
+    assert "lower-case letters" in str(bad[name])
+
+
+def test_one_table_is_one_entity(write: Write) -> None:
+    """Each would delete what the other one wrote, or count it as an orphan."""
+    write("members", MEMBERS)
+    write("people", MEMBERS)
+    write("others", changed(MEMBERS, "connection: aws_default", "connection: aws_of_others"))
+    found, bad = catalog._load()
+    assert (sorted(found), list(bad)) == (["members", "others"], ["people"])
+    assert "members is made from the same table members" in str(bad["people"])
+
+
+def test_an_include_folder_without_entities_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word, Airflow would just have no DAGs."""
+    monkeypatch.setenv("SEARCHSYNC_INCLUDE", str(tmp_path))
+    with pytest.raises(BadParams, match="no entity file"):
+        catalog._load()
+
+
+def test_an_entity_has_its_own_numbers_where_its_file_has_them() -> None:
+    members = CATALOG["members"]
+    assert (config.freshness(members).hours, config.freshness(CATALOG["locations"]).hours) == (192, 3)
+    lenient = replace(members, thresholds={"rejected": 7}, freshness={"hours": 1, "stream_lag": 9})
+    assert (config.thresholds(lenient).rejected, config.thresholds(members).rejected) == (7, 0)
+    assert (config.freshness(lenient).stream_lag, config.freshness(members).stream_lag) == (9, 300)
+    assert config.thresholds(lenient).reconciled == config.thresholds(members).reconciled
+
+
+def test_what_a_file_does_not_say_has_a_default() -> None:
+    shops = Entity("shops", "dynamodb", ("id",))
+    assert (shops.connection, shops.table, shops.cron("replay")) == ("aws_default", "shops", "*/10 * * * *")
+    assert Entity("places", "postgres", ("id",)).sql_path == "include/sql/places.sql"
+    assert shops.variable("DEAD_LETTER_QUEUE") == "SEARCHSYNC_SHOPS_DEAD_LETTER_QUEUE"

@@ -1,7 +1,8 @@
 """Expectations on figures, a comparison and the source's own rows, by Great Expectations, with Data Docs as evidence.
 
 ``include/expectations/<entity>.yaml`` names them: each has a name for people, a severity, and the type and arguments of
-an expectation (https://greatexpectations.io/expectations/). A ``limit`` is one of ``include/policies/freshness.yaml``.
+an expectation (https://greatexpectations.io/expectations/). A ``limit`` names a number of ``freshness.yaml``, or of the
+entity's file.
 """
 
 import logging
@@ -55,20 +56,20 @@ class Evaluation:
 
     @property
     def failed(self) -> list[Result]:
-        """Those that do not hold, critical ones first."""
+        """The expectations that do not hold, critical ones first."""
         return sorted((result for result in self.results if not result.holds), key=lambda result: result.severity)
 
     def as_dict(self) -> dict[str, Any]:
-        """For XCom and the run's folder."""
+        """Return this for XCom and the run's folder."""
         return {"results": [asdict(result) for result in self.results], "docs": self.docs}
 
 
 def evaluate(source: Source, operations: Mapping[str, float], report: DiffReport | None, folder: Path) -> Evaluation:
-    """Validate, and write the Data Docs below ``folder``.
+    """Validate all expectations. Write the Data Docs below ``folder``.
 
     :param operations: figures by name
     :param report: None where nothing was compared; then the rows are not looked at either
-    :raises BadParams: when the file of expectations is missing or names what there is not
+    :raises BadParams: when the file of expectations is missing, or names something that does not exist
     """
     entity = source.entity
     described = _described(entity)
@@ -109,7 +110,7 @@ def _described(entity: Entity) -> dict[str, Any]:
 
 
 def _table(report: DiffReport) -> dict[str, int]:
-    """The comparison as one row. Its counts leave out what is only under way, if that was looked at."""
+    """Return the comparison as one row. If it looked at single keys, its counts leave out what is only on its way."""
     kinds = report.kinds
     missing, orphan = kinds.get(MISSING, 0) + kinds.get(TOMBSTONE, 0), kinds.get(ORPHAN, 0) + kinds.get(FOREIGN, 0)
     return {
@@ -127,7 +128,7 @@ def _table(report: DiffReport) -> dict[str, int]:
 
 
 def _items(source: DynamoSource) -> pd.DataFrame:
-    """The first items of a scan, as documents."""
+    """Return the first items of a scan, as documents."""
     found = islice(source.sample(), SAMPLE_ITEMS)
     return pd.DataFrame(list(found))
 
@@ -139,7 +140,7 @@ def _validate(context: Any, name: str, frame: pd.DataFrame, expectations: list[d
 
 
 def _validate_items(context: Any, frame: pd.DataFrame, expectations: list[dict[str, Any]]) -> list[Result]:
-    """Each value of a list by itself, as it is searched; a field that no item has is one without any value."""
+    """Validate items. Each value of a list counts by itself, as it is searched; an absent field has no value."""
     wanted = dict.fromkeys(str(described["column"]) for described in expectations if "column" in described)
     frame = frame.reindex(columns=[*frame.columns, *(column for column in wanted if column not in frame.columns)])
     lists = {column for column in wanted if frame[column].map(lambda value: isinstance(value, list)).any()}
@@ -155,7 +156,7 @@ def _validate_items(context: Any, frame: pd.DataFrame, expectations: list[dict[s
 def _validate_query(
     context: Any, source: PostgresSource, query: str, expectations: list[dict[str, Any]]
 ) -> list[Result]:
-    """By the database itself: no row leaves it."""
+    """Validate rows in the database: no row leaves it."""
     # Without a temporary table: the reader may write nothing.
     rows = context.data_sources.add_sql("rows", connection_string=source.sqlalchemy_url(), create_temp_table=False)
     asset = rows.add_query_asset("rows", query=query)
@@ -204,7 +205,7 @@ def _result(result: Any) -> Result:
 
 
 def _cause(info: Mapping[str, Any]) -> str:
-    """Why an expectation could not be computed; empty when it was. Said once, or for each figure it needed."""
+    """Return why an expectation could not be computed; empty when it was computed."""
     raised = [info] if "raised_exception" in info else info.values()
     causes = dict.fromkeys(str(one.get("exception_message")) for one in raised if one.get("raised_exception"))
     return "; ".join(causes)[:300]

@@ -1,6 +1,6 @@
-"""Whether an entity is kept true at all: cheap figures, for a cron job outside Airflow and for the quality DAGs.
+"""Cheap figures that say whether an entity is kept true at all.
 
-Outside, because Airflow may be what has stopped.
+The quality DAGs use them, and a cron job outside Airflow, because Airflow may be what has stopped.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ LONGEST_SECONDS = 1_209_600
 
 @dataclass(frozen=True)
 class Feed:
-    """What brings the changes of a table in real time, and what could not be brought.
+    """The stream that brings the changes of a table, and the queues of those that could not be written.
 
     :ivar streams: boto3's DynamoDB Streams client
     :ivar cloudwatch: boto3's client
@@ -55,7 +55,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure, the most that it may be, and what is wrong when it is more, with the next step."""
+    """One figure, its limit, and the problem when it is above the limit, with the next step."""
 
     name: str
     value: float
@@ -64,12 +64,12 @@ class Figure:
 
     @property
     def good(self) -> bool:
-        """Whether it is within its limit."""
+        """Whether the figure is within its limit."""
         return self.value <= self.most
 
 
 def check(indexes: EntityIndexes, feed: Feed | None, *, now: datetime | None = None) -> list[str]:
-    """What is wrong with the live index, each with the next step; nothing when all is well.
+    """Return the problems of the live index, each with the next step; nothing when all is well.
 
     :param now: the present, for tests
     """
@@ -83,7 +83,7 @@ def check(indexes: EntityIndexes, feed: Feed | None, *, now: datetime | None = N
 def figures(
     indexes: EntityIndexes, index: PhysicalIndex, feed: Feed | None, *, now: datetime | None = None
 ) -> list[Figure]:
-    """Cheap figures of one index of the write set, and of what feeds it.
+    """Return the figures of one index of the write set, and of its stream and queues.
 
     :param feed: None where syncs bring the changes
     """
@@ -163,7 +163,7 @@ def _of_feed(indexes: EntityIndexes, index: PhysicalIndex, feed: Feed, limits: F
 
 
 def count_difference(source: DynamoSource, index: Index) -> float:
-    """By what share the table's own count, some six hours old, and the index differ: a smoke test."""
+    """Return by what share the index and the table's own count, some six hours old, differ. It is a rough check."""
     counted = source.count()
     visible = index.count(source.entity.visible)
     return round(abs(counted - visible) / max(counted, visible, 1), 4)

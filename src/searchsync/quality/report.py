@@ -22,7 +22,7 @@ _FOOT = """<p><a href="data_docs/index.html">Data Docs</a> (styled with a networ
 
 
 def html(evidence: dict[str, Any], before: list[Result]) -> str:
-    """The page.
+    """Return the page.
 
     :param evidence: as ``quality.json`` has it
     :param before: earlier results of the entity, the newest first

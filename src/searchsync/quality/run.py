@@ -1,7 +1,7 @@
 """One quality run: figures, comparison, expectations, evidence, and a repair if asked for.
 
-A light run looks at figures that cost next to nothing. A full one compares the whole index with its source, unless the
-index is behind the stream: then that is what is wrong, and not each document that is still to come.
+A light run looks at figures that cost next to nothing. A full one also compares the whole index with its source. It
+does not compare while the index is behind the stream: then the lag is the problem, and not each document that is to come.
 """
 
 import json
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Wanted:
     """What a run is to do.
 
-    :ivar run: its name, ``<dag id>/<run id>``
+    :ivar run: name of the run, ``<dag id>/<run id>``
     :ivar level: ``light`` or ``full``
     :ivar sample: documents compared field by field
     :ivar repair: ``off``, ``dry run`` or ``on``
@@ -97,7 +97,7 @@ def _compare(
 
 
 def _repair(indexes: EntityIndexes, source: Source, report: DiffReport, wanted: Wanted) -> dict[str, Any]:
-    """What a repair did, or why it ``failed``: that is no reason to forget what was found."""
+    """Return what a repair did, or why it ``failed``: what was found is kept all the same."""
     dry_run = wanted.repair == "dry run"
     try:
         return asdict(repair.repair(indexes, source, report, dry_run=dry_run, cap=wanted.cap))
@@ -107,7 +107,7 @@ def _repair(indexes: EntityIndexes, source: Source, report: DiffReport, wanted: 
 
 
 def _of_earlier_attempt(folder: Path, report: DiffReport | None) -> dict[str, Any] | None:
-    """The evidence of an attempt of the same run that was bad, unless only this one has compared something."""
+    """Return the evidence of an earlier, bad attempt of the same run, unless only this one has compared something."""
     file = folder / "quality.json"
     if not file.exists():
         return None
@@ -117,7 +117,7 @@ def _of_earlier_attempt(folder: Path, report: DiffReport | None) -> dict[str, An
 
 
 def _with_details(evidence: dict[str, Any], before: list[Result]) -> Result:
-    """The result for tasks and alerts."""
+    """Return the result for tasks and alerts."""
     result = evidence["result"]
     failed = [{**one, "holds": False} for one in evidence["expectations"]["results"] if one["name"] in result["failed"]]
     return {

@@ -1,8 +1,8 @@
 """Messages of the dead-letter queue: what was parked, so that nothing is lost and all of it can be replayed.
 
-Two kinds arrive there. The stream function parks a record it could not index, whole, with the reason and its position.
-The event source mapping itself, after its last attempt at a batch, sends a pointer to the records in the stream: no
-keys, no images, and worthless once the stream has forgotten them, after 24 hours.
+There are two kinds. The stream function parks a whole record that it could not index, with the reason and the position.
+The event source mapping sends a pointer to records in the stream after its last attempt at a batch. A pointer has no
+keys and no images, and it is of no use once the stream has forgotten the records, after 24 hours.
 """
 
 import base64
@@ -28,10 +28,10 @@ class ParkedMessage:
     """A record that the stream function or a replay gave up for the time being.
 
     :ivar key: document id; empty when the record has none that a document can have
-    :ivar position: of the event; empty when a write must not carry it (no key, a clock in the future)
+    :ivar position: position of the event; empty when a write must not have it (no key, a clock in the future)
     :ivar reason: type of the error
     :ivar parked_at: seconds since the epoch
-    :ivar attempts: replays that found it poison again. SQS' own count rises with each look, a dry run's included
+    :ivar attempts: number of replays that found it poison again. SQS' own count also rises with each dry run
     """
 
     key: str
@@ -43,11 +43,11 @@ class ParkedMessage:
 
 @dataclass(frozen=True)
 class Pointer:
-    """Records that the event source mapping gave up; they are in the stream for 24 hours.
+    """Records that the event source mapping gave up. They are in the stream for 24 hours.
 
-    :ivar first_arrival: of the first record, as the mapping wrote it (ISO 8601)
-    :ivar last_arrival: of the last one
-    :ivar records: how many there were
+    :ivar first_arrival: when the first record arrived, as the mapping wrote it (ISO 8601)
+    :ivar last_arrival: when the last record arrived
+    :ivar records: number of records
     """
 
     stream: str
@@ -65,18 +65,18 @@ class Unreadable(SearchSyncError):
 
 
 class TooLong(SearchSyncError):
-    """A message that no queue of this limit takes, whatever is left out of it."""
+    """A message that is too long for the queue, whatever is left out of it."""
 
 
 @dataclass(frozen=True)
 class ParkedRecord:
-    """A record to be parked.
+    """A record that is to be parked.
 
-    :ivar record: as it came; anything that JSON can hold
+    :ivar record: the record as it came; anything that JSON can hold
     :ivar key: document id; empty when the record has none that a document can have
-    :ivar position: of the event; empty when a write must not carry it
+    :ivar position: position of the event; empty when a write must not have it
     :ivar reason: type of the error, for counting
-    :ivar detail: its text: which field, and why
+    :ivar detail: text of the error: which field, and why
     :ivar left_out: parts that were left out of the record already
     """
 
@@ -88,7 +88,7 @@ class ParkedRecord:
     left_out: tuple[str, ...] = ()
 
     def message(self) -> str:
-        """The body: ASCII, because SQS refuses control characters. Whether a queue takes it as it is, ``fit`` says."""
+        """Return the body, in ASCII because SQS refuses control characters. ``fit`` shortens it for a queue."""
         body = {
             "kind": "record",
             "key": self.key,
@@ -104,9 +104,10 @@ class ParkedRecord:
 
 
 def fit(body: str, limit: int) -> str:
-    """The message so that a queue takes it: without the old image, without both, at last without the record.
+    """Return a message that is short enough for a queue.
 
-    Key and position are enough for a replay, which reads the table.
+    If it is too long, the old image is left out, then both images, then the record. Key and position are enough for a
+    replay, because it reads the table.
 
     :param limit: bytes of one message at most
     :raises TooLong: when nothing of it can be left out
@@ -128,7 +129,7 @@ def fit(body: str, limit: int) -> str:
 
 
 def tried_again(body: str, attempts: int) -> str:
-    """The message of a record that was poison again."""
+    """Return the message of a record that was poison again."""
     return json.dumps({**json.loads(body), "attempts": attempts})
 
 
@@ -140,7 +141,7 @@ def _plain(value: Any) -> Any:
 
 
 def without(record: Any, images: list[str]) -> Any:
-    """A record without some of its images."""
+    """Return a record without some of its images."""
     change = record.get("dynamodb") if isinstance(record, Mapping) else None
     if not isinstance(change, Mapping):
         return record
@@ -148,7 +149,7 @@ def without(record: Any, images: list[str]) -> Any:
 
 
 def read(body: str) -> ParkedMessage | Pointer:
-    """A message as it was received.
+    """Return what a message says.
 
     :raises Unreadable: when it is of neither kind
     """
@@ -180,7 +181,7 @@ def read(body: str) -> ParkedMessage | Pointer:
 
 
 def _matching(pattern: re.Pattern[str], value: Any) -> str:
-    """Text of the form that it has to have: what is not would stop the whole replay, or win over every change."""
+    """Return a text that has the form which it must have. Any other would stop the replay, or win over every change."""
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ValueError(f"{str(value)[:100]!r} has not the form {pattern.pattern}")
     return value

@@ -1,9 +1,9 @@
 """Gaps: times of which an index may lack changes (docs/protocol.md, What the stream has forgotten; A member misses).
 
-Two things make one: the stream forgot records before they were replayed, or a member that is not live took no writes.
-Each is a document of the index ``searchsync-gaps`` for every index that may lack the changes, until the gate of a
-reindex or a whole comparison has found that index equal to its source. Not in ``_meta``, which is replaced as a whole:
-whoever stamps an index at the same moment would forget the gap.
+A gap has one of two causes: the stream forgot records before they were replayed, or a member that is not live took no
+writes. For each index that may lack changes, the index ``searchsync-gaps`` has a document. It stays until the gate of a
+reindex or a whole comparison has found the index equal to its source. Gaps are not in ``_meta``, because ``_meta`` is
+replaced as a whole: whoever stamps an index at the same moment would lose the gap.
 """
 
 import hashlib
@@ -41,8 +41,8 @@ Gap = dict[str, Any]
 class NotedGap:
     """A gap as it was looked at.
 
-    :ivar key: of its document
-    :ivar version: of its document: one that was noted again since then is another, and is not closed with this one
+    :ivar key: id of its document
+    :ivar version: version of its document; a gap that was noted again since then has another, and is not closed
     """
 
     gap: Gap
@@ -51,14 +51,14 @@ class NotedGap:
 
 
 def note(indexes: EntityIndexes, gap: Gap) -> None:
-    """Note for the whole write set that changes of some time are lost; safe to repeat."""
+    """Note for the whole write set that changes of some time are lost. Safe to repeat."""
     digest = hashlib.sha256(json.dumps(gap, sort_keys=True).encode()).hexdigest()[:32]
     for name in indexes.targets_or_raise().members:
         Bookkeeping(indexes.client, INDEX).put(f"{name}-{digest}", {"index": name, **gap})
 
 
 def of_index(index: Index) -> list[NotedGap]:
-    """Times of which an index may lack changes, the earliest first."""
+    """Return the gaps of an index, the earliest first."""
     body = {
         "size": MOST,
         "query": {"term": {"index": index.name}},
@@ -69,11 +69,11 @@ def of_index(index: Index) -> list[NotedGap]:
 
 
 def close(indexes: EntityIndexes, name: str, closed: list[NotedGap]) -> None:
-    """Forget gaps of an index that were noted before a comparison which found everything there.
+    """Delete gaps of an index that were noted before a comparison which found no difference.
 
-    A comparison sees no deletion of what the index never had: so the tombstones that it missed are brought first, from
-    the other members. What was noted again meanwhile stays: the comparison may have read the index before it missed
-    that.
+    A comparison does not see the deletion of a document that the index never had. So the tombstones that the index
+    missed are copied first, from the other members. A gap that was noted again meanwhile stays: the comparison may have
+    read the index before it missed that.
     """
     if any("why" in noted.gap for noted in closed):
         for other in indexes.write_set():
@@ -103,11 +103,11 @@ def _noted(hit: dict[str, Any]) -> NotedGap:
 
 
 class NotedBypass:
-    """Around members that are not live and take no writes: what they miss is noted (``writer.Bypass``).
+    """Bypasses members that are not live and take no writes, and notes what they miss (``writer.Bypass``).
 
-    Remembers between batches which index takes no writes.
+    It remembers between batches which index takes no writes.
 
-    :ivar missed: index and reason, of those passed by since the last ``forget``
+    :ivar missed: reasons, by index, of those that were bypassed since the last ``forget``
     """
 
     def __init__(self) -> None:
@@ -115,16 +115,16 @@ class NotedBypass:
         self._unwritable: dict[str, tuple[float, SearchSyncError]] = {}
 
     def forget(self) -> None:
-        """Begin to count anew. Who takes no writes stays known."""
+        """Empty ``missed``. Which index takes no writes stays known."""
         self.missed = {}
 
     def why_skip(self, name: str) -> SearchSyncError | None:
-        """Why this member is not even tried for the moment; None to try it."""
+        """Return why this member is not even tried for the moment; None to try it."""
         since, error = self._unwritable.get(name, (float("-inf"), None))
         return error if time.monotonic() - since < UNWRITABLE_SECONDS else None
 
     def note(self, indexes: EntityIndexes, name: str, page: Page, error: SearchSyncError) -> None:
-        """Note that an index missed a page; each time, so that no comparison closes what it has not seen."""
+        """Note that an index missed a page, each time, so that no comparison closes what it has not seen."""
         if self.why_skip(name) is None:
             log.error("%s is not live and takes no writes; what it misses is noted as a gap: %s", name, error)
             self._unwritable[name] = (time.monotonic(), error)

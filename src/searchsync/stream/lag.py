@@ -2,11 +2,11 @@
 
 How much of it is tolerated: ``stream_lag`` of ``include/policies/freshness.yaml``.
 
-Measured from outside, on what both have, because a mapping that is disabled or throttled reports nothing itself.
-Records of one shard are applied in order, and a document written from the stream bears its event's position. So what
-counts is behind the last record of a shard that is proven applied; a read may have covered a record meanwhile, which
-proves nothing of those before it. And a member that is not live may have been passed by: what it missed is noted as its
-gap, is in the live index, and does not come by the stream any more.
+It is measured from outside, by comparing stream and index, because a mapping that is disabled or throttled reports
+nothing. The records of one shard are applied in order, and a document that was written from the stream has its event's
+position. So only the records behind the last one count that is proven applied. A document that was read from the table
+proves nothing of the records before it. A member that is not live may have been bypassed: what it missed is noted as
+its gap, is in the live index, and does not come by the stream any more.
 """
 
 import time
@@ -35,7 +35,7 @@ _NOT_OF_A_READ = {"bool": {"must_not": [{"regexp": {"sync.position": r"[0-9]{10}
 
 
 class _Change(NamedTuple):
-    """What one record of the stream says; ``second`` since the epoch."""
+    """What one record of the stream says. ``second`` counts from the epoch."""
 
     key: str
     position: str
@@ -45,11 +45,11 @@ class _Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Lag:
-    """What an index has not got yet.
+    """What an index does not have yet.
 
     :ivar seconds: age of the oldest record
-    :ivar records: how many there are
-    :ivar explained: messages that wait in the queues may account for all of them; they may be on their way as well
+    :ivar records: number of records
+    :ivar explained: whether the messages in the queues may account for all of them; they may be on their way as well
     """
 
     seconds: float = 0.0
@@ -58,7 +58,7 @@ class Lag:
 
     @property
     def unexplained(self) -> float:
-        """Seconds, as a figure: what may be parked is reported by the queues."""
+        """The lag in seconds, without what may be parked: the queues report that."""
         return 0.0 if self.explained else self.seconds
 
 
@@ -67,7 +67,8 @@ def measure(indexes: EntityIndexes, name: str, streams: Any, stream: str, *, wai
 
     :param streams: boto3's DynamoDB Streams client
     :param stream: ARN
-    :param waiting: messages in the queues; so many records at the end of the stream, ten at most, may be parked ones
+    :param waiting: number of messages in the queues; as many records at the end of the stream, ten at most, may be
+        parked
     :raises SourceUnavailable: when the stream does not answer, or forgets records while they are read
     """
     now = time.time()
@@ -93,7 +94,7 @@ def measure(indexes: EntityIndexes, name: str, streams: Any, stream: str, *, wai
 
 
 def _newest_event(index: Index, now: float) -> str:
-    """Sequence number of the latest record that was written to an index; empty when the stream has it no more."""
+    """Return the sequence number of the latest record that was written to an index; empty if the stream forgot it."""
     lately = {"range": {"sync.position": {"gte": of_event(int(now) - STREAM_SECONDS, "0")}}}
     body = {
         "size": 1,
@@ -106,12 +107,14 @@ def _newest_event(index: Index, now: float) -> str:
 
 
 def _sequence(position: str) -> str:
-    """Of an event's position: without the padding."""
+    """Return the sequence number in an event's position, without the padding."""
     return position.split(".")[1].rstrip("+").lstrip("0")
 
 
 def _from(streams: Any, stream: str, shard: str, sequence: str) -> Iterator[list[Record]]:
-    """Pages of a shard from a record on, if that is one of its records; else from the oldest. None of one that expired.
+    """Yield the pages of a shard from one of its records on; from the oldest if the record is of another shard.
+
+    Yield nothing of a shard that expired.
 
     :raises Forgotten: when records are lost behind the first page
     """
@@ -142,9 +145,9 @@ _SAME = 0.001
 
 
 class _PassedBy:
-    """Which changes an index lacks because it took no writes: noted as its gap, and written to the live one before.
+    """The changes that an index lacks because it took no writes. They are noted as its gap and are in the live index.
 
-    :param live: how far the live index is behind: what that one lacks, too, is the stream's to bring
+    :param live: tells how far the live index is behind; the stream still brings what that one lacks, too
     """
 
     def __init__(self, noted: list[gaps.NotedGap], live: Callable[[], Lag], now: float) -> None:
@@ -163,7 +166,7 @@ def _second(moment: str) -> float:
 def _of_shard(
     index: Index, entity: Entity, pages: Iterator[list[Record]], now: float, passed_by: _PassedBy
 ) -> tuple[Lag, bool]:
-    """What is left of a shard, and whether any of its records is proven applied."""
+    """Return what is left of a shard, and whether any of its records is proven applied."""
     count, oldest, proven = 0, 0.0, False
     for page in pages:
         changes = _changes(entity, page)
@@ -182,7 +185,7 @@ def _of_shard(
 
 
 def _changes(entity: Entity, page: list[Record]) -> list[_Change]:
-    """The records that an index can have."""
+    """Return the changes of the records that an index can have."""
     found = []
     for record in page:
         try:

@@ -17,10 +17,10 @@ from searchsync.stream.reader import Forgotten, Record
 class Resolved:
     """What a pointer stands for.
 
-    :ivar keys: each with its latest event's position, empty when that is not to be used
-    :ivar records: of the keys, without their images: a thousand pointers are resolved at once
-    :ivar hopeless: records of no key
-    :ivar forgotten: records that the stream does not have any more
+    :ivar keys: the keys, each with the position of its latest event; the position is empty when it must not be used
+    :ivar records: the records of the keys, without images, because a thousand pointers are resolved at once
+    :ivar hopeless: records without a key
+    :ivar forgotten: number of records that the stream does not have any more
     """
 
     keys: dict[str, str] = field(default_factory=dict)
@@ -33,7 +33,7 @@ def resolve(streams: Any, entity: Entity, pointer: Pointer) -> Resolved:
     """Read the records of a pointer.
 
     :param streams: boto3's DynamoDB Streams client
-    :raises Unreadable: when it leads nowhere
+    :raises Unreadable: when there is no such stream or shard
     :raises SourceUnavailable: when the stream does not answer
     """
     resolved, found = Resolved(), 0
@@ -52,7 +52,7 @@ def resolve(streams: Any, entity: Entity, pointer: Pointer) -> Resolved:
 
 
 def _records(streams: Any, pointer: Pointer) -> Iterable[Record]:
-    """A pointer's records; those that are left, when the first ones are gone."""
+    """Yield a pointer's records; only those that are left, when the first ones are gone."""
     start, end = int(pointer.start), int(pointer.end)
     for at in (pointer.start, ""):
         try:

@@ -1,4 +1,4 @@
-"""SQS, as much of it as a dead-letter queue needs. Every entry's outcome is read."""
+"""SQS, as far as a dead-letter queue needs it. The outcome of each entry is read."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ class QueueUnavailable(SearchSyncError):
 
 @dataclass(frozen=True)
 class Message:
-    """One message on loan: out of others' sight until it is deleted, given back, or its time is over.
+    """A message that was received. Others do not see it until it is given back or its time is over.
 
     :ivar receives: how often it was received, this time included
     :ivar sent_at: seconds since the epoch
@@ -55,7 +55,7 @@ class Queue:
     """One queue.
 
     :param client: boto3's SQS client
-    :param call_seconds: that one call of this client may take; none is begun when less is left
+    :param call_seconds: seconds that one call of this client may take; no call is begun when less is left
     """
 
     def __init__(self, client: Any, url: str, *, call_seconds: float = 0.0) -> None:
@@ -65,7 +65,7 @@ class Queue:
         self._limit: int | None = None
 
     def limit(self, deadline: Deadline = NEVER) -> int:
-        """Bytes that a message may have here, and all messages of a request. Asked for once.
+        """Return the bytes that one message may have, and all messages of one request. The queue is asked once.
 
         :raises QueueUnavailable: when the queue does not answer
         """
@@ -79,12 +79,12 @@ class Queue:
         return self._limit
 
     def send(self, bodies: Sequence[str], *, delay: float = 0, deadline: Deadline = NEVER) -> None:
-        """Returns when the queue has all of them, each as much of it as the queue takes (``dead_letters.fit``).
+        """Send messages, each shortened if needed (``dead_letters.fit``). Return when the queue has all of them.
 
-        :param delay: seconds that they are out of sight, 900 at most
+        :param delay: seconds until they can be received, 900 at most
         :param deadline: moment behind which no call is begun
-        :raises TooLong: when one does not fit; none was sent
-        :raises QueueUnavailable: otherwise; some may have been sent
+        :raises TooLong: when one of them is too long; then none was sent
+        :raises QueueUnavailable: when the queue did not take all of them; some may have been sent
         """
         if not bodies:
             return
@@ -101,7 +101,7 @@ class Queue:
                 raise
 
     def receive(self, most: int = BATCH, *, wait: int = 0) -> list[Message]:
-        """Up to ``most`` messages, ten at most; none when none was found.
+        """Return up to ``most`` messages, ten at most; nothing when none was found.
 
         :param wait: seconds, twenty at most, to wait for one. Without waiting only some of SQS' servers are asked, so
             that none does not mean empty
@@ -124,14 +124,14 @@ class Queue:
         ]
 
     def waiting(self) -> int:
-        """Messages, about: those that can be received, on loan, and delayed."""
+        """Return about how many messages there are: those that can be received, are received, or are delayed."""
         names = ["", "NotVisible", "Delayed"]
         wanted = [f"ApproximateNumberOfMessages{name}" for name in names]
         found = self._call("get_queue_attributes", AttributeNames=wanted)["Attributes"]
         return sum(int(found[name]) for name in wanted)
 
     def oldest(self, cloudwatch: Any) -> float | None:
-        """Seconds that the oldest message has waited, which only CloudWatch tells; None when it has no figure.
+        """Return the seconds that the oldest message has waited, by CloudWatch; None when CloudWatch has no figure.
 
         :param cloudwatch: boto3's client
         """
@@ -149,7 +149,7 @@ class Queue:
         return max(found, key=lambda point: point["Timestamp"])["Maximum"] if found else None
 
     def delete(self, messages: Sequence[Message]) -> None:
-        """They are done."""
+        """Delete messages."""
         for at in range(0, len(messages), BATCH):
             entries = [
                 {"Id": str(number), "ReceiptHandle": message.receipt}
@@ -158,7 +158,7 @@ class Queue:
             self._call("delete_message_batch", Entries=entries)
 
     def give_back(self, messages: Sequence[Message], *, delay: float = 0) -> None:
-        """Let others see them again, after so many seconds; those that others can see already, they can."""
+        """Let others receive messages again after so many seconds, if they cannot do so already."""
         seconds = min(int(delay), MAX_DELAY_SECONDS)
         for at in range(0, len(messages), BATCH):
             entries = [

@@ -1,4 +1,4 @@
-"""The stream of a table, read by ourselves: what the function has not been told, or was told in vain."""
+"""Read the stream of a table directly: what the function did not get, or got in vain."""
 
 import time
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ Record = dict[str, Any]
 
 
 class Forgotten(SearchSyncError):
-    """The stream does not go back that far, or is gone: records live 24 hours."""
+    """The stream does not go back so far, or is gone. It keeps records for 24 hours."""
 
 
 def shards(streams: Any, stream: str) -> dict[str, str]:
-    """Each shard with its parent, which the mapping reads before it; empty where it has none.
+    """Return each shard with its parent, which the mapping reads first; the parent is empty where there is none.
 
     :param streams: boto3's DynamoDB Streams client
     :param stream: ARN
@@ -41,11 +41,11 @@ def shards(streams: Any, stream: str) -> dict[str, str]:
 
 
 def pages(streams: Any, stream: str, shard: str, *, at: str = "", until: int = 0) -> Iterator[list[Record]]:
-    """Records of a shard in order, as the function gets them; ends where there are none yet.
+    """Yield pages of a shard's records in order, as the function gets them. End where there are none yet.
 
     :param at: sequence number to begin with; empty for the oldest record
     :param until: sequence number of a record that is known to be there: empty answers before it do not end the shard
-    :raises Forgotten: when the stream does not go back that far
+    :raises Forgotten: when the stream does not go back so far
     :raises BadParams: when the stream refuses the shard or the number
     :raises SourceUnavailable: when it does not answer, or with nothing for half a minute before ``until``
     """
@@ -71,7 +71,7 @@ def pages(streams: Any, stream: str, shard: str, *, at: str = "", until: int = 0
 
 
 def _with_seconds(record: Record) -> Record:
-    """The API's client makes a date of what the function gets as a number."""
+    """Return a record with its time as a number, as the function gets it. The API's client makes a date of it."""
     change = record["dynamodb"]
     stamp = change["ApproximateCreationDateTime"].timestamp()
     return {**record, "dynamodb": {**change, "ApproximateCreationDateTime": stamp}}

@@ -43,7 +43,7 @@ PARKED = 20
 LOAN_SECONDS = 20
 """That a message which a killed replay had received is out of sight; the product's queue says five minutes."""
 
-_TABLE, _KEY = members.SETTINGS["table"]["name"], members.SETTINGS["table"]["key"]
+_TABLE, (_KEY,) = members.ENTITY.table, members.ENTITY.key
 _POLICY = '''"""Retries of a stack that is killed on purpose: at once."""
 
 from datetime import timedelta

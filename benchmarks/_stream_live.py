@@ -33,7 +33,7 @@ DRAIN_SECONDS = 1_200.0
 CHANGED = 300
 """The first members are those that a product changes."""
 
-_TABLE, _KEY = members.SETTINGS["table"]["name"], members.SETTINGS["table"]["key"]
+_TABLE, (_KEY,) = members.ENTITY.table, members.ENTITY.key
 
 
 class Follower:

@@ -25,7 +25,7 @@ from searchsync.stream.consumer import Change, decode, identify
 from searchsync.writing import writer
 
 ENTITY = entity("members")
-_KEY = members.SETTINGS["table"]["key"]
+(_KEY,) = members.ENTITY.key
 
 Job = dict[str, Any]
 Event = dict[str, Any]

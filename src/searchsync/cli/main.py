@@ -23,7 +23,7 @@ from searchsync.catalog import CATALOG, entity
 from searchsync.cli import tables, workflows
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
-from searchsync.cluster.indexes import BuiltFrom
+from searchsync.cluster.indexes import BuiltFrom, explain_without_entity, without_entity
 from searchsync.compare import differences, repair
 from searchsync.compare.differences import Effort
 from searchsync.errors import BadParams, Different, SearchSyncError
@@ -175,11 +175,21 @@ def _indexes(arguments: argparse.Namespace) -> None:
         return
     wanted = [SHELL.indexes(entity(name)) for name in arguments.what or CATALOG]
     tables.show([tables.HEAD, *tables.lines(wanted)])
+    given_up = [] if arguments.what else _without_entity()
+    for problem in given_up:
+        print(f"searchsync: {problem}", file=sys.stderr)
     if not arguments.check:
         return
     problems = [problem for indexes in wanted for problem in health.check(indexes, SHELL.feed(indexes.entity))]
+    problems += given_up
     if problems:
         raise Different("; ".join(problems))
+
+
+def _without_entity() -> list[str]:
+    """Return what to do about indexes whose entity has no file."""
+    found = without_entity(SHELL.opensearch())
+    return [explain_without_entity(name, names) for name, names in found.items()]
 
 
 def _abandon(names: list[str]) -> None:
@@ -276,6 +286,8 @@ def _retire(arguments: argparse.Namespace) -> None:
     purged = "TOMBSTONES TO PURGE" if arguments.dry_run else "TOMBSTONES PURGED"
     lines = [(one.index, one.role, one.action, f"{one.purged:,}", one.why) for one in decisions]
     tables.show([("INDEX", "ROLE", "ACTION", purged, "WHY"), *lines])
+    for problem in [] if arguments.entities else _without_entity():
+        print(f"searchsync: {problem}", file=sys.stderr)
     if failures:
         raise failures[0]
 

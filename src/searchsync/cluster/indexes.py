@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from searchsync.catalog import Entity
+from searchsync.catalog import BAD_ENTITIES, CATALOG, Entity
 from searchsync.cluster import alias_conflicts
 from searchsync.cluster.client import Client
 from searchsync.cluster.index import Index, aliases_of, state_of
@@ -240,6 +240,30 @@ class EntityIndexes:
                 f"{self.entity.name}_reindex"
             )
         return BuiltFrom(name, str(source["identity"]), int(source.get("epoch", 1)), index.synced)
+
+
+def without_entity(client: Client) -> dict[str, list[str]]:
+    """Return the indexes of this system whose entity has no file any more, by the entity's name.
+
+    Nothing writes to them, and what is live is still searched.
+    """
+    params = {"filter_path": "*.mappings._meta.entity", "expand_wildcards": "all"}
+    found: dict[str, list[str]] = {}
+    for name, index in client.request("GET", "/_all/_mapping", params=params).items():
+        entity = str(index["mappings"]["_meta"]["entity"])
+        if entity not in CATALOG and _NAME.sub("", name) == entity:
+            found.setdefault(entity, []).append(name)
+    return {entity: sorted(names) for entity, names in sorted(found.items())}
+
+
+def explain_without_entity(entity: str, names: list[str]) -> str:
+    """Return what to do about the indexes of an entity that has no file."""
+    why = f"its file cannot be used ({BAD_ENTITIES[entity]})" if entity in BAD_ENTITIES else "it has no file"
+    return (
+        f"{entity}: {len(names)} indexes are there ({', '.join(names)}), but {why} in include/entities: no DAG writes "
+        "to them, and searches see what is getting old. Put the file right; or, if the entity is given up for good, "
+        f"delete them: DELETE /{','.join(names)}"
+    )
 
 
 def named_for(entity: Entity, name: str) -> bool:

@@ -1,7 +1,7 @@
 """One quality run: figures, comparison, expectations, evidence, and a repair if asked for.
 
 A light run looks at figures that cost next to nothing. A full one also compares the whole index with its source. It
-does not compare while the index is behind the stream: then the lag is the problem, and not each document that is to come.
+does not compare while the index is behind the stream: then the lag is the problem, and not each document to come.
 """
 
 import json

@@ -11,7 +11,7 @@ import resource
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,8 +35,13 @@ Job = dict[str, Any]
 
 def main() -> None:
     """Run the job given as the only argument."""
+    run(WAYS)
+
+
+def run(ways: Mapping[str, Callable[[Job], Callable[[], int]]]) -> None:
+    """Run the job given as the only argument, in one of some ways."""
     job: Job = json.loads(sys.argv[1])
-    load = WAYS[job["way"]](job)
+    load = ways[job["way"]](job)
     print("ready", flush=True)
     if not sys.stdin.readline():
         return  # whoever started it has gone
@@ -58,7 +63,7 @@ def source_of(plan: reindex.ReindexPlan | None = None) -> PostgresSource:
     return PostgresSource(ENTITY, os.environ[DSN], epoch=plan.epoch, identity=plan.identity)
 
 
-def _bodies(job: Job) -> Callable[[], int]:
+def send_bodies(job: Job) -> Callable[[], int]:
     """The ceiling: bodies rendered beforehand, sent by bare HTTP; of each answer only ``errors`` is looked at.
 
     Same bodies, response filter and number of requests in flight as our path. A body is read from its file just before
@@ -145,7 +150,7 @@ def _streaming_bulk(job: Job) -> Callable[[], int]:
 
     client = OpenSearch(os.environ[URL], timeout=60)
     chunk = job["chunk"]
-    return lambda: _drain(helpers.streaming_bulk(client, _documents(job, chunk), index=job["index"], chunk_size=chunk))
+    return lambda: drain(helpers.streaming_bulk(client, _documents(job, chunk), index=job["index"], chunk_size=chunk))
 
 
 def _parallel_bulk(job: Job) -> Callable[[], int]:
@@ -153,21 +158,21 @@ def _parallel_bulk(job: Job) -> Callable[[], int]:
 
     chunk, threads = job["chunk"], job["threads"]
     client = OpenSearch(os.environ[URL], timeout=60, pool_maxsize=threads)
-    return lambda: _drain(
+    return lambda: drain(
         helpers.parallel_bulk(
             client, _documents(job, chunk), index=job["index"], chunk_size=chunk, thread_count=threads
         )
     )
 
 
-def _drain(results: Iterator[Any]) -> int:
+def drain(results: Iterator[Any]) -> int:
     """Documents written; the helpers raise at the first one that was not."""
     last: deque[tuple[int, Any]] = deque(enumerate(results, 1), maxlen=1)
     return last[0][0] if last else 0
 
 
 WAYS: dict[str, Callable[[Job], Callable[[], int]]] = {
-    "bodies": _bodies,
+    "bodies": send_bodies,
     "ours": _ours,
     "streaming_bulk": _streaming_bulk,
     "parallel_bulk": _parallel_bulk,

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -106,9 +106,9 @@ def run(client: Client, machine: "Servers", table: Table, way: Way) -> Run:
     plan = reindex.ReindexPlan(f"benchmark-{time.time_ns()}", None, 1, table.identity)
     index = reindex.create_green(EntityIndexes(client, ENTITY), plan)
     try:
-        with _processes(table, way, index, plan) as processes:
+        with ready("benchmarks._loads", _jobs(table, way, index, plan)) as processes:
             before, began = machine.cpu(), time.perf_counter()
-            results = _load(processes)
+            results = go(processes)
             seconds = time.perf_counter() - began
             busy, engine, postgres = (after - earlier for after, earlier in zip(machine.cpu(), before, strict=True))
         _verify(client, index, table, way, sum(result["documents"] for result in results))
@@ -130,27 +130,37 @@ def run(client: Client, machine: "Servers", table: Table, way: Way) -> Run:
 Process = subprocess.Popen[str]
 
 
+def _jobs(table: Table, way: Way, index: str, plan: reindex.ReindexPlan) -> list[dict[str, Any]]:
+    """What each loading process does."""
+    parts = [range(number, len(table.partitions), way.processes) for number in range(way.processes)]
+    return [
+        {
+            "way": way.name, "index": index, "plan": asdict(plan), **dict(way.options),
+            "partitions": [(table.partitions[at].lower, table.partitions[at].upper) for at in mine],
+            "bodies": [str(table.bodies[at]) for at in mine],
+        }
+        for mine in parts
+    ]  # fmt: skip
+
+
 @contextmanager
-def _processes(table: Table, way: Way, index: str, plan: reindex.ReindexPlan) -> Iterator[list[Process]]:
-    """Loading processes that wait for the word; none is left behind."""
+def ready(module: str, jobs: Sequence[dict[str, Any]], env: Mapping[str, str] | None = None) -> Iterator[list[Process]]:
+    """Processes that each have a job, and wait for the word; none is left behind.
+
+    :param module: what they run
+    :param env: more variables of their environment
+    """
     processes: list[Process] = []
     try:
-        for number in range(way.processes):
-            mine = range(number, len(table.partitions), way.processes)
-            job = {
-                "way": way.name, "index": index, "plan": asdict(plan), **dict(way.options),
-                "partitions": [(table.partitions[at].lower, table.partitions[at].upper) for at in mine],
-                "bodies": [str(table.bodies[at]) for at in mine],
-            }  # fmt: skip
-            command = [sys.executable, "-m", "benchmarks._loads", json.dumps(job)]
+        for job in jobs:
+            command = [sys.executable, "-m", module, json.dumps(job)]
+            variables = os.environ | MALLOC | dict(env or {})
             processes.append(
-                subprocess.Popen(
-                    command, env=os.environ | MALLOC, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-                )
+                subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             )
         for process in processes:
             if cast(IO[str], process.stdout).readline() != "ready\n":
-                raise RuntimeError(f"{way}: a loading process did not start; its error is above")
+                raise RuntimeError(f"{module}: a process did not start; its error is above")
         yield processes
     finally:
         for process in processes:
@@ -158,7 +168,8 @@ def _processes(table: Table, way: Way, index: str, plan: reindex.ReindexPlan) ->
             process.communicate()
 
 
-def _load(processes: list[Process]) -> list[dict[str, Any]]:
+def go(processes: Sequence[Process]) -> list[dict[str, Any]]:
+    """Give the word, and wait for what they say of themselves."""
     for process in processes:
         stdin = cast(IO[str], process.stdin)
         stdin.write("go\n")

@@ -3,6 +3,7 @@
 It answers as boto3's clients do, so that the product reads it unchanged.
 """
 
+import json
 import threading
 import zlib
 from bisect import bisect_left
@@ -39,9 +40,9 @@ def content_of(item: Item | None) -> Content:
     """What a state of a key is in an index: the fields and both halves of the hash."""
     if item is None:
         return None
-    shown = dynamodb_item.content_of(MEMBERS, item)
-    high, low = dynamodb_item.hash_of(shown)
-    return {**shown, "hash": f"{high:08x}{low:08x}"}
+    text = dynamodb_item.text_of(MEMBERS, item)
+    high, low = dynamodb_item.hash_of(text)
+    return {**json.loads(text), "hash": f"{high:08x}{low:08x}"}
 
 
 class Event(NamedTuple):

@@ -120,13 +120,43 @@ def _is_place(value: Any) -> bool:
         longitude, latitude, *_ = (*value, None, None)
     else:
         return value is None or (isinstance(value, list) and all(map(_is_place, value)))
-    return all(
-        _PLAIN.fullmatch(str(one)) is not None and abs(Decimal(str(one).strip())) <= most
-        for one, most in ((latitude, 90), (longitude, 180))
-    )
+    return _is_coordinate(latitude, 90) and _is_coordinate(longitude, 180)
+
+
+def _is_coordinate(value: Any, most: int) -> bool:
+    if type(value) is int or type(value) is float:
+        return abs(value) <= most
+    return _PLAIN.fullmatch(str(value)) is not None and abs(Decimal(str(value).strip())) <= most
 
 
 _PLAIN = re.compile(r"\s*[+-]?\d{1,9}(\.\d*)?([eE][+-]?\d{1,3})?\s*", re.ASCII)
+
+
+def is_whole(field: Field) -> bool:
+    """Return whether a field holds whole numbers only."""
+    kind = field.get("type", "object")
+    return kind in _BITS or kind == "unsigned_long"
+
+
+def safe_digits(field: Field) -> int:
+    """Return a number of digits before the point up to which a field holds every number, negative ones, too.
+
+    Return 0 when each number must be looked at. A field of whole numbers holds no decimals all the same.
+    """
+    kind = field.get("type", "object")
+    if kind in ("boolean", "unsigned_long"):
+        return 0
+    if kind in _BITS:
+        return len(str(2 ** _BITS[kind])) - 1
+    if kind == "scaled_float":
+        largest = Decimal(2**63) / Decimal(field["scaling_factor"])
+    else:
+        largest = _LARGEST.get(kind, Decimal(10) ** _SAFE_DIGITS)
+    return max(0, min(largest.adjusted(), _SAFE_DIGITS))
+
+
+_SAFE_DIGITS = 15
+"""Largest result of ``safe_digits`` for a field that is not of whole numbers: more are rare."""
 
 
 def _in_range(field: Field, value: Decimal) -> bool:

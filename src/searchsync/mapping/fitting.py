@@ -74,11 +74,8 @@ def total(*counts: Mapping[str, int]) -> dict[str, int]:
     return summed
 
 
-def object_of(mapping: Mapping[str, Any], *, strict: bool = True) -> Fit:
+def object_of(mapping: Mapping[str, Any], *, strict: bool = True) -> "ObjectFit":
     """Return what finds the part of an object that its mapping can hold.
-
-    It keeps the attributes whose exact names the mapping has, and of each the part that its field can hold. A name with
-    dots is no name of a mapping: OpenSearch would merge it into the object of that path.
 
     :param mapping: mapping of the object, with ``properties``
     :param strict: whether the object is strict if the mapping has no ``dynamic``; an object that is not strict keeps
@@ -90,69 +87,105 @@ def object_of(mapping: Mapping[str, Any], *, strict: bool = True) -> Fit:
         for name, field in mapping.get("properties", {}).items()
         if field.get("type") != "alias"
     }
+    return ObjectFit(known, strict)
 
-    def fit(value: Any, path: str, dropped: Dropped) -> Any:
+
+class ObjectFit:
+    """A ``Fit`` of objects.
+
+    It keeps the attributes whose exact names the mapping has, and of each the part that its field can hold. A name with
+    dots is no name of a mapping: OpenSearch would merge it into the object of that path.
+
+    :ivar known: what finds the part that a field can hold, by the field's name
+    """
+
+    def __init__(self, known: Mapping[str, Fit], strict: bool) -> None:
+        self.known = known
+        self._strict = strict
+
+    def keeps(self, name: str) -> bool:
+        """Return whether the object keeps an attribute that its mapping does not have."""
+        return not (self._strict or not name.strip() or "." in name)
+
+    def __call__(self, value: Any, path: str, dropped: Dropped) -> Any:
+        """Return the part of an object that the mapping can hold."""
+        if value is None:
+            return None
+        if isinstance(value, list):
+            return _parts(self, value, path, dropped)
         if not isinstance(value, dict):
             return _refuse(path, dropped)
         held = {}
         for name, inner in value.items():
             below = f"{path}.{name}" if path else name
-            if (field := known.get(name)) is not None:
+            if (field := self.known.get(name)) is not None:
                 if (part := field(inner, below, dropped)) is not NOTHING:
                     held[name] = part
-            elif strict or not name.strip() or "." in name:
-                count(dropped, below)
-            else:
+            elif self.keeps(name):
                 held[name] = inner
+            else:
+                count(dropped, below)
         return held
 
-    return fit
+
+class ScalarFit:
+    """A ``Fit`` of values that are no objects.
+
+    :param field: mapping of the field; each of its sub-fields must hold the value, too
+    :ivar short: number of characters up to which every text fits and is not examined, because most values of the
+        stream are such texts; below 0, every text is examined
+    :ivar digits: number of digits before the point up to which every number fits; 0 when each must be examined
+    :ivar fractions: whether such a number may have decimals
+    :ivar flags: whether booleans fit
+    """
+
+    def __init__(self, field: Mapping[str, Any]) -> None:
+        self._every = [field, *field.get("fields", {}).values()]
+        self._longest = _longest(self._every)
+        examined = any(one.get("type") in ("boolean", "scaled_float") for one in self._every)
+        self.short = -1 if examined else _SHORT
+        self.digits = min(field_types.safe_digits(one) for one in self._every)
+        self._below = 10**self.digits if self.digits else 0
+        self.fractions = not any(map(field_types.is_whole, self._every))
+        self.flags = all(field_types.holds(one, True) for one in self._every)
+
+    def __call__(self, value: Any, path: str, dropped: Dropped) -> Any:
+        """Return the value, or the values of a list, that the field can hold."""
+        if isinstance(value, str) and len(value) <= self.short:
+            return value
+        if value is None:
+            return None
+        if isinstance(value, list):
+            return _parts(self, value, path, dropped)
+        if type(value) is int and abs(value) < self._below:
+            return value
+        return value if self._holds(value) else _refuse(path, dropped)
+
+    def _holds(self, value: Any) -> bool:
+        return all(field_types.holds(field, value) for field in self._every) and not (
+            isinstance(value, str) and any(_too_long(value, *limits) for limits in self._longest)
+        )
+
+
+def _parts(fit: Fit, values: list[Any], path: str, dropped: Dropped) -> list[Any]:
+    """Return the parts that fit: every field takes lists, and lists in lists of any depth."""
+    return [part for inner in values if (part := fit(inner, path, dropped)) is not NOTHING]
 
 
 def _of(mapping: Mapping[str, Any], *, strict: bool) -> Fit:
     kind = mapping.get("type", "object")
     if kind in ("object", "nested"):
-        return _as_it_is if mapping.get("enabled") in (False, "false") else _each(object_of(mapping, strict=strict))
+        return _as_it_is if mapping.get("enabled") in (False, "false") else object_of(mapping, strict=strict)
     if kind == "geo_point":
-        return _point
+        return point
     if kind not in _SCALARS:
         raise BadMapping(
             f"what a field of the type {kind!r} takes of an item of DynamoDB is not known here; use another"
         )
-    every = [mapping, *mapping.get("fields", {}).values()]
-    longest = _longest(every)
-    takes_text = not any(field.get("type") in ("boolean", "scaled_float") for field in every)
-
-    def fit(value: Any, path: str, dropped: Dropped) -> Any:
-        wrong = not all(field_types.holds(field, value) for field in every) or (
-            isinstance(value, str) and any(_too_long(value, *limits) for limits in longest)
-        )
-        return _refuse(path, dropped) if wrong else value
-
-    return _each(fit, short=_SHORT if takes_text else -1)
+    return ScalarFit(mapping)
 
 
-def _each(fit: Fit, *, short: int = -1) -> Fit:
-    """Return a ``Fit`` that also takes lists, lists in lists of any depth, and null: every field takes these.
-
-    :param fit: takes a single value that is not null
-    :param short: number of characters up to which every text fits and is not examined, because most values of the
-        stream are such texts; below 0, every text is examined
-    """
-
-    def fit_each(value: Any, path: str, dropped: Dropped) -> Any:
-        if isinstance(value, str) and len(value) <= short:
-            return value
-        if value is None:
-            return None
-        if not isinstance(value, list):
-            return fit(value, path, dropped)
-        return [part for inner in value if (part := fit_each(inner, path, dropped)) is not NOTHING]
-
-    return fit_each
-
-
-def _point(value: Any, path: str, dropped: Dropped) -> Any:
+def point(value: Any, path: str, dropped: Dropped) -> Any:
     """Return a point, or the points of a list: a list of numbers is one point, an empty list is no point."""
     if not isinstance(value, list) or (value and all(isinstance(part, int | float | Decimal) for part in value)):
         return value if field_types.holds(_PLACE, value) else _refuse(path, dropped)

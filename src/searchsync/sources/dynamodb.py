@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from botocore import exceptions as aws
 from searchsync.aws import code_of, errors
 from searchsync.catalog import TTL_DAYS, Entity
 from searchsync.documents import dynamodb_item, transforms
-from searchsync.documents.dynamodb_item import BadItem
+from searchsync.documents.dynamodb_values import BadItem
 from searchsync.documents.page import Document, Page, Rejection, page_of, written_now
 from searchsync.documents.position import FUTURE_SECONDS, of_event, of_read
 from searchsync.documents.transforms import Transform
@@ -24,6 +24,7 @@ from searchsync.errors import BadParams, BadSource, SourceChanged, SourceUnavail
 from searchsync.mapping import fitting
 from searchsync.mapping.fitting import Dropped
 from searchsync.sources.capacity import Budget, Patience
+from searchsync.sources.dynamodb_answers import as_they_came
 from searchsync.sources.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class DynamoSource:
     ) -> None:
         self.entity = entity
         self.identity = identity
-        self._client = client
+        self._client = as_they_came(client)
         self._table = entity.table
         self._budget = Budget(read_units)
         self._proven = False
@@ -208,13 +209,13 @@ class DynamoSource:
         """Add one item of a scan to the sums of its bucket, and its hash to the temporary files."""
         try:
             key = dynamodb_item.key_of(self.entity, item)
-            content = dynamodb_item.content_of(self.entity, item, self._dropped)
+            text = dynamodb_item.text_of(self.entity, item, self._dropped)
         except BadItem as error:
             self._reject(item, error, self._unusable)
             return
-        if self._expired(content):
+        if self._expired(item):
             return
-        high, low = dynamodb_item.hash_of(content)
+        high, low = dynamodb_item.hash_of(text)
         bucket = dynamodb_item.bucket_of(key)
         count, highs, lows = sums[bucket]
         sums[bucket] = (count + 1, highs + high, lows + low)
@@ -256,7 +257,7 @@ class DynamoSource:
 
     # -- reading
 
-    def _scan(self, segment: Segment, after: Any) -> Iterator[tuple[list[Any], _Read, Any]]:
+    def _scan(self, segment: Segment, after: Any) -> Iterator[tuple[Iterable[Any], _Read, Any]]:
         """Yield pages of items, each with its last key, after which the next page begins; None on the last page."""
         self._prove_identity()
         while True:
@@ -323,7 +324,7 @@ class DynamoSource:
                     "throttled. Run the task again when it has capacity"
                 )
 
-    def _render(self, found: list[Any], read: _Read) -> tuple[list[Document], list[Rejection], Dropped]:
+    def _render(self, found: Iterable[Any], read: _Read) -> tuple[list[Document], list[Rejection], Dropped]:
         documents: list[Document] = []
         rejected: list[Rejection] = []
         dropped: Dropped = {}
@@ -343,11 +344,11 @@ class DynamoSource:
         key = item.get(self.entity.key[0]) or {}
         into.append(Rejection(str(next(iter(key.values()), ""))[:1000], error.type, str(error)))
 
-    def _expired(self, content: Mapping[str, Any]) -> bool:
+    def _expired(self, item: Mapping[str, Any]) -> bool:
         """Return whether an item is expired, by the same rule as ``Entity.visible`` in the index."""
-        until = content.get(self.entity.expires) if self.entity.expires else None
+        until = dynamodb_item.expires_at(self.entity, item)
         now = time.time()
-        return isinstance(until, int | float | dynamodb_item.Number) and now - TTL_DAYS * 86_400 < until <= now
+        return until is not None and bool(now - TTL_DAYS * 86_400 < until <= now)
 
     def _when(self, answer: dict[str, Any]) -> _Read:
         try:

@@ -15,7 +15,7 @@ from searchsync.catalog import Entity
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.deadline import Deadline
 from searchsync.documents import dynamodb_item
-from searchsync.documents.dynamodb_item import BadItem
+from searchsync.documents.dynamodb_values import BadItem
 from searchsync.documents.page import Document, Rejection, page_of, written_now
 from searchsync.documents.position import FUTURE_SECONDS, of_event, second_of
 from searchsync.mapping import fitting

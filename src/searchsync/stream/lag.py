@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from searchsync.catalog import Entity
 from searchsync.cluster.index import Index
 from searchsync.cluster.indexes import EntityIndexes
-from searchsync.documents.dynamodb_item import BadItem
+from searchsync.documents.dynamodb_values import BadItem
 from searchsync.documents.page import sync_in
 from searchsync.documents.position import known, of_event
 from searchsync.errors import BadParams, SourceUnavailable

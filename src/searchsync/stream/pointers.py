@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from searchsync.catalog import Entity
-from searchsync.documents.dynamodb_item import BadItem
+from searchsync.documents.dynamodb_values import BadItem
 from searchsync.errors import BadParams
 from searchsync.stream import reader
 from searchsync.stream.consumer import identify

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from searchsync.catalog import BUCKETS, entity
-from searchsync.documents import dynamodb_item
-from searchsync.documents.dynamodb_item import BadItem
+from searchsync.documents import dynamodb_item, dynamodb_values
+from searchsync.documents.dynamodb_values import BadItem
 from searchsync.mapping.fitting import Dropped
 
 MEMBERS = entity("members")
@@ -40,7 +40,7 @@ MEMBERS = entity("members")
     ],
 )
 def test_every_type_in_every_shape(attribute: dict[str, Any], value: Any) -> None:
-    assert dynamodb_item.decode({"a": attribute}) == {"a": value}
+    assert dynamodb_values.decode({"a": attribute}) == {"a": value}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_every_type_in_every_shape(attribute: dict[str, Any], value: Any) -> Non
 def test_what_is_not_dynamodbs_json_is_poison_and_nothing_else(attribute: Any) -> None:
     """Any other exception would be taken for a fault of ours, and block the shard."""
     with pytest.raises(BadItem):
-        dynamodb_item.decode({"a": attribute})
+        dynamodb_values.decode({"a": attribute})
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_number_is_written_as_the_table_writes_it(text: str, rendered: str) ->
         ({"L": [{"M": {"n": {"N": text}}}, {"S": "x"}]}, f'[{{"n":{rendered}}},"x"]'),
         ({"NS": [text]}, f"[{rendered}]"),
     ):
-        document = dynamodb_item.render(dynamodb_item.decode({"b": attribute, "a": {"S": '\u2028"é'}}))
+        document = dynamodb_values.render(dynamodb_values.decode({"b": attribute, "a": {"S": '\u2028"é'}}))
         assert document == '{"a":"\\u2028\\"\\u00e9","b":' + wanted + "}"
         json.loads(document)
 
@@ -83,7 +83,7 @@ def test_a_number_is_written_as_the_table_writes_it(text: str, rendered: str) ->
 @given(st.integers(-(10**38) + 1, 10**38 - 1), st.integers(-126, 80))
 def test_a_number_keeps_its_value(digits: int, exponent: int) -> None:
     text = f"{digits}E{exponent}"
-    found = dynamodb_item.render(dynamodb_item.decode({"a": {"N": text}}))
+    found = dynamodb_values.render(dynamodb_values.decode({"a": {"N": text}}))
     assert found == f'{{"a":{text}}}'
 
 
@@ -91,14 +91,14 @@ def test_a_number_keeps_its_value(digits: int, exponent: int) -> None:
 def test_what_no_table_holds_is_no_number(text: str) -> None:
     """Python would take the first two, and OpenSearch might compute for ever with a million digits."""
     with pytest.raises(BadItem):
-        dynamodb_item.decode({"a": {"N": text}})
+        dynamodb_values.decode({"a": {"N": text}})
 
 
 def test_hash_is_of_the_values_and_not_of_their_order() -> None:
     """Sets have no order, and the API and the stream list attributes as they like."""
-    one = dynamodb_item.decode({"b": {"SS": ["x", "y"]}, "a": {"N": "1"}})
-    two = dynamodb_item.decode({"a": {"N": "1"}, "b": {"SS": ["y", "x"]}})
-    other = dynamodb_item.decode({"a": {"N": "1"}, "b": {"SS": ["y", "z"]}})
+    one = dynamodb_item.text_of(MEMBERS, {"name": {"S": "Ada"}, "skills": {"SS": ["x", "y"]}})
+    two = dynamodb_item.text_of(MEMBERS, {"skills": {"SS": ["y", "x"]}, "name": {"S": "Ada"}})
+    other = dynamodb_item.text_of(MEMBERS, {"skills": {"SS": ["y", "z"]}, "name": {"S": "Ada"}})
     assert dynamodb_item.hash_of(one) == dynamodb_item.hash_of(two) != dynamodb_item.hash_of(other)
     assert all(0 <= half < 2**32 for half in dynamodb_item.hash_of(one))
 

@@ -42,9 +42,8 @@ def renderer(fit: ObjectFit, expires: str | None) -> Callable[[dict[str, Any], D
         taken = ""
         for name, attribute in item.items():
             try:
-                (kind,) = attribute
-                value = attribute[kind]
-            except (TypeError, ValueError):
+                ((kind, value),) = attribute.items()
+            except (AttributeError, ValueError):
                 kind, value = typed(attribute)
             if (kind == "NULL" or not value) and _is_nothing(kind, value):
                 continue
@@ -149,9 +148,8 @@ def _object(fit: ObjectFit, path: str) -> Render:
         parts: dict[str, str] = {}
         for name, attribute in value.items():
             try:
-                (kind,) = attribute
-                inner = attribute[kind]
-            except (TypeError, ValueError):
+                ((kind, inner),) = attribute.items()
+            except (AttributeError, ValueError):
                 kind, inner = typed(attribute)
             if (field := fields.get(name)) is not None:
                 if (text := field[1](kind, inner, dropped)) is not None:
@@ -167,9 +165,8 @@ def _list(render_one: Render, value: list[Any], dropped: Dropped) -> str:
     texts = []
     for member in value:
         try:
-            (kind,) = member
-            inner = member[kind]
-        except (TypeError, ValueError):
+            ((kind, inner),) = member.items()
+        except (AttributeError, ValueError):
             kind, inner = typed(member)
         if (text := render_one(kind, inner, dropped)) is not None:
             texts.append(text)

@@ -67,7 +67,7 @@ BYTES = st.binary(max_size=4) | st.sampled_from(["", "AA==", "/w==", "not base64
 WRONG: Any = st.sampled_from(
     [None, "x", [], {}, {"S": "a", "N": "1"}, {"S": 1}, {"S": None}, {"S": b""}, {"N": 1}, {"N": 0}, {"BOOL": "true"},
      {"BOOL": 0}, {"L": "x"}, {"M": []}, {"SS": ["a", 1]}, {"X": "?"}, {"B": 1}, {"B": None}, {"L": [{}]}, {"L": {}},
-     {"M": {"long": {"N": "x"}}}, {"NS": "1"}, {"NULL": False}, 5, ["S"], ("S", "x")]
+     {"M": {"long": {"N": "x"}}}, {"NS": "1"}, {"NULL": False}, 5, ["S"], [0], [True], ("S", "x")]
 )  # fmt: skip
 DEGREES = st.decimals(-200, 200, places=4).map(str) | st.integers(-200, 200).map(str) | NUMBERS
 PLACES = st.tuples(DEGREES, DEGREES | TEXTS).map(lambda two: {"M": {"lat": {"N": two[0]}, "lon": {"N": str(two[1])}}})
@@ -134,3 +134,15 @@ def test_what_is_no_item_is_poison_as_before(item: Any) -> None:
     for one in ENTITIES:
         before = outcome(former_items.document_of, one, FORMER, "m-1", item)
         assert outcome(dynamodb_item.document_of, one, "m-1", item) == before
+
+
+@pytest.mark.parametrize("wrong", [None, "x", "", b"", 0, 5, [], ["S"], [["S"]], [0], [True], [-1], {}, {"S": ["x"]},
+                                   {"S": "a", "N": "1"}, {"B": []}, {"NULL": []}, {"N": 0}, {"X": "?"}])  # fmt: skip
+def test_a_wrong_shape_is_poison_as_before_wherever_it_stands(wrong: Any) -> None:
+    """A message by hand may have anything: what is not told as poison would block the shard."""
+    places = [wrong, {"L": [wrong]}, {"M": {"text": wrong, "z": wrong}}, {"L": [{"M": {"place": wrong}}]}]
+    for name in (*SCALARS, *OBJECTS, "z", "sync"):
+        for place in places:
+            for one in ENTITIES:
+                before = outcome(former_items.document_of, one, FORMER, "m-1", {name: place})
+                assert outcome(dynamodb_item.document_of, one, "m-1", {name: place}) == before

@@ -25,7 +25,7 @@ The largest of them makes a page. With a short SQL file, its text is (``%s`` is 
                    CASE WHEN strpos(_document, chr(10)) > 0 THEN translate(_document, chr(10), ' ')
                         ELSE _document END AS _document
             FROM (
-              SELECT r._id, r.location_id, row_to_json(d)::text AS _document
+              SELECT r._id, r.location_id, row_to_json(d.*)::text AS _document
               FROM (
                 SELECT * FROM (
                   SELECT l.location_id::text AS _id, l.location_id, l.name FROM locations AS l
@@ -242,7 +242,7 @@ class Queries:
         return sql.SQL(
             '(SELECT *, hashtextextended(_document COLLATE "C", 0) AS _hash'
             " FROM (SELECT _id, {own}, {flat} AS _document"
-            " FROM (SELECT r._id, {keys}, row_to_json(d)::text AS _document"
+            " FROM (SELECT r._id, {keys}, row_to_json(d.*)::text AS _document"
             " FROM ({rows}) AS r CROSS JOIN LATERAL (SELECT {fields}) AS d {fence}) AS r {fence}) AS r {fence}) AS r"
         ).format(own=self._keys(), keys=self._keys(), flat=_FLAT, rows=rows, fields=fields, fence=_FENCE)
 

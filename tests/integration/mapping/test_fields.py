@@ -86,6 +86,20 @@ def test_a_column_that_its_field_cannot_hold_is_refused_by_name(
         source.check()
 
 
+def test_a_column_may_have_the_name_of_an_alias_of_our_queries(things: Check, app: local_postgres.AppDatabase) -> None:
+    """PostgreSQL takes a bare name for the column: of a composite column ``d``, the whole document was its value."""
+    source = things("pair", "v AS d, 1 AS r", {"d": {"properties": {"a": {"type": "long"}}}, "r": {"type": "long"}})
+    with psycopg.connect(app.owner_dsn, autocommit=True) as owner:
+        owner.execute("INSERT INTO things VALUES (1, (2, 'x'))")
+    (page,) = source.pages(source.partitions(1)[0], page_bytes=10**6)
+    (document,) = page.documents()
+    assert {k: v for k, v in json.loads(document.source).items() if k != "sync"} == {
+        "id": 1,
+        "d": {"a": 2, "b": "x"},
+        "r": 1,
+    }
+
+
 def test_what_is_refused_is_what_the_engine_changes_in_silence(client: Client) -> None:
     """The reason for it all: when this fails after an upgrade, the refusals may be relaxed."""
     properties = {

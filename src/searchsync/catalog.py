@@ -238,11 +238,8 @@ def _load() -> tuple[dict[str, Entity], dict[str, BadEntity]]:
 
 
 def _entity(path: Path, others: Mapping[str, Entity]) -> Entity:
-    if not _NAME.fullmatch(path.stem):
-        raise BadEntity(
-            f"{path}: the file's name is the entity's: lower-case letters, digits and underscores, 50 at most, a "
-            "letter first; it names indexes, DAGs and variables. What begins with searchsync is taken"
-        )
+    if reason := why_no_name(path.stem):
+        raise BadEntity(f"{path}: the file's name is the entity's: {reason}")
     described = _read(path)
     if "sql" in described:
         described["sql_file"] = described.pop("sql")
@@ -266,6 +263,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 _NAME = re.compile(r"(?!searchsync)[a-z][a-z0-9_]{0,49}")
+
+
+def why_no_name(name: str) -> str:
+    """Return what a name has to be to name an entity; empty when it can."""
+    if _NAME.fullmatch(name):
+        return ""
+    return (
+        "lower-case letters, digits and underscores, 50 at most, a letter first; it names indexes, DAGs and variables. "
+        "What begins with searchsync is taken"
+    )
+
 
 CATALOG, BAD_ENTITIES = _load()
 """The entities by name; and for each file that cannot be used, by the name that the entity would have, the reason."""

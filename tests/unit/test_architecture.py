@@ -35,6 +35,7 @@ FLOORS = (
     ("stream",),
     ("compare",),
     ("operations", "quality"),
+    ("scaffold",),
     ("connections",),
     ("cli",),
 )

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from searchsync.catalog import CATALOG, entity
-from searchsync.cli import tables, workflows
+from searchsync.cli import entities, tables, workflows
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
 from searchsync.cluster.indexes import BuiltFrom, explain_without_entity, without_entity
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         help="exit with 1, and say why, when an index is older than freshness.yaml allows",
     )
     show.set_defaults(command=_indexes)
+    entities.add(commands)
     _add_reindex(commands)
     _add_rollback(commands)
     _add_compare(commands)

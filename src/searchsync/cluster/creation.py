@@ -47,7 +47,7 @@ def find_or_create(indexes: EntityIndexes, *, run_id: str, source: dict[str, Any
     }
     body = entity.index_body
     try:
-        _create(indexes.client, name, body["settings"], {**body["mappings"], "_meta": meta})
+        create_hidden(indexes.client, name, body["settings"], {**body["mappings"], "_meta": meta})
     except RequestRejected as error:
         if error.error_type == "resource_already_exists_exception":  # an earlier attempt whose answer was lost
             return find_or_create(indexes, run_id=run_id, source=source)
@@ -55,8 +55,11 @@ def find_or_create(indexes: EntityIndexes, *, run_id: str, source: dict[str, Any
     return PhysicalIndex(indexes.client, name, is_live=False, in_write_set=False, was_served=False, meta=meta)
 
 
-def _create(client: Client, name: str, settings: dict[str, Any], mappings: dict[str, Any]) -> None:
-    """Create an index without copies where the domain allows this; otherwise with the copies of the mapping file."""
+def create_hidden(client: Client, name: str, settings: dict[str, Any], mappings: dict[str, Any]) -> None:
+    """Create an index to be loaded: hidden, without refreshes, and without copies where the domain allows this.
+
+    Otherwise it has the copies of the mapping file.
+    """
     settings = {**settings, "hidden": True}
     try:
         client.request("PUT", f"/{name}", body={"settings": settings | _LOADING, "mappings": mappings})

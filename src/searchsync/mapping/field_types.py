@@ -27,7 +27,10 @@ _FLOATS = {"real": ("float", "double"), "double precision": ("double",)}
 _TIMES = re.compile(r"date|timestamp(\(\d\))? with(out)? time zone")
 _NUMERIC = re.compile(r"numeric(?:\((\d+),(-?\d+)\))?")
 _JSON = ("json", "jsonb")
-_OF_OBJECTS = ("object", "nested", "flat_object", "geo_point", "geo_shape", "join", "percolator", "completion")
+_OF_OBJECTS = (
+    *("object", "nested", "flat_object", "geo_point", "geo_shape", "join", "percolator", "completion"),
+    *("integer_range", "long_range", "float_range", "double_range", "date_range", "ip_range"),
+)
 
 
 def of_path(properties: Mapping[str, Field], path: str) -> Field | None:

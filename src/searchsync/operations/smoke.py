@@ -51,10 +51,11 @@ def run(index: Index, entity: Entity) -> dict[str, int]:
     :raises GateFailed: when a query is refused or does not find its sample
     """
     samples = thresholds(entity).smoke_samples
-    return {smoke.name: _run_one(index, entity, smoke, samples) for smoke in entity.smoke_queries}
+    return {smoke.name: run_one(index, entity, smoke, samples) for smoke in entity.smoke_queries}
 
 
-def _run_one(index: Index, entity: Entity, smoke: SmokeQuery, samples: int) -> int:
+def run_one(index: Index, entity: Entity, smoke: SmokeQuery, samples: int) -> int:
+    """Run one smoke query with so many samples, and its extremes. Return and raise what ``run`` does."""
     picked = {"bool": {"must": [smoke.sample], "filter": [entity.visible]}}
     tried: set[str] = set()
     for most, body in _picks(smoke, picked, samples):

@@ -1,0 +1,1 @@
+"""How a table becomes an entity: its files are written, and proven before anything is live."""

@@ -1,0 +1,235 @@
+"""Prove the files of an entity before anything is live: a sample of its documents in an index that is thrown away.
+
+The index is hidden, and no name of an entity begins with ``searchsync``: so nothing takes it for one of the entity's
+indexes, and no alias ever points to it.
+"""
+
+import json
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from searchsync.catalog import Entity
+from searchsync.cluster import creation
+from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index, state_of
+from searchsync.config import thresholds
+from searchsync.documents import transforms
+from searchsync.documents.page import Page, Rejection
+from searchsync.errors import GateFailed, RequestRejected, SearchSyncError
+from searchsync.operations import smoke
+from searchsync.sources.base import Source
+from searchsync.writing import writer
+from searchsync.writing.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+PLACES = 4
+"""Number of ranges of the source that the sample is taken from: the first page of each."""
+
+PAGE_BYTES = 2_000_000
+EXAMPLES = 5
+"""Largest number of documents that are named for one problem."""
+
+LEFTOVER_SECONDS = 3_600
+"""Age above which the index of an earlier check is deleted that was killed before it could do so."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a sample showed.
+
+    :ivar documents: documents of the sample that the index took
+    :ivar rejected: rows or items that would not be in the index, with the reasons; the first of them
+    :ivar rejections: the number of all of them
+    :ivar dropped: values that would be left out of documents, by path
+    :ivar ignored: documents with a value that their field does not hold, by path: it is shown, and not searched
+    :ivar unsearchable: documents with a value that no search finds, by path
+    :ivar not_searched: fields that are shown only, because the mapping says so
+    :ivar unproven: fields of which the sample has no value
+    :ivar smoke: for each smoke query the samples that it found
+    :ivar failed: smoke queries that are refused or do not find their sample, with the reasons
+    """
+
+    documents: int
+    rejections: int = 0
+    rejected: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    ignored: dict[str, int] = field(default_factory=dict)
+    unsearchable: dict[str, int] = field(default_factory=dict)
+    not_searched: list[str] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
+    smoke: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def losses(self) -> list[str]:
+        """What would be lost, each with the next step; empty when nothing would."""
+        found = {
+            "rejected, so it would not be in the index: correct the row, or the field that refuses it": self.rejections,
+            "left out of documents: give the path a field, or accept it": self.dropped,
+            "not held by its field: correct the value or the field's type, or accept it": self.ignored,
+            "not found by any search: correct the field, or say index or enabled false": self.unsearchable,
+            "smoke queries failed: correct the query or the field": self.failed,
+        }
+        return [f"{what} {text}" for text, what in found.items() if what]
+
+
+def check(client: Client, source: Source) -> CheckReport:
+    """Load a sample of the source into an index that is thrown away, and tell what would be lost.
+
+    :raises BadSource: when the table cannot be read as the files say
+    :raises BadMapping: when the mapping file cannot be used, or OpenSearch refuses it
+    """
+    entity = source.entity
+    _ = entity.index_body, entity.smoke_queries, thresholds(entity), transforms.present(entity)
+    source.check()
+    _sweep(client, entity)
+    with _throwaway(client, entity) as index:
+        rejected: list[Rejection] = []
+        paths: dict[str, set[str]] = {}
+        ledger = writer.load(index, _noted(_sample(source), paths), on_rejected=rejected.append)
+        index.refresh()
+        taken = paths.keys() - {one.id for one in rejected}
+        return _report(index, entity, ledger, rejected, Counter(path for key in taken for path in paths[key]))
+
+
+def _sample(source: Source) -> Iterator[Page]:
+    """Yield the first page of each of some parts of the source."""
+    for partition in source.partitions(PLACES):
+        yield from _first(source.pages(partition, page_bytes=PAGE_BYTES))
+
+
+def _first(pages: Iterator[Page]) -> Iterator[Page]:
+    page = next(pages, None)
+    if page is not None:
+        yield page
+
+
+def _noted(pages: Iterator[Page], paths: dict[str, set[str]]) -> Iterator[Page]:
+    """Pass pages on, and note for each of their documents the paths that have a value."""
+    for page in pages:
+        for document in page.documents():
+            paths[document.key] = set(_paths({**json.loads(document.source), "sync": None}))
+        yield page
+
+
+def _paths(value: Any, path: str = "") -> Iterator[str]:
+    """Yield the paths of all values: of a list those of its elements. Empty texts and nulls are no values."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _paths(one, path)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _paths(inner, f"{path}.{name}" if path else name)
+        if value and path:
+            yield path
+    elif value is not None and str(value).strip():
+        yield path
+
+
+# -- the index
+
+
+@contextmanager
+def _throwaway(client: Client, entity: Entity) -> Iterator[Index]:
+    """Make an index of the entity's mapping; delete it at the end, whatever happens."""
+    name = f"{_prefix(entity)}{secrets.token_hex(4)}"
+    body = entity.index_body
+    try:
+        try:
+            creation.create_hidden(client, name, body["settings"], body["mappings"])
+        except RequestRejected as error:
+            raise creation.refused(f"include/mappings/{entity.name}.json", error) from error
+        yield Index(client, name)
+    finally:
+        _delete(client, name)
+
+
+def _prefix(entity: Entity) -> str:
+    return f"searchsync-check-{entity.name}-"
+
+
+def _delete(client: Client, name: str) -> None:
+    try:
+        client.request("DELETE", f"/{name}", params={"ignore_unavailable": "true"})
+    except SearchSyncError as error:  # the error of the check itself is the one to tell
+        log.warning("%s was not deleted: %s. A check after an hour deletes it, or: DELETE /%s", name, error, name)
+
+
+def _sweep(client: Client, entity: Entity) -> None:
+    """Delete what checks left that were killed."""
+    for name, state in state_of(client, f"{_prefix(entity)}*").items():
+        created = int(state["settings"]["index"]["creation_date"]) / 1000
+        if time.time() - created > LEFTOVER_SECONDS:
+            _delete(client, name)
+
+
+# -- what it shows
+
+
+def _report(
+    index: Index, entity: Entity, ledger: Ledger, rejected: list[Rejection], there: Mapping[str, int]
+) -> CheckReport:
+    ignored = _ignored(index)
+    fields = entity.index_body["mappings"]["properties"]
+    unsearchable, not_searched, unproven = {}, [], []
+    for path, mapped, of in _leaves({name: mapped for name, mapped in fields.items() if name != "sync"}):
+        if mapped.get("enabled") is False or mapped.get("index") is False:
+            not_searched.append(path)
+        elif not (values := there.get(of, 0)):
+            unproven.append(path)
+        elif (lost := values - index.count({"exists": {"field": path}}) - ignored.get(path, 0)) > 0:
+            unsearchable[path] = lost
+    found, failed = _smoke(index, entity)
+    return CheckReport(
+        documents=ledger.written,
+        rejections=ledger.rejected,
+        rejected={one.id: f"{one.type}: {one.reason}"[:500] for one in rejected[:EXAMPLES]},
+        dropped=ledger.dropped,
+        ignored=ignored,
+        unsearchable=unsearchable,
+        not_searched=not_searched,
+        unproven=unproven,
+        smoke=found,
+        failed=failed,
+    )
+
+
+def _leaves(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield path and mapping of each field, and the path of its values in a document: a sub-field has its field's."""
+    for name, mapped in fields.items():
+        path = above + name
+        if mapped.get("type") == "nested":
+            continue  # its objects are documents of their own, which a query of the whole does not see
+        if "properties" in mapped and mapped.get("enabled") is not False:
+            yield from _leaves(mapped["properties"], f"{path}.")
+            continue
+        yield path, mapped, path
+        for sub_name, sub_field in mapped.get("fields", {}).items():
+            yield f"{path}.{sub_name}", sub_field, path
+
+
+def _ignored(index: Index) -> dict[str, int]:
+    """Return for each field the number of documents whose value it does not hold."""
+    found: Counter[str] = Counter()
+    for hit in index.scroll({"exists": {"field": "_ignored"}}):
+        found.update(hit.get("_ignored", []))
+    return dict(found)
+
+
+def _smoke(index: Index, entity: Entity) -> tuple[dict[str, int], dict[str, str]]:
+    found: dict[str, int] = {}
+    failed: dict[str, str] = {}
+    samples = thresholds(entity).smoke_samples
+    for query in entity.smoke_queries:
+        try:
+            found[query.name] = smoke.run_one(index, entity, query, samples)
+        except GateFailed as error:
+            failed[query.name] = str(error)[:500]
+    return found, failed

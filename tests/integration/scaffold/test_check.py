@@ -1,0 +1,123 @@
+"""What ``entity check`` tells of a sample, and that it leaves nothing behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from local import postgres as local_postgres
+from searchsync.catalog import Entity
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.errors import BadMapping, IndexUnavailable
+from searchsync.scaffold import check, files, postgres_entity, postgres_table
+from searchsync.scaffold.check import CheckReport
+from searchsync.sources.postgres import PostgresSource
+from searchsync.writing import writer
+from tests.integration.scaffold.conftest import Command, made
+
+
+@pytest.fixture
+def things(shop: psycopg.Connection[Any], include: Path, app: local_postgres.AppDatabase) -> Entity:
+    """The entity of a small table."""
+    shop.execute("""CREATE TABLE shop.things (
+        id int PRIMARY KEY, code text, price numeric(6,2), moment timestamptz, attributes jsonb)""")
+    shop.execute("""INSERT INTO shop.things VALUES (1, 'a', 1.5, '2026-01-01', '{"a": 1}')""")
+    written = postgres_entity.make("things", postgres_table.read(app.reader_dsn, "shop.things"), connection="")
+    files.write({path: written.files[what] for what, path in files.check_new("things", postgres_entity.FILES).items()})
+    return made("things")
+
+
+def run(client: Client, entity: Entity, app: local_postgres.AppDatabase) -> CheckReport:
+    source = PostgresSource(entity, app.reader_dsn)
+    try:
+        return check.check(client, source)
+    finally:
+        source.close()
+
+
+def indexes(client: Client) -> list[str]:
+    return [*client.request("GET", "/_all", params={"expand_wildcards": "all"})]
+
+
+def test_what_would_be_lost_is_counted_by_field(
+    client: Client, shop: psycopg.Connection[Any], things: Entity, app: local_postgres.AppDatabase
+) -> None:
+    """NaN and JSON that is no object are refused, infinity is ignored, and a text of 8,192 letters is not found."""
+    shop.execute("INSERT INTO shop.things (id, code, price) VALUES (2, 'b', 'NaN'), (3, repeat('c', 8192), 1)")
+    shop.execute("INSERT INTO shop.things VALUES (4, 'd', 1, 'infinity')")
+    shop.execute("INSERT INTO shop.things VALUES (5, 'e', 2, NULL, '7')")
+    report = run(client, things, app)
+    assert (report.documents, report.rejections, sorted(report.rejected)) == (3, 2, ["2", "5"])
+    assert (report.ignored, report.unsearchable) == ({"moment": 1}, {"code": 1})
+    assert len(report.losses) == 3
+    assert indexes(client) == []
+
+
+def test_what_the_mapping_does_not_search_is_no_loss(
+    client: Client, things: Entity, app: local_postgres.AppDatabase, include: Path
+) -> None:
+    path = include / "mappings" / "things.json"
+    body = json.loads(path.read_text())
+    body["mappings"]["properties"]["attributes"] = {"type": "object", "enabled": False}
+    path.write_text(json.dumps(body))
+    report = run(client, things, app)
+    assert (report.not_searched, report.losses) == (["attributes"], [])
+
+
+def test_a_loss_fails_the_command_and_says_what_to_do(
+    client: Client, shop: psycopg.Connection[Any], things: Entity, searchsync: Command
+) -> None:
+    shop.execute("INSERT INTO shop.things VALUES (2, 'b', 'NaN')")
+    told = searchsync("entity", "check", "things", fails=True)
+    assert json.loads(told.stdout)["rejections"] == 1
+    assert "1 rejected, so it would not be in the index: correct the row" in told.stderr
+    assert "Nothing is live" in told.stderr
+
+
+def test_a_smoke_query_that_finds_nothing_is_told(
+    client: Client, things: Entity, app: local_postgres.AppDatabase, include: Path
+) -> None:
+    query = {"name": "wrong", "sample": {"match_all": {}}, "query": {"term": {"code": "${attributes.a}"}}}
+    (include / "mappings" / "things.smoke.json").write_text(json.dumps([query]))
+    report = run(client, things, app)
+    assert "does not find document '1'" in report.failed["wrong"]
+    assert indexes(client) == []
+
+
+def test_nothing_is_left_behind_whatever_happens(
+    client: Client,
+    things: Entity,
+    app: local_postgres.AppDatabase,
+    include: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(*_: Any, **__: Any) -> None:
+        assert len(indexes(client)) == 1
+        assert EntityIndexes(client, things).all() == []
+        raise IndexUnavailable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "load", load)
+        with pytest.raises(IndexUnavailable):
+            run(client, things, app)
+    assert indexes(client) == []
+    path = include / "mappings" / "things.json"
+    path.write_text(path.read_text().replace('"tokenizer": "standard"', '"tokenizer": "no_such_one"'))
+    with pytest.raises(BadMapping, match="no_such_one"):
+        run(client, made("things"), app)
+    assert indexes(client) == []
+
+
+def test_what_a_killed_check_left_is_deleted_by_a_later_one(
+    client: Client, things: Entity, app: local_postgres.AppDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.request("PUT", "/searchsync-check-things-00000000", body={"settings": {"hidden": True}})
+    client.request("PUT", "/searchsync-check-things_2-00000000", body={"settings": {"hidden": True}})
+    run(client, things, app)
+    assert len(indexes(client)) == 2
+    monkeypatch.setattr(check, "LEFTOVER_SECONDS", 0)
+    run(client, things, app)
+    assert indexes(client) == ["searchsync-check-things_2-00000000"]

@@ -11,7 +11,7 @@ from typing import Any
 from searchsync.catalog import DEFAULT_CONNECTION, entity
 from searchsync.cli.connections import SHELL
 from searchsync.errors import BadParams, GateFailed
-from searchsync.scaffold import check, files, postgres_entity, postgres_table
+from searchsync.scaffold import check, dynamodb_entity, dynamodb_table, files, postgres_entity, postgres_table
 from searchsync.scaffold.files import Made
 
 
@@ -23,6 +23,7 @@ def add(commands: Any) -> None:
     new.add_argument("name", help="lower-case letters, digits and underscores; people will search by this name")
     table = new.add_mutually_exclusive_group(required=True)
     table.add_argument("--postgres", metavar="TABLE", help="a table of PostgreSQL: TABLE or SCHEMA.TABLE")
+    table.add_argument("--dynamodb", metavar="TABLE", help="a table of DynamoDB")
     new.add_argument(
         "--connection",
         default="",
@@ -37,7 +38,7 @@ def add(commands: Any) -> None:
 
 def _new(arguments: argparse.Namespace) -> None:
     name = arguments.name
-    made, paths = _of_postgres(arguments)
+    made, paths = _of_postgres(arguments) if arguments.postgres else _of_dynamodb(arguments)
     files.write({path: made.files[what] for what, path in paths.items()})
     for path in paths.values():
         print(f"wrote {path}")
@@ -52,6 +53,14 @@ def _of_postgres(arguments: argparse.Namespace) -> tuple[Made, dict[str, Path]]:
     dsn, _ = SHELL.postgres(connection)
     table = postgres_table.read(dsn, arguments.postgres)
     return postgres_entity.make(arguments.name, table, connection=connection), paths
+
+
+def _of_dynamodb(arguments: argparse.Namespace) -> tuple[Made, dict[str, Path]]:
+    paths = files.check_new(arguments.name, dynamodb_entity.FILES)
+    connection = _connection(arguments, "dynamodb")
+    dynamodb_entity.check_table(arguments.dynamodb, connection=connection)
+    table = dynamodb_table.read(SHELL.aws(connection, "dynamodb"), arguments.dynamodb)
+    return dynamodb_entity.make(arguments.name, table, connection=connection), paths
 
 
 def _connection(arguments: argparse.Namespace, source: str) -> str:

@@ -1,0 +1,90 @@
+"""What DynamoDB says of one table: its key, its stream, its time to live, and a sample of its items."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore import exceptions
+
+from searchsync import aws
+from searchsync.errors import BadSource, SourceUnavailable
+
+SAMPLE_ITEMS = 1_000
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    :ivar key: the partition key, a string
+    :ivar stream: what its stream has; empty when it is off
+    :ivar expires: the attribute of its time to live; empty when it has none
+    :ivar sample: some items, in DynamoDB's JSON
+    """
+
+    name: str
+    key: str
+    stream: str
+    expires: str
+    sample: tuple[dict[str, Any], ...]
+
+
+def read(client: Any, name: str) -> Table:
+    """Return a table.
+
+    :param client: a client of DynamoDB
+    :raises SourceUnavailable: when DynamoDB does not answer
+    :raises BadConnection: when the credentials are wrong, or do not allow it
+    :raises BadSource: when there is no such table, or its key is none that an entity can have
+    """
+    with _errors(name):
+        described = client.describe_table(TableName=name)["Table"]
+        key = _key(name, described)
+        ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+        sample: list[dict[str, Any]] = []
+        start: dict[str, Any] = {}
+        while len(sample) < SAMPLE_ITEMS:
+            answer = client.scan(TableName=name, Limit=SAMPLE_ITEMS - len(sample), **start)
+            sample += answer["Items"]
+            if not (last := answer.get("LastEvaluatedKey")):
+                break
+            start = {"ExclusiveStartKey": last}
+    stream = (described.get("StreamSpecification") or {}).get("StreamViewType", "")
+    on = ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+    return Table(name, key, str(stream), str(ttl["AttributeName"]) if on else "", tuple(sample))
+
+
+def _key(name: str, described: dict[str, Any]) -> str:
+    keys = {part["KeyType"]: str(part["AttributeName"]) for part in described["KeySchema"]}
+    types = {one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]}
+    key = keys["HASH"]
+    if "RANGE" in keys:
+        raise BadSource(
+            f"table {name} has the sort key {keys['RANGE']}: the partition key alone does not name an item, and an "
+            "entity's id is the partition key alone. Nothing was written; such a table cannot be an entity yet"
+        )
+    if types.get(key) != "S":
+        raise BadSource(
+            f"table {name}: its partition key {key} is of the type {types.get(key)}, and an entity's id is a string "
+            "(S). Nothing was written; such a table cannot be an entity yet"
+        )
+    return key
+
+
+@contextmanager
+def _errors(name: str) -> Iterator[None]:
+    with aws.errors(f"table {name}: DynamoDB", SourceUnavailable):
+        try:
+            yield
+        except exceptions.ClientError as error:
+            code = aws.code_of(error)
+            if code not in ("ResourceNotFoundException", "ValidationException"):
+                raise
+            said = error.response["Error"].get("Message", "")
+            raise BadSource(
+                f"table {name}: DynamoDB answered {code}: {said}. Nothing was written. Is it the right account and "
+                "region?"
+            ) from None
+        except exceptions.ParamValidationError as error:
+            raise BadSource(f"{name!r} names no table: {error}. Nothing was written") from None

@@ -1,0 +1,42 @@
+"""What benchmarks are fed with: recorded pages that differ from DynamoDB's would make their figures worthless."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import _members_data
+from local import members
+from local.paths import ROOT
+from searchsync.catalog import entity
+from searchsync.sources.dynamodb import DynamoSource, Segment
+
+
+def test_recorded_pages_of_members_are_scanned_to_the_recorded_bodies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_members_data, "PAGE_BYTES", 5_000)
+    _members_data.mapping(tmp_path / "include")
+    monkeypatch.setenv("SEARCHSYNC_INCLUDE", str(tmp_path / "include"))
+    of = replace(entity("members"))  # which has not read its files yet
+    table = _members_data.record(of, 100, tmp_path)
+    assert table.attributes > 100 * min(_members_data.WIDTHS)
+    command = [sys.executable, "-m", "benchmarks._members_server", json.dumps({"pages": str(table.pages)})]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            source = DynamoSource(of, members.client("dynamodb", server.stdout.readline().strip()))
+            for number, folder in enumerate(table.bodies):
+                bodies = [file.read_bytes() for file in sorted(folder.iterdir())]
+                pages = list(source.pages(Segment(number, len(table.bodies))))
+                assert len(pages) == len(bodies) > 1
+                for page, body in zip(pages, bodies, strict=True):
+                    assert [one.split(b'"bucket"')[-1] for one in page.body.splitlines()] == [
+                        one.split(b'"bucket"')[-1] for one in body.splitlines()
+                    ]
+                    assert page.rejected == ()
+        finally:
+            server.kill()

@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
 
 def _new(arguments: argparse.Namespace) -> None:
     name = arguments.name
-    made, paths = _of_postgres(arguments) if arguments.postgres else _of_dynamodb(arguments)
+    made, paths = _of_postgres(arguments) if arguments.postgres is not None else _of_dynamodb(arguments)
     files.write({path: made.files[what] for what, path in paths.items()})
     for path in paths.values():
         print(f"wrote {path}")

@@ -85,7 +85,7 @@ def _entity(table: Table, connection: str, notes: list[str]) -> str:
     lines = [
         "# yaml-language-server: $schema=entity.schema.json",
         f"# The items of {table.name}: a function on the table's stream writes each change.",
-        *(f"# Look: {note}" for note in notes),
+        *(f"# Look: {' '.join(note.split())}" for note in notes),  # names of attributes are data
         "source: dynamodb",
         f"connection: {connection}",
         f"table: {files.as_yaml(table.name)}",

@@ -77,15 +77,22 @@ def _lines(table: Table) -> list[_Line]:
     taken: set[str] = set()
     for at, column in enumerate(table.columns, 1):
         choice = field_choice.choose(column, _values(table, column))
-        if column.name in table.key and (choice.field is None or choice.casts):
-            # A cast would read the key without its index, and might make two keys equal.
-            choice = Choice(field_choice.KEYWORD, note="part of the key, so it is not cast: its text is a keyword")
+        if column.name in table.key and (choice.field is None or choice.casts or choice.template):
+            choice = _uncast(column)
         field = _field_name(column.name, at)
         while field.lower() in taken:
             field += f"_{at}"
         taken.add(field.lower())
         lines.append(_Line(column, choice, field))
     return lines
+
+
+def _uncast(column: Column) -> Choice:
+    """Return what becomes of a column of the key: a cast would read it without its index, or make two keys equal."""
+    if column.type.startswith("numeric"):
+        note = "part of the key, so it is not rounded to a double: it is shown, and found by _id alone"
+        return Choice(field_choice.NOT_SEARCHED, note=note)
+    return Choice(field_choice.KEYWORD, note="part of the key, so it is not cast: its text is a keyword")
 
 
 def _field_name(column: str, at: int) -> str:
@@ -124,7 +131,7 @@ def _sql(name: str, table: Table, lines: list[_Line]) -> str:
         if line.choice.field is None:
             left_out += _wrapped(f"{_comment(line.column.name)} {line.column.declared}: {line.choice.note}")
             continue
-        notes = [f"-- {line.field} is {line.column.declared}{told}"] if told else []
+        notes = [f"-- {line.field} is {_comment(line.column.declared)}{told}"] if told else []
         notes += _wrapped(f"Look: {line.choice.note}") if line.choice.note else []
         entries.append((left_out + notes, _column(line)))
         left_out = []

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -28,6 +28,35 @@ def things(shop: psycopg.Connection[Any], include: Path, app: local_postgres.App
     written = postgres_entity.make("things", postgres_table.read(app.reader_dsn, "shop.things"), connection="")
     files.write({path: written.files[what] for what, path in files.check_new("things", postgres_entity.FILES).items()})
     return made("things")
+
+
+KEYS = {
+    "numeric(18,2)": ("1.50", "object"),
+    "char(4)": ("ab", "keyword"),
+    "int4range": ("[1,3)", "keyword"),
+    "bytea": ("\\x01", "keyword"),
+    "timestamptz": ("2026-01-01", "date"),
+    "text[]": ("{a,b}", "keyword"),
+}
+
+
+@pytest.mark.parametrize("sql_type", KEYS)
+def test_a_key_is_never_cast(
+    sql_type: str,
+    client: Client,
+    shop: psycopg.Connection[Any],
+    include: Path,
+    app: local_postgres.AppDatabase,
+) -> None:
+    """Its ranges are read by its index, and two keys never become one; what it shows can be found all the same."""
+    value, field = KEYS[sql_type]
+    shop.execute(cast(Any, f"CREATE TABLE shop.keyed (id {sql_type} PRIMARY KEY)"))
+    shop.execute("INSERT INTO shop.keyed VALUES (%s)", [value])
+    written = postgres_entity.make("keyed", postgres_table.read(app.reader_dsn, "shop.keyed"), connection="")
+    files.write({path: written.files[what] for what, path in files.check_new("keyed", postgres_entity.FILES).items()})
+    assert written.files["sql"].splitlines()[-2] == "    t.id"
+    assert made("keyed").index_body["mappings"]["properties"]["id"]["type"] == field
+    assert run(client, made("keyed"), app).losses == []
 
 
 def run(client: Client, entity: Entity, app: local_postgres.AppDatabase) -> CheckReport:

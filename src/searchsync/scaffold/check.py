@@ -120,16 +120,19 @@ def _noted(pages: Iterator[Page], paths: dict[str, set[str]]) -> Iterator[Page]:
 
 
 def _paths(value: Any, path: str = "") -> Iterator[str]:
-    """Yield the paths of all values: of a list those of its elements. Empty texts and nulls are no values."""
+    """Yield the paths of all values that a search has to find: of a list those of its elements.
+
+    Nulls are no values, and texts without a letter or digit have no words.
+    """
     if isinstance(value, list):
         for one in value:
             yield from _paths(one, path)
     elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _paths(inner, f"{path}.{name}" if path else name)
-        if value and path:
-            yield path
-    elif value is not None and str(value).strip():
+        inner = [found for name, one in value.items() for found in _paths(one, f"{path}.{name}" if path else name)]
+        yield from [*inner, path] if inner else []
+    elif isinstance(value, str):
+        yield from [path] if any(map(str.isalnum, value)) else []
+    elif value is not None:
         yield path
 
 
@@ -179,10 +182,10 @@ def _report(
     ignored = _ignored(index)
     fields = entity.index_body["mappings"]["properties"]
     unsearchable, not_searched, unproven = {}, [], []
-    for path, mapped, of in _leaves({name: mapped for name, mapped in fields.items() if name != "sync"}):
+    for path, mapped in _leaves({name: mapped for name, mapped in fields.items() if name != "sync"}):
         if mapped.get("enabled") is False or mapped.get("index") is False:
             not_searched.append(path)
-        elif not (values := there.get(of, 0)):
+        elif not (values := there.get(path, 0)):
             unproven.append(path)
         elif (lost := values - index.count({"exists": {"field": path}}) - ignored.get(path, 0)) > 0:
             unsearchable[path] = lost
@@ -201,18 +204,15 @@ def _report(
     )
 
 
-def _leaves(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Yield path and mapping of each field, and the path of its values in a document: a sub-field has its field's."""
+def _leaves(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield path and mapping of each field. A sub-field is another way to find what its field has: none is needed."""
     for name, mapped in fields.items():
-        path = above + name
         if mapped.get("type") == "nested":
             continue  # its objects are documents of their own, which a query of the whole does not see
         if "properties" in mapped and mapped.get("enabled") is not False:
-            yield from _leaves(mapped["properties"], f"{path}.")
-            continue
-        yield path, mapped, path
-        for sub_name, sub_field in mapped.get("fields", {}).items():
-            yield f"{path}.{sub_name}", sub_field, path
+            yield from _leaves(mapped["properties"], f"{above}{name}.")
+        else:
+            yield above + name, mapped
 
 
 def _ignored(index: Index) -> dict[str, int]:

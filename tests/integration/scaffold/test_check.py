@@ -19,14 +19,19 @@ from searchsync.writing import writer
 from tests.integration.scaffold.conftest import Command, made
 
 
+def write(name: str, app: local_postgres.AppDatabase) -> None:
+    """Write the files of an entity for the table of its name."""
+    written = postgres_entity.make(name, postgres_table.read(app.reader_dsn, f"shop.{name}"), connection="")
+    files.write({path: written.files[what] for what, path in files.check_new(name, postgres_entity.FILES).items()})
+
+
 @pytest.fixture
 def things(shop: psycopg.Connection[Any], include: Path, app: local_postgres.AppDatabase) -> Entity:
     """The entity of a small table."""
     shop.execute("""CREATE TABLE shop.things (
         id int PRIMARY KEY, code text, price numeric(6,2), moment timestamptz, attributes jsonb)""")
     shop.execute("""INSERT INTO shop.things VALUES (1, 'a', 1.5, '2026-01-01', '{"a": 1}')""")
-    written = postgres_entity.make("things", postgres_table.read(app.reader_dsn, "shop.things"), connection="")
-    files.write({path: written.files[what] for what, path in files.check_new("things", postgres_entity.FILES).items()})
+    write("things", app)
     return made("things")
 
 
@@ -52,9 +57,8 @@ def test_a_key_is_never_cast(
     value, field = KEYS[sql_type]
     shop.execute(cast(Any, f"CREATE TABLE shop.keyed (id {sql_type} PRIMARY KEY)"))
     shop.execute("INSERT INTO shop.keyed VALUES (%s)", [value])
-    written = postgres_entity.make("keyed", postgres_table.read(app.reader_dsn, "shop.keyed"), connection="")
-    files.write({path: written.files[what] for what, path in files.check_new("keyed", postgres_entity.FILES).items()})
-    assert written.files["sql"].splitlines()[-2] == "    t.id"
+    write("keyed", app)
+    assert made("keyed").sql.splitlines()[-2] == "    t.id"
     assert made("keyed").index_body["mappings"]["properties"]["id"]["type"] == field
     assert run(client, made("keyed"), app).losses == []
 
@@ -94,6 +98,26 @@ def test_what_the_mapping_does_not_search_is_no_loss(
     path.write_text(json.dumps(body))
     report = run(client, things, app)
     assert (report.not_searched, report.losses) == (["attributes"], [])
+
+
+def test_what_has_no_words_and_what_a_sub_field_leaves_to_its_field_is_no_loss(
+    client: Client, shop: psycopg.Connection[Any], include: Path, app: local_postgres.AppDatabase
+) -> None:
+    """A dash in place of a name, nothing inside an object, and a text that is too long for its keyword."""
+    shop.execute("CREATE TABLE shop.texts (id int PRIMARY KEY, body text, attributes jsonb)")
+    shop.execute(
+        "INSERT INTO shop.texts VALUES (1, 'two words', '{\"a\": 1}'), (2, '-', '{\"a\": null}'), (3, '', '{}')"
+    )
+    shop.execute("INSERT INTO shop.texts VALUES (4, repeat('word ', 2000))")
+    write("texts", app)
+    report = run(client, made("texts"), app)
+    assert (report.documents, report.losses) == (4, [])
+
+
+def test_the_entity_that_is_there_loses_nothing(client: Client, rows: int, source: PostgresSource) -> None:
+    report = check.check(client, source)
+    assert (report.documents, report.losses) == (rows, [])
+    assert indexes(client) == []
 
 
 def test_a_loss_fails_the_command_and_says_what_to_do(

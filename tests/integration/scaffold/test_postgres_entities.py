@@ -13,7 +13,9 @@ from searchsync.cli import main
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare.differences import DiffReport
+from searchsync.errors import BadParams
 from searchsync.quality import expectations
+from searchsync.scaffold import files
 from searchsync.sources.postgres import PostgresSource
 from tests.integration.scaffold.conftest import Command, made
 from tests.steps import living
@@ -231,6 +233,13 @@ def test_one_file_that_is_there_stops_all(
     assert f"{there} is there already" in capsys.readouterr().err
     assert there.read_text() == "mine"
     assert [path for path in include.rglob("things*") if path != there] == []
+
+
+def test_a_file_that_cannot_be_written_takes_the_others_with_it(tmp_path: Path) -> None:
+    first = tmp_path / "things.sql"
+    with pytest.raises(BadParams, match="Nothing was left behind"):
+        files.write({first: "x", first / "things.json": "y"})
+    assert not first.exists()
 
 
 def test_an_empty_table_says_that_its_types_come_from_the_catalog(

@@ -143,7 +143,7 @@ def _refuse(rejection: Rejection) -> None:
     raise RuntimeError(f"a document was rejected: {rejection}")
 
 
-WAYS = {"handler": _handler, "compare_and_set": _compare_and_set, "index": _index}
+WAYS = {"handler": _handler, "before": _handler, "compare_and_set": _compare_and_set, "index": _index}
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,6 @@
 """How fast changes become searchable: the function alone, the whole path, and a reindex under live writes.
 
-    ./dev bench stream [--records N] [--runs N] [--members N] [--quick]
+    ./dev bench stream [--records N] [--runs N] [--members N] [--before CHECKOUT] [--quick]
 
 (a) The handler of the members' stream with events made beforehand, by batch size, into one index and into two. (b) What
 the compare-and-set costs: the same documents by bare ``index`` bulks in turn. (c) From a write into the table to the
@@ -31,6 +31,7 @@ from benchmarks._bars import Bar, kept, say
 from benchmarks._stream_live import Follower, Product
 from benchmarks._stream_runs import Run
 from local import airflow, members
+from local.paths import ROOT
 from searchsync.cluster.client import Client, connect
 
 BATCHES = (100, 500, 1_000)
@@ -75,9 +76,13 @@ class Benchmark:
     """All figures so far.
 
     :param env: of the processes that it starts
+    :param before: checkout of an earlier commit, whose library the way ``before`` uses
     """
 
-    def __init__(self, client: Client, endpoint: str, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, client: Client, endpoint: str, folder: Path, env: Mapping[str, str], before: Path | None = None
+    ) -> None:
+        self.before = before
         self.client = client
         self.endpoint = endpoint
         self.folder = folder
@@ -89,14 +94,17 @@ class Benchmark:
         """Run each way in turn (a, b), to and fro, so that none always runs in the wake of the same other one."""
         ways = [("handler", batch, 1) for batch in BATCHES] + [("handler", max(BATCHES), 2)]
         ways += [(way, WRITTEN_BATCH, 1) for way in ("compare_and_set", "index")]
-        for way, batch, count in ways[2:3] + ways[-2:]:  # a cold server is slow
+        ways += [("before", batch, 1) for batch in BATCHES] if self.before else []
+        for way, batch, count in [ways[2], ways[4], ways[5]]:  # a cold server is slow
             self._run(way, batch, count, records)
         for number in range(runs):
             for way, batch, count in ways if number % 2 == 0 else ways[::-1]:
                 self.runs.append(self._run(way, batch, count, records))
 
     def _run(self, way: str, batch: int, count: int, records: int) -> Run:
-        done = _stream_runs.run(self.client, self.env, way, records=records, batch=batch, count=count)
+        library = self.before if way == "before" and self.before else ROOT
+        env = {**self.env, "PYTHONPATH": os.pathsep.join(map(str, (library / "src", ROOT)))}
+        done = _stream_runs.run(self.client, env, way, records=records, batch=batch, count=count)
         say(f"  {name_of(done)}: {done.rate:,.0f} records/s")
         return done
 
@@ -140,6 +148,14 @@ class Benchmark:
         """Of the handler with one index, at the batch size that is best for it."""
         return max(self.rate("handler", batch) for batch in BATCHES)
 
+    def gain(self, batch: int) -> float:
+        """How many times as many records per second as the library of before: median over runs of the same round."""
+        ours, before = (
+            [done.rate for done in self.runs if (done.way, done.batch, done.indexes) == (way, batch, 1)]
+            for way in ("handler", "before")
+        )
+        return median(one / two for one, two in zip(ours, before, strict=True))
+
     def cost(self) -> float:
         """How many times as long as a bare ``index`` the compare-and-set takes."""
         return self.rate("index", WRITTEN_BATCH) / self.rate("compare_and_set", WRITTEN_BATCH)
@@ -161,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     env = airflow.environment({**airflow.aws_environment(endpoint), URL: os.environ[URL]})
     surroundings = environment(client)
     say("\n".join(f"{name:14} {value}" for name, value in surroundings.items()))
-    benchmark = Benchmark(client, endpoint, Path(os.environ[FOLDER]) / "stream", env)
+    benchmark = Benchmark(client, endpoint, Path(os.environ[FOLDER]) / "stream", env, options.before)
     _stream_runs.sweep(client)
     try:
         benchmark.throughput(options.records, options.runs)
@@ -180,8 +196,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=50_000, help="of each run (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each way (default: %(default)s)")
     parser.add_argument("--members", type=int, default=100_000, help="that are reindexed (default: %(default)s)")
+    parser.add_argument("--before", type=Path, help="checkout of another commit, to measure (a) beside this one")
     parser.add_argument("--quick", action="store_true", help="a minute, no bars: only whether it works")
     options = parser.parse_args(arguments)
+    options.before = options.before and options.before.resolve()
     options.slow_seconds, options.fast_seconds = (5, 5) if options.quick else (30, 20)
     if options.quick:
         options.records, options.runs, options.members = 2_000, 1, 2_000
@@ -233,6 +251,8 @@ def report(benchmark: Benchmark, latencies: Sequence[Latency], rebuild: Rebuild,
         runs = [done for done in benchmark.runs if name_of(done) == name]
         cpu = median(done.client_cpu / done.records for done in runs) * 1e6
         lines.append(f"{name:52}{median(done.rate for done in runs):>12,.0f}{cpu:>12,.1f}")
+    if benchmark.before:
+        lines += [""] + [f"handler / before, batches of {batch:,}: {benchmark.gain(batch):.2f}" for batch in BATCHES]
     lines.append(f"\ncompare_and_set takes {benchmark.cost():.2f} times as long as index\n")
     lines.append(f"{'from a write to the search that shows it':52}" + "".join(f"{name:>12}" for name in COLUMNS))
     names = [f"{latency.rate:g} writes/s tried" for latency in latencies] + ["during the reindex"]

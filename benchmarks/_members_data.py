@@ -18,7 +18,7 @@ from searchsync.catalog import Entity, include_dir
 from searchsync.documents import dynamodb_item
 from searchsync.documents.page import page_of
 
-KEY = members.SETTINGS["table"]["key"]
+KEY = members.ENTITY.key[0]
 SEGMENTS = 4
 """Number of segments of the scan: as many as the DAG has by default."""
 
@@ -196,7 +196,7 @@ def _size(attribute: dict[str, Any]) -> int:
 def _answer(found: list[dict[str, Any]], last: str) -> bytes:
     units = sum(sum(map(_size, item.values())) for item in found) / 4_096
     answer: dict[str, Any] = {
-        "ConsumedCapacity": {"CapacityUnits": round(units, 1), "TableName": members.SETTINGS["table"]["name"]},
+        "ConsumedCapacity": {"CapacityUnits": round(units, 1), "TableName": members.ENTITY.table},
         "Count": len(found),
         "Items": found,
         "ScannedCount": len(found),

@@ -25,7 +25,7 @@ from searchsync.writing.progress import Rejections
 
 ENTITY = entity("members")
 URL = "SEARCHSYNC_OPENSEARCH_URL"
-KEY = members.SETTINGS["table"]["key"]
+KEY = members.ENTITY.key[0]
 
 
 def _ours(job: Job) -> Callable[[], int]:
@@ -60,7 +60,7 @@ def _documents(job: Job) -> Iterator[dict[str, Any]]:
     own, known = aws_environment(job["endpoint"]), ENTITY.index_body["mappings"]["properties"].keys()
     session = boto3.Session(own["AWS_ACCESS_KEY_ID"], own["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1")
     resource = session.resource("dynamodb", endpoint_url=job["endpoint"], config=CONFIG.merge(Config(proxies={})))
-    table = resource.Table(members.SETTINGS["table"]["name"])
+    table = resource.Table(members.ENTITY.table)
     for number in job["segments"]:
         start: dict[str, Any] = {}
         while True:

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks._members_data import KEY
 from local import members
 
-IDENTITY = f"arn:aws:dynamodb:eu-west-1:123456789012:table/{members.SETTINGS['table']['name']}"
+IDENTITY = f"arn:aws:dynamodb:eu-west-1:123456789012:table/{members.ENTITY.table}"
 
 
 class _Pages:

@@ -72,7 +72,7 @@ class World:
         self._reader = variables["SEARCHSYNC_POSTGRES_DSN"]
         self._owner = stack.server("postgres").dsn(postgres.OWNER, "app")
         self._aws = partial(members.client, endpoint=variables["AWS_ENDPOINT_URL"])
-        self._queues = {name: variables[f"SEARCHSYNC_{name}_QUEUE"] for name in ("DEAD_LETTER", "PARKED")}
+        self._queues = {name: variables[MEMBERS.variable(f"{name}_QUEUE")] for name in ("DEAD_LETTER", "PARKED")}
 
     # -- something to do
 

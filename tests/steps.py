@@ -40,7 +40,7 @@ def connector(entity: Entity, dsn: str) -> Connect:
 
 def fresh(name: str = "locations", key: tuple[str, ...] = ("location_id",)) -> Entity:
     """An entity that has not read its files yet."""
-    return Entity(name=name, source="postgres", key=key)
+    return Entity(name=name, source="postgres", key=key, freshness={"hours": 3})
 
 
 def with_dsn(dsn: str, **changes: Any) -> str:

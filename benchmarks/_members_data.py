@@ -6,6 +6,7 @@ A page of a scan ends at a megabyte of items, as DynamoDB counts them: names and
 import base64
 import json
 import random
+import shutil
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,9 +73,8 @@ class Recorded:
 def mapping(folder: Path) -> None:
     """Write a folder for ``SEARCHSYNC_INCLUDE``: the product's, and more fields for members."""
     target = folder / "mappings"
-    target.mkdir(parents=True, exist_ok=True)
-    for file in (include_dir() / "mappings").iterdir():
-        (target / file.name).write_bytes(file.read_bytes())
+    for part in ("entities", "mappings"):
+        shutil.copytree(include_dir() / part, folder / part, dirs_exist_ok=True)
     body = json.loads((target / "members.json").read_text())
     body["mappings"]["properties"] |= FIELDS
     (target / "members.json").write_text(json.dumps(body))

@@ -174,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also then
     client, endpoint = connect(os.environ[URL]), os.environ[ENDPOINT]
-    env = airflow.environment({**airflow.aws_environment(endpoint), URL: os.environ[URL]})
+    function = {**members.queues(endpoint), **members.FUNCTION_ENVIRONMENT}
+    env = airflow.environment({**airflow.aws_environment(endpoint), **function, URL: os.environ[URL]})
     surroundings = environment(client)
     say("\n".join(f"{name:14} {value}" for name, value in surroundings.items()))
     benchmark = Benchmark(client, endpoint, Path(os.environ[FOLDER]) / "stream", env, options.before)

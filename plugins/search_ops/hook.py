@@ -2,6 +2,7 @@
 
 ``searchsync_opensearch`` (type opensearch): host, port, login and password or, in ``extra``, ``aws_conn_id`` and
 ``region`` for SigV4; ``use_ssl`` (default true), ``verify_certs`` (default true), ``ca_certs``.
+The two others have the ids that the files of ``include/entities`` name:
 ``searchsync_postgres`` (type postgres): the login that may SELECT; ``extra`` takes libpq's ``ssl*`` options
 and ``source_id``, an operator's name for this very database (docs/protocol.md, Position).
 ``aws_default`` (type aws): a role that may read the tables, their streams and CloudWatch's metrics, and use the

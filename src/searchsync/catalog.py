@@ -232,8 +232,6 @@ def _load() -> tuple[dict[str, Entity], dict[str, BadEntity]]:
             found[path.stem] = _entity(path, found)
         except BadEntity as error:
             bad[path.stem] = error
-    if not found and not bad:
-        raise BadParams(f"{folder} holds no entity file; is SEARCHSYNC_INCLUDE the right folder?")
     return found, bad
 
 
@@ -279,6 +277,10 @@ CATALOG, BAD_ENTITIES = _load()
 """The entities by name; and for each file that cannot be used, by the name that the entity would have, the reason."""
 
 
+NO_ENTITIES = f"{include_dir() / 'entities'} holds no entity file; is SEARCHSYNC_INCLUDE the right folder?"
+"""What is wrong when there is neither an entity nor a wrong file of one."""
+
+
 def entity(name: str) -> Entity:
     """Return the entity of this name.
 
@@ -287,6 +289,8 @@ def entity(name: str) -> Entity:
     """
     if name in BAD_ENTITIES:
         raise BAD_ENTITIES[name]
+    if not CATALOG and not BAD_ENTITIES:
+        raise BadParams(NO_ENTITIES)
     try:
         return CATALOG[name]
     except KeyError:

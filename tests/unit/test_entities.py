@@ -1,7 +1,10 @@
 """Entity files: a wrong one is named by file, line and allowed values, and holds up no other entity."""
 
 import importlib.util
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from searchsync import catalog, config, entity_file
 from searchsync.catalog import CATALOG, Entity, entity
-from searchsync.errors import BadEntity, BadParams
+from searchsync.errors import BadEntity
 
 REPO = Path(__file__).parents[2]
 ENTITIES = REPO / "include" / "entities"
@@ -163,11 +166,25 @@ def test_one_table_is_one_entity(write: Write) -> None:
     assert "members is made from the same table members" in str(bad["people"])
 
 
-def test_an_include_folder_without_entities_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a word, Airflow would just have no DAGs."""
-    monkeypatch.setenv("SEARCHSYNC_INCLUDE", str(tmp_path))
-    with pytest.raises(BadParams, match="no entity file"):
-        catalog._load()
+def test_an_include_folder_without_entities_is_said(tmp_path: Path) -> None:
+    """Without a word, Airflow would just have no DAGs; and `entity new` has to write the first file."""
+    command = "from searchsync.cli.main import main; import sys; sys.exit(main(sys.argv[1:]))"
+    loaded = f"import runpy; runpy.run_path({str(REPO / 'dags' / 'entities.py')!r})"
+    env = {**os.environ, "SEARCHSYNC_INCLUDE": str(tmp_path), "PYTHONPATH": str(REPO / "src")}
+
+    def said(code: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        return done.stderr
+
+    assert "ImportError" in (dag := said(loaded))
+    assert "holds no entity file" in dag
+    for arguments in (("indexes",), ("entity", "check", "shops")):
+        assert said(command, *arguments).startswith("searchsync: BadParams: ")
+    new = said(command, "entity", "new", "shops", "--postgres", "shops", "--connection", "shop")
+    assert new.startswith("searchsync: BadParams: SHOP_DSN is not set")
 
 
 def test_an_entity_has_its_own_numbers_where_its_file_has_them() -> None:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from searchsync.catalog import CATALOG, entity
+from searchsync.catalog import BAD_ENTITIES, CATALOG, NO_ENTITIES, entity
 from searchsync.cli import entities, tables, workflows
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
@@ -174,6 +174,8 @@ def _indexes(arguments: argparse.Namespace) -> None:
     if arguments.what[:1] == ["abandon"]:
         _abandon(arguments.what[1:])
         return
+    if not CATALOG and not BAD_ENTITIES:
+        raise BadParams(NO_ENTITIES)
     wanted = [SHELL.indexes(entity(name)) for name in arguments.what or CATALOG]
     tables.show([tables.HEAD, *tables.lines(wanted)])
     given_up = [] if arguments.what else _without_entity()

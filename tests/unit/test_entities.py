@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 
 from searchsync import catalog, config, entity_file
 from searchsync.catalog import CATALOG, Entity, entity
+from searchsync.cli import main
 from searchsync.errors import BadEntity
 
 REPO = Path(__file__).parents[2]
@@ -145,6 +146,17 @@ def test_airflow_says_which_file_is_wrong(monkeypatch: pytest.MonkeyPatch) -> No
         load()
     with pytest.raises(BadEntity, match="it is wrong"):
         entity("shops")
+
+
+def test_a_command_says_why_an_entity_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That there is no such choice would send its owner looking for a typing mistake."""
+    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", "http://127.0.0.1:1")
+    monkeypatch.setitem(catalog.BAD_ENTITIES, "shops", BadEntity("shops.yaml:1: it is wrong"))
+    for command in ("indexes", "compare", "reindex", "rollback"):
+        assert main.main([command, "shops"]) == 1
+        assert "BadEntity: shops.yaml:1: it is wrong" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["Shops", "shop-items", "1shops", "searchsync_x", "s" * 51])

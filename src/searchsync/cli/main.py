@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_reindex(commands: Any) -> None:
     """Add ``reindex``, and ``swap``, which serves an index that ``reindex --no-swap`` built."""
     build = commands.add_parser("reindex", help="rebuild an index from its source and serve it")
-    build.add_argument("entity", choices=list(CATALOG))
+    build.add_argument("entity", choices=[*CATALOG, *BAD_ENTITIES])
     build.add_argument(
         "--partitions", type=int, default=1, help="number of key ranges, loaded one after the other (default 1)"
     )
@@ -117,7 +117,7 @@ def _add_reindex(commands: Any) -> None:
     build.add_argument("--no-swap", action="store_true", help="only build and check the index; `swap` serves it later")
     build.set_defaults(command=_reindex)
     serve = commands.add_parser("swap", help="serve an index that was built and is not live yet, after the same gate")
-    serve.add_argument("entity", choices=list(CATALOG))
+    serve.add_argument("entity", choices=[*CATALOG, *BAD_ENTITIES])
     serve.add_argument("index")
     serve.set_defaults(command=_swap)
     for gated in (build, serve):
@@ -134,7 +134,7 @@ def _add_reindex(commands: Any) -> None:
 def _add_rollback(commands: Any) -> None:
     text = "make an index live again that was live before, after it is proven and brought up to date"
     back = commands.add_parser("rollback", help=text)
-    back.add_argument("entity", choices=list(CATALOG))
+    back.add_argument("entity", choices=[*CATALOG, *BAD_ENTITIES])
     back.add_argument("--index", help="a rollback candidate (default: the one that was live last)")
     back.add_argument("--force", default="", metavar="REASON", help="serve it without proof, for this reason")
     _add_read_units(back)
@@ -145,7 +145,7 @@ def _add_rollback(commands: Any) -> None:
 def _add_compare(commands: Any) -> None:
     text = "show where an index provably differs from its source; exit with 1 if it does"
     differ = commands.add_parser("compare", help=text)
-    differ.add_argument("entity", choices=list(CATALOG))
+    differ.add_argument("entity", choices=[*CATALOG, *BAD_ENTITIES])
     differ.add_argument("--index", help="an index of the write set (default: the live one)")
     differ.add_argument(
         "--sample",

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest import mock
 
 from searchsync.catalog import Entity
 from searchsync.cli import workflows
@@ -18,10 +19,12 @@ from searchsync.cluster.indexes import EntityIndexes
 from searchsync.compare import differences, repair
 from searchsync.compare.differences import Effort
 from searchsync.config import retention
+from searchsync.errors import SearchSyncError
 from searchsync.operations import gate, reindex, retire
 from searchsync.operations.reindex import Reindex
 from searchsync.sources.base import Source
 from searchsync.stream.lag import Lag
+from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
 from tests.consistency.clock import Clock
 
@@ -33,6 +36,22 @@ Content = dict[str, Any] | None
 
 class Violation(AssertionError):
     """An index is not what its source is, or the aliases are not what they have to be."""
+
+
+@contextmanager
+def blocked(client: Client, index: str) -> Iterator[None]:
+    """An index that takes no writes for a while, and writers that soon go on without it.
+
+    Only then: at other times a busy machine may need the product's own patience for a write that succeeds.
+    """
+    path = f"/{index}/_settings"
+    client.request("PUT", path, body={"index.blocks.write": True})
+    try:
+        with mock.patch.object(writer, "UNWRITABLE_PATIENCE_SECONDS", 0.3):
+            yield
+    finally:
+        with suppress(SearchSyncError):  # deleted meanwhile
+            client.request("PUT", path, body={"index.blocks.write": None})
 
 
 @dataclass

@@ -21,7 +21,6 @@ from searchsync.stream import lag
 from searchsync.stream.consumer import Outcome, Stream
 from searchsync.stream.lag import Lag
 from searchsync.stream.queue import Queue
-from searchsync.writing import writer
 from tests.consistency.clock import Clock
 from tests.consistency.ground import Content, Ground, Violation
 from tests.consistency.sqs import Sqs
@@ -123,7 +122,6 @@ def staged(client: Client, *, speed: float = 0.0) -> Iterator[Stage]:
     with (
         TemporaryDirectory() as folder,
         clock.told(),
-        mock.patch.object(writer, "UNWRITABLE_PATIENCE_SECONDS", 0.3),
         mock.patch.object(replay, "PATIENCE_SECONDS", 3.0),
     ):
         yield Stage(client, Path(folder), clock)

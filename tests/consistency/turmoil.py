@@ -9,7 +9,6 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.errors import LedgerMismatch, SearchSyncError
 from tests.consistency.faults import chance
-from tests.consistency.ground import Build, Ground, Violation
+from tests.consistency.ground import Build, Ground, Violation, blocked
 from tests.consistency.wire import Crashed, Wire
 
 SPEEDS = (8.0, 20.0)
@@ -210,11 +209,6 @@ class Turmoil(ABC):
         client, entity = self._ground.client, self._ground.entity
         serving = EntityIndexes(client, entity).live()
         if others := [name for name in EntityIndexes(client, entity).write_set() if name != serving]:
-            path = f"/{choose.choice(others)}/_settings"
             self.counts["blocked"] += 1
-            client.request("PUT", path, body={"index.blocks.write": True})
-            try:
+            with blocked(client, choose.choice(others)):
                 self.stop.wait(choose.uniform(0.2, 1.0))
-            finally:
-                with suppress(SearchSyncError):  # deleted meanwhile
-                    client.request("PUT", path, body={"index.blocks.write": None})

@@ -10,7 +10,7 @@ from typing import Any
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents.position import MARGIN_SECONDS
 from searchsync.errors import SearchSyncError
-from tests.consistency.ground import Build, Violation
+from tests.consistency.ground import Build, Violation, blocked
 from tests.consistency.stage import Stage
 from tests.consistency.table import Event
 from tests.consistency.wire import Crashed, Forward, Request, Wire, refused
@@ -170,19 +170,6 @@ def joined_during_a_replay(stage: Stage) -> None:
     reconciled(stage)
 
 
-class blocked:  # noqa: N801 - reads as a function
-    """An index that takes no writes for a while."""
-
-    def __init__(self, stage: Stage, index: str) -> None:
-        self._client, self._path = stage.client, f"/{index}/_settings"
-
-    def __enter__(self) -> None:
-        self._client.request("PUT", self._path, body={"index.blocks.write": True})
-
-    def __exit__(self, *_: object) -> None:
-        self._client.request("PUT", self._path, body={"index.blocks.write": None})
-
-
 def poison(stage: Stage) -> None:
     """A field that the mapping gets only later; the queue refuses at first, and the batch comes again."""
     blue(stage, m1="first")
@@ -205,7 +192,7 @@ def unwritable_member(stage: Stage) -> None:
     green.load()
     green.copy_tombstones()
     green.gate()
-    with blocked(stage, green.green):
+    with blocked(stage.client, green.green):
         assert not stage.deliver(stage.table.put("m1", name="second")).failed
     with suppress(SearchSyncError):
         green.swap()

@@ -1,33 +1,25 @@
 """DynamoDB as a source: consistent scans and reads by key. Each has its own position (protocol.md, Position)."""
 
-import logging
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from threading import Event, Lock
-from typing import Any, NamedTuple
+from typing import Any
 
-from botocore import exceptions as aws
-
-from searchsync.aws import code_of, errors
 from searchsync.catalog import TTL_DAYS, Entity
 from searchsync.documents import dynamodb_item, transforms
 from searchsync.documents.dynamodb_values import BadItem
-from searchsync.documents.page import Document, Page, Rejection, page_of, written_now
-from searchsync.documents.position import FUTURE_SECONDS, of_event, of_read
+from searchsync.documents.page import Document, Page, Rejection, page_of
+from searchsync.documents.position import FUTURE_SECONDS, of_event
 from searchsync.documents.transforms import Transform
-from searchsync.errors import BadParams, BadSource, SourceChanged, SourceUnavailable
+from searchsync.errors import BadParams, BadSource, SourceChanged
 from searchsync.mapping import fitting
 from searchsync.mapping.fitting import Dropped
-from searchsync.sources.capacity import Budget, Patience
-from searchsync.sources.dynamodb_answers import as_they_came
+from searchsync.sources.dynamodb_table import Read, Table
 from searchsync.sources.spool import Spool
-
-log = logging.getLogger(__name__)
 
 MAX_SEGMENTS = 256
 READ_AT_ONCE = 100
@@ -35,9 +27,6 @@ READ_AT_ONCE = 100
 
 FINGERPRINT_SEGMENTS = 4
 """Number of segments that ``fingerprints`` scans at once. More help little, because one core decodes all items."""
-
-PATIENCE_SECONDS = 300.0
-"""Seconds for which a read is tried again while the table is throttled or does not answer; the same for OpenSearch."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +39,6 @@ class Segment:
     def __str__(self) -> str:
         """Return the name that Airflow's grid shows for this partition."""
         return f"segment {self.number + 1} of {self.total}"
-
-
-class _Read(NamedTuple):
-    """The position of a consistent read, and its time (ISO 8601, UTC)."""
-
-    position: str
-    at: str
 
 
 class DynamoSource:
@@ -74,9 +56,7 @@ class DynamoSource:
     ) -> None:
         self.entity = entity
         self.identity = identity
-        self._client = as_they_came(client)
-        self._table = entity.table
-        self._budget = Budget(read_units)
+        self._table = Table(entity.table, client, read_units=read_units)
         self._proven = False
         self._scanned: Spool | None = None
         self._began = ""
@@ -100,33 +80,33 @@ class DynamoSource:
         :raises BadSource: when it does not; the message names what is wrong
         """
         _ = self.entity.fits  # a wrong mapping fails here, not in the middle of a load
-        table = self._describe()
+        table = self._table.describe()
         wanted = [{"AttributeName": self.entity.key[0], "KeyType": "HASH"}]
         if table["KeySchema"] != wanted:
-            raise BadSource(f"table {self._table}: its key is {table['KeySchema']}, not {wanted}")
+            raise BadSource(f"table {self._table.name}: its key is {table['KeySchema']}, not {wanted}")
         stream = table.get("StreamSpecification") or {}
         if stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
             raise BadSource(
-                f"table {self._table}: its stream is {stream.get('StreamViewType', 'off')}, not NEW_AND_OLD_IMAGES: "
-                "changes made during a reindex would be lost; enable it"
+                f"table {self._table.name}: its stream is {stream.get('StreamViewType', 'off')}, not "
+                "NEW_AND_OLD_IMAGES: changes made during a reindex would be lost; enable it"
             )
-        self._ask("scan", TableName=self._table, ConsistentRead=True, Limit=1)
+        self._table.scan(Limit=1)
 
     def origin(self) -> str:
         """Return the ARN of the table.
 
         A table that is restored under the same name has the same ARN. Its positions are times, so they go on rising.
         """
-        return str(self._describe()["TableArn"])
+        return str(self._table.describe()["TableArn"])
 
     def stream(self) -> str:
         """Return the ARN of the table's stream.
 
         :raises BadSource: when the table has no stream
         """
-        table = self._describe()
+        table = self._table.describe()
         if not (table.get("StreamSpecification") or {}).get("StreamEnabled"):
-            raise BadSource(f"table {self._table} has no stream: no change reaches the index; enable it")
+            raise BadSource(f"table {self._table.name} has no stream: no change reaches the index; enable it")
         return str(table["LatestStreamArn"])
 
     def lost_history(self, _: str) -> str:
@@ -139,7 +119,7 @@ class DynamoSource:
 
     def count(self) -> int:
         """Return how many items DynamoDB counted, about six hours ago: a rough figure for progress."""
-        return int(self._describe()["ItemCount"])
+        return int(self._table.describe()["ItemCount"])
 
     def partitions(self, n: int) -> list[Segment]:
         """Return the segments of a parallel scan.
@@ -205,7 +185,7 @@ class DynamoSource:
             list(pool.map(scan, self.partitions(FINGERPRINT_SEGMENTS)))
         return dict(sums)
 
-    def _add(self, item: Any, read: _Read, sums: dict[int, tuple[int, int, int]]) -> None:
+    def _add(self, item: Any, read: Read, sums: dict[int, tuple[int, int, int]]) -> None:
         """Add one item of a scan to the sums of its bucket, and its hash to the temporary files."""
         try:
             key = dynamodb_item.key_of(self.entity, item)
@@ -257,39 +237,14 @@ class DynamoSource:
 
     # -- reading
 
-    def _scan(self, segment: Segment, after: Any) -> Iterator[tuple[Iterable[Any], _Read, Any]]:
+    def _scan(self, segment: Segment, after: Any) -> Iterator[tuple[Iterable[Any], Read, Any]]:
         """Yield pages of items, each with its last key, after which the next page begins; None on the last page."""
         self._prove_identity()
         while True:
-            start = {"ExclusiveStartKey": after} if after else {}
-            answer = self._ask(
-                "scan",
-                TableName=self._table,
-                ConsistentRead=True,
-                Segment=segment.number,
-                TotalSegments=segment.total,
-                **start,
-            )
-            after = answer.get("LastEvaluatedKey")
-            yield answer["Items"], self._when(answer), after
+            found, read, after = self._table.scan(after, Segment=segment.number, TotalSegments=segment.total)
+            yield found, read, after
             if not after:
                 return
-
-    def _ask(self, operation: str, **arguments: Any) -> Any:
-        """Read once within the budget. Try again while the table is throttled or does not answer."""
-        patience = Patience(PATIENCE_SECONDS)
-        while True:
-            try:
-                with self._budget.read() as cost, self._errors():
-                    answer = getattr(self._client, operation)(ReturnConsumedCapacity="TOTAL", **arguments)
-                    consumed = answer["ConsumedCapacity"]
-                    tables = consumed if isinstance(consumed, list) else [consumed]
-                    cost.units = sum(table["CapacityUnits"] for table in tables)
-                    return answer
-            except SourceUnavailable as error:
-                log.warning("%s", error)
-                if not patience.wait():
-                    raise
 
     def _read(self, keys: Sequence[str]) -> Page:
         (name,) = self.entity.key
@@ -297,34 +252,20 @@ class DynamoSource:
         rejected: list[Rejection] = []
         dropped: Dropped = {}
         position = ""
-        wanted = [{name: {"S": key}} for key in keys]
-        patience = Patience(PATIENCE_SECONDS)
-        while True:
-            request = {self._table: {"Keys": wanted, "ConsistentRead": True}}
-            answer = self._ask("batch_get_item", RequestItems=request)
-            read = self._when(answer)
+        wanted = {*keys}
+        for found, read, left in self._table.items([{name: {"S": key}} for key in keys]):
             position = position or read.position
-            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-            found = answer["Responses"].get(self._table, [])
             rendered, bad, left_out = self._render(found, read)
             documents += rendered
             rejected += bad
             fitting.add(dropped, left_out)
-            there = {item[name]["S"] for item in found} | {key[name]["S"] for key in left}
-            absent = [key[name]["S"] for key in wanted if key[name]["S"] not in there]
+            later = {key[name]["S"] for key in left}
+            absent = sorted(wanted - later - {item[name]["S"] for item in found})
             documents += [dynamodb_item.tombstone_of(key, position=read.position, written_at=read.at) for key in absent]
-            stuck, wanted = len(left) == len(wanted), left
-            if not wanted:
-                return page_of(documents, position=position, rejected=tuple(rejected), dropped=dropped)
-            if not stuck:
-                patience = Patience(PATIENCE_SECONDS)
-            if not patience.wait():
-                raise SourceUnavailable(
-                    f"table {self._table}: {len(wanted)} keys were not read for {PATIENCE_SECONDS:.0f} s: it is "
-                    "throttled. Run the task again when it has capacity"
-                )
+            wanted = later
+        return page_of(documents, position=position, rejected=tuple(rejected), dropped=dropped)
 
-    def _render(self, found: Iterable[Any], read: _Read) -> tuple[list[Document], list[Rejection], Dropped]:
+    def _render(self, found: Iterable[Any], read: Read) -> tuple[list[Document], list[Rejection], Dropped]:
         documents: list[Document] = []
         rejected: list[Rejection] = []
         dropped: Dropped = {}
@@ -350,21 +291,6 @@ class DynamoSource:
         now = time.time()
         return until is not None and bool(now - TTL_DAYS * 86_400 < until <= now)
 
-    def _when(self, answer: dict[str, Any]) -> _Read:
-        try:
-            moment = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-        except (KeyError, ValueError) as error:
-            raise SourceUnavailable(
-                f"table {self._table}: an answer has no Date header that can be read ({error}), so its place among the "
-                "changes is not known. Is there a proxy between?"
-            ) from None
-        return _Read(of_read(int(moment.timestamp())), written_now())
-
-    def _describe(self) -> dict[str, Any]:
-        with self._errors():
-            table: dict[str, Any] = self._client.describe_table(TableName=self._table)["Table"]
-        return table
-
     def _prove_identity(self) -> None:
         """Prove that this is the expected table. Once is enough: a client does not change its account or region."""
         if self.identity is None or self._proven:
@@ -376,15 +302,3 @@ class DynamoSource:
                 "AWS connection"
             )
         self._proven = True
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        with errors(f"table {self._table}: DynamoDB", SourceUnavailable):
-            try:
-                yield
-            except aws.ClientError as error:
-                code = code_of(error)
-                if code not in ("ResourceNotFoundException", "ValidationException"):
-                    raise
-                said = f"DynamoDB answered {code}: {error.response['Error'].get('Message', '')}"
-                raise BadSource(f"table {self._table}: {said}. Is it the right account and region?") from None

@@ -33,7 +33,7 @@ from searchsync.errors import (
 )
 from searchsync.operations import gate, reindex
 from searchsync.operations.reindex import Reindex
-from searchsync.sources import capacity, dynamodb
+from searchsync.sources import capacity, dynamodb_table
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import gaps
 from searchsync.stream.consumer import Stream
@@ -126,11 +126,11 @@ def test_a_throttled_table_is_waited_for(world: World, monkeypatch: pytest.Monke
     throttled = _Throttled(world.aws["dynamodb"], times=30)
     (page,) = DynamoSource(world.entity, throttled).pages(Segment(0, 1))
     assert page.count == 1
-    assert 120 < clock.now < dynamodb.PATIENCE_SECONDS
+    assert 120 < clock.now < dynamodb_table.PATIENCE_SECONDS
     throttled.times = 1_000
     with pytest.raises(SourceUnavailable, match="Throttling"):
         DynamoSource(world.entity, throttled).read(["m-1"])
-    assert clock.now < 2 * dynamodb.PATIENCE_SECONDS
+    assert clock.now < 2 * dynamodb_table.PATIENCE_SECONDS
 
 
 class _Throttled:

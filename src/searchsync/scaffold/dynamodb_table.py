@@ -9,6 +9,7 @@ from botocore import exceptions
 
 from searchsync import aws
 from searchsync.errors import BadSource, SourceUnavailable
+from searchsync.sources.dynamodb_answers import documented
 
 SAMPLE_ITEMS = 1_000
 
@@ -38,7 +39,7 @@ def read(client: Any, name: str) -> Table:
     :raises BadConnection: when the credentials are wrong, or do not allow it
     :raises BadSource: when there is no such table, or its key is none that an entity can have
     """
-    with _errors(name):
+    with _errors(name), documented(name):
         described = client.describe_table(TableName=name)["Table"]
         key = _key(name, described)
         ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]

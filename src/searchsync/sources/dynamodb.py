@@ -282,7 +282,7 @@ class DynamoSource:
         return documents, rejected, dropped
 
     def _reject(self, item: Any, error: BadItem, into: list[Rejection]) -> None:
-        key = item.get(self.entity.key[0]) or {}
+        key = (item.get(self.entity.key[0]) if isinstance(item, Mapping) else None) or {}
         into.append(Rejection(str(next(iter(key.values()), ""))[:1000], error.type, str(error)))
 
     def _expired(self, item: Mapping[str, Any]) -> bool:

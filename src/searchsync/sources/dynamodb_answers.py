@@ -8,12 +8,15 @@ checksum of the answer and errors stay botocore's (docs/decisions/004-items-as-t
 import copy
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from botocore.client import BaseClient
 from botocore.endpoint import Endpoint
-from botocore.parsers import JSONParser, ResponseParserFactory
+from botocore.parsers import JSONParser, ResponseParserError, ResponseParserFactory
+
+from searchsync.errors import SourceUnavailable
 
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _split_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -35,6 +38,35 @@ def as_they_came(client: Any) -> Any:
     other = object.__new__(type(client))
     other.__dict__.update(client.__dict__, _endpoint=own)
     return other
+
+
+@contextmanager
+def documented(table: str) -> Iterator[None]:
+    """Ask DynamoDB in this block, and look for the parts that its answers always have.
+
+    :raises SourceUnavailable: when a part is missing or has another shape: somebody else answered
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ResponseParserError) as error:
+        raise SourceUnavailable(
+            f"table {table}: an answer is none of DynamoDB's ({type(error).__name__}: {error}), so nothing was taken "
+            "from it. Is there a proxy or a login page between? Run it again when DynamoDB itself answers"
+        ) from error
+
+
+def units_of(answer: Any) -> float:
+    """Return the read capacity units that an answer says it has taken."""
+    consumed = answer["ConsumedCapacity"]
+    return float(sum(one["CapacityUnits"] for one in (consumed if isinstance(consumed, list) else [consumed])))
+
+
+def check_items(answer: Any) -> None:
+    """Look for the items of a scan, or of keys that were read."""
+    pages = answer["Responses"].values() if "Responses" in answer else [answer["Items"]]
+    for items in pages:
+        if not isinstance(items, Items) and not all(isinstance(item, dict) for item in items):
+            raise TypeError("what stands for an item is none")
 
 
 class Items:

@@ -13,7 +13,7 @@ from searchsync.documents.page import written_now
 from searchsync.documents.position import of_read
 from searchsync.errors import BadSource, SourceUnavailable
 from searchsync.sources.capacity import Budget, Patience
-from searchsync.sources.dynamodb_answers import as_they_came
+from searchsync.sources.dynamodb_answers import as_they_came, check_items, documented, units_of
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Table:
 
         :raises BadSource: when there is no such table
         """
-        with self._errors():
+        with self._errors(), documented(self.name):
             table: dict[str, Any] = self._client.describe_table(TableName=self.name)["Table"]
         return table
 
@@ -89,11 +89,10 @@ class Table:
         patience = Patience(PATIENCE_SECONDS)
         while True:
             try:
-                with self._budget.read() as cost, self._errors():
+                with self._budget.read() as cost, self._errors(), documented(self.name):
                     answer = getattr(self._client, operation)(ReturnConsumedCapacity="TOTAL", **arguments)
-                    consumed = answer["ConsumedCapacity"]
-                    tables = consumed if isinstance(consumed, list) else [consumed]
-                    cost.units = sum(table["CapacityUnits"] for table in tables)
+                    cost.units = units_of(answer)
+                    check_items(answer)
                     return answer
             except SourceUnavailable as error:
                 log.warning("%s", error)

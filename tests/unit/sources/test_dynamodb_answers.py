@@ -12,6 +12,8 @@ from botocore.config import Config
 
 from searchsync.aws import CONFIG
 from searchsync.catalog import entity
+from searchsync.errors import SourceUnavailable
+from searchsync.sources import dynamodb_table
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.sources.dynamodb_answers import Items, as_they_came
 
@@ -164,3 +166,40 @@ def test_the_source_of_a_given_client_and_that_of_a_wrapped_one_make_the_same_do
     sources = [line.source.split(b'"bucket"')[1] for page in pages for line in page.documents()]
     assert sources[0] == sources[1]
     assert b'"status":"AP8=","tags":["/w==","AA=="]' in sources[0]
+
+
+PARTS: list[dict[str, Any]] = [
+    {"Items": None}, {"Items": 5}, {"Items": "x"}, {"Items": {"a": 1}}, {"LastEvaluatedKey": 5},
+    {"ConsumedCapacity": None}, {"ConsumedCapacity": 5}, {"ConsumedCapacity": {}},
+    {"ConsumedCapacity": {"CapacityUnits": "x"}},
+]  # fmt: skip
+RESPONSES: list[Any] = [None, 5, {"members": 5}, {"members": [5]}, {"members": ["x"]}]
+FOREIGN = [
+    *(b"{}", b"[]", b"5", b"null", b"<html>log in</html>", b'{"message": "log in"}'),
+    *(body_of({**PAGE, **parts}) for parts in PARTS),
+    *(body_of({"ConsumedCapacity": [CAPACITY], "Responses": found}) for found in RESPONSES),
+]
+
+
+@pytest.mark.parametrize("body", FOREIGN)
+@pytest.mark.parametrize("way", ["scan", "read", "fingerprints", "check"])
+def test_an_answer_of_somebody_else_is_no_state_of_the_table(
+    body: bytes, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy's login page has the status 200. Taken for an empty page, it would delete every document."""
+    monkeypatch.setattr(dynamodb_table, "PATIENCE_SECONDS", 0)
+    source = DynamoSource(entity("members"), Answering((200, {}, body)).client)
+    ways = {
+        "scan": lambda: list(source.pages(Segment(0, 1))),
+        "read": lambda: source.read(["m-1"]),
+        "fingerprints": source.fingerprints,
+        "check": source.check,
+    }
+    with pytest.raises(SourceUnavailable, match=r"table members: an answer is none of DynamoDB's .* a login page"):
+        ways[way]()
+
+
+def test_the_table_is_asked_again_when_somebody_else_answered() -> None:
+    answering = Answering((200, {}, b"<html>log in</html>"), GOOD)
+    (page,) = DynamoSource(entity("members"), answering.client).pages(Segment(0, 1))
+    assert (page.count, answering.asked) == (2, 2)

@@ -184,14 +184,19 @@ def peak_rss() -> int:
 
     ``ru_maxrss`` of a child that was forked begins with its parent's, so Linux' own figure is preferred.
     """
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    except OSError:
-        found = None
-    if found:
-        return int(found[1]) * 1024
+    if found := peak_rss_of("self"):
+        return found
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_rss_of(process: int | str) -> int:
+    """Bytes that a process held at most, by Linux' own figure; 0 when there is none, or the process has ended."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
 
 
 if __name__ == "__main__":

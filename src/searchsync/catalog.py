@@ -75,6 +75,8 @@ class Entity:
     :param table: for DynamoDB: the table
     :param sql_file: for PostgreSQL: file in ``include/sql``
     :param expires: the field that holds the epoch second after which a document is not shown any more (DynamoDB's TTL)
+    :param tenant: the field of the document that holds its tenant (``mapping.field_types.why_no_tenant``); None when
+        there are no tenants. A document without one is in the index, and no filter by a tenant finds it
     :param changed: the column of the SQL file that says when a row was last changed; the table has an index on it
     :param unmapped: what happens to an item of DynamoDB when the mapping has no place for an attribute or for a value's
         shape: ``drop`` leaves the value out and counts it, ``refuse`` takes the item for poison
@@ -90,6 +92,7 @@ class Entity:
     table: str = ""
     sql_file: str = ""
     expires: str | None = None
+    tenant: str | None = None
     changed: str | None = None
     unmapped: Literal["drop", "refuse"] = "drop"
     schedules: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -183,6 +186,8 @@ class Entity:
             ends = properties.get(self.expires, {})
             if (ends.get("type"), ends.get("format")) != ("date", "epoch_second"):
                 raise BadMapping(f'{path}: {self.expires!r} ends documents: it must be a date of format "epoch_second"')
+        if self.tenant and (reason := field_types.why_no_tenant(properties, self.tenant)):
+            raise BadMapping(f"{path}: {self.tenant!r} holds the tenant of a document: {reason}")
         return body
 
     @cached_property

@@ -1,6 +1,7 @@
 """Entity files: a wrong one is named by file, line and allowed values, and holds up no other entity."""
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from jsonschema import Draft202012Validator
 from searchsync import catalog, config, entity_file
 from searchsync.catalog import CATALOG, Entity, entity
 from searchsync.cli import main
-from searchsync.errors import BadEntity
+from searchsync.errors import BadEntity, BadMapping
 
 REPO = Path(__file__).parents[2]
 ENTITIES = REPO / "include" / "entities"
@@ -206,6 +207,43 @@ def test_an_entity_has_its_own_numbers_where_its_file_has_them() -> None:
     assert (config.thresholds(lenient).rejected, config.thresholds(members).rejected) == (7, 0)
     assert (config.freshness(lenient).stream_lag, config.freshness(members).stream_lag) == (9, 300)
     assert config.thresholds(lenient).reconciled == config.thresholds(members).reconciled
+
+
+NO_TENANT: dict[str, tuple[str, dict[str, Any], str]] = {
+    "no field": ("nobody", {}, "the mapping has no such field"),
+    "words": ("name", {}, "it must be a keyword, not text"),
+    "an object": ("address", {}, "it must be a keyword, not object"),
+    "Acme and acme": ("owner", {"owner": {"type": "keyword", "normalizer": "exact"}}, "one tenant of two"),
+    "not searched": ("owner", {"owner": {"type": "keyword", "index": False}}, "not searched"),
+    "of nobody": ("owner", {"owner": {"type": "keyword", "null_value": "all"}}, "makes a tenant of what has none"),
+    "nested": (
+        "own.er",
+        {"own": {"type": "nested", "properties": {"er": {"type": "keyword"}}}},
+        "it is in nested objects",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", NO_TENANT)
+def test_a_field_that_would_not_part_the_tenants_is_refused(what: str, write: Write) -> None:
+    """A filter by it would show documents to the wrong tenant, or none to the right one."""
+    tenant, fields, why = NO_TENANT[what]
+    body = json.loads((REPO / "include" / "mappings" / "members.json").read_text(encoding="utf-8"))
+    body["mappings"]["properties"] |= {"address": {"properties": {"city": {"type": "keyword"}}}, **fields}
+    mapping = write("members", MEMBERS).parents[1] / "mappings" / "members.json"
+    mapping.parent.mkdir()
+    mapping.write_text(json.dumps(body), encoding="utf-8")
+    with pytest.raises(BadMapping, match=f"members.json: '{tenant}' holds the tenant of a document: .*{why}"):
+        _ = replace(CATALOG["members"], tenant=tenant).index_body
+    assert replace(CATALOG["members"], tenant="address.city").index_body == body
+
+
+def test_the_tenant_of_an_entity_is_named_by_its_file(write: Write) -> None:
+    write("members", f"{MEMBERS}tenant: club\n")
+    write("locations", f"{LOCATIONS}tenant: country\n")
+    found, _ = catalog._load()
+    assert {name: one.tenant for name, one in found.items()} == {"members": "club", "locations": "country"}
+    assert CATALOG["members"].tenant is None
 
 
 def test_what_a_file_does_not_say_has_a_default() -> None:

@@ -74,6 +74,26 @@ def untold(properties: Mapping[str, Field], *, ignoring: bool, prefix: str = "")
     return found
 
 
+def why_no_tenant(properties: Mapping[str, Field], path: str) -> str:
+    """Return why a filter by a field would not part the documents of tenants; empty when it does.
+
+    :param path: name of the field; it may have dots
+    """
+    parents = [".".join(path.split(".")[:n]) for n in range(1, path.count(".") + 1)]
+    field = of_path(properties, path)
+    if field is None:
+        return "the mapping has no such field"
+    if any((of_path(properties, parent) or {}).get("type") == "nested" for parent in parents):
+        return "it is in nested objects, which a filter of the document does not see"
+    if field.get("type") != "keyword":
+        return f"it must be a keyword, not {field.get('type', 'object')}"
+    if field.get("index") is False:
+        return "it is not searched (index is false)"
+    if "normalizer" in field:
+        return "its normalizer makes one tenant of two that are written differently"
+    return "its null_value makes a tenant of what has none" if "null_value" in field else ""
+
+
 def is_scalar(field: Field) -> bool:
     """Return whether a field takes no object. With ``ignore_malformed``, OpenSearch drops one there in silence."""
     return field.get("type", "object") not in _OF_OBJECTS

@@ -51,6 +51,7 @@ class CheckReport:
     :ivar ignored: documents with a value that their field does not hold, by path: it is shown, and not searched
     :ivar unsearchable: documents with a value that no search finds, by path
     :ivar not_searched: fields that are shown only, because the mapping says so
+    :ivar without_tenant: documents without a tenant, where the entity's file names the field that holds it
     :ivar unproven: fields of which the sample has no value
     :ivar smoke: for each smoke query the samples that it found
     :ivar failed: smoke queries that are refused or do not find their sample, with the reasons
@@ -62,6 +63,7 @@ class CheckReport:
     dropped: dict[str, int] = field(default_factory=dict)
     ignored: dict[str, int] = field(default_factory=dict)
     unsearchable: dict[str, int] = field(default_factory=dict)
+    without_tenant: int = 0
     not_searched: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
     smoke: dict[str, int] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class CheckReport:
             "left out of documents: give the path a field, or accept it": self.dropped,
             "not held by its field: correct the value or the field's type, or accept it": self.ignored,
             "not found by any search: correct the field, or say index or enabled false": self.unsearchable,
+            "without a tenant, so no filter by a tenant finds them: give them one, or accept it": self.without_tenant,
             "smoke queries failed: correct the query or the field": self.failed,
         }
         return [f"{what} {text}" for text, what in found.items() if what]
@@ -197,11 +200,16 @@ def _report(
         dropped=ledger.dropped,
         ignored=ignored,
         unsearchable=unsearchable,
+        without_tenant=index.count(_lacks(entity.tenant)) if entity.tenant else 0,
         not_searched=not_searched,
         unproven=unproven,
         smoke=found,
         failed=failed,
     )
+
+
+def _lacks(field: str) -> dict[str, Any]:
+    return {"bool": {"must_not": [{"exists": {"field": field}}]}}
 
 
 def _leaves(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

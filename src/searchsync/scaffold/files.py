@@ -36,6 +36,10 @@ SYNC = {
 """Mapping of the state that the writer keeps with each document."""
 
 
+TENANT = "# tenant: FIELD  # of documents that belong to tenants: the keyword field that holds whose a document is"
+"""Line of an entity file for what no table tells."""
+
+
 @dataclass(frozen=True)
 class Made:
     """The files of a new entity.

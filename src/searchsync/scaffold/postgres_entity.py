@@ -213,7 +213,7 @@ def _entity(name: str, table: Table, connection: str, key: list[str], changed: t
         f"key: {files.as_yaml(key)}  # {table.key_of}",
     ]
     lines += [f"changed: {files.as_yaml(column)}"] if column else [f"# changed: {_comment(why_not)}"]
-    lines += ["schedules:", "  reindex: 0 2 * * *"]
+    lines += [files.TENANT, "schedules:", "  reindex: 0 2 * * *"]
     lines += ["  sync: 0 * * * *"] if column else []
     lines += ["  quality: 20 * * * *", "freshness:"]
     hours = ("3", "or hourly sync ") if column else ("30", "")

@@ -1,6 +1,7 @@
 """What ``entity check`` tells of a sample, and that it leaves nothing behind."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -87,6 +88,17 @@ def test_what_would_be_lost_is_counted_by_field(
     assert (report.ignored, report.unsearchable) == ({"moment": 1}, {"code": 1})
     assert len(report.losses) == 3
     assert indexes(client) == []
+
+
+def test_documents_that_no_tenant_would_see_are_counted(
+    client: Client, shop: psycopg.Connection[Any], things: Entity, app: local_postgres.AppDatabase
+) -> None:
+    """They are in the index all the same, and an entity without tenants has none that lacks one."""
+    shop.execute("INSERT INTO shop.things (id, code) VALUES (2, NULL), (3, 'b')")
+    report = run(client, replace(things, tenant="code"), app)
+    assert (report.documents, report.without_tenant) == (3, 1)
+    assert report.losses == ["1 without a tenant, so no filter by a tenant finds them: give them one, or accept it"]
+    assert run(client, replace(things), app).without_tenant == 0
 
 
 def test_what_the_mapping_does_not_search_is_no_loss(

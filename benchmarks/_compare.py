@@ -53,12 +53,12 @@ def _source(client: Client, job: Job) -> tuple[Source, Callable[[], Lag] | None]
     """The source, and how to ask how far the index is behind it."""
     if job["entity"] == "locations":
         return source_of(), None
-    from local import members  # clients of AWS, whose memory is not for the figure of locations
+    from local import tables  # clients of AWS, whose memory is not for the figure of locations
     from searchsync.sources.dynamodb import DynamoSource
     from searchsync.stream import lag
 
     dynamodb, streams = (
-        members.client(name, os.environ["AWS_ENDPOINT_URL"]) for name in ("dynamodb", "dynamodbstreams")
+        tables.client(name, os.environ["AWS_ENDPOINT_URL"]) for name in ("dynamodb", "dynamodbstreams")
     )
     source = DynamoSource(entity("members"), dynamodb, read_units=job["read_units"])
     stream = source.stream()

@@ -15,7 +15,7 @@ from benchmarks._loads import URL
 from benchmarks._runs import WrongResult
 from benchmarks._stream_live import CHANGED, Follower, Product
 from benchmarks._stream_load import ENTITY
-from local import airflow, members
+from local import airflow, tables
 from searchsync.cluster.client import Client
 from searchsync.compare.differences import CONTENT, GRACE_SECONDS, LARGEST_SAMPLE, MISSING, ORPHAN, STALE
 
@@ -89,7 +89,7 @@ def run(client: Client, folder: Path, count: int, seed: int) -> Compared:
     """
     say(f"{count:>12,} members, seed {seed}")
     endpoint = os.environ["AWS_ENDPOINT_URL"]
-    dynamodb = members.client("dynamodb", endpoint)
+    dynamodb = tables.client("dynamodb", endpoint)
     env = airflow.environment({**airflow.aws_environment(endpoint), URL: os.environ[URL]})
     with ExitStack() as stack:
         _stream_runs.sweep(client)

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from local import members, postgres
+from local import members, postgres, stream_function, tables
 from local.airflow_api import AirflowApi
 from local.paths import Home
 from local.stack import Stack
@@ -71,7 +71,7 @@ class World:
         self.search = connect(variables["SEARCHSYNC_OPENSEARCH_URL"])
         self._reader = variables["SEARCHSYNC_POSTGRES_DSN"]
         self._owner = stack.server("postgres").dsn(postgres.OWNER, "app")
-        self._aws = partial(members.client, endpoint=variables["AWS_ENDPOINT_URL"])
+        self._aws = partial(tables.client, endpoint=variables["AWS_ENDPOINT_URL"])
         self._queues = {name: variables[MEMBERS.variable(f"{name}_QUEUE")] for name in ("DEAD_LETTER", "PARKED")}
 
     # -- something to do
@@ -174,7 +174,7 @@ class World:
     def short_loans(self) -> Iterator[None]:
         """Messages that a killed replay had received come back soon."""
         sqs, url = self._aws("sqs"), self._queues["DEAD_LETTER"]
-        usual = members.SETTINGS["queues"]["visibility_timeout_seconds"]
+        usual = stream_function.SETTINGS["queues"]["visibility_timeout_seconds"]
         sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(LOAN_SECONDS)})
         try:
             yield

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks._loads import Job, drain, run, send_bodies
-from local import members
+from local import members, tables
 from local.airflow import aws_environment
 from searchsync.aws import CONFIG
 from searchsync.catalog import BUCKETS, entity
@@ -34,7 +34,7 @@ def _ours(job: Job) -> Callable[[], int]:
 
     def load_one(segment: Segment, folder: Path) -> int:
         client = connect(os.environ[URL])
-        source = DynamoSource(ENTITY, members.client("dynamodb", job["endpoint"]), identity=plan.identity)
+        source = DynamoSource(ENTITY, tables.client("dynamodb", job["endpoint"]), identity=plan.identity)
         with Rejections(folder / "rejected.ndjson") as rejections:
             ledger = reindex.Reindex(EntityIndexes(client, ENTITY), plan, job["index"]).load(
                 source, segment, rejections=rejections

@@ -148,7 +148,7 @@ class Product:
 def delivery(folder: Path, env: Mapping[str, str]) -> Iterator[None]:
     """The event source mapping and its function, from the beginning of the stream."""
     shutil.rmtree(folder, ignore_errors=True)
-    command = [sys.executable, "-m", "local.event_source", "--folder", str(folder)]
+    command = [sys.executable, "-m", "local.delivery", "--entity", ENTITY.name, "--folder", str(folder)]
     process = processes.spawn(command, folder=folder, log=folder / "stream.log", env=env, cwd=ROOT)
     try:
         yield

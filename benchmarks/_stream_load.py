@@ -15,7 +15,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from local import members
+from local import members, stream_function
 from local.function import Context
 from searchsync.catalog import entity
 from searchsync.cluster.client import connect_from_environment
@@ -89,14 +89,14 @@ def _record(kind: str, image: dict[str, Any], number: int) -> Event:
 
 
 def _handler(_: Job, batches: list[list[Event]]) -> Callable[[], None]:
-    sys.path.insert(0, str(members.HANDLER.parent))
+    sys.path.insert(0, str(stream_function.HANDLER.parent))
     handler = importlib.import_module("handler").handler
     events = [{"Records": batch} for batch in batches]
 
     def load() -> None:
         with Path(os.devnull).open("w") as log, redirect_stdout(log):
             for event in events:
-                answer = handler(event, Context("benchmark", "members_stream", time.monotonic() + 60))
+                answer = handler(event, Context("benchmark", stream_function.name_of(ENTITY), time.monotonic() + 60))
                 if answer != {"batchItemFailures": []}:
                     raise RuntimeError(f"a batch was not acknowledged: {answer}")
 

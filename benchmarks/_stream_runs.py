@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks._runs import WrongResult
 from benchmarks._stream_load import ENTITY
-from local import members
+from local import members, tables
 from local.paths import ROOT
 from searchsync.cluster import aliases, creation
 from searchsync.cluster.client import Client
@@ -71,7 +71,7 @@ def make_index(client: Client, identity: str) -> str:
 def serve(client: Client, endpoint: str) -> str:
     """Make the table, and an empty index of it that is served from the start. Returns the index."""
     members.create(endpoint)
-    identity = DynamoSource(ENTITY, members.client("dynamodb", endpoint)).origin()
+    identity = DynamoSource(ENTITY, tables.client("dynamodb", endpoint)).origin()
     name = make_index(client, identity)
     aliases.swap(EntityIndexes(client, ENTITY), blue=None, green=name)
     return name

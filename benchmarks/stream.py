@@ -30,7 +30,7 @@ from benchmarks import _stream_live, _stream_runs
 from benchmarks._bars import Bar, kept, say
 from benchmarks._stream_live import Follower, Product
 from benchmarks._stream_runs import Run
-from local import airflow, members
+from local import airflow, members, stream_function, tables
 from local.paths import ROOT
 from searchsync.cluster.client import Client, connect
 
@@ -87,7 +87,7 @@ class Benchmark:
         self.endpoint = endpoint
         self.folder = folder
         self.env = env
-        self.dynamodb = members.client("dynamodb", endpoint)
+        self.dynamodb = tables.client("dynamodb", endpoint)
         self.runs: list[Run] = []
 
     def throughput(self, records: int, runs: int) -> None:
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also then
     client, endpoint = connect(os.environ[URL]), os.environ[ENDPOINT]
-    function = {**members.queues(endpoint), **members.FUNCTION_ENVIRONMENT}
+    function = {**tables.all_queues(endpoint), **stream_function.environment(members.ENTITY)}
     env = airflow.environment({**airflow.aws_environment(endpoint), **function, URL: os.environ[URL]})
     surroundings = environment(client)
     say("\n".join(f"{name:14} {value}" for name, value in surroundings.items()))

@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from local import ports
@@ -136,11 +136,11 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     return {**inherited, "PATH": path, "NO_PROXY": no_proxy, "no_proxy": no_proxy, **own}
 
 
-def fingerprint(env: Mapping[str, str], *folders: str) -> str:
-    """Changes when our settings or the code in `folders` of the checkout does, which are read when a process starts."""
+def fingerprint(env: Mapping[str, str], *folders: str, files: Iterable[Path] = ()) -> str:
+    """Changes when what a process reads at its start does: our settings, code in `folders` of the checkout, `files`."""
     ours = {name: value for name, value in env.items() if name.startswith(("AIRFLOW", "AWS_", "SEARCHSYNC_"))}
     digest = hashlib.sha256(json.dumps(ours, sort_keys=True).encode())
-    for path in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+    for path in sorted([path for folder in folders for path in (ROOT / folder).rglob("*.py")] + [*files]):
         digest.update(str(path).encode() + path.read_bytes())
     return digest.hexdigest()
 

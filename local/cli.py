@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from local import airflow, lambda_package, members, runs, workbench
+from local import airflow, runs, stream_function, workbench
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import read_json
@@ -21,8 +22,13 @@ from local.paths import Home
 from local.report import result_rows, table
 from local.stack import PARTS, Stack
 from local.state import exclusively
+from local.stream_function import ALIVE, CHECKPOINT, PAUSED
+from searchsync.catalog import CATALOG, Entity, entity
+from searchsync.errors import SearchSyncError
 
-FIRST_RUNS = ("locations_reindex", "members_reindex")
+FIRST_RUNS = tuple(f"{name}_reindex" for name in ("locations", "members") if name in CATALOG)
+"""Of the entities whose data `up` brings."""
+
 _INTERRUPTED = 130
 _SCARCE_BYTES = 256 * 1024**2
 _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
@@ -38,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.command(options)
         return code
-    except LocalError as error:
+    except (LocalError, SearchSyncError) as error:
         _complain(f"{error}{_full_disk()}")
     except psycopg.Error as error:
         _complain(f"PostgreSQL: {str(error).splitlines()[0]}{_full_disk()}; see `./dev logs postgres`")
@@ -97,10 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     logs = command("logs", _logs, "the end of a part's log")
     logs.add_argument("name", metavar="NAME", nargs="?", help=f"one of {', '.join(_log_names())}")
     logs.add_argument("-f", "--follow", action="store_true")
-    stream = command("stream", _stream, "the delivery of the members' stream to its function")
+    streams = [served.name for served in stream_function.served()]
+    stream = command("stream", _stream, "the delivery of the streams of DynamoDB entities to their functions")
     stream.add_argument("action", choices=("pause", "resume", "status"))
-    package = command("package", _package, "write the deployment packages of a Lambda function")
-    package.add_argument("name", choices=lambda_package.names())
+    stream.add_argument("entity", nargs="?", help=f"{', '.join(streams)}; all when none is named")
+    package = command("package", _package, "write the deployment packages of the function of a DynamoDB entity")
+    package.add_argument("entity", help=", ".join(streams))
     demo = command("demo", _demo, "write, change and delete a few members, and see each become searchable")
     demo.add_argument("name", choices=("members",))
     command("bench", _bench, "run a benchmark NAME, and hand it all other arguments, on servers of its own")
@@ -217,31 +225,50 @@ def _trigger(options: argparse.Namespace) -> int:
 
 
 def _stream(options: argparse.Namespace) -> int:
-    from local import event_source  # an AWS client, which no other command needs
-
     stack = Stack(Home.from_environment(), _say)
-    folder = stack.home.part("stream")
-    paused = folder / event_source.PAUSED
-    if options.action == "pause":
-        folder.mkdir(parents=True, exist_ok=True)
-        paused.touch()
-    elif options.action == "resume":
-        paused.unlink(missing_ok=True)
-    if paused.exists():
-        delivers = "no: paused; `./dev stream resume` goes on"
-    elif not event_source.has_index(stack.address("opensearch")):
-        delivers = f"no: no index has the alias {members.ALIAS}"
-    else:
-        delivers = "yes"
-    runner = "running" if "stream" in stack.running() else "stopped; `./dev up` starts it"
-    after = read_json(folder / event_source.CHECKPOINT).get("after") or {}
-    settled = [(shard, f"settled up to {number}") for shard, number in after.items()]
-    _say(table([("runner", runner), ("delivers", delivers), *settled]))
+    running = stack.running()
+    for served in [_with_function(options.entity)] if options.entity else stream_function.served():
+        name, folder = stream_function.name_of(served), stack.home.stream(served.name)
+        if options.action == "pause":
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / PAUSED).touch()
+        elif options.action == "resume":
+            (folder / PAUSED).unlink(missing_ok=True)
+        runner = "running" if name in running else "stopped; `./dev up` starts it"
+        after = read_json(folder / CHECKPOINT).get("after") or {}
+        settled = [(shard, f"settled up to {number}") for shard, number in after.items()]
+        rows = [("function", name), ("runner", runner), ("delivers", _delivers(folder, served, name in running))]
+        _say(table([*rows, *settled]))
     return 0
 
 
+def _with_function(name: str) -> Entity:
+    """The DynamoDB entity of this name.
+
+    :raises LocalError: for one of another source
+    """
+    found = entity(name)
+    if found.source != "dynamodb":
+        raise LocalError(f"{name} comes from {found.source} and has no function")
+    return found
+
+
+def _delivers(folder: Path, served: Entity, running: bool) -> str:
+    if (folder / PAUSED).exists():
+        return f"no: paused; `./dev stream resume {served.name}` goes on"
+    if not running:
+        return "no: the runner is stopped"
+    try:
+        why = (folder / ALIVE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        why = "it is starting"
+    return f"no: {why}" if why else "yes"
+
+
 def _package(options: argparse.Namespace) -> int:
-    for package in lambda_package.build(lambda_package.FUNCTIONS / options.name):
+    from local import lambda_package
+
+    for package in lambda_package.build(_with_function(options.entity)):
         size = f"{package.path.stat().st_size:,} bytes, {package.unzipped:,} unzipped"
         _say(table([("package", str(package.path)), ("size", size), ("SHA-256", package.sha256)]))
     return 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from local import event_source, members
+from local import members, stream_function, tables
 from local.errors import LocalError
 from local.stack import Say, Stack
 from searchsync.cluster.client import Client, connect
@@ -21,6 +21,7 @@ from searchsync.errors import SearchSyncError
 _PATIENCE_SECONDS = 15.0
 _POLL_SECONDS = 0.02
 _MEMBERS = members.ENTITY
+_FUNCTION = stream_function.name_of(_MEMBERS)
 (_KEY,) = _MEMBERS.key
 
 
@@ -42,7 +43,7 @@ def run(stack: Stack, say: Say) -> None:
 
     :raises LocalError: when something that is needed does not run, or a change is not found within 15 seconds.
     """
-    client, dynamodb = _ready(stack), members.client("dynamodb", stack.address("aws"))
+    client, dynamodb = _ready(stack), tables.client("dynamodb", stack.address("aws"))
     token = secrets.token_hex(3)  # nobody else has a name like this
     steps, took = list(_steps(token)), []
     try:
@@ -83,10 +84,10 @@ def _ready(stack: Stack) -> Client:
 
     :raises LocalError: when a change would not get through.
     """
-    stack.require("opensearch", "aws", "stream")
+    stack.require("opensearch", "aws", _FUNCTION)
     client = connect(stack.variables()["SEARCHSYNC_OPENSEARCH_URL"])
-    if (stack.home.part("stream") / event_source.PAUSED).exists():
-        raise LocalError("the delivery of the stream is paused: `./dev stream resume` goes on with it")
+    if (stack.home.stream(_MEMBERS.name) / stream_function.PAUSED).exists():
+        raise LocalError(f"the delivery of the stream is paused: `./dev stream resume {_MEMBERS.name}` goes on with it")
     try:
         live = EntityIndexes(client.until(Deadline.within(_PATIENCE_SECONDS)), _MEMBERS).live()
     except SearchSyncError as error:
@@ -106,7 +107,7 @@ def _take(client: Client, dynamodb: Any, step: Step) -> float:
         if _found(client, step) == (step.item is not None):
             return time.monotonic() - began
         time.sleep(_POLL_SECONDS)
-    raise LocalError(f"{step.text}: after {elapsed:.0f} s the search does not show it; see `./dev logs stream`")
+    raise LocalError(f"{step.text}: after {elapsed:.0f} s the search does not show it; see `./dev logs {_FUNCTION}`")
 
 
 def _write(dynamodb: Any, key: str, item: dict[str, str] | None) -> None:

@@ -1,20 +1,15 @@
 """Lambda's event source mapping for a DynamoDB stream: what stands between the table and the function on AWS.
 
-`python -m local.event_source --folder DIR` delivers the stream of the members to `lambdas/members_stream` until
-SIGTERM. The rules are those of the settings beside the function: batches, partial failures, retries, bisection, record
-age and the pointer that is sent to the queue for what was given up. Two things are simpler than on AWS: shards take
-turns in one thread, and each part of a batch that was given up has its own message, where AWS may put several into one.
+The rules are those of the settings beside the function: batches, partial failures, retries, bisection, record age and
+the pointer that is sent to the queue for what was given up. Two things are simpler than on AWS: shards take turns in
+one thread, and each part of a batch that was given up has its own message, where AWS may put several into one.
 """
 
-import argparse
 import json
 import logging
-import os
-import signal
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -22,14 +17,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local import members
-from local.function import Function, FunctionError
+from local.files import write_atomically
+from local.function import FunctionError
 from local.lambda_contract import Records, created, event_record, first_failure, pointer, sequence_number
-from local.paths import ROOT
-from local.stream_reader import StreamGone, StreamReader
-from searchsync.stream.queue import DEAD_LETTER_QUEUE
+from local.stream_function import ALIVE, PAUSED
+from local.stream_reader import StreamReader
 
-CHECKPOINT, PAUSED, ALIVE = "checkpoint.json", "paused", "alive"
 # What the settings may say of that which this runner does in one way only.
 _ONLY = {
     "FunctionResponseTypes": ["ReportBatchItemFailures"],
@@ -37,7 +30,6 @@ _ONLY = {
     "StartingPosition": "TRIM_HORIZON",
 }
 _IDLE_SECONDS = 0.25
-_INDEX_SECONDS = 1.0
 _AWAY_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 10.0
 _RATE_SECONDS = 5.0
@@ -46,6 +38,35 @@ log = logging.getLogger(__name__)
 
 class Interrupted(Exception):
     """The runner was stopped or paused in the middle of a batch, which is delivered again."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnFailure:
+    """Where the pointers to what was given up go.
+
+    :param sqs: a client.
+    :param function: name of the function that could not do it.
+    """
+
+    sqs: Any
+    queue_url: str
+    function: str
+
+
+class Alive:
+    """A file that tells others that the runner lives (by its time), and what holds it up (its text; empty: nothing)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._said: str | None = None
+
+    def say(self, text: str) -> None:
+        """Show that the runner lives, and what holds it up."""
+        if text == self._said and self._path.exists():
+            self._path.touch()
+        else:
+            write_atomically(self._path, text, mode=0o644)
+            self._said = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +90,7 @@ class EventSource:
 
     :param invoke: the function; it raises `FunctionError`.
     :param settings: as in the request that makes the mapping on AWS.
-    :param queue_url: of the on-failure destination.
-    :param checkpoint: a file. A file `paused` beside it pauses the mapping; `alive` is touched before each poll.
+    :param checkpoint: a file. A file `paused` beside it pauses the mapping; `alive` tells how it goes, see `Alive`.
     :param retry_pause: seconds before the first retry, doubled up to 10 s. AWS does not say how long it waits.
     :raises ValueError: for settings that this runner does not imitate.
     """
@@ -78,17 +98,16 @@ class EventSource:
     def __init__(
         self,
         streams_client: Any,
-        sqs_client: Any,
+        stream_arn: str,
         invoke: Callable[[dict[str, Any]], Any],
         settings: Mapping[str, Any],
-        stream_arn: str,
-        queue_url: str,
+        on_failure: OnFailure,
         checkpoint: Path,
         retry_pause: float = 1.0,
     ) -> None:
         if other := {name for name, value in _ONLY.items() if settings[name] != value}:
             raise ValueError(f"this runner knows one value of {', '.join(sorted(other))}: {_ONLY}")
-        self._sqs, self._invoke, self._queue_url, self._arn = sqs_client, invoke, queue_url, stream_arn
+        self._invoke, self._on_failure, self._arn = invoke, on_failure, stream_arn
         self._reader = StreamReader(
             streams_client,
             stream_arn,
@@ -99,7 +118,8 @@ class EventSource:
         self._retries: int = settings["MaximumRetryAttempts"]
         self._bisect: bool = settings["BisectBatchOnFunctionError"]
         self._age: float = settings["MaximumRecordAgeInSeconds"]
-        self._paused, self._alive = checkpoint.with_name(PAUSED), checkpoint.with_name(ALIVE)
+        self._paused, self._alive = checkpoint.with_name(PAUSED), Alive(checkpoint.with_name(ALIVE))
+        self._failing = ""
         self._retry_pause = retry_pause
         self._stop = threading.Event()
 
@@ -109,19 +129,18 @@ class EventSource:
         :raises StreamGone: when it came back with another stream.
         """
         self._stop = stop
-        self._alive.parent.mkdir(parents=True, exist_ok=True)
         handled, since, trouble = 0, time.monotonic(), ""
         while not stop.is_set():
-            self._alive.touch()
+            self._alive.say(trouble or self._failing)
             try:
                 count = 0 if self._paused.exists() else self.poll_once()
             except Interrupted as interrupted:
                 log.info("%s", interrupted)
                 continue
             except (BotoCoreError, ClientError) as error:
-                if trouble != str(error):
-                    log.warning("waiting for the stream: %s", error)
-                trouble = str(error)
+                if trouble != (now := f"waiting for the stream: {error}"):
+                    log.warning("%s", now)
+                trouble = now
                 stop.wait(_AWAY_SECONDS)
                 continue
             trouble, handled, elapsed = "", handled + count, time.monotonic() - since
@@ -189,8 +208,10 @@ class EventSource:
             outcome = Outcome(0, str(error), raised=True, whole=True)
         except ValueError as error:
             outcome = Outcome(0, str(error), whole=True)
+        self._failing = f"the function fails: {outcome.error}" if outcome.error else ""
         if outcome.error:
             log.warning("%s: invocation failed, %d records from %s: %s", shard_id, len(batch), first, outcome.error)
+            self._alive.say(self._failing)
         return outcome
 
     def _too_old(self, batch: Records) -> int:
@@ -205,67 +226,11 @@ class EventSource:
         message = pointer(
             batch,
             shard_id,
-            members.HANDLER.parent.name,
+            self._on_failure.function,
             condition=condition,
             invocations=invocations,
             raised=outcome.raised,
         )
-        self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=json.dumps(message))
+        self._on_failure.sqs.send_message(QueueUrl=self._on_failure.queue_url, MessageBody=json.dumps(message))
         self._reader.acknowledge(shard_id, sequence_number(batch[-1]))
         log.warning("%s: gave up %d records from %s: %s", shard_id, len(batch), sequence_number(batch[0]), condition)
-
-
-def has_index(opensearch_url: str) -> bool:
-    """Whether any index takes the writes of the function: before the first one, every batch would fail."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{opensearch_url}/_alias/{members.ALIAS}", timeout=5.0) as response:
-            return bool(json.load(response))
-    except (OSError, ValueError):
-        return False
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Deliver until SIGTERM or SIGINT. The addresses of the emulator and OpenSearch come from the environment."""
-    parser = argparse.ArgumentParser(prog="python -m local.event_source", description="The stream to the function.")
-    parser.add_argument("--folder", type=Path, required=True, help="of the checkpoint, and the file that pauses")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-
-    endpoint = os.environ["AWS_ENDPOINT_URL"]
-    made = members.create(endpoint)
-    paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    function = Function(
-        members.HANDLER,
-        members.SETTINGS["function"]["handler"].rpartition(".")[2],
-        {**made.queues, **members.FUNCTION_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(paths)},
-        members.SETTINGS["function"]["timeout_seconds"],
-    )
-    source = EventSource(
-        members.client("dynamodbstreams", endpoint),
-        members.client("sqs", endpoint),
-        function.invoke,
-        members.SETTINGS["event_source_mapping"],
-        made.stream_arn,
-        made.queues[members.ENTITY.variable(DEAD_LETTER_QUEUE)],
-        options.folder / CHECKPOINT,
-    )
-    log.info("delivering %s as soon as an index has the alias %s", made.stream_arn, members.ALIAS)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    while not stop.is_set() and not has_index(os.environ["SEARCHSYNC_OPENSEARCH_URL"]):
-        (options.folder / ALIVE).touch()
-        stop.wait(_INDEX_SECONDS)
-    try:
-        source.run(stop)
-    except StreamGone as gone:
-        raise SystemExit(f"{gone}; a new start delivers that one") from None
-    finally:
-        function.close()
-
-
-if __name__ == "__main__":
-    main()

@@ -73,14 +73,21 @@ class Function:
 
         :raises FunctionError: when there is no return value.
         """
-        if self._process is None or self._process.poll() is not None:
-            self.close()
-            self._start()
+        self.start()
         request = {"id": str(uuid4()), "seconds": self._timeout, "event": event}
         answer = json.loads(self._exchange(json.dumps(request).encode() + b"\n", self._timeout))
         if "error" in answer:
             raise FunctionError(answer["error"])
         return answer["result"]
+
+    def start(self) -> None:
+        """Load the handler in a new process, unless one waits for an event.
+
+        :raises FunctionError: when the handler cannot be loaded.
+        """
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._start()
 
     def close(self) -> None:
         """End the process, whatever it does."""

@@ -1,10 +1,10 @@
-"""The deployment packages of a Lambda function: its locked dependencies, our library, the mappings and the handler.
+"""The deployment packages of an entity's function: locked dependencies, our library, the handler, the entity's files.
 
 The same checkout makes the same bytes on every machine. What is installed comes from wheels that the lock names by
 hash; what varies is left out (the installer's notes, scripts with the path of a Python in them, bytecode), and the
 archive is not compressed, because zlib's output is another in another build of it.
 
-`python -m local.lambda_package FUNCTION` writes a function's lock anew.
+`python -m local.lambda_package` writes the lock anew.
 """
 
 import hashlib
@@ -22,9 +22,10 @@ from zipfile import ZipFile, ZipInfo
 
 from local.errors import LocalError
 from local.paths import LOCAL, ROOT
+from local.stream_function import FOLDER, SETTINGS, name_of
 from searchsync import entity_file
+from searchsync.catalog import Entity, include_dir
 
-FUNCTIONS = ROOT / "lambdas"
 PACKAGES = LOCAL / "packages"
 UNZIPPED_LIMIT = 262_144_000
 """Bytes that Lambda takes."""
@@ -53,21 +54,14 @@ class Package:
     sha256: str
 
 
-def names() -> list[str]:
-    """The functions that can be packed."""
-    return sorted(lock.parent.name for lock in FUNCTIONS.glob(f"*/{_LOCK}"))
+def build(entity: Entity, folder: Path = PACKAGES, source: Path = FOLDER) -> list[Package]:
+    """Write the archives of an entity's function, one for each architecture.
 
-
-def build(source: Path, folder: Path = PACKAGES) -> list[Package]:
-    """Write a function's archives, one for each architecture.
-
-    :param source: the function's folder.
+    :param source: the folder of the handler and its lock.
     :raises LocalError: when the lock is not that of `requirements.in`, packages cannot be had, or Lambda would refuse
         the archive for its size.
     """
     _check(source)
-    settings = json.loads((source / "settings.json").read_text(encoding="utf-8"))
-    runtime = settings["function"]["runtime"]
     folder.mkdir(parents=True, exist_ok=True)
     packages = []
     for architecture, platform in _ARCHITECTURES.items():
@@ -77,22 +71,27 @@ def build(source: Path, folder: Path = PACKAGES) -> list[Package]:
                 source,
                 *("pip", "install", "-q", "--target", str(content), "--no-deps", "--require-hashes"),
                 *("--only-binary", ":all:", "--python-platform", platform),
-                *("--python-version", runtime.removeprefix("python"), "-r", _LOCK),
+                *("--python-version", SETTINGS["function"]["runtime"].removeprefix("python"), "-r", _LOCK),
             )
             shutil.copytree(ROOT / "src" / "searchsync", content / "searchsync")
-            # Of an entity, and of the notes that an index misses something: where `include_dir` looks for them.
-            shutil.copytree(ROOT / "include" / "mappings", content / "searchsync" / "include" / "mappings")
-            _pack_entity(settings["entity"], content / "searchsync" / "include" / "entities")
+            _pack_files(entity, content / "searchsync" / "include")
             shutil.copy(source / "handler.py", content)
-            packages.append(_archive(content, folder / f"{source.name}-{architecture}.zip"))
+            packages.append(_archive(content, folder / f"{name_of(entity)}-{architecture}.zip"))
     return packages
 
 
-def _pack_entity(name: str, folder: Path) -> None:
-    """Write the entity's file as JSON: it is checked now, and the function needs no parser of YAML."""
-    folder.mkdir(parents=True)
-    described = entity_file.read(ROOT / "include" / "entities" / f"{name}.yaml")
-    (folder / f"{name}.json").write_text(json.dumps(described, sort_keys=True), encoding="utf-8")
+def _pack_files(entity: Entity, folder: Path) -> None:
+    """Write what the function reads of the entity, where `include_dir` looks for it.
+
+    The entity's file becomes JSON: it is checked now, and the function needs no parser of YAML.
+    """
+    entities, mappings = folder / "entities", folder / "mappings"
+    entities.mkdir(parents=True)
+    mappings.mkdir()
+    described = entity_file.read(include_dir() / "entities" / f"{entity.name}.yaml")
+    (entities / f"{entity.name}.json").write_text(json.dumps(described, sort_keys=True), encoding="utf-8")
+    for name in (entity.name, "searchsync-gaps"):  # and of the notes that an index misses something
+        shutil.copy(include_dir() / "mappings" / f"{name}.json", mappings)
 
 
 def _check(source: Path) -> None:
@@ -105,7 +104,7 @@ def _check(source: Path) -> None:
         if fresh.read_bytes() != lock.read_bytes():
             raise LocalError(
                 f"{lock} does not match requirements.in and what that refers to: look at what changes, with "
-                f"`.local/venv/bin/python -m local.lambda_package {source.name}`"
+                "`.local/venv/bin/python -m local.lambda_package`"
             )
 
 
@@ -153,4 +152,4 @@ def _kept(content: Path) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    _uv(FUNCTIONS / sys.argv[1], *_COMPILE, "-o", _LOCK)
+    _uv(FOLDER, *_COMPILE, "-o", _LOCK)

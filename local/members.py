@@ -1,31 +1,18 @@
-"""The table `members`, its stream and the queue of its function, on the emulator, with sample data.
+"""The table `members` on the emulator, with sample data: what `include/entities/members.yaml` describes."""
 
-What the table is like is said in `include/entities/members.yaml`, and what queues and function are like in
-`lambdas/members_stream/settings.json`, for here and for the deployment.
-"""
-
-import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from local.airflow import aws_environment
-from local.paths import ROOT
+from local import tables
 from searchsync.catalog import entity
-from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE
 
-HANDLER: Final = ROOT / "lambdas" / "members_stream" / "handler.py"
-SETTINGS: Final[dict[str, Any]] = json.loads(HANDLER.with_name("settings.json").read_text(encoding="utf-8"))
-ENTITY: Final = entity(SETTINGS["entity"])
-ALIAS: Final = ENTITY.write_alias
-FUNCTION_ENVIRONMENT: Final = {"SEARCHSYNC_ENTITY": ENTITY.name}
-"""Variables that tell the function which entity it serves."""
+ENTITY: Final = entity("members")
 
 SAMPLE_MEMBERS: Final = 10_000
-_ACCOUNT = "123456789012"  # moto's
 _BATCH = 25  # what BatchWriteItem takes
 _FIRST_DAY = date(2015, 1, 1)
 _FIRST_EXPIRY = datetime(2040, 1, 1, tzinfo=UTC)
@@ -41,74 +28,28 @@ _TAGS = ["alumni", "beta", "mentor", "newsletter", "remote", "speaker", "vip"]
 _STATUSES = {"active": 80, "inactive": 15, "pending": 5}
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
-    """What `create` made or found."""
-
-    stream_arn: str
-    queues: dict[str, str]
-
-
-def client(service: str, endpoint: str) -> Any:
-    """A client of the emulator, whatever account and proxy this shell is set up for."""
-    import boto3
-    from botocore.config import Config
-
-    from searchsync.aws import CONFIG
-
-    own = aws_environment(endpoint)
-    session = boto3.Session(
-        aws_access_key_id=own["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=own["AWS_SECRET_ACCESS_KEY"],
-        region_name=own["AWS_DEFAULT_REGION"],
-    )
-    return session.client(service, endpoint_url=endpoint, config=CONFIG.merge(Config(proxies={})))
-
-
-def queues(endpoint: str) -> dict[str, str]:
-    """Where the queues will be, for those that start before they are made: variable of the environment, and URL."""
-    names = SETTINGS["queues"]
-    return {
-        ENTITY.variable(DEAD_LETTER_QUEUE): f"{endpoint}/{_ACCOUNT}/{names['dead_letters']}",
-        ENTITY.variable(PARKED_QUEUE): f"{endpoint}/{_ACCOUNT}/{names['parked']}",
-    }
-
-
-def create(endpoint: str) -> Members:
+def create(endpoint: str) -> None:
     """Make the table and the queues, or what is missing of them."""
-    (key,), dynamodb = ENTITY.key, client("dynamodb", endpoint)
-    try:
-        described = dynamodb.describe_table(TableName=ENTITY.table)["Table"]
-    except dynamodb.exceptions.ResourceNotFoundException:
-        described = dynamodb.create_table(
+    (key,), dynamodb = ENTITY.key, tables.client("dynamodb", endpoint)
+    with suppress(dynamodb.exceptions.ResourceInUseException):  # it is there
+        dynamodb.create_table(
             TableName=ENTITY.table,
             KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
-            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-        )["TableDescription"]
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": tables.IMAGES},
+        )
     expiry = dynamodb.describe_time_to_live(TableName=ENTITY.table)["TimeToLiveDescription"]
     if expiry["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
         wanted = {"Enabled": True, "AttributeName": ENTITY.expires}
         dynamodb.update_time_to_live(TableName=ENTITY.table, TimeToLiveSpecification=wanted)
-    settings, sqs = SETTINGS["queues"], client("sqs", endpoint)
-    for name in (settings["dead_letters"], settings["parked"]):
-        queue = sqs.create_queue(QueueName=name)["QueueUrl"]  # one that is there may have other attributes
-        sqs.set_queue_attributes(
-            QueueUrl=queue,
-            Attributes={
-                "MaximumMessageSize": str(settings["maximum_message_size_bytes"]),
-                "MessageRetentionPeriod": str(settings["message_retention_seconds"]),
-                "VisibilityTimeout": str(settings["visibility_timeout_seconds"]),
-            },
-        )
-    return Members(described["LatestStreamArn"], queues(endpoint))
+    tables.make_queues(ENTITY, endpoint)
 
 
 def load(endpoint: str) -> int:
     """Make everything, and put 10,000 members into the table if it is empty. Returns how many were written."""
     create(endpoint)
-    dynamodb = client("dynamodb", endpoint)
+    dynamodb = tables.client("dynamodb", endpoint)
     if dynamodb.scan(TableName=ENTITY.table, Limit=1)["Items"]:
         return 0
     return generate(dynamodb, SAMPLE_MEMBERS)

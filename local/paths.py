@@ -34,6 +34,10 @@ class Home:
         """The folder of one part; it also marks the part's processes."""
         return self.folder / name
 
+    def stream(self, entity: str) -> Path:
+        """The folder of the delivery of an entity's stream."""
+        return self.part("stream") / entity
+
     def log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"
 

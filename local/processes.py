@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 MARK = "SEARCHSYNC_LOCAL_PROCESS"
+_MARK_SECONDS = 5.0
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -78,10 +79,23 @@ def spawn(
         )
     _children[child.pid] = child
     try:
-        started = psutil.Process(child.pid).create_time()
+        candidate = psutil.Process(child.pid)
+        _await_mark(child, candidate)
+        started = candidate.create_time()
     except psutil.NoSuchProcess:
         started = time.time()
     return Process(child.pid, started, str(folder))
+
+
+def _await_mark(child: "subprocess.Popen[bytes]", candidate: psutil.Process) -> None:
+    """Wait until others can read the mark.
+
+    Linux closes the pipe by which Popen learns of the new program before the program has its environment: for
+    milliseconds, or longer on a busy machine, `/proc/PID/environ` is empty.
+    """
+    deadline = time.monotonic() + _MARK_SECONDS
+    while not _mark(candidate) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def is_alive(process: Process | None) -> bool:

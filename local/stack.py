@@ -17,15 +17,31 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from local import airflow, jars, members, opensearch, ports, postgres, processes, sample_data, servers
+from local import (
+    airflow,
+    jars,
+    opensearch,
+    ports,
+    postgres,
+    processes,
+    sample_data,
+    servers,
+    stream_function,
+    tables,
+)
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import tail
 from local.paths import ROOT, Home
 from local.state import Part, State
+from searchsync.catalog import BAD_ENTITIES, CATALOG, Entity, include_dir
 
-SMALL = ("stream", "aws", "slack")  # stopped in this order
-PARTS = ("postgres", "opensearch", *SMALL, *airflow.PROGRAMS)
+STREAMS = {stream_function.name_of(served): served for served in stream_function.served()}
+"""The parts that deliver a stream, one for each DynamoDB entity; they have the names of their functions."""
+
+SMALL = ("aws", "slack")
+OTHERS = ("postgres", "opensearch", *SMALL, *airflow.PROGRAMS)
+PARTS = ("postgres", "opensearch", *STREAMS, *SMALL, *airflow.PROGRAMS)
 _PORTS: Mapping[str, range] = {
     "postgres": ports.RANGE,
     "opensearch": opensearch.PORTS,
@@ -98,7 +114,7 @@ class Stack:
             "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
             "SEARCHSYNC_POSTGRES_DSN": self.server("postgres").dsn(postgres.READER, "app"),
             **airflow.aws_environment(airflow.url(port["aws"])),
-            **members.queues(airflow.url(port["aws"])),
+            **tables.all_queues(airflow.url(port["aws"])),
             "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
             "SEARCHSYNC_AIRFLOW_USER": airflow.ADMIN,
             "SEARCHSYNC_AIRFLOW_PASSWORD": airflow.admin_password(self.home),
@@ -114,11 +130,13 @@ class Stack:
         for name in self.state.claim_ports(_PORTS, {"airflow": "api-server"}):
             self.say(f"the last port of {name} is taken by another program; it moves to {self.state.ports[name]}")
         self.state.save()
+        for error in BAD_ENTITIES.values():
+            self._note(f"left out: {error}")
         threads = ThreadPoolExecutor(6)
         main = threads.submit(self._start_databases_and_airflow, threads)
         others = [
             threads.submit(self._start_opensearch),
-            threads.submit(self._start_aws_and_stream),
+            threads.submit(self._start_aws_and_streams),
             threads.submit(self._start_small, "slack", ["local.slack_sink", "--file", str(self.home.slack_messages)]),
         ]
         try:
@@ -188,7 +206,7 @@ class Stack:
                     aws_port=port["aws"],
                 ),
                 **airflow.aws_environment(airflow.url(port["aws"])),
-                **members.queues(airflow.url(port["aws"])),
+                **tables.all_queues(airflow.url(port["aws"])),
                 "SEARCHSYNC_REPORTS": str(self.home.reports),
                 "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
                 "SEARCHSYNC_POSTGRES_DSN": server.dsn(postgres.READER, "app"),
@@ -197,23 +215,49 @@ class Stack:
             }
         )
 
-    def _start_aws_and_stream(self) -> None:
+    def _start_aws_and_streams(self) -> None:
         self._start_small("aws", ["local.aws"])
-        endpoint, folder = airflow.url(self.state.ports["aws"]), self.home.part("stream")
-        if rows := members.load(endpoint):
-            self._note(f"{rows:,} members are in the table {members.ENTITY.table}")
+        endpoint = airflow.url(self.state.ports["aws"])
+        if "members" in CATALOG:
+            from local import members
+
+            if rows := members.load(endpoint):
+                self._note(f"{rows:,} members are in the table {members.ENTITY.table}")
+        for name in self._streams() - STREAMS.keys():
+            self._stop_stream(name)
+            self._note(f"{name} is stopped: its entity has no file any more, or a wrong one")
+        for name, served in STREAMS.items():
+            self._start_stream(name, served, endpoint)
+
+    def _start_stream(self, name: str, served: Entity, endpoint: str) -> None:
+        folder = self.home.stream(served.name)
         opensearch_url = {"SEARCHSYNC_OPENSEARCH_URL": airflow.url(self.state.ports["opensearch"])}
         env = airflow.environment({**airflow.aws_environment(endpoint), **opensearch_url})
-        # A new emulator has a new stream, and the function's code is read once.
-        stamp = f"{members.create(endpoint).stream_arn} {airflow.fingerprint(env, 'lambdas', 'src')}"
-        part = self.state.running("stream")
+        # The function's code, the entity's file and its mapping are read once.
+        files = include_dir().glob(f"*/{served.name}.*")
+        stamp = airflow.fingerprint(env, "lambdas", "src", files=files)
+        part = self.state.running(name)
         if part is not None and part.fingerprint != stamp:
+            self._stop_stream(name)
+        if self.state.running(name) is None:
+            processes.stop_leftovers(folder)
+            command = [sys.executable, "-m", "local.delivery", "--entity", served.name, "--folder", str(folder)]
+            process = processes.spawn(command, folder=folder, log=self.home.log(name), env=env, cwd=ROOT)
+            self._remember(name, process, stamp)
+        try:
+            tables.make_queues(served, endpoint)
+            tables.stream_arn(served, endpoint)
+        except tables.NoStream as missing:
+            self._note(f"{name} waits: {missing}")
+
+    def _streams(self) -> set[str]:
+        """The parts that deliver a stream and were started, also those of entities that are no more."""
+        return self.state.parts.keys() - set(OTHERS)
+
+    def _stop_stream(self, name: str) -> None:
+        if (part := self.state.running(name)) is not None:
             processes.stop(part.process, patience=5.0)
-        if self.state.running("stream") is None:
-            self._sweep("stream")
-            command = [sys.executable, "-m", "local.event_source", "--folder", str(folder)]
-            process = processes.spawn(command, folder=folder, log=self.home.log("stream"), env=env, cwd=ROOT)
-            self._remember("stream", process, stamp)
+        self.state.parts.pop(name, None)
 
     def _start_small(self, name: str, module: list[str]) -> None:
         port = self.state.ports[name]
@@ -252,6 +296,9 @@ class Stack:
         """
         count = len(self.running())
         self._stop_airflow()
+        for name in self._streams():
+            self._stop_stream(name)
+        self._sweep("stream")
         for name in SMALL:
             if (part := self.state.running(name)) is not None:
                 processes.stop(part.process, patience=5.0)
@@ -269,7 +316,7 @@ class Stack:
         return count
 
     def _wipe(self) -> None:
-        for name in ("postgres", "opensearch", *SMALL, "airflow", "reports", "logs"):
+        for name in ("postgres", "opensearch", "stream", *SMALL, "airflow", "reports", "logs"):
             shutil.rmtree(self.home.part(name), ignore_errors=True)
         bench = self.home.part("bench")
         if not any(processes.is_alive(record.process) for record in servers.below(bench)):

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from local import members
 from local import opensearch as local_opensearch
-from local.event_source import EventSource
+from local import stream_function
+from local.event_source import EventSource, OnFailure
 from local.function import Function
 from local.paths import ROOT
 from searchsync.catalog import entity
@@ -60,14 +60,13 @@ def delivering(
         "SEARCHSYNC_ENTITY": "members",
         "SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE": world.urls["dead"],
     }
-    function = Function(members.HANDLER, "handler", {**environment(mortal, aws_url), **paths}, seconds)
+    function = Function(stream_function.HANDLER, "handler", {**environment(mortal, aws_url), **paths}, seconds)
     source = EventSource(
         world.aws["dynamodbstreams"],
-        world.aws["sqs"],
-        function.invoke,
-        {**members.SETTINGS["event_source_mapping"], **settings},
         world.stream_arn,
-        world.urls["dead"],
+        function.invoke,
+        {**stream_function.SETTINGS["event_source_mapping"], **settings},
+        OnFailure(world.aws["sqs"], world.urls["dead"], "members_stream"),
         folder / "checkpoint",
         retry_pause=0.05,
     )
@@ -125,7 +124,7 @@ def test_the_runner_killed_goes_on_from_its_checkpoint(
 ) -> None:
     """A checkpoint written too early loses a batch, one never written delivers the whole day again."""
     choose = random.Random(SEED)
-    command = [sys.executable, "-m", "local.event_source", "--folder", str(tmp_path / "stream")]
+    command = [sys.executable, "-m", "local.delivery", "--entity", "members", "--folder", str(tmp_path / "stream")]
     env = {**os.environ, **environment(mortal, aws_url)}
     for _ in range(4):
         with subprocess.Popen(command, cwd=ROOT, env=env) as runner:

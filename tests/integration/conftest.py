@@ -1,7 +1,10 @@
 """What the integration tests share beyond the servers: faulty ways to them, and a copy of ``include/`` to change."""
 
+import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ from searchsync.catalog import Entity, include_dir
 from searchsync.cluster.client import Client, connect
 from tests.faults import OpenSearchProxy, PostgresProxy
 from tests.steps import Connect, connector
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 # The same examples on every machine; a fixture per test is meant here: examples share the servers.
 settings.register_profile(
@@ -71,3 +76,21 @@ def include(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def reports(tmp_path: Path) -> Path:
     """Where runs put their lists of rejected documents."""
     return tmp_path / "reports"
+
+
+@pytest.fixture
+def searchsync(shell: None, include: Path, tmp_path: Path) -> Command:
+    """Runs a command in a process of its own, which reads the entity files anew, with a copy of ``include/``.
+
+    It has to succeed unless told otherwise.
+    """
+
+    def run(*arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "searchsync.cli.main", *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ.copy(), capture_output=True, text=True, check=False, timeout=300
+        )
+        assert done.returncode == int(fails), done.stdout + done.stderr
+        return done
+
+    return run

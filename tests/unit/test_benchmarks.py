@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import _members_data
-from local import members
+from local import tables
 from local.paths import ROOT
 from searchsync.catalog import entity
 from searchsync.sources.dynamodb import DynamoSource, Segment
@@ -28,7 +28,7 @@ def test_recorded_pages_of_members_are_scanned_to_the_recorded_bodies(
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
-            source = DynamoSource(of, members.client("dynamodb", server.stdout.readline().strip()))
+            source = DynamoSource(of, tables.client("dynamodb", server.stdout.readline().strip()))
             for number, folder in enumerate(table.bodies):
                 bodies = [file.read_bytes() for file in sorted(folder.iterdir())]
                 pages = list(source.pages(Segment(number, len(table.bodies))))

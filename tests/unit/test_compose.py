@@ -126,7 +126,8 @@ def test_every_part_of_the_system_is_a_service() -> None:
     """The people with Docker would get another system than the one that is tested."""
     programs = {f"airflow-{name}" for name in (*local_airflow.PROGRAMS, "init", "worker")}
     assert set(AIRFLOW) == programs
-    others = {"postgres", "opensearch", "dashboards", "moto", "slack-sink", "redis", "sample-data", "members", "stream"}
+    others = {"postgres", "opensearch", "dashboards", "moto", "slack-sink", "redis", "sample-data", "members"}
+    others |= {f"{found.name}-stream" for found in CATALOG.values() if found.source == "dynamodb"}
     assert set(SERVICES) - programs == others
 
 

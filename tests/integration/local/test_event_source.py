@@ -11,12 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,9 +22,8 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from local import cli, event_source, members
-from local.airflow import aws_environment
-from local.event_source import EventSource, Interrupted
+from local import cli, event_source, stream_function, tables
+from local.event_source import EventSource, Interrupted, OnFailure
 from local.function import Function, FunctionError
 from local.stream_reader import StreamGone
 
@@ -73,11 +70,10 @@ class World:
         """A new runner, as after a restart; it gives up after three retries, as ours does not."""
         return EventSource(
             streams or self.streams,
-            self.sqs,
-            invoke,
-            {**members.SETTINGS["event_source_mapping"], "MaximumRetryAttempts": 3, **settings},
             self.arn,
-            self.queue,
+            invoke,
+            {**stream_function.SETTINGS["event_source_mapping"], "MaximumRetryAttempts": 3, **settings},
+            OnFailure(self.sqs, self.queue, "members_stream"),
             self.checkpoint,
             retry_pause=0,
         )
@@ -104,7 +100,7 @@ def make_table(dynamodb: Any, name: str) -> str:
 
 @pytest.fixture
 def world(endpoint: str, tmp_path: Path) -> World:
-    dynamodb, streams, sqs = (members.client(name, endpoint) for name in ("dynamodb", "dynamodbstreams", "sqs"))
+    dynamodb, streams, sqs = (tables.client(name, endpoint) for name in ("dynamodb", "dynamodbstreams", "sqs"))
     name = f"t-{uuid4().hex}"
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = make_table(dynamodb, name)
@@ -466,7 +462,7 @@ def test_what_is_settled_within_a_batch_is_not_repeated(world: World) -> None:
     def stopped(ids: list[str], _: list[str]) -> Any:
         if "r002" in ids:
             if len(ids) == 1:
-                world.checkpoint.with_name(event_source.PAUSED).touch()
+                world.checkpoint.with_name(stream_function.PAUSED).touch()
             raise FunctionError("poison")
 
     source = world.source(Calls(stopped))
@@ -569,7 +565,7 @@ def test_a_shard_is_read_after_its_parent(world: World, monkeypatch: pytest.Monk
 
 def test_pause_and_resume(world: World) -> None:
     """A paused mapping that delivers would write into an index that is just being repaired."""
-    paused = world.checkpoint.with_name(event_source.PAUSED)
+    paused = world.checkpoint.with_name(stream_function.PAUSED)
     paused.parent.mkdir()
     paused.touch()
     looked = threading.Event()
@@ -686,58 +682,10 @@ def test_commands_pause_and_resume(
 ) -> None:
     """A person would believe that nothing is written, while everything is."""
     monkeypatch.setenv("SEARCHSYNC_LOCAL_HOME", str(tmp_path))
-    paused = tmp_path / "stream" / event_source.PAUSED
+    paused = tmp_path / "stream" / "members" / stream_function.PAUSED
     for action, expected in (("status", False), ("pause", True), ("status", True), ("resume", False)):
-        assert cli.main(["stream", action]) == 0
+        assert cli.main(["stream", action, "members"]) == 0
         assert paused.exists() == expected
         shown = capsys.readouterr().out
         assert "`./dev up` starts it" in shown
         assert ("no: paused" in shown) == expected
-
-
-class Aliases(BaseHTTPRequestHandler):
-    """OpenSearch as far as it is asked: the members of an alias."""
-
-    indexes: dict[str, Any]
-    asked: Counter[str]
-
-    def do_GET(self) -> None:
-        self.asked[self.path] += 1
-        self.send_response(200 if self.indexes else 404)
-        self.end_headers()
-        self.wfile.write(json.dumps(self.indexes or {"error": "missing", "status": 404}).encode())
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-
-def test_process_waits_for_an_index_and_then_delivers(endpoint: str, tmp_path: Path) -> None:
-    """Before the first reindex every batch would fail and end in the queue; without the process nothing arrives."""
-    made = members.create(endpoint)
-    members.generate(members.client("dynamodb", endpoint), 30)
-    handler = tmp_path / "handler.py"
-    handler.write_text(HANDLER, encoding="utf-8")
-    bound = type("Bound", (Aliases,), {"indexes": {}, "asked": Counter()})
-    server = HTTPServer(("127.0.0.1", 0), bound)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    code = (
-        "import sys; from pathlib import Path; from local import members; members.HANDLER = Path(sys.argv.pop(1)); "
-        "from local.event_source import main; main()"
-    )
-    command = [sys.executable, "-c", code, str(handler), "--folder", str(tmp_path / "stream")]
-    opensearch = {"SEARCHSYNC_OPENSEARCH_URL": f"http://127.0.0.1:{server.server_port}"}
-    environment = {**os.environ, **aws_environment(endpoint), **opensearch}
-    with subprocess.Popen(command, cwd=ROOT, env=environment) as runner:
-        try:
-            eventually(lambda: bound.asked["/_alias/members-writers"] >= 2)  # type: ignore[attr-defined]
-            assert not (tmp_path / "seen").exists()
-            bound.indexes["members-1"] = {}  # type: ignore[attr-defined]
-            eventually((tmp_path / "seen").exists)
-            eventually((tmp_path / "stream" / "checkpoint.json").exists)
-        finally:
-            runner.terminate()
-        assert runner.wait(PATIENCE) == 0
-    server.shutdown()
-    assert (tmp_path / "seen").read_text(encoding="utf-8").split() == [f"m-{number:07d}" for number in range(1, 31)]
-    saved = json.loads((tmp_path / "stream" / "checkpoint.json").read_text(encoding="utf-8"))
-    assert saved["stream"] == made.stream_arn

@@ -16,17 +16,18 @@ from zipfile import ZipFile
 
 import pytest
 
-from local import lambda_package
+from local import lambda_package, stream_function
 from local import opensearch as local_opensearch
 from local.errors import LocalError
 from local.lambda_package import Package
+from searchsync.catalog import entity
 from searchsync.cluster.index import Index
 from searchsync.stream import gaps
 from tests.members import World, record
 from tests.steps import living, make_index, serve
 
 REPO = Path(__file__).parents[3]
-SOURCE = lambda_package.FUNCTIONS / "members_stream"
+MEMBERS = entity("members")
 CPU = {"arm64": "aarch64", "x86_64": "x86_64"}
 AWS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "eu-west-1"}
 
@@ -50,7 +51,7 @@ with open(sys.argv[1], "w") as report:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> list[Package]:
-    return lambda_package.build(SOURCE, tmp_path_factory.mktemp("packages"))
+    return lambda_package.build(MEMBERS, tmp_path_factory.mktemp("packages"))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_the_same_checkout_is_the_same_bytes(
     monkeypatch.setenv("UV_LINK_MODE", "copy")
     before = os.umask(0o077)
     try:
-        again = lambda_package.build(SOURCE, tmp_path)
+        again = lambda_package.build(MEMBERS, tmp_path)
     finally:
         os.umask(before)
     assert [p.sha256 for p in again] == [p.sha256 for p in packages]
@@ -219,13 +220,13 @@ def test_requests_are_signed_for_the_managed_service(recorder: tuple[str, list[s
 
 
 def test_a_lock_of_other_requirements_is_refused(tmp_path: Path) -> None:
-    source = tmp_path / "lambdas" / SOURCE.name
-    shutil.copytree(SOURCE, source)
+    source = tmp_path / "lambdas" / "stream"
+    shutil.copytree(stream_function.FOLDER, source)
     shutil.copy(REPO / "requirements.txt", tmp_path)
     with (source / "requirements.in").open("a", encoding="utf-8") as file:
         file.write("PyYAML\n")
     with pytest.raises(LocalError, match=r"requirements\.txt does not match requirements\.in"):
-        lambda_package.build(source, tmp_path / "packages")
+        lambda_package.build(MEMBERS, tmp_path / "packages", source)
     assert not (tmp_path / "packages").exists()
 
 
@@ -233,11 +234,11 @@ def test_without_network_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(LocalError, match=r"`uv pip compile` failed .* network"):
-        lambda_package.build(SOURCE, tmp_path / "packages")
+        lambda_package.build(MEMBERS, tmp_path / "packages")
 
 
 def test_over_lambdas_limit_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lambda_package, "UNZIPPED_LIMIT", 20_000_000)
     with pytest.raises(LocalError, match=r"members_stream-x86_64\.zip would have 2\d,.* Lambda takes 20,000,000"):
-        lambda_package.build(SOURCE, tmp_path)
+        lambda_package.build(MEMBERS, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local import members
+from local import members, tables
 
 ROOT = Path(__file__).parents[3]
 TABLE = members.ENTITY.table
@@ -25,40 +25,42 @@ def endpoint() -> Iterator[str]:
 
 
 def items(endpoint: str) -> list[dict[str, Any]]:
-    pages = members.client("dynamodb", endpoint).get_paginator("scan").paginate(TableName=TABLE)
+    pages = tables.client("dynamodb", endpoint).get_paginator("scan").paginate(TableName=TABLE)
     return sorted((item for page in pages for item in page["Items"]), key=lambda item: str(item["member_id"]))
 
 
 def test_table_and_queue_are_those_of_the_settings(endpoint: str) -> None:
     """What works here would fail on AWS: another key, no expiry, a queue that forgets after four days."""
-    made = members.create(endpoint)
-    assert members.create(endpoint) == made, "a second start must not fail, or make another stream"
-    dynamodb, sqs = members.client("dynamodb", endpoint), members.client("sqs", endpoint)
+    members.create(endpoint)
+    stream = tables.stream_arn(members.ENTITY, endpoint)
+    members.create(endpoint)
+    assert tables.stream_arn(members.ENTITY, endpoint) == stream, "a second start must not make another stream"
+    dynamodb, sqs = tables.client("dynamodb", endpoint), tables.client("sqs", endpoint)
     table = dynamodb.describe_table(TableName="members")["Table"]
     assert table["KeySchema"] == [{"AttributeName": "member_id", "KeyType": "HASH"}]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert table["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     expiry = dynamodb.describe_time_to_live(TableName="members")["TimeToLiveDescription"]
     assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
-    for url in made.queues.values():
+    for url in tables.queues(members.ENTITY, endpoint).values():
         queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         assert (queue["MessageRetentionPeriod"], queue["VisibilityTimeout"]) == ("1209600", "300")
-    assert made.stream_arn == table["LatestStreamArn"]
+    assert stream == table["LatestStreamArn"]
 
 
 def test_queues_are_where_they_were_said_to_be(endpoint: str) -> None:
     """Airflow starts before they are made, and its replay would look for messages in others."""
     members.create(endpoint)
-    sqs, names = members.client("sqs", endpoint), members.SETTINGS["queues"]
-    found = [sqs.get_queue_url(QueueName=names[name])["QueueUrl"] for name in ("dead_letters", "parked")]
-    assert list(members.queues(endpoint).values()) == found
+    sqs = tables.client("sqs", endpoint)
+    found = [sqs.get_queue_url(QueueName=name)["QueueUrl"] for name in ("members-dlq", "members-parked")]
+    assert list(tables.queues(members.ENTITY, endpoint).values()) == found
 
 
 def test_members_are_loaded_once(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each `./dev up` would undo the changes that a person made to the table, and stream all of it again."""
     monkeypatch.setattr(members, "SAMPLE_MEMBERS", 60)
     assert members.load(endpoint) == 60
-    dynamodb = members.client("dynamodb", endpoint)
+    dynamodb = tables.client("dynamodb", endpoint)
     dynamodb.delete_item(TableName=TABLE, Key={"member_id": {"S": "m-0000007"}})
     assert members.load(endpoint) == 0
     assert len(items(endpoint)) == 59
@@ -67,7 +69,7 @@ def test_members_are_loaded_once(endpoint: str, monkeypatch: pytest.MonkeyPatch)
 def test_the_same_seed_gives_the_same_members(endpoint: str) -> None:
     """A figure or a failure of one machine could not be repeated on another."""
     members.create(endpoint)
-    dynamodb = members.client("dynamodb", endpoint)
+    dynamodb = tables.client("dynamodb", endpoint)
     assert members.generate(dynamodb, 130, seed=7) == 130
     first = items(endpoint)
     assert [item["member_id"]["S"] for item in first] == [f"m-{number:07d}" for number in range(1, 131)]

@@ -1,10 +1,6 @@
-"""Commands in processes of their own, as a shell runs them: each reads the entity files anew."""
+"""A schema for tables that look like real ones, and the entity of the files that were written."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -13,23 +9,6 @@ import pytest
 from local import postgres as local_postgres
 from searchsync import catalog
 from searchsync.catalog import Entity
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def searchsync(shell: None, include: Path, tmp_path: Path) -> Command:
-    """Runs a command on the session's servers, with a copy of ``include/``. It has to succeed unless told otherwise."""
-
-    def run(*arguments: str, fails: bool = False) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "searchsync.cli.main", *arguments]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=os.environ.copy(), capture_output=True, text=True, check=False, timeout=300
-        )
-        assert done.returncode == int(fails), done.stdout + done.stderr
-        return done
-
-    return run
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from searchsync.scaffold import check, files, postgres_entity, postgres_table
 from searchsync.scaffold.check import CheckReport
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing import writer
-from tests.integration.scaffold.conftest import Command, made
+from tests.integration.conftest import Command
+from tests.integration.scaffold.conftest import made
 
 
 def write(name: str, app: local_postgres.AppDatabase) -> None:

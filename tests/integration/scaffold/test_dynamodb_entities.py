@@ -13,7 +13,8 @@ from searchsync.cli import main
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.scaffold import dynamodb_fields
-from tests.integration.scaffold.conftest import Command, made
+from tests.integration.conftest import Command
+from tests.integration.scaffold.conftest import made
 from tests.members import clients
 from tests.steps import living
 

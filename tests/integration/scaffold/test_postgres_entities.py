@@ -17,7 +17,8 @@ from searchsync.errors import BadParams
 from searchsync.quality import expectations
 from searchsync.scaffold import files
 from searchsync.sources.postgres import PostgresSource
-from tests.integration.scaffold.conftest import Command, made
+from tests.integration.conftest import Command
+from tests.integration.scaffold.conftest import made
 from tests.steps import living
 
 PRODUCTS = """

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from local import event_source, members
+from local import event_source, stream_function
 from local.airflow import aws_environment
-from local.event_source import EventSource
+from local.event_source import EventSource, OnFailure
 from local.function import Function
 from local.paths import ROOT
 from tests.faults import OpenSearchProxy
 from tests.members import World
 from tests.steps import documents, living, serve
 
-INVOCATION_SECONDS = members.SETTINGS["function"]["timeout_seconds"]
+INVOCATION_SECONDS = stream_function.SETTINGS["function"]["timeout_seconds"]
 SHORT_SECONDS = 4.0
 """Of an invocation while OpenSearch is away: it waits for one second of them, where it has 43 on AWS."""
 
@@ -67,14 +67,15 @@ def function(world: World, proxy: OpenSearchProxy, aws_url: str) -> Iterator[Fun
         "SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE": world.urls["dead"],
         "PYTHONPATH": str(ROOT / "src") + os.pathsep + os.environ.get("PYTHONPATH", ""),
     }
-    with closing(Function(members.HANDLER, "handler", environment, INVOCATION_SECONDS)) as function:
+    with closing(Function(stream_function.HANDLER, "handler", environment, INVOCATION_SECONDS)) as function:
         yield function
 
 
 def mapping(world: World, clock: Clock, invoke: Callable[[Any], Any], folder: Path) -> EventSource:
-    settings = members.SETTINGS["event_source_mapping"]
-    arguments = (settings, world.stream_arn, world.urls["dead"], folder / "stream" / "checkpoint.json")
-    source = EventSource(world.aws["dynamodbstreams"], world.aws["sqs"], invoke, *arguments)
+    settings = stream_function.SETTINGS["event_source_mapping"]
+    queue = OnFailure(world.aws["sqs"], world.urls["dead"], "members_stream")
+    arguments = (world.stream_arn, invoke, settings, queue, folder / "stream" / "checkpoint.json")
+    source = EventSource(world.aws["dynamodbstreams"], *arguments)
     source._stop = clock  # type: ignore[assignment]
     return source
 

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from local import members
+from local import stream_function
 from local.airflow import aws_environment
 from local.function import Function
 from local.paths import ROOT
@@ -154,7 +154,7 @@ def test_a_real_function_answers_before_it_is_killed(
             "SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE": f"{deaf.url}/1/q",
             "PYTHONPATH": os.pathsep.join([str(ROOT / "src")]),
         }
-        with closing(Function(members.HANDLER, "handler", environment, timeout)) as function:
+        with closing(Function(stream_function.HANDLER, "handler", environment, timeout)) as function:
             assert function.invoke({"Records": [GOOD]}) == {"batchItemFailures": []}
             failure = {"batchItemFailures": [{"itemIdentifier": "1"}]}
             proxy.before("POST /.*/_bulk", lambda: hold.wait(60), times=None)

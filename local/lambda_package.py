@@ -7,6 +7,7 @@ archive is not compressed, because zlib's output is another in another build of 
 `python -m local.lambda_package` writes the lock anew.
 """
 
+import ast
 import hashlib
 import json
 import os
@@ -74,24 +75,51 @@ def build(entity: Entity, folder: Path = PACKAGES, source: Path = FOLDER) -> lis
                 *("--python-version", SETTINGS["function"]["runtime"].removeprefix("python"), "-r", _LOCK),
             )
             shutil.copytree(ROOT / "src" / "searchsync", content / "searchsync")
-            _pack_files(entity, content / "searchsync" / "include")
+            _pack_files(entity, content)
             shutil.copy(source / "handler.py", content)
             packages.append(_archive(content, folder / f"{name_of(entity)}-{architecture}.zip"))
     return packages
 
 
-def _pack_files(entity: Entity, folder: Path) -> None:
+def _pack_files(entity: Entity, content: Path) -> None:
     """Write what the function reads of the entity, where `include_dir` looks for it.
 
     The entity's file becomes JSON: it is checked now, and the function needs no parser of YAML.
     """
-    entities, mappings = folder / "entities", folder / "mappings"
-    entities.mkdir(parents=True)
-    mappings.mkdir()
+    folder = content / "searchsync" / "include"
+    entities, mappings, transforms = folder / "entities", folder / "mappings", folder / "transforms"
+    for one in (entities, mappings, transforms):
+        one.mkdir(parents=True)
     described = entity_file.read(include_dir() / "entities" / f"{entity.name}.yaml")
     (entities / f"{entity.name}.json").write_text(json.dumps(described, sort_keys=True), encoding="utf-8")
     for name in (entity.name, "searchsync-gaps"):  # and of the notes that an index misses something
         shutil.copy(include_dir() / "mappings" / f"{name}.json", mappings)
+    if python := described.get("transform", {}).get("python"):
+        _check_imports(include_dir() / "transforms" / python, content)
+        shutil.copy(include_dir() / "transforms" / python, transforms)
+
+
+def _check_imports(path: Path, content: Path) -> None:
+    """Refuse a transformation that imports what its function will not have.
+
+    :raises LocalError: when it does, or cannot be read; the message names the line
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise LocalError(f"{path} cannot be packed: {error}") from None
+    there = {*sys.stdlib_module_names, *(one.name.removesuffix(".py") for one in content.iterdir())}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [one.name for one in node.names]
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{'.' * node.level}{node.module or ''}"]
+        if missing := [name for name in names if name.split(".")[0] not in there]:
+            raise LocalError(
+                f"{path}:{node.lineno}: the function's package has no {missing[0]}. A transformation may import the "
+                "standard library, and what the function's requirements bring"
+            )
 
 
 def _check(source: Path) -> None:

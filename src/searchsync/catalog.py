@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -63,6 +63,31 @@ class SmokeQuery:
     extremes: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Transformation:
+    """What is changed in an item of DynamoDB before its document is made (``documents.dynamodb_transform``).
+
+    :param version: whoever changes what the transformation makes has to raise it
+    :param take: fields, each with the path through maps where its value is
+    :param rename: attributes, each with its new name
+    :param drop: attributes that no document has
+    :param constant: fields with the same value in each document
+    :param python: file in ``include/transforms``; empty when there is none
+    """
+
+    version: int
+    take: Mapping[str, str] = field(default_factory=dict)
+    rename: Mapping[str, str] = field(default_factory=dict)
+    drop: Sequence[str] = ()
+    constant: Mapping[str, Any] = field(default_factory=dict)
+    python: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The Python file."""
+        return include_dir() / "transforms" / self.python
+
+
 @dataclass(frozen=True)
 class Entity:
     """One kind of document, as its file in ``include/entities`` describes it (``entity.schema.json`` says how).
@@ -80,6 +105,7 @@ class Entity:
     :param changed: the column of the SQL file that says when a row was last changed; the table has an index on it
     :param unmapped: what happens to an item of DynamoDB when the mapping has no place for an attribute or for a value's
         shape: ``drop`` leaves the value out and counts it, ``refuse`` takes the item for poison
+    :param transform: for DynamoDB: what is changed in an item before its document is made; None when nothing is
     :param schedules: cron expressions of the DAGs, by operation
     :param freshness: numbers of ``freshness.yaml`` that are others for this entity, and ``hours``
     :param thresholds: numbers of ``thresholds.yaml`` that are others for this entity
@@ -95,6 +121,7 @@ class Entity:
     tenant: str | None = None
     changed: str | None = None
     unmapped: Literal["drop", "refuse"] = "drop"
+    transform: Transformation | None = None
     schedules: Mapping[str, str] = field(default_factory=dict, hash=False)
     freshness: Mapping[str, float] = field(default_factory=dict, hash=False)
     thresholds: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -219,11 +246,15 @@ class Entity:
 
         :raises BadSource: when the file is missing
         """
-        path = include_dir() / "sql" / self.sql_file
-        try:
-            return path.read_text(encoding="utf-8").strip().rstrip(";")
-        except OSError as error:
-            raise BadSource(f"cannot read {path}: {error.strerror}; restore it from version control") from error
+        return _text(include_dir() / "sql" / self.sql_file).strip().rstrip(";")
+
+    @cached_property
+    def transform_code(self) -> str:
+        """The text of the transformation's Python file; empty when there is none.
+
+        :raises BadSource: when the file is missing
+        """
+        return _text(self.transform.path) if self.transform and self.transform.python else ""
 
 
 def _load() -> tuple[dict[str, Entity], dict[str, BadEntity]]:
@@ -246,6 +277,8 @@ def _entity(path: Path, others: Mapping[str, Entity]) -> Entity:
     described = _read(path)
     if "sql" in described:
         described["sql_file"] = described.pop("sql")
+    if "transform" in described:
+        described["transform"] = Transformation(**described["transform"])
     made = Entity(path.stem, **{**described, "key": tuple(described["key"])})
     for other in others.values():
         if made.source == "dynamodb" and (made.connection, made.table) == (other.connection, other.table):
@@ -327,6 +360,14 @@ def _check_names(path: Path, properties: dict[str, Any], above: str = "") -> Non
                 f'{path}: {above + name!r} needs "dynamic": "strict" or false, else one bad document changes the index'
             )
         _check_names(path, mapped.get("properties", {}), f"{above}{name}.")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadSource(f"cannot read {path}: {reason}; restore it from version control") from error
 
 
 def _json(path: Path) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from yaml.nodes import MappingNode
+from yaml.nodes import MappingNode, SequenceNode
 
 from searchsync.errors import BadEntity
 
@@ -32,7 +32,7 @@ def read(path: Path) -> dict[str, Any]:
         raise BadEntity(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
     if node is None or not isinstance(content, dict):
         raise BadEntity(f"{path}: it must hold a mapping; include/entities/{SCHEMA} says of what")
-    problems = [*_repeated(node), *_against_schema(path, node, content)]
+    problems = [*_repeated(node), *_against_schema(path, node, content)] or [*_against_itself(node, content)]
     if problems:
         raise BadEntity("; ".join(f"{path}:{line}: {problem}" for line, problem in sorted(problems)))
     return content
@@ -65,6 +65,24 @@ def _against_schema(path: Path, node: Any, content: dict[str, Any]) -> Iterator[
         yield _line(node, where), _explained(error, where, content)
 
 
+def _against_itself(node: Any, content: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """Yield line and problem of what a transformation must not write: one field twice, or the time to live."""
+    transform = content.get("transform", {})
+    names = [(part, name) for part in ("take", "rename", "constant") for name in transform.get(part, {})]
+    written = [(part, name, transform["rename"][name] if part == "rename" else name) for part, name in names]
+    written += [("drop", at, name) for at, name in enumerate(transform.get("drop", []))]
+    before: dict[str, str] = {}
+    for part, place, name in written:
+        line, where = _line(node, ["transform", part, place]), f"transform.{part}"
+        if not isinstance(place if part == "rename" else name, str):
+            yield line, f"{where}: the name {place} must be a text: write it in quotes"
+        elif content.get("expires") in (name, place):
+            yield line, f"{where}: {content['expires']} is the time to live, and stays as it is stored"
+        elif name in before:
+            yield line, f"{where}: {before[name]} has {name} already: of two, one would be lost"
+        before.setdefault(name, where)
+
+
 @cache
 def _validator(schema: Path) -> Draft202012Validator:
     return Draft202012Validator(json.loads(_text(schema)))
@@ -74,7 +92,7 @@ def _line(node: Any, path: list[Any]) -> int:
     """Return the line of the deepest part of a path that the file has."""
     line = int(node.start_mark.line) + 1
     for part in path:
-        if isinstance(part, int):
+        if isinstance(node, SequenceNode):
             node = node.value[part]
             line = int(node.start_mark.line) + 1
             continue
@@ -91,6 +109,7 @@ _TYPES = {
     "string": "a text",
     "number": "a number",
     "integer": "a whole number",
+    "boolean": "true or false",
 }
 
 
@@ -106,9 +125,13 @@ def _explained(error: Any, path: list[Any], content: dict[str, Any]) -> str:
             f"{path[-1]} is no key{f' of {inside}' if inside else ''}; the keys are {', '.join(schema['properties'])}"
         ),
         "pattern": lambda: f"{where} must be {schema.get('description', wanted)}, not {found}",
-        "type": lambda: f"{where} must be {_TYPES[wanted]}, not {found}",
+        "type": lambda: f"{where} must be {_kinds(wanted)}, not {found}",
         "maxItems": lambda: f"{where} has {len(error.instance)} parts, and {wanted} is the most for this source",
         "minimum": lambda: f"{where} must be {wanted} or more, not {found}",
         "not": lambda: f"{where} has no meaning for the source {content.get('source')}: leave it out",
     }
     return explained.get(error.validator, lambda: f"{where}: {error.message}")()
+
+
+def _kinds(wanted: str | list[str]) -> str:
+    return " or ".join(_TYPES[kind] for kind in ([wanted] if isinstance(wanted, str) else wanted))

@@ -92,6 +92,69 @@ WRONG = {
         15,
         "thresholds.rejected must be a whole number, not 0.5",
     ),
+    "a transformation of PostgreSQL": (
+        f"{LOCATIONS}transform: {{version: 1, drop: [x]}}\n",
+        13,
+        "transform has no meaning for the source postgres",
+    ),
+    "a transformation without version": (f"{MEMBERS}transform: {{drop: [x]}}\n", 15, "transform lacks version"),
+    "version 0": (
+        f"{MEMBERS}transform:\n  version: 0\n  drop: [x]\n",
+        16,
+        "transform.version must be 1 or more, not 0",
+    ),
+    "another part": (
+        f"{MEMBERS}transform: {{version: 1, lower: [x]}}\n",
+        15,
+        "lower is no key of transform; the keys are version, take, rename, drop, constant, python",
+    ),
+    "a path with a gap": (
+        f"{MEMBERS}transform:\n  version: 1\n  take:\n    city: address..city\n",
+        18,
+        "transform.take.city must be names with dots between them, not 'address..city'",
+    ),
+    "drop as text": (f"{MEMBERS}transform: {{version: 1, drop: x}}\n", 15, "transform.drop must be a list, not 'x'"),
+    "a constant object": (
+        f"{MEMBERS}transform: {{version: 1, constant: {{a: {{b: c}}}}}}\n",
+        15,
+        "transform.constant.a must be a text or a number or true or false or a list, not",
+    ),
+    "a constant date": (
+        f"{MEMBERS}transform: {{version: 1, constant: {{a: 2026-01-01}}}}\n",
+        15,
+        "transform.constant.a must be a text or",
+    ),
+    "a constant null": (f"{MEMBERS}transform: {{version: 1, constant: {{a: }}}}\n", 15, "transform.constant.a must be"),
+    "Python elsewhere": (
+        f"{MEMBERS}transform: {{version: 1, python: ../x.py}}\n",
+        15,
+        "transform.python must be a file in include/transforms",
+    ),
+    "a name that YAML takes for true": (
+        f"{MEMBERS}transform:\n  version: 1\n  rename:\n    on: off\n",
+        17,
+        "transform.rename.True must be a text, not False",
+    ),
+    "a number as name": (
+        f"{MEMBERS}transform:\n  version: 1\n  take:\n    5: a\n",
+        17,
+        "transform.take: the name 5 must be a text: write it in quotes",
+    ),
+    "a field that is written twice": (
+        f"{MEMBERS}transform:\n  version: 1\n  take: {{a: b.c}}\n  rename:\n    d: a\n",
+        19,
+        "transform.rename: transform.take has a already: of two, one would be lost",
+    ),
+    "what is made and dropped": (
+        f"{MEMBERS}transform:\n  version: 1\n  drop:\n  - b\n  - a\n  constant: {{a: 1}}\n",
+        19,
+        "transform.drop: transform.constant has a already",
+    ),
+    "the time to live": (
+        f"{MEMBERS}transform:\n  version: 1\n  rename: {{expires_at: until}}\n",
+        17,
+        "transform.rename: expires_at is the time to live, and stays as it is stored",
+    ),
     "a path for a file": (f"{LOCATIONS}sql: ../x.sql\n", 13, "sql must be "),
 }
 
@@ -244,6 +307,22 @@ def test_the_tenant_of_an_entity_is_named_by_its_file(write: Write) -> None:
     found, _ = catalog._load()
     assert {name: one.tenant for name, one in found.items()} == {"members": "club", "locations": "country"}
     assert CATALOG["members"].tenant is None
+
+
+def test_a_transformation_is_read_from_yaml_and_from_the_json_of_a_package(write: Write) -> None:
+    path = write(
+        "members", f"{MEMBERS}transform: {{version: 2, rename: {{a: b}}, constant: {{c: [1.5, x]}}, drop: [d]}}\n"
+    )
+    (read,) = catalog._load()[0].values()
+    path.with_suffix(".json").write_text(json.dumps(entity_file.read(path)), encoding="utf-8")
+    path.unlink()
+    (packed,) = catalog._load()[0].values()
+    for found in (read.transform, packed.transform):
+        assert found is not None
+        assert vars(found) == {
+            "version": 2, "take": {}, "rename": {"a": "b"}, "drop": ["d"], "constant": {"c": [1.5, "x"]}, "python": "",
+        }  # fmt: skip
+    assert CATALOG["members"].transform is None
 
 
 def test_what_a_file_does_not_say_has_a_default() -> None:

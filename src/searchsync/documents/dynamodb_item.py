@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from searchsync.catalog import BUCKETS, Entity
+from searchsync.documents import dynamodb_transform
 from searchsync.documents.dynamodb_expiry import expiry
 from searchsync.documents.dynamodb_json import renderer
 from searchsync.documents.dynamodb_values import BadItem, check_item, quote, shown, typed, utf8
@@ -22,7 +23,7 @@ TRANSFORM = 1
 
 
 def text_of(entity: Entity, item: Any, dropped: Dropped | None = None) -> str:
-    """Return the text of an item's document, without ``sync``. This is the transformation.
+    """Return the text of an item's document, without ``sync``.
 
     NULL and "" are left out: applications write them where they know nothing, and an index then has no field (also, ""
     is no date). Attributes and values that the entity's mapping has no place for are left out, too
@@ -33,6 +34,8 @@ def text_of(entity: Entity, item: Any, dropped: Dropped | None = None) -> str:
     :raises BadItem: when no document can be made of the item, or the entity refuses to leave anything out
     """
     check_item(item)
+    if (transform := entity.transform) is not None:
+        item = dynamodb_transform.changed(entity, transform, item)
     left_out: Dropped = {}
     text = renderer(entity.fits, entity.expires)(item, left_out)
     if left_out and entity.unmapped == "refuse":
@@ -40,6 +43,17 @@ def text_of(entity: Entity, item: Any, dropped: Dropped | None = None) -> str:
     if left_out and dropped is not None:
         fitting.add(dropped, left_out)
     return text
+
+
+def check(entity: Entity) -> None:
+    """Refuse files by which no document can be made, before any item is looked at: it would be no item's fault.
+
+    :raises BadMapping: when the mapping cannot be used, or not with the transformation
+    :raises BadEntity: when the transformation cannot be used
+    :raises BadSource: when its Python file cannot be used
+    """
+    _ = entity.fits
+    dynamodb_transform.check(entity)
 
 
 def content_of(entity: Entity, item: Any, dropped: Dropped | None = None) -> dict[str, Any]:

@@ -74,8 +74,8 @@ def gate(
     schema.check(indexes, green)
     if transforms.of_index(index.meta) != transforms.present(entity):
         raise GateFailed(
-            f"{green} was made by another version of the SQL file or of the code than is here now: it was changed "
-            "since. The live index goes on serving; run the reindex again"
+            f"{green} was made by another version of the SQL file, the transformation or the code than is here now: "
+            "it was changed since. The live index goes on serving; run the reindex again"
         )
     known_gaps = gaps.of_index(index)
     index.refresh()

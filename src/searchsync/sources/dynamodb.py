@@ -79,7 +79,7 @@ class DynamoSource:
 
         :raises BadSource: when it does not; the message names what is wrong
         """
-        _ = self.entity.fits  # a wrong mapping fails here, not in the middle of a load
+        dynamodb_item.check(self.entity)  # wrong files fail here, not in the middle of a load
         table = self._table.describe()
         wanted = [{"AttributeName": self.entity.key[0], "KeyType": "HASH"}]
         if table["KeySchema"] != wanted:

@@ -122,7 +122,7 @@ class Stream:
     def __init__(self, indexes: EntityIndexes, park: Park) -> None:
         self._indexes = indexes
         self._entity = indexes.entity
-        _ = self._entity.fits  # a mapping file that cannot be used is no fault of any record
+        dynamodb_item.check(self._entity)  # files that cannot be used are no fault of any record
         self._park = park
         self._bypass = gaps.NotedBypass()
 

@@ -161,6 +161,58 @@ def test_the_unpacked_function_notes_what_a_member_misses(
     assert len(gaps.of_index(Index(world.client, other))) == 1
 
 
+PYTHON = """import urllib3
+
+def transform(item: dict) -> dict:
+    return {**item, "name": f"{item['name'].title()} {urllib3.__name__}"}
+"""
+
+
+@pytest.fixture
+def transformed(tmp_path: Path, unpacked: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package in which members have a transformation, without its file."""
+    shutil.copytree(REPO / "include", tmp_path / "include")
+    entity_file = tmp_path / "include" / "entities" / "members.yaml"
+    with entity_file.open("a", encoding="utf-8") as file:
+        file.write("transform: {version: 1, constant: {status: known}, python: members.py}\n")
+    (tmp_path / "include" / "transforms").mkdir(exist_ok=True)
+    monkeypatch.setenv("SEARCHSYNC_INCLUDE", str(tmp_path / "include"))
+    shutil.copytree(unpacked, tmp_path / "task", ignore=shutil.ignore_patterns("include", "__pycache__"))
+    return tmp_path
+
+
+def test_a_transformation_goes_with_its_function(
+    world: World, opensearch_server: local_opensearch.Server, aws_url: str, transformed: Path
+) -> None:
+    blue = serve(world.client, world.entity)
+    (transformed / "include" / "transforms" / "members.py").write_text(PYTHON)
+    lambda_package._pack_files(MEMBERS, transformed / "task")
+    batch = [record("m-1", name="ada"), record("m-2", sequence=2, status="x")]
+    queue = {"SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE": world.urls["dead"], "AWS_ENDPOINT_URL": aws_url}
+    url = {"SEARCHSYNC_OPENSEARCH_URL": opensearch_server.url}
+    report, lines = invoke(transformed / "task", {"Records": batch}, **url, **queue, **AWS)
+    assert report["answer"] == {"batchItemFailures": []}, lines
+    made = {"member_id": "m-1", "name": "Ada urllib3", "status": "known"}
+    assert living(world.client, blue) == {"m-1": made}
+    (parked,) = world.messages()
+    assert (parked["key"], parked["reason"]) == ("m-2", "transform")
+    assert parked["detail"] == "BadItem: include/transforms/members.py, line 4: KeyError"
+
+
+@pytest.mark.parametrize("line", ["import pandas", "from psycopg import sql", "from . import other"])
+def test_a_transformation_that_imports_what_its_function_has_not_is_not_packed(transformed: Path, line: str) -> None:
+    """Else it works in every test, and no cold start succeeds."""
+    path = transformed / "include" / "transforms" / "members.py"
+    path.write_text(f"import json\n\ndef transform(item):\n    {line}\n    return item\n")
+    with pytest.raises(LocalError, match=rf"{path}:4: the function's package has no {line.split()[1]}"):
+        lambda_package._pack_files(MEMBERS, transformed / "task")
+
+
+def test_a_transformation_that_is_not_there_is_not_packed(transformed: Path) -> None:
+    with pytest.raises(LocalError, match=r"members\.py cannot be packed"):
+        lambda_package._pack_files(MEMBERS, transformed / "task")
+
+
 def test_a_cold_start_imports_little(unpacked: Path) -> None:
     """Half a second of a processor, with bytecode: the first run makes it. On Lambda compiling comes on top."""
     reports = [invoke(unpacked, {"Records": []}, SEARCHSYNC_OPENSEARCH_URL="http://127.0.0.1:1")[0] for _ in range(3)]

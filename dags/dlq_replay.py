@@ -12,14 +12,15 @@ and refuses writes for five minutes is deleted, with an alert.
 still in the queue, and the next run goes on. The log names the cause.
 
 **Undo** There is nothing to undo: what it writes is the table's present state. See
-`docs/operations/ENTITY_dlq_replay.md`.
+`docs/operations/dlq_replay.md`.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from search_ops.dag_policy import POLICY, doc_of, timezone
+from search_ops.dag_docs import doc_of
+from search_ops.dag_policy import POLICY, timezone
 from search_ops.tasks import replay
 from searchsync.catalog import CATALOG
 

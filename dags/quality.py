@@ -10,14 +10,15 @@ in the run's folder are the evidence, and the index `searchsync-quality` keeps t
 that first: until it has caught up, nothing is compared. Then trigger again with `repair` on *dry run*, then *on*; or
 find the fault, and reindex.
 
-**Undo** There is nothing to undo: a repair writes the source's present state. See `docs/operations/data_quality.md`.
+**Undo** There is nothing to undo: a repair writes the source's present state. See `docs/operations/quality.md`.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable
 
-from search_ops.dag_policy import POLICY, doc_of, timezone
+from search_ops.dag_docs import doc_of
+from search_ops.dag_policy import POLICY, timezone
 from search_ops.tasks import quality, reindex
 from searchsync.catalog import CATALOG
 

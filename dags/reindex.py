@@ -13,14 +13,15 @@ or clear the failed task *with downstream*. If a load says "discarded", clear fr
 A run asks a person before the swap when the number of documents moves by more than `approval_share`.
 
 **Undo** After the swap, trigger `index_rollback`: the previous index gets all writes and is kept for 24 hours. See
-`docs/operations/ENTITY_reindex.md`.
+`docs/operations/reindex.md`.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from search_ops.dag_policy import POLICY, doc_of, timezone
+from search_ops.dag_docs import doc_of
+from search_ops.dag_policy import POLICY, timezone
 from search_ops.tasks import reindex
 from searchsync.catalog import CATALOG
 

@@ -10,14 +10,15 @@ writes over something newer. To delete more than a share of the documents, it ne
 **When it fails** The log names the cause. Clear the run: it does no harm to read an interval again. Rows that
 OpenSearch refuses are listed in the log; all others were written.
 
-**Undo** There is nothing to undo: what it writes is the table's present state. See `docs/operations/ENTITY_sync.md`.
+**Undo** There is nothing to undo: what it writes is the table's present state. See `docs/operations/sync.md`.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from search_ops.dag_policy import POLICY, doc_of, timezone
+from search_ops.dag_docs import doc_of
+from search_ops.dag_policy import POLICY, timezone
 from search_ops.tasks import sync
 from searchsync.catalog import CATALOG
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from search_ops.runbooks import runbook
+
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 3.0
@@ -35,7 +37,7 @@ def run_failed(context: Any) -> None:
         f"*Tasks* {failed or context.get('reason') or 'unknown'}",
         *_state_of_indexes(dag_run),
         f"*Log* {_link(dag_run)}",
-        f"*Runbook* docs/operations/{dag_run.dag_id}.md",
+        f"*Runbook* {runbook(dag_run.dag_id)}",
     ]
     slack.send(*lines, seconds=slack.seconds_of_callback())
 
@@ -54,15 +56,16 @@ def abandoned(dag_run: Any, indexes: dict[str, str]) -> None:
 
 def replay_needs_a_person(dag_run: Any, report: dict[str, Any]) -> None:
     """Messages that no further replay will mend, and changes that are lost until a comparison or reindex."""
+    entity = dag_run.dag_id.removesuffix("_dlq_replay")
     lines = [f"• parked: {reason}: {why}"[:400] for reason, why in report["why_parked"].items()]
     lines += [f"• gap: {gap['records']} records of {gap['from']} to {gap['to']}" for gap in report["gaps"]]
     _send(
         f":warning: *{dag_run.dag_id}*: the dead-letter queue needs a person",
         *lines,
         "*Next* parked: correct the item or the mapping, then trigger with parked = true",
-        "*Next* gap: run the quality DAG with repair, then once more: a comparison without findings closes it",
+        f"*Next* gap: run {entity}_quality with repair, then once more: a comparison without findings closes it",
         f"*Log* {_link(dag_run)}",
-        f"*Runbook* docs/operations/{dag_run.dag_id}.md",
+        f"*Runbook* {runbook(dag_run.dag_id)}",
     )
 
 
@@ -85,7 +88,7 @@ def _quality_failed(dag_run: Any, failed: str) -> list[str]:
         f"*Evidence* {_evidence(dag_run)}",
         f"*Next* {then}",
         f"*Log* {_link(dag_run)}",
-        f"*Runbook* docs/operations/{dag_run.dag_id}.md",
+        f"*Runbook* {runbook(dag_run.dag_id)}",
     ]
 
 

@@ -2,14 +2,11 @@
 
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from search_ops.alerts import run_failed
-
-if TYPE_CHECKING:
-    from searchsync.catalog import Entity
 
 LOAD_POOL = os.environ.get("SEARCHSYNC_LOAD_POOL") or "default_pool"
 """Limits the load tasks that run at once, over all runs: bulk requests are what a cluster can be overloaded with.
@@ -37,9 +34,3 @@ POLICY: dict[str, Any] = {
 def timezone() -> str:
     """Return the time zone of all schedules: ``SEARCHSYNC_TIMEZONE``, default UTC."""
     return os.environ.get("SEARCHSYNC_TIMEZONE") or "UTC"
-
-
-def doc_of(text: str | None, entity: "Entity", operation: str) -> str:
-    """Return a DAG file's text for the DAG of one entity: ``ENTITY`` is its name, ``WHEN`` the DAG's schedule."""
-    when = f"By the schedule `{entity.cron(operation)}` (cron, {timezone()}; `include/entities/{entity.name}.yaml`)"
-    return (text or "").replace("ENTITY", entity.name).replace("WHEN", when)

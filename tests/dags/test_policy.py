@@ -21,16 +21,18 @@ FAILS_FAST = {"members_dlq_replay": "the next run is ten minutes away"}
 
 
 def test_exactly_the_known_dags_are_found(dags: dict[str, Any]) -> None:
-    assert set(dags) == EXPECTED, "list a new DAG here, and write docs/operations/<dag id>.md for it"
+    assert set(dags) == EXPECTED, "list a new DAG here, and write a runbook for a new operation"
 
 
 def test_every_dag_has_what_an_operator_needs(dags: dict[str, Any]) -> None:
     from search_ops.alerts import run_failed
+    from search_ops.runbooks import runbook
 
     for dag in dags.values():
         for part in ("**When**", "**What it may change**", "**Undo**"):
             assert part in (dag.doc_md or ""), f"{dag.dag_id}: doc_md lacks {part}"
-        assert (REPO / "docs" / "operations" / f"{dag.dag_id}.md").exists(), f"{dag.dag_id}: runbook"
+        assert (REPO / runbook(dag.dag_id)).exists(), f"{dag.dag_id}: runbook"
+        assert f"`{runbook(dag.dag_id)}`" in (dag.doc_md or ""), f"{dag.dag_id}: doc_md names another runbook"
         assert dag.tags, dag.dag_id
         assert dag.catchup is False, dag.dag_id
         assert dag.max_active_runs == (4 if dag.dag_id == "index_rollback" else 1), dag.dag_id
@@ -50,7 +52,7 @@ def test_a_failure_is_said_when_airflow_knows_none_of_its_tasks(slack: Callable[
 
     run_failed({"dag": SimpleNamespace(dag_id="locations_sync"), "run_id": "a run", "reason": "task_failure"})
     (said,) = slack()
-    for part in ("*locations_sync* failed", "a run", "task_failure", "docs/operations/locations_sync.md"):
+    for part in ("*locations_sync* failed", "a run", "task_failure", "docs/operations/sync.md"):
         assert part in said
 
 

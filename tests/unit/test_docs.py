@@ -33,3 +33,34 @@ def test_the_table_of_proofs_is_that_of_the_tests() -> None:
         listed.add((rule, events, mutant))
     proofs = [*PROOFS.items(), *PLACES.items()]
     assert listed == {(proof.rule, proof.scenario.__name__.replace("_", " "), name) for name, proof in proofs}
+
+
+def test_runbooks_are_those_of_every_entity() -> None:
+    """A command of another entity, copied at night, would be run on the wrong index."""
+    pages = sorted((REPO / "docs" / "operations").glob("*.md"))
+    assert len(pages) > 7
+    named = {page.name for page in pages if re.search(r"\b(locations|members)\b", page.read_text(encoding="utf-8"))}
+    assert not named, "write <entity> instead"
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """A page that was renamed, or a heading that was reworded, would be missed when it is needed."""
+    pages = [REPO / "README.md", *(REPO / "docs").rglob("*.md")]
+    links = 0
+    for page in pages:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            if "://" in link:
+                continue
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), f"{page.name}: {link}"
+            if anchor:
+                assert anchor in anchors(target), f"{page.name}: {link}"
+            links += 1
+    assert links > 40
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -142,7 +142,7 @@ def test_the_unpacked_function_writes_what_is_good_and_parks_what_is_not(
     assert (metrics["Records"], metrics["Written"], metrics["Parked"], metrics["failed"]) == (2, 1, 1, "")
     (described,) = metrics["_aws"]["CloudWatchMetrics"]
     assert described["Namespace"] == "SearchSync"
-    page = (REPO / "docs" / "operations" / "members.md").read_text(encoding="utf-8")
+    page = (REPO / "docs" / "operations" / "stream.md").read_text(encoding="utf-8")
     listed = page[page.index("one line of metrics") :].partition("The metric `Errors`")[0]
     assert [metric["Name"] for metric in described["Metrics"]] == re.findall(r"`(\w+)`", listed), "alarms name them"
 

@@ -31,7 +31,7 @@ curl() { command curl --fail-with-body "$@"; }
 
 def blocks(runbook: str) -> list[str]:
     """The code blocks of a runbook, without what needs the local stack and what is optional."""
-    text = (REPO / "docs" / "operations" / runbook).read_text(encoding="utf-8")
+    text = (REPO / "docs" / "operations" / runbook).read_text(encoding="utf-8").replace("<entity>", "locations")
     found = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     kept = ["".join(line for line in block.splitlines(True) if "./dev" not in line) for block in found]
     return [re.sub(r" \[--.*?\]", "", block) for block in kept]

@@ -1,5 +1,6 @@
 """A transformation of an entity's own: what it makes, what it may not do, and that one bad item is one bad item."""
 
+import base64
 import json
 import os
 import random
@@ -123,7 +124,9 @@ def attribute(kind: str, value: Any) -> tuple[str, Any]:
     if kind == "NS":
         return kind, [*{Decimal(one): one for one in map(number, value)}.values()]
     if kind in ("SS", "BS"):
-        return kind, [*dict.fromkeys(value)]
+        return kind, [
+            *dict.fromkeys(base64.b64encode(one).decode() if isinstance(one, bytes) else one for one in value)
+        ]
     if kind == "L":
         return kind, [dict([attribute(*pair) for pair in one.items()]) for one in value]
     return kind, normal(value) if kind == "M" else value

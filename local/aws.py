@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from threading import RLock
 from typing import Any
+from zlib import crc32
 
 from moto.cloudwatch.models import CloudWatchBackend, MetricDatum, Statistics
 from moto.core.utils import unix_time, unix_time_millis, utcnow
@@ -58,6 +59,17 @@ def scan_sorts_in_c() -> None:
 
     _current(Table, "all_items", "self")
     _replace(Table, "all_items", all_items)
+
+
+def binary_keys_have_segments() -> None:
+    """Moto hashes a partition key as text: a parallel scan of a table with binary keys answers 500."""
+    by_text = _current(Item, "is_within_segment", "self", "segments")
+
+    def is_within_segment(self: Item, segments: Any) -> bool:
+        key, (number, total) = self.hash_key.value, segments
+        return crc32(key) % total == number if total and isinstance(key, bytes) else bool(by_text(self, segments))
+
+    _replace(Item, "is_within_segment", is_within_segment)
 
 
 def a_write_that_changes_nothing_makes_no_record() -> None:
@@ -112,14 +124,20 @@ def an_update_that_creates_makes_one_record() -> None:
 
 
 def stream_records_look_like_those_of_aws() -> None:
-    """Moto counts milliseconds where AWS has whole seconds: positions would be finer here, and hide errors of order."""
+    """Moto counts milliseconds where AWS has whole seconds: positions would be finer here, and hide errors of order.
+
+    It also makes base64 of binary keys twice: the key would be another one.
+    """
     create = _current(StreamRecord, "__init__", "self", "table", "stream_type", "event_name", "old", "new", "seq")
 
     def create_record(self: StreamRecord, table: Table, *args: Any, **kwargs: Any) -> None:
         create(self, table, *args, **kwargs)
+        _, _, old, new, *_ = args
+        attributes = (new or old).to_json()["Attributes"]
         self.record.update(eventVersion="1.1", awsRegion=table.region_name)
         change = self.record["dynamodb"]
         change["ApproximateCreationDateTime"] = change["ApproximateCreationDateTime"].replace(microsecond=0)
+        change["Keys"] = {name: attributes[name] for name in change["Keys"]}
 
     _replace(StreamRecord, "__init__", create_record)
 
@@ -241,6 +259,7 @@ def _units(size: int) -> float:
 BRIDGES = (
     one_dynamodb_request_at_a_time,
     scan_sorts_in_c,
+    binary_keys_have_segments,
     a_write_that_changes_nothing_makes_no_record,
     an_update_that_creates_makes_one_record,
     stream_records_look_like_those_of_aws,

@@ -13,6 +13,7 @@ from local.lambda_contract import event_record
 from searchsync.catalog import Entity
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
+from searchsync.documents import dynamodb_item
 from searchsync.mapping.fitting import object_of
 from searchsync.operations import reindex
 from searchsync.operations.replay import Choice, Replay
@@ -56,8 +57,14 @@ class World:
             dynamodb.delete_table(TableName=self.entity.name)
         made = dynamodb.create_table(
             TableName=self.entity.name,
-            KeySchema=[{"AttributeName": "member_id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "member_id", "AttributeType": "S"}],
+            KeySchema=[
+                {"AttributeName": name, "KeyType": kind}
+                for name, kind in zip(self.entity.key, ("HASH", "RANGE"), strict=False)
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": kind}
+                for name, kind in zip(self.entity.key, self.entity.key_types, strict=True)
+            ],
             BillingMode="PAY_PER_REQUEST",
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )
@@ -96,17 +103,17 @@ class World:
         return self.source.origin()
 
     def put(self, key: str, **attributes: Any) -> None:
-        """Attributes are plain text, or DynamoDB's JSON."""
-        typed = {name: value if isinstance(value, dict) else {"S": value} for name, value in attributes.items()}
-        self.aws["dynamodb"].put_item(TableName=self.entity.name, Item={"member_id": {"S": key}, **typed})
+        """Attributes are plain text, or DynamoDB's JSON; ``member_id`` may be among them."""
+        self.aws["dynamodb"].put_item(TableName=self.entity.name, Item=_typed(key, attributes))
 
-    def delete(self, key: str) -> None:
-        self.aws["dynamodb"].delete_item(TableName=self.entity.name, Key={"member_id": {"S": key}})
+    def delete(self, key: str, **rest: Any) -> None:
+        """Delete an item; ``rest`` is of the key, too."""
+        self.aws["dynamodb"].delete_item(TableName=self.entity.name, Key=_typed(key, rest))
 
     def table(self) -> dict[str, dict[str, Any]]:
         """All items, as DynamoDB's JSON."""
         pages = self.aws["dynamodb"].get_paginator("scan").paginate(TableName=self.entity.name, ConsistentRead=True)
-        return {item["member_id"]["S"]: item for page in pages for item in page["Items"]}
+        return {dynamodb_item.key_of(self.entity, item): item for page in pages for item in page["Items"]}
 
     def records(self) -> list[dict[str, Any]]:
         """What the stream has had since the last call, as the function gets it."""
@@ -175,6 +182,11 @@ class World:
         self.dead.send([json.dumps(body)])
 
 
+def _typed(key: str, attributes: dict[str, Any]) -> dict[str, Any]:
+    typed = {name: value if isinstance(value, dict) else {"S": value} for name, value in attributes.items()}
+    return {"member_id": {"S": key}, **typed}
+
+
 def record(key: str, second: float | None = None, sequence: int = 1, **image: Any) -> dict[str, Any]:
     """One record of an event, made by hand; without an image a removal."""
     change: dict[str, Any] = {
@@ -183,6 +195,5 @@ def record(key: str, second: float | None = None, sequence: int = 1, **image: An
         "SequenceNumber": str(sequence),
     }
     if image:
-        typed = {name: value if isinstance(value, dict) else {"S": value} for name, value in image.items()}
-        change["NewImage"] = {"member_id": {"S": key}, **typed}
+        change["NewImage"] = _typed(key, image)
     return {"eventName": "MODIFY" if image else "REMOVE", "dynamodb": change}

@@ -95,7 +95,8 @@ class Entity:
     :param name: name of the entity; also the name of the read alias and the stem of the entity's files
     :param source: the kind of database it comes from
     :param key: for PostgreSQL: the columns of the SQL file that order its rows. Together they are unique and not NULL,
-        and ranges are cut along them. For DynamoDB: the key attribute, a string
+        and ranges are cut along them. For DynamoDB: the partition key, and the sort key if the table has one
+    :param key_types: for DynamoDB: S, N or B for each part of the key; strings where the file does not say it
     :param connection: Airflow's connection id; a shell's variables are named after it
     :param table: for DynamoDB: the table
     :param sql_file: for PostgreSQL: file in ``include/sql``
@@ -114,6 +115,7 @@ class Entity:
     name: str
     source: Literal["postgres", "dynamodb"]
     key: tuple[str, ...]
+    key_types: tuple[str, ...] = ()
     connection: str = ""
     table: str = ""
     sql_file: str = ""
@@ -127,7 +129,8 @@ class Entity:
     thresholds: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        defaults = {
+        defaults: dict[str, Any] = {
+            "key_types": ("S",) * len(self.key),
             "connection": DEFAULT_CONNECTION[self.source],
             "table": self.name,
             "sql_file": f"{self.name}.sql",
@@ -279,7 +282,10 @@ def _entity(path: Path, others: Mapping[str, Entity]) -> Entity:
         described["sql_file"] = described.pop("sql")
     if "transform" in described:
         described["transform"] = Transformation(**described["transform"])
-    made = Entity(path.stem, **{**described, "key": tuple(described["key"])})
+    described |= {name: tuple(described[name]) for name in ("key", "key_types") if name in described}
+    made = Entity(path.stem, **described)
+    if len(made.key_types) != len(made.key):
+        raise BadEntity(f"{path}: key_types has {len(made.key_types)} types for a key of {len(made.key)} parts")
     for other in others.values():
         if made.source == "dynamodb" and (made.connection, made.table) == (other.connection, other.table):
             raise BadEntity(f"{path}: {other.name} is made from the same table {made.table}: one table, one entity")

@@ -142,6 +142,7 @@ class Table:
         table = {
             "TableArn": ARN,
             "KeySchema": [{"AttributeName": KEY, "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": KEY, "AttributeType": "S"}],
             "StreamSpecification": specification,
             "LatestStreamArn": STREAM_ARN,
             "ItemCount": len(self.items),

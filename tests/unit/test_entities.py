@@ -63,7 +63,9 @@ WRONG = {
     ),
     "key twice": (f"{MEMBERS}table: others\n", 15, "table stands here a second time"),
     "key as text": (changed(MEMBERS, "[member_id]", "member_id"), 6, "key must be a list, not 'member_id'"),
-    "key in two parts": (changed(MEMBERS, "[member_id]", "[a, b]"), 6, "key has 2 parts, and 1 is the most"),
+    "key in three parts": (changed(MEMBERS, "[member_id]", "[a, b, c]"), 6, "key has 3 parts, and 2 is the most"),
+    "type of a key": (f"{MEMBERS}key_types: [M]\n", 15, "key_types.0 must be S or N or B, not 'M'"),
+    "key types of PostgreSQL": (f"{LOCATIONS}key_types: [S]\n", 13, "key_types has no meaning for the source postgres"),
     "changed of DynamoDB": (
         f"{MEMBERS}changed: x\n",
         15,
@@ -240,6 +242,15 @@ def test_one_table_is_one_entity(write: Write) -> None:
     found, bad = catalog._load()
     assert (sorted(found), list(bad)) == (["members", "others"], ["people"])
     assert "members is made from the same table members" in str(bad["people"])
+
+
+def test_each_part_of_a_key_has_a_type(write: Write) -> None:
+    path = write("members", f"{MEMBERS}key_types: [S, N]\n")
+    found, bad = catalog._load()
+    assert (found, str(bad["members"])) == ({}, f"{path}: key_types has 2 types for a key of 1 parts")
+    write("members", changed(MEMBERS, "[member_id]", "[org, at]\nkey_types: [S, N]"))
+    found, bad = catalog._load()
+    assert (found["members"].key, found["members"].key_types, bad) == (("org", "at"), ("S", "N"), {})
 
 
 def test_an_include_folder_without_entities_is_said(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from searchsync.catalog import BUCKETS, Entity
 from searchsync.documents import dynamodb_transform
 from searchsync.documents.dynamodb_expiry import expiry
 from searchsync.documents.dynamodb_json import renderer
-from searchsync.documents.dynamodb_values import BadItem, check_item, quote, shown, typed, utf8
-from searchsync.documents.page import MAX_ID_BYTES, Document, tombstone
+from searchsync.documents.dynamodb_key import encoder
+from searchsync.documents.dynamodb_values import BadItem, check_item, quote, typed, utf8
+from searchsync.documents.page import Document, tombstone
 from searchsync.mapping import fitting
 from searchsync.mapping.fitting import Dropped
 
@@ -73,18 +74,11 @@ def expires_at(entity: Entity, item: Mapping[str, Any]) -> Any:
 
 
 def key_of(entity: Entity, keys: Any) -> str:
-    """Return the document id, from an item or from the keys of an event.
+    """Return the document id, from an item or from the keys of an event (``dynamodb_key``).
 
     :raises BadItem: when there is no id that a document can have
     """
-    (name,) = entity.key
-    attribute = keys.get(name) if isinstance(keys, Mapping) else None
-    key = attribute.get("S") if isinstance(attribute, Mapping) and len(attribute) == 1 else None
-    if not isinstance(key, str):
-        raise BadItem("invalid_key", f"the key {name} must be a string, not {shown(attribute)}")
-    if not 1 <= len(utf8(key)) <= MAX_ID_BYTES:
-        raise BadItem("invalid_id", f"an _id must have 1 to {MAX_ID_BYTES} bytes, this has {len(utf8(key))}")
-    return key
+    return encoder(entity.key, entity.key_types)(keys)
 
 
 def bucket_of(key: str) -> int:

@@ -53,20 +53,24 @@ def make(name: str, table: Table, *, connection: str) -> Made:
             "StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
         )
     fields = _fields(table, notes)
-    key: dict[str, Any] = {"severity": "critical", "type": "expect_column_values_to_not_be_null", "column": table.key}
+    there = {"severity": "critical", "type": "expect_column_values_to_not_be_null"}
+    keys = [{"name": f"the key {name} is there", **there, "column": name} for name in table.key if name in fields]
     head = f"# What must hold of the documents of `{name}` and of the items they come from. Add what yours promise."
     made = {
         "mapping": files.mapping(fields),
-        "smoke": files.smoke_queries({field: of for field, of in fields.items() if field != table.expires}, table.key),
-        "expectations": files.expectations(head, "dynamodb", [{"name": "the key is there", **key}]),
+        "smoke": files.smoke_queries(
+            {field: of for field, of in fields.items() if field != table.expires}, table.key[0]
+        ),
+        "expectations": files.expectations(head, "dynamodb", keys),
         "entity": _entity(table, connection, notes),
     }
     return Made(made, notes)
 
 
 def _fields(table: Table, notes: list[str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {table.key: {"type": "keyword"}}
-    for name in sorted({name for item in table.sample for name in item} - {table.key, table.expires}):
+    keys = dict(zip(table.key, table.key_types, strict=True))
+    fields: dict[str, Any] = {}
+    for name in dict.fromkeys([*keys, *sorted({name for item in table.sample for name in item} - {table.expires})]):
         if reserved(name):
             raise BadSource(
                 f"items of {table.name} have the attribute {name!r}, and 'sync' is the state that each document keeps: "
@@ -75,7 +79,8 @@ def _fields(table: Table, notes: list[str]) -> dict[str, Any]:
         if "." in name or not name.strip() or name in _OF_OPENSEARCH:
             notes.append(f"{name!r} can name no field, so it is left out of the documents and counted")
             continue
-        fields[name] = field_of([item[name] for item in table.sample if name in item], name, notes)
+        values = [item[name] for item in table.sample if name in item]
+        fields[name] = {"type": "keyword"} if keys.get(name) in ("S", "B") else field_of(values, name, notes)
     if table.expires:
         fields[table.expires] = {"type": "date", "format": "epoch_second", "ignore_malformed": True}
     return fields
@@ -89,8 +94,9 @@ def _entity(table: Table, connection: str, notes: list[str]) -> str:
         "source: dynamodb",
         f"connection: {connection}",
         f"table: {files.as_yaml(table.name)}",
-        f"key: {files.as_yaml([table.key])}",
+        f"key: {files.as_yaml([*table.key])}",
     ]
+    lines += [f"key_types: {files.as_yaml([*table.key_types])}"] if set(table.key_types) != {"S"} else []
     lines += [f"expires: {files.as_yaml(table.expires)}"] if table.expires else []
     lines += [
         files.TENANT,

@@ -9,6 +9,7 @@ from botocore import exceptions
 
 from searchsync import aws
 from searchsync.errors import BadSource, SourceUnavailable
+from searchsync.sources.dynamodb import key_schema
 from searchsync.sources.dynamodb_answers import documented
 
 SAMPLE_ITEMS = 1_000
@@ -18,14 +19,16 @@ SAMPLE_ITEMS = 1_000
 class Table:
     """One table.
 
-    :ivar key: the partition key, a string
+    :ivar key: the partition key, and the sort key if there is one
+    :ivar key_types: S, N or B for each of them
     :ivar stream: what its stream has; empty when it is off
     :ivar expires: the attribute of its time to live; empty when it has none
     :ivar sample: some items, in DynamoDB's JSON
     """
 
     name: str
-    key: str
+    key: tuple[str, ...]
+    key_types: tuple[str, ...]
     stream: str
     expires: str
     sample: tuple[dict[str, Any], ...]
@@ -37,11 +40,11 @@ def read(client: Any, name: str) -> Table:
     :param client: a client of DynamoDB
     :raises SourceUnavailable: when DynamoDB does not answer
     :raises BadConnection: when the credentials are wrong, or do not allow it
-    :raises BadSource: when there is no such table, or its key is none that an entity can have
+    :raises BadSource: when there is no such table
     """
     with _errors(name), documented(name):
         described = client.describe_table(TableName=name)["Table"]
-        key = _key(name, described)
+        key, key_types = key_schema(described)
         ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
         sample: list[dict[str, Any]] = []
         start: dict[str, Any] = {}
@@ -53,24 +56,7 @@ def read(client: Any, name: str) -> Table:
             start = {"ExclusiveStartKey": last}
     stream = (described.get("StreamSpecification") or {}).get("StreamViewType", "")
     on = ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
-    return Table(name, key, str(stream), str(ttl["AttributeName"]) if on else "", tuple(sample))
-
-
-def _key(name: str, described: dict[str, Any]) -> str:
-    keys = {part["KeyType"]: str(part["AttributeName"]) for part in described["KeySchema"]}
-    types = {one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]}
-    key = keys["HASH"]
-    if "RANGE" in keys:
-        raise BadSource(
-            f"table {name} has the sort key {keys['RANGE']}: the partition key alone does not name an item, and an "
-            "entity's id is the partition key alone. Nothing was written; such a table cannot be an entity yet"
-        )
-    if types.get(key) != "S":
-        raise BadSource(
-            f"table {name}: its partition key {key} is of the type {types.get(key)}, and an entity's id is a string "
-            "(S). Nothing was written; such a table cannot be an entity yet"
-        )
-    return key
+    return Table(name, key, key_types, str(stream), str(ttl["AttributeName"]) if on else "", tuple(sample))
 
 
 @contextmanager

@@ -11,9 +11,10 @@ from typing import Any
 
 from searchsync.catalog import TTL_DAYS, Entity
 from searchsync.documents import dynamodb_item, transforms
+from searchsync.documents.dynamodb_key import decoder, shown_key
 from searchsync.documents.dynamodb_values import BadItem
-from searchsync.documents.page import Document, Page, Rejection, page_of
-from searchsync.documents.position import FUTURE_SECONDS, of_event
+from searchsync.documents.page import Document, Page, Rejection, page_of, written_now
+from searchsync.documents.position import FUTURE_SECONDS, of_event, of_read
 from searchsync.documents.transforms import Transform
 from searchsync.errors import BadParams, BadSource, SourceChanged
 from searchsync.mapping import fitting
@@ -81,9 +82,7 @@ class DynamoSource:
         """
         dynamodb_item.check(self.entity)  # wrong files fail here, not in the middle of a load
         table = self._table.describe()
-        wanted = [{"AttributeName": self.entity.key[0], "KeyType": "HASH"}]
-        if table["KeySchema"] != wanted:
-            raise BadSource(f"table {self._table.name}: its key is {table['KeySchema']}, not {wanted}")
+        _check_key(self.entity, table)
         stream = table.get("StreamSpecification") or {}
         if stream.get("StreamViewType") != "NEW_AND_OLD_IMAGES":
             raise BadSource(
@@ -187,11 +186,12 @@ class DynamoSource:
 
     def _add(self, item: Any, read: Read, sums: dict[int, tuple[int, int, int]]) -> None:
         """Add one item of a scan to the sums of its bucket, and its hash to the temporary files."""
+        key = ""
         try:
             key = dynamodb_item.key_of(self.entity, item)
             text = dynamodb_item.text_of(self.entity, item, self._dropped)
         except BadItem as error:
-            self._reject(item, error, self._unusable)
+            self._unusable.append(self._rejection(item, key, error))
             return
         if self._expired(item):
             return
@@ -247,43 +247,46 @@ class DynamoSource:
                 return
 
     def _read(self, keys: Sequence[str]) -> Page:
-        (name,) = self.entity.key
-        documents: list[Document] = []
+        key_of = decoder(self.entity.key, self.entity.key_types)
+        asked = {key: attributes for key in keys if (attributes := key_of(key))}
+        never = Read(of_read(int(time.time())), written_now())  # no item can have such an id, so any moment tells it
+        documents = _tombstones(set(keys) - asked.keys(), never)
         rejected: list[Rejection] = []
         dropped: Dropped = {}
         position = ""
-        wanted = {*keys}
-        for found, read, left in self._table.items([{name: {"S": key}} for key in keys]):
+        wanted = set(asked)
+        for found, read, left in self._table.items(list(asked.values())):
             position = position or read.position
             rendered, bad, left_out = self._render(found, read)
-            documents += rendered
             rejected += bad
             fitting.add(dropped, left_out)
-            later = {key[name]["S"] for key in left}
-            absent = sorted(wanted - later - {item[name]["S"] for item in found})
-            documents += [dynamodb_item.tombstone_of(key, position=read.position, written_at=read.at) for key in absent]
+            later = self._ids(left)
+            documents += rendered + _tombstones(wanted - later - self._ids(found), read)
             wanted = later
-        return page_of(documents, position=position, rejected=tuple(rejected), dropped=dropped)
+        return page_of(documents, position=position or never.position, rejected=tuple(rejected), dropped=dropped)
+
+    def _ids(self, items: Iterable[Any]) -> set[str]:
+        return {dynamodb_item.key_of(self.entity, item) for item in items}
 
     def _render(self, found: Iterable[Any], read: Read) -> tuple[list[Document], list[Rejection], Dropped]:
         documents: list[Document] = []
         rejected: list[Rejection] = []
         dropped: Dropped = {}
         for item in found:
+            key = ""
             try:
                 key = dynamodb_item.key_of(self.entity, item)
                 document = dynamodb_item.document_of(
                     self.entity, key, item, position=read.position, written_at=read.at, dropped=dropped
                 )
             except BadItem as error:
-                self._reject(item, error, rejected)
+                rejected.append(self._rejection(item, key, error))
             else:
                 documents.append(document)
         return documents, rejected, dropped
 
-    def _reject(self, item: Any, error: BadItem, into: list[Rejection]) -> None:
-        key = (item.get(self.entity.key[0]) if isinstance(item, Mapping) else None) or {}
-        into.append(Rejection(str(next(iter(key.values()), ""))[:1000], error.type, str(error)))
+    def _rejection(self, item: Any, key: str, error: BadItem) -> Rejection:
+        return Rejection(key or shown_key(self.entity.key, item), error.type, str(error))
 
     def _expired(self, item: Mapping[str, Any]) -> bool:
         """Return whether an item is expired, by the same rule as ``Entity.visible`` in the index."""
@@ -302,3 +305,36 @@ class DynamoSource:
                 "AWS connection"
             )
         self._proven = True
+
+
+def _tombstones(keys: Iterable[str], read: Read) -> list[Document]:
+    return [dynamodb_item.tombstone_of(key, position=read.position, written_at=read.at) for key in sorted(keys)]
+
+
+def key_schema(described: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names and the types of a table's key, the partition key first.
+
+    :param described: what DescribeTable says of the table
+    """
+    types = {one["AttributeName"]: str(one["AttributeType"]) for one in described["AttributeDefinitions"]}
+    parts = sorted(described["KeySchema"], key=lambda part: part["KeyType"] != "HASH")
+    names = tuple(str(part["AttributeName"]) for part in parts)
+    return names, tuple(types[name] for name in names)
+
+
+def _check_key(entity: Entity, described: Mapping[str, Any]) -> None:
+    """Refuse a table whose key is not that of the entity: its items would have other ids.
+
+    :raises BadSource: when it is not
+    """
+    names, types = key_schema(described)
+    if (names, types) != (entity.key, entity.key_types):
+        raise BadSource(
+            f"table {entity.table}: its key is {_shown(names, types)}, and include/entities/{entity.name}.yaml says "
+            f"{_shown(entity.key, entity.key_types)}. Nothing was written. Is it the right table? If so, write "
+            f"'key: [{', '.join(names)}]' and 'key_types: [{', '.join(types)}]' into the file, and reindex"
+        )
+
+
+def _shown(names: tuple[str, ...], types: tuple[str, ...]) -> str:
+    return " and ".join(f"{name} ({kind})" for name, kind in zip(names, types, strict=True))

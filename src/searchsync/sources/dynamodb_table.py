@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from botocore import exceptions as aws
 
 from searchsync.aws import code_of, errors
+from searchsync.documents.dynamodb_key import as_json, as_request
 from searchsync.documents.page import written_now
 from searchsync.documents.position import of_read
 from searchsync.errors import BadSource, SourceUnavailable
@@ -54,31 +55,31 @@ class Table:
 
         The last key is None on the last page.
 
-        :param after: last key of the page before
+        :param after: last key of the page before, in values that JSON can hold, as the last key is returned
         :param arguments: of Scan
         """
-        start = {"ExclusiveStartKey": after} if after else {}
+        start = {"ExclusiveStartKey": as_request(after)} if after else {}
         answer = self._ask("scan", TableName=self.name, ConsistentRead=True, **arguments, **start)
-        return answer["Items"], self._when(answer), answer.get("LastEvaluatedKey")
+        return answer["Items"], self._when(answer), as_json(answer.get("LastEvaluatedKey") or {}) or None
 
     def items(self, keys: list[Any]) -> Iterator[tuple[list[Any], Read, list[Any]]]:
         """Read items by key. Yield the items of each answer, its position, and the keys that it leaves out.
 
         What an answer leaves out, the next one has.
 
-        :param keys: at most 100
+        :param keys: at most 100, in DynamoDB's JSON
         """
         patience = Patience(PATIENCE_SECONDS)
-        while True:
-            answer = self._ask("batch_get_item", RequestItems={self.name: {"Keys": keys, "ConsistentRead": True}})
-            left = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+        while keys:
+            asked = {"Keys": [as_request(key) for key in keys], "ConsistentRead": True}
+            answer = self._ask("batch_get_item", RequestItems={self.name: asked})
+            unread = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+            left = [as_json(key) for key in unread]
             yield answer["Responses"].get(self.name, []), self._when(answer), left
-            stuck, keys = len(left) == len(keys), left
-            if not keys:
-                return
-            if not stuck:
+            if len(left) < len(keys):
                 patience = Patience(PATIENCE_SECONDS)
-            if not patience.wait():
+            keys = left
+            if keys and not patience.wait():
                 raise SourceUnavailable(
                     f"table {self.name}: {len(keys)} keys were not read for {PATIENCE_SECONDS:.0f} s: it is "
                     "throttled. Run the task again when it has capacity"

@@ -51,13 +51,13 @@ class Aws:
             *(session.client(name, endpoint_url=url, config=once) for name in ("dynamodb", "dynamodbstreams", "sqs"))
         )
 
-    def table(self) -> "Stream":
-        """A new table with a stream."""
+    def table(self, key: str = "S") -> "Stream":
+        """A new table with a stream, and a key of some type."""
         name = f"t-{uuid4().hex}"
         described = self.dynamodb.create_table(
             TableName=name,
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": key}],
             BillingMode="PAY_PER_REQUEST",
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )
@@ -299,6 +299,23 @@ def reads_cost_by_size(aws: Aws) -> None:
     assert answer["ConsumedCapacity"][0]["CapacityUnits"] == 3 + 3 + 1, "each item by itself, and an absent one"
 
 
+def binary_keys_are_scanned_in_segments(aws: Aws) -> None:
+    """A reindex of such a table could not be tried here at all."""
+    table = aws.table("B")
+    for number in range(20):
+        table.put(id={"B": bytes([number, 255])})
+    pages = [aws.dynamodb.scan(TableName=table.name, Segment=n, TotalSegments=3)["Items"] for n in range(3)]
+    assert sorted(item["id"]["B"][0] for page in pages for item in page) == list(range(20))
+
+
+def binary_keys_of_records_are_those_of_the_items(aws: Aws) -> None:
+    """Each change would reach the document of another key."""
+    table = aws.table("B")
+    table.put(id={"B": b"\x01\xff\xfe"})
+    (record,) = table.records()
+    assert record["dynamodb"]["Keys"] == {"id": {"B": b"\x01\xff\xfe"}}
+
+
 CHECKS: dict[Callable[[Aws], None], str] = {  # with the symptom on plain moto
     scans_succeed_during_writes: "Internal Server Error",
     concurrent_writes_are_ordered: "two changes have one position",
@@ -308,6 +325,8 @@ CHECKS: dict[Callable[[Aws], None], str] = {  # with the symptom on plain moto
     old_iterators_end: "DID NOT RAISE",
     thousands_of_messages_drain_quickly: "too slow",
     deletions_at_once_delete_each_their_message: "a message came back",
+    binary_keys_are_scanned_in_segments: "Internal Server Error",
+    binary_keys_of_records_are_those_of_the_items: "Af",
     reads_cost_by_size: "1.0 units for 100 kB",
 }
 

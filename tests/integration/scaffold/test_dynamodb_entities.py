@@ -127,8 +127,6 @@ def test_what_a_later_item_has_is_told_by_the_check(client: Client, dynamodb: An
 
 
 REFUSED: dict[str, tuple[dict[str, Any], list[dict[str, Any]], str]] = {
-    "a sort key": ({"sort": True}, [], "has the sort key at"),
-    "a number as key": ({"key": "N"}, [], "its partition key id is of the type N"),
     "sync": ({}, [{"id": {"S": "1"}, "sync": {"BOOL": True}}], "have the attribute 'sync'"),
 }
 

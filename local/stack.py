@@ -21,6 +21,7 @@ from local import (
     airflow,
     jars,
     opensearch,
+    own_connections,
     ports,
     postgres,
     processes,
@@ -110,7 +111,7 @@ class Stack:
         """What a shell or a script needs to work with the running stack."""
         self.require("postgres", "opensearch", "api-server")
         port = self.state.ports
-        return {
+        own = {
             "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
             "SEARCHSYNC_POSTGRES_DSN": self.server("postgres").dsn(postgres.READER, "app"),
             **airflow.aws_environment(airflow.url(port["aws"])),
@@ -120,6 +121,7 @@ class Stack:
             "SEARCHSYNC_AIRFLOW_PASSWORD": airflow.admin_password(self.home),
             "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
         }
+        return {name: value for name, value in own_connections.beside(own).items() if not name.startswith("AIRFLOW_")}
 
     def up(self) -> None:
         """Start what does not run. All DAGs of an Airflow that had to be started are paused."""
@@ -195,25 +197,24 @@ class Stack:
 
     def _airflow_environment(self, server: postgres.Server, metadata_dsn: str) -> dict[str, str]:
         port = self.state.ports
-        return airflow.environment(
-            {
-                **airflow.settings(self.home, port=port["airflow"], metadata_dsn=metadata_dsn),
-                **airflow.connections(
-                    opensearch_port=port["opensearch"],
-                    postgres_port=server.port,
-                    postgres_password=postgres.password(server.folder, postgres.READER),
-                    slack_port=port["slack"],
-                    aws_port=port["aws"],
-                ),
-                **airflow.aws_environment(airflow.url(port["aws"])),
-                **tables.all_queues(airflow.url(port["aws"])),
-                "SEARCHSYNC_REPORTS": str(self.home.reports),
-                "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
-                "SEARCHSYNC_POSTGRES_DSN": server.dsn(postgres.READER, "app"),
-                "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
-                "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
-            }
-        )
+        own = {
+            **airflow.settings(self.home, port=port["airflow"], metadata_dsn=metadata_dsn),
+            **airflow.connections(
+                opensearch_port=port["opensearch"],
+                postgres_port=server.port,
+                postgres_password=postgres.password(server.folder, postgres.READER),
+                slack_port=port["slack"],
+                aws_port=port["aws"],
+            ),
+            **airflow.aws_environment(airflow.url(port["aws"])),
+            **tables.all_queues(airflow.url(port["aws"])),
+            "SEARCHSYNC_REPORTS": str(self.home.reports),
+            "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
+            "SEARCHSYNC_POSTGRES_DSN": server.dsn(postgres.READER, "app"),
+            "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
+            "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
+        }
+        return airflow.environment(own_connections.beside(own))
 
     def _start_aws_and_streams(self) -> None:
         self._start_small("aws", ["local.aws"])
@@ -233,8 +234,8 @@ class Stack:
         folder = self.home.stream(served.name)
         opensearch_url = {"SEARCHSYNC_OPENSEARCH_URL": airflow.url(self.state.ports["opensearch"])}
         env = airflow.environment({**airflow.aws_environment(endpoint), **opensearch_url})
-        # The function's code, the entity's file and its mapping are read once.
-        files = include_dir().glob(f"*/{served.name}.*")
+        # The function's code, the entity's file, its mapping and transformation are read once.
+        files = [*include_dir().glob(f"*/{served.name}.*"), *include_dir().glob("transforms/*.py")]
         stamp = airflow.fingerprint(env, "lambdas", "src", files=files)
         part = self.state.running(name)
         if part is not None and part.fingerprint != stamp:

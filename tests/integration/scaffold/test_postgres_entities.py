@@ -1,6 +1,8 @@
 """From a table of PostgreSQL to a live index in three commands, and what is refused on the way."""
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import psycopg
 import pytest
 import yaml
 
+from local import postgres as local_postgres
 from searchsync.catalog import why_no_name
 from searchsync.cli import main
 from searchsync.cluster.client import Client
@@ -272,3 +275,39 @@ def test_names_that_can_name_no_entity() -> None:
     assert [name for name in ("a", "shop_2", "A", "a-b", "searchsync_a", "") if why_no_name(name)] == [
         *("A", "a-b", "searchsync_a", "")
     ]
+
+
+@pytest.fixture
+def second(
+    postgres_server: local_postgres.Server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[psycopg.Connection[Any]]:
+    """The owner of another database, which the connection ``second_postgres`` leads to."""
+    made = local_postgres.create_app(postgres_server, "second")
+    monkeypatch.setenv("SECOND_POSTGRES_DSN", made.reader_dsn)
+    with psycopg.connect(made.owner_dsn, autocommit=True) as owner:
+        owner.execute("DROP SCHEMA IF EXISTS shop CASCADE; CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO PUBLIC")
+        owner.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES TO PUBLIC")
+        yield owner
+    with psycopg.connect(postgres_server.dsn(), autocommit=True) as admin:
+        admin.execute("DROP DATABASE second WITH (FORCE)")
+
+
+def test_tables_of_one_name_in_two_databases(
+    client: Client, shop: psycopg.Connection[Any], second: psycopg.Connection[Any], searchsync: Command
+) -> None:
+    """With one connection for both, one shop's customers would see the other's prices."""
+    things = "CREATE TABLE shop.things (id int PRIMARY KEY, name text NOT NULL); INSERT INTO shop.things "
+    shop.execute(f"{things} SELECT n, 'A chair' FROM generate_series(1, 30) AS n".encode())
+    second.execute(f"{things} SELECT n, 'A table' FROM generate_series(1, 20) AS n".encode())
+    searchsync("entity", "new", "chairs", "--postgres", "shop.things")
+    searchsync("entity", "new", "desks", "--postgres", "shop.things", "--connection", "second_postgres")
+    for name in ("chairs", "desks"):
+        searchsync("reindex", name)
+    second.execute("DELETE FROM shop.things WHERE id = 7")
+    assert json.loads(searchsync("compare", "chairs").stdout)["findings"] == []
+    found = json.loads(searchsync("compare", "desks", "--repair").stdout.partition("\n}\n{")[0] + "}")
+    assert found["kinds"] == {"orphan": 1}
+    for name, wanted in (("chairs", {"A chair": 30}), ("desks", {"A table": 19})):
+        client.request("POST", f"/{name}/_refresh")
+        hits = client.request("POST", f"/{name}/_search", body={"size": 100})["hits"]["hits"]
+        assert Counter(hit["_source"]["name"] for hit in hits) == wanted

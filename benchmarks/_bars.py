@@ -1,5 +1,6 @@
 """What a benchmark promised, and how it says whether it kept that."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,9 +32,15 @@ class Bar:
         return {"name": self.name, "value": self.value, "met": self.met}
 
 
-def kept(bars: Sequence[Bar]) -> bool:
-    """Whether all of them are met."""
-    return all(bar.met for bar in bars)
+def conclude(text: str, figures: dict[str, Any], bars: Sequence[Bar]) -> int:
+    """Print the end of a benchmark: its table and its bars for people, then all of it in one line for programs.
+
+    :returns: the exit code: 0 when all bars are met
+    """
+    met = all(bar.met for bar in bars)
+    say("\n".join([*filter(None, [text]), *map(str, bars)]))
+    print(json.dumps({**figures, "bars": [bar.as_dict() for bar in bars], "ok": met}))
+    return 0 if met else 1
 
 
 def say(text: str) -> None:

@@ -11,7 +11,6 @@ a table, then one line of JSON.
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -24,7 +23,7 @@ from typing import Any
 import psycopg
 
 from benchmarks import _compare, _compare_live
-from benchmarks._bars import Bar, kept, say
+from benchmarks._bars import Bar, conclude, say
 from benchmarks._loads import ENTITY, URL, source_of
 from benchmarks.reindex import OWNER_DSN
 from local import sample_data
@@ -52,9 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compared = _compare_live.run(client, folder, options.members, options.seed)
         bars += compared.bars()
         figures["members"] = compared.as_dict()
-    say("\n".join(map(str, bars)))
-    print(json.dumps({**figures, "ok": kept(bars), "bars": [bar.as_dict() for bar in bars]}))
-    return 0 if kept(bars) else 1
+    return conclude("", figures, bars)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

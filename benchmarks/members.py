@@ -18,7 +18,6 @@ one line of JSON.
 """
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -36,7 +35,7 @@ from typing import Any
 import psutil
 
 from benchmarks import _members_data
-from benchmarks._bars import Bar, kept, say
+from benchmarks._bars import Bar, conclude, say
 from benchmarks._members_load import ENTITY, URL
 from benchmarks._members_runs import Ground, Run, ground
 from benchmarks._runs import Way
@@ -126,10 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     benchmark = Benchmark(client, folder, options.before)
     helper = measure(benchmark, options.items, options.runs)
     found = [] if options.quick else bars(benchmark, options.items, helper)
-    met = kept(found)
-    say(report(benchmark, options.items, helper, found))
-    print(json.dumps(figures(benchmark, options.items, helper, found) | {"environment": surroundings, "ok": met}))
-    return 0 if met else 1
+    told = figures(benchmark, options.items, helper) | {"environment": surroundings}
+    return conclude(report(benchmark, options.items, helper), told, found)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -215,7 +212,7 @@ def rows_of(benchmark: Benchmark) -> dict[tuple[str, int], dict[str, float]]:
     return lines
 
 
-def report(benchmark: Benchmark, items: int, helper: Way, found: Sequence[Bar]) -> str:
+def report(benchmark: Benchmark, items: int, helper: Way) -> str:
     """Return the table for people."""
     lines = [f"\n{'medians':52}" + "".join(f"{name:>12}" for name in COLUMNS)]
     for (way, _), values in rows_of(benchmark).items():
@@ -224,7 +221,7 @@ def report(benchmark: Benchmark, items: int, helper: Way, found: Sequence[Bar]) 
     lines.append("\nus: CPU time per item. Others are strangers on this machine: a quiet one has next to none.")
     lines.append(f"An item has {benchmark.attributes[items] / items:.1f} attributes on average.\n")
     lines += [f"{name:80}{value:>6.2f}" for name, value in ratios(benchmark, items, helper).items()]
-    return "\n".join([*lines, *map(str, found)])
+    return "\n".join(lines)
 
 
 def ratios(benchmark: Benchmark, items: int, helper: Way) -> dict[str, float]:
@@ -236,14 +233,13 @@ def ratios(benchmark: Benchmark, items: int, helper: Way) -> dict[str, float]:
     }
 
 
-def figures(benchmark: Benchmark, items: int, helper: Way, found: Sequence[Bar]) -> dict[str, Any]:
+def figures(benchmark: Benchmark, items: int, helper: Way) -> dict[str, Any]:
     """Return everything, for programs."""
     return {
         "benchmark": "members",
         "items": items,
         "medians": [{"way": way, **values} for (way, _), values in rows_of(benchmark).items()],
         "ratios": ratios(benchmark, items, helper),
-        "bars": [bar.as_dict() for bar in found],
         "runs": [asdict(done) for done in benchmark.runs],
     }
 

@@ -12,7 +12,6 @@ Prints a table, then one line of JSON.
 """
 
 import argparse
-import json
 import os
 import platform
 import shutil
@@ -30,7 +29,7 @@ import psutil
 import psycopg
 
 from benchmarks import _rendering
-from benchmarks._bars import Bar, kept, say
+from benchmarks._bars import Bar, conclude, say
 from benchmarks._loads import DSN, ENTITY, URL
 from benchmarks._runs import Run, Servers, Table, Way, prepare, run
 from local import sample_data
@@ -119,20 +118,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         shutil.rmtree(benchmark.folder, ignore_errors=True)
     found = [] if options.quick else bars(benchmark, options.rows, parallel)
-    met = kept(found)
-    say(report(benchmark, options.rows, parallel, found))
-    print(json.dumps(figures(benchmark, options.rows, parallel, found) | {"environment": surroundings, "ok": met}))
-    return 0 if met else 1
+    told = figures(benchmark, options.rows, parallel) | {"environment": surroundings}
+    return conclude(report(benchmark, options.rows, parallel), told, found)
 
 
 def render(benchmark: Benchmark, rows: int, runs: int, surroundings: dict[str, Any]) -> int:
     benchmark.fill(rows)
     found, medians = _rendering.run(benchmark.servers, rows, runs)
-    met = kept(found)
-    say("\n".join(map(str, found)))
-    told = {"benchmark": "rendering", "rows": rows, "medians": medians, "bars": [bar.as_dict() for bar in found]}
-    print(json.dumps(told | {"environment": surroundings, "ok": met}))
-    return 0 if met else 1
+    told = {"benchmark": "rendering", "rows": rows, "medians": medians, "environment": surroundings}
+    return conclude("", told, found)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -238,7 +232,7 @@ def rows_of(benchmark: Benchmark) -> dict[tuple[str, int], dict[str, float]]:
     return lines
 
 
-def report(benchmark: Benchmark, rows: int, parallel: Way, found: Sequence[Bar]) -> str:
+def report(benchmark: Benchmark, rows: int, parallel: Way) -> str:
     """The table for people."""
     lines = [f"\n{'medians':52}" + "".join(f"{name:>12}" for name in COLUMNS)]
     for (way, _), values in rows_of(benchmark).items():
@@ -246,7 +240,7 @@ def report(benchmark: Benchmark, rows: int, parallel: Way, found: Sequence[Bar])
         lines.append(f"{way:52}{''.join(cells)}")
     lines.append("\nus: CPU time per document. Others are strangers on this machine: a quiet one has next to none.\n")
     lines += [f"{name:68}{value:>6.2f}" for name, value in ratios(benchmark, rows, parallel).items()]
-    return "\n".join([*lines, *map(str, found)])
+    return "\n".join(lines)
 
 
 def ratios(benchmark: Benchmark, rows: int, parallel: Way) -> dict[str, float]:
@@ -260,14 +254,13 @@ def ratios(benchmark: Benchmark, rows: int, parallel: Way) -> dict[str, float]:
     return found
 
 
-def figures(benchmark: Benchmark, rows: int, parallel: Way, found: Sequence[Bar]) -> dict[str, Any]:
+def figures(benchmark: Benchmark, rows: int, parallel: Way) -> dict[str, Any]:
     """Everything, for programs."""
     return {
         "benchmark": "reindex",
         "rows": rows,
         "medians": [{"way": way, **values} for (way, _), values in rows_of(benchmark).items()],
         "ratios": ratios(benchmark, rows, parallel),
-        "bars": [bar.as_dict() for bar in found],
         "runs": [asdict(done) for done in benchmark.runs],
     }
 

@@ -9,7 +9,6 @@ the time per row or the memory grows with the table. 10,000,000 rows need about 
 """
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -25,7 +24,7 @@ from typing import Any
 import psycopg
 
 from benchmarks import _compare
-from benchmarks._bars import Bar, kept, say
+from benchmarks._bars import Bar, conclude, say
 from benchmarks._loads import DSN, ENTITY, URL, peak_rss_of
 from local import postgres, runs, sample_data
 from local.airflow_api import AirflowApi
@@ -88,11 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(_line(sizes[-1]))
     finally:
         stack.down(wipe=True)
-    found = bars(sizes)
-    say("\n".join([_head(), *map(_line, sizes), *map(str, found)]))
-    told = {"benchmark": "scale", "sizes": [asdict(size) for size in sizes], "bars": [bar.as_dict() for bar in found]}
-    print(json.dumps(told | {"ok": kept(found)}))
-    return 0 if kept(found) else 1
+    told = {"benchmark": "scale", "sizes": [asdict(size) for size in sizes]}
+    return conclude("\n".join([_head(), *map(_line, sizes)]), told, bars(sizes))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

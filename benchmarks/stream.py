@@ -10,7 +10,6 @@ table, then one line of JSON.
 """
 
 import argparse
-import json
 import math
 import os
 import platform
@@ -27,7 +26,7 @@ from typing import Any
 import psutil
 
 from benchmarks import _stream_live, _stream_runs
-from benchmarks._bars import Bar, kept, say
+from benchmarks._bars import Bar, conclude, say
 from benchmarks._stream_live import Follower, Product
 from benchmarks._stream_runs import Run
 from local import airflow, members, stream_function, tables
@@ -186,10 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         _stream_runs.sweep(client)
     found = [] if options.quick else bars(benchmark, latencies)
-    say(report(benchmark, latencies, rebuild, found))
-    met = kept(found)
-    print(json.dumps(figures(benchmark, latencies, rebuild, found) | {"environment": surroundings, "ok": met}))
-    return 0 if met else 1
+    told = figures(benchmark, latencies, rebuild) | {"environment": surroundings}
+    return conclude(report(benchmark, latencies, rebuild), told, found)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -245,7 +242,7 @@ def environment(client: Client) -> dict[str, Any]:
     }
 
 
-def report(benchmark: Benchmark, latencies: Sequence[Latency], rebuild: Rebuild, found: Sequence[Bar]) -> str:
+def report(benchmark: Benchmark, latencies: Sequence[Latency], rebuild: Rebuild) -> str:
     """The table for people."""
     lines = [f"\n{'medians':52}{'records/s':>12}{'client us':>12}"]
     for name in dict.fromkeys(map(name_of, benchmark.runs)):
@@ -264,15 +261,13 @@ def report(benchmark: Benchmark, latencies: Sequence[Latency], rebuild: Rebuild,
         f"\n{rebuild.members:,} members reindexed in {rebuild.seconds:.0f} s; equal to the table, both indexes"
     )
     lines.append(f"the stream had filled the first of them with {rebuild.delivered:,.0f} records/s\n")
-    return "\n".join([*lines, *map(str, found)])
+    return "\n".join(lines)
 
 
 COLUMNS = ("followed", "writes/s", "p50 s", "p99 s", "worst s")
 
 
-def figures(
-    benchmark: Benchmark, latencies: Sequence[Latency], rebuild: Rebuild, found: Sequence[Bar]
-) -> dict[str, Any]:
+def figures(benchmark: Benchmark, latencies: Sequence[Latency], rebuild: Rebuild) -> dict[str, Any]:
     """Everything, for programs."""
     return {
         "benchmark": "stream",
@@ -280,7 +275,6 @@ def figures(
         "compare_and_set_cost": benchmark.cost(),
         "latencies": [asdict(latency) for latency in latencies],
         "reindex": asdict(rebuild),
-        "bars": [bar.as_dict() for bar in found],
         "runs": [asdict(done) for done in benchmark.runs],
     }
 

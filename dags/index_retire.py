@@ -10,7 +10,8 @@
 - An index whose run ended without serving or discarding it.
 - A member of the write set that is not live and refuses writes for five minutes (red or blocked), with an alert.
 
-Each of them leaves the write set, is blocked, then deleted. It never deletes an index that an alias serves. It purges
+An index whose entity has no file any more is named in the result, and kept. Each of the others leaves the write set, is
+blocked, then deleted. It never deletes an index that an alias serves. It purges
 tombstones older than `tombstone_days` from every member of the write set.
 
 **When it fails** An index could not be saved and stays with its aliases: the log names the cause and the next step.

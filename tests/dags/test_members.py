@@ -147,6 +147,18 @@ def test_a_dry_run_of_index_retire_changes_nothing_and_says_what_it_would_do(
     assert run(dags, "index_retire", dry=True).state == "failed"
 
 
+def test_index_retire_names_what_belongs_to_no_entity(dags: dict[str, Any], members: World) -> None:
+    """Its entity's file was deleted: nothing writes to it any more, it is still searched, and nobody would know."""
+    live = serve(members.client, members.entity, identity=members.identity)
+    body = {"mappings": {"_meta": {"entity": "given_up"}}}
+    lost = "given_up-20260101t020000-0123abcd"
+    members.client.request("PUT", f"/{lost}", body=body)
+    report = {line["index"]: line for line in result(run(dags, "index_retire"))}
+    assert {name: line["action"] for name, line in report.items()} == {live: "kept", lost: "kept"}
+    assert report[lost]["role"] == "without entity"
+    assert f"delete them: DELETE /{lost}" in report[lost]["why"]
+
+
 def test_an_index_that_cannot_be_saved_fails_the_run_and_says_what_to_do(
     dags: dict[str, Any], members: World, slack: Slack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,7 +220,7 @@ def test_a_command_says_why_an_entity_cannot_be_used(
     """That there is no such choice would send its owner looking for a typing mistake."""
     monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", "http://127.0.0.1:1")
     monkeypatch.setitem(catalog.BAD_ENTITIES, "shops", BadEntity("shops.yaml:1: it is wrong"))
-    for command in ("indexes", "compare", "reindex", "rollback"):
+    for command in ("indexes", "compare", "reindex", "rollback", "replay"):
         assert main.main([command, "shops"]) == 1
         assert "BadEntity: shops.yaml:1: it is wrong" in capsys.readouterr().err
 

@@ -1,5 +1,6 @@
 """The task of ``index_retire``."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,6 +8,8 @@ from airflow.sdk import Param, task
 
 from search_ops import alerts, hook
 from search_ops.runs import check_conf, running
+
+log = logging.getLogger(__name__)
 
 PARAMS = {
     "dry_run": Param(
@@ -35,5 +38,15 @@ def retire(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[dict[st
 
 @task
 def announce(reports: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The run's result: what became of each index, and why."""
-    return [line for report in reports for line in report]
+    """The run's result: what became of each index, and why; also of those whose entity has no file any more."""
+    from dataclasses import asdict
+
+    from searchsync.cluster.indexes import explain_without_entity, without_entity
+    from searchsync.operations.retire import Decision
+
+    lines = [line for report in reports for line in report]
+    for entity, names in without_entity(hook.opensearch()).items():
+        why = explain_without_entity(entity, names)
+        log.warning("%s", why)
+        lines += [asdict(Decision(name, "without entity", "kept", why)) for name in names]
+    return lines

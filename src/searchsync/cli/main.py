@@ -93,7 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     end.add_argument("--dry-run", action="store_true", help="only say what would be done; change nothing")
     end.set_defaults(command=_retire)
     again = commands.add_parser("replay", help="replay the dead-letter queue of an entity")
-    again.add_argument("entity", choices=[name for name, found in CATALOG.items() if found.source == "dynamodb"])
+    streamed = [name for name, found in CATALOG.items() if found.source == "dynamodb"]
+    again.add_argument("entity", choices=[*streamed, *BAD_ENTITIES])
     again.add_argument("--dry-run", action="store_true", help="only count what is in the queue; write nothing")
     again.add_argument("--cap", type=int, default=10_000, help="replay so many messages at most (default %(default)s)")
     again.add_argument("--parked", action="store_true", help="replay the parked messages, which wait for a person")

@@ -37,7 +37,7 @@ class BadEntity(BadParams):
 
 
 class BadSource(Permanent):
-    """The SQL file or the table it reads cannot be used."""
+    """The SQL file, the Python file of a transformation, or the table cannot be used."""
 
 
 class BadMapping(Permanent):

@@ -11,7 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import Any
 
 from searchsync.catalog import Entity
@@ -23,7 +24,9 @@ from searchsync.documents import transforms
 from searchsync.documents.page import Page, Rejection
 from searchsync.errors import GateFailed, RequestRejected, SearchSyncError
 from searchsync.operations import smoke
+from searchsync.scaffold import twice
 from searchsync.sources.base import Source
+from searchsync.sources.dynamodb import DynamoSource
 from searchsync.writing import writer
 from searchsync.writing.ledger import Ledger
 
@@ -33,6 +36,10 @@ PLACES = 4
 """Number of ranges of the source that the sample is taken from: the first page of each."""
 
 PAGE_BYTES = 2_000_000
+
+TWICE = 1_000
+"""Number of items of each range of which a document is made twice."""
+
 EXAMPLES = 5
 """Largest number of documents that are named for one problem."""
 
@@ -50,6 +57,8 @@ class CheckReport:
     :ivar dropped: values that would be left out of documents, by path
     :ivar ignored: documents with a value that their field does not hold, by path: it is shown, and not searched
     :ivar unsearchable: documents with a value that no search finds, by path
+    :ivar unsteady: documents that are others when they are made again: the transformation depends on more than the item
+    :ivar differences: what differs in them, by id; the first of them
     :ivar not_searched: fields that are shown only, because the mapping says so
     :ivar without_tenant: documents without a tenant, where the entity's file names the field that holds it
     :ivar unproven: fields of which the sample has no value
@@ -64,6 +73,8 @@ class CheckReport:
     ignored: dict[str, int] = field(default_factory=dict)
     unsearchable: dict[str, int] = field(default_factory=dict)
     without_tenant: int = 0
+    unsteady: int = 0
+    differences: dict[str, str] = field(default_factory=dict)
     not_searched: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
     smoke: dict[str, int] = field(default_factory=dict)
@@ -78,6 +89,7 @@ class CheckReport:
             "not held by its field: correct the value or the field's type, or accept it": self.ignored,
             "not found by any search: correct the field, or say index or enabled false": self.unsearchable,
             "without a tenant, so no filter by a tenant finds them: give them one, or accept it": self.without_tenant,
+            "another document when made again, so no comparison is equal: use the item alone": self.unsteady,
             "smoke queries failed: correct the query or the field": self.failed,
         }
         return [f"{what} {text}" for text, what in found.items() if what]
@@ -99,7 +111,9 @@ def check(client: Client, source: Source) -> CheckReport:
         ledger = writer.load(index, _noted(_sample(source), paths), on_rejected=rejected.append)
         index.refresh()
         taken = paths.keys() - {one.id for one in rejected}
-        return _report(index, entity, ledger, rejected, Counter(path for key in taken for path in paths[key]))
+        report = _report(index, entity, ledger, rejected, Counter(path for key in taken for path in paths[key]))
+        different = _unsteady(source)
+        return replace(report, unsteady=len(different), differences=dict([*different.items()][:EXAMPLES]))
 
 
 def _sample(source: Source) -> Iterator[Page]:
@@ -112,6 +126,14 @@ def _first(pages: Iterator[Page]) -> Iterator[Page]:
     page = next(pages, None)
     if page is not None:
         yield page
+
+
+def _unsteady(source: Source) -> dict[str, str]:
+    """Return what differs when documents of the sample are made again: only Python makes them differ."""
+    if not isinstance(source, DynamoSource) or not (source.entity.transform and source.entity.transform.python):
+        return {}
+    items = (islice(source.items(partition), TWICE) for partition in source.partitions(PLACES))
+    return twice.unsteady(source.entity, chain.from_iterable(items))
 
 
 def _noted(pages: Iterator[Page], paths: dict[str, set[str]]) -> Iterator[Page]:

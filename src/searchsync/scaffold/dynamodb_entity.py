@@ -100,6 +100,7 @@ def _entity(table: Table, connection: str, notes: list[str]) -> str:
     lines += [f"expires: {files.as_yaml(table.expires)}"] if table.expires else []
     lines += [
         files.TENANT,
+        "# transform: {version: 1, rename: {FROM: TO}, drop: [NAME]}  # docs/entities.md has all that it can do",
         "unmapped: drop  # attributes that the sample did not have are left out and counted",
         "schedules:",
         "  reindex: 0 3 * * 0",

@@ -230,10 +230,14 @@ class DynamoSource:
 
     def sample(self) -> Iterator[dict[str, Any]]:
         """Yield the documents of a scan from its beginning. The caller takes as many as it needs."""
-        for found, _, _ in self._scan(Segment(0, 1), None):
-            for item in found:
-                with suppress(BadItem):  # comparisons count these items
-                    yield dynamodb_item.content_of(self.entity, item)
+        for item in self.items(Segment(0, 1)):
+            with suppress(BadItem):  # comparisons count these items
+                yield dynamodb_item.content_of(self.entity, item)
+
+    def items(self, partition: Segment) -> Iterator[Any]:
+        """Yield the items of a segment as they are stored, in DynamoDB's JSON."""
+        for found, _, _ in self._scan(partition, None):
+            yield from found
 
     # -- reading
 

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -24,12 +25,17 @@ from searchsync.stream.consumer import Outcome, Stream
 from searchsync.stream.queue import Message, Queue
 
 
+@cache
+def session() -> boto3.Session:
+    """One for all tests: a session reads botocore's descriptions of the services once, and they are large."""
+    return boto3.Session(aws_access_key_id="any", aws_secret_access_key="any", region_name="eu-west-1")
+
+
 def clients(url: str) -> dict[str, Any]:
     """Clients of one emulator, each attempt once: a retry would hide an error."""
-    session = boto3.Session(aws_access_key_id="any", aws_secret_access_key="any", region_name="eu-west-1")
     config = Config(retries={"total_max_attempts": 1}, max_pool_connections=20, proxies={})
     names = ("dynamodb", "dynamodbstreams", "sqs", "cloudwatch")
-    return {name: session.client(name, endpoint_url=url, config=config) for name in names}
+    return {name: session().client(name, endpoint_url=url, config=config) for name in names}
 
 
 def newer(entity: Entity) -> Entity:

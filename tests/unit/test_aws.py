@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
@@ -14,6 +13,7 @@ from searchsync.errors import BadConnection, BadParams, SearchSyncError, SourceU
 from searchsync.stream import reader
 from searchsync.stream.queue import Message, Queue, QueueUnavailable
 from searchsync.stream.reader import Forgotten
+from tests.members import session
 
 MESSAGE = Message("{}", "receipt", 1, 0.0)
 CALLS: dict[str, tuple[str, Callable[[Queue], object]]] = {
@@ -38,8 +38,7 @@ def nothing_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stubbed(service: str, operation: str, code: str, status: int) -> Any:
     """A real client that is answered with an error."""
-    session = boto3.Session(aws_access_key_id="any", aws_secret_access_key="any", region_name="eu-west-1")
-    client: Any = session.client(service, config=Config(retries={"total_max_attempts": 1}))
+    client: Any = session().client(service, config=Config(retries={"total_max_attempts": 1}))
     stub = Stubber(client)
     if operation == "send_message_batch":  # it asks first what the queue takes
         stub.add_response("get_queue_attributes", {"Attributes": {"MaximumMessageSize": "1048576"}})

@@ -5,7 +5,6 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
@@ -16,6 +15,7 @@ from searchsync.errors import SourceUnavailable
 from searchsync.sources import dynamodb_table
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.sources.dynamodb_answers import Items, as_they_came
+from tests.members import session
 
 DATE = {"Date": "Mon, 30 Nov 2026 01:00:00 GMT"}
 ITEM = {
@@ -40,9 +40,8 @@ class Answering:
     def __init__(self, *answers: tuple[int, dict[str, str], bytes]) -> None:
         self.asked = 0
         self._answers = answers
-        session = boto3.Session(aws_access_key_id="any", aws_secret_access_key="any", region_name="eu-west-1")
         config = CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 3}))
-        self.client = session.client("dynamodb", endpoint_url="http://localhost:1", config=config)
+        self.client = session().client("dynamodb", endpoint_url="http://localhost:1", config=config)
         self.client.meta.events.register("before-send.dynamodb", self._answer)
 
     def _answer(self, request: Any, **_: Any) -> AWSResponse:

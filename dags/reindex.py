@@ -22,6 +22,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from search_ops.dag_docs import doc_of
 from search_ops.dag_policy import POLICY, timezone
+from search_ops.reindex_params import parameters
 from search_ops.tasks import reindex
 from searchsync.catalog import CATALOG
 
@@ -29,14 +30,15 @@ for entity, described in CATALOG.items():
     with DAG(
         dag_id=f"{entity}_reindex",
         schedule=CronTriggerTimetable(described.cron("reindex"), timezone=timezone(), run_immediately=timedelta(0)),
-        params=reindex.parameters(described),
+        params=parameters(described),
         doc_md=doc_of(__doc__, described, "reindex"),
         tags=["reindex", entity],
         **POLICY,
     ):
         plan = reindex.check(entity)
         green = reindex.create_green(entity, plan)
-        ranges = reindex.partitions(entity, plan, green)
+        exported = reindex.export(entity, plan, green) if described.read_from == "export" else None
+        ranges = reindex.partitions(entity, plan, green, exported)
         loaded = reindex.load.partial(entity=entity, plan=plan).expand(partition=ranges)
         tombstones = reindex.copy_tombstones(entity, plan, green, ranges, loaded)
         searchable = reindex.make_searchable(entity, green)

@@ -21,12 +21,15 @@ from moto.core.utils import unix_time, unix_time_millis, utcnow
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import StreamRecord, StreamShard, Table
+from moto.dynamodb.models.table_export import TableExport
 from moto.dynamodb.responses import DynamoHandler
 from moto.dynamodbstreams.models import DynamoDBStreamsBackend
 from moto.dynamodbstreams.responses import DynamoDBStreamsHandler
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 from werkzeug.serving import make_server
+
+from local import exports
 
 WRITTEN_FOR = "5.2.5"
 _ITERATORS_KEPT = 500
@@ -256,6 +259,29 @@ def _units(size: int) -> float:
     return float(max(1, -(-size // 4_096)))
 
 
+def exports_are_those_of_aws() -> None:
+    """Moto writes one data file and no manifest, tells no time, and makes an export for each repeated request."""
+    create = _current(
+        TableExport,
+        "__init__",
+        *("self", "s3_bucket", "s3_prefix", "region_name", "account_id", "table", "export_format", "export_type"),
+    )
+
+    def create_export(self: TableExport, **arguments: Any) -> None:
+        exports.begin(self, create, **arguments)
+
+    _current(TableExport, "_backup_to_s3_file", "self", "s3_backend")
+    described = _current(TableExport, "response", "self")
+    requested, looked_up = (
+        _current(DynamoHandler, name, "self") for name in ("export_table_to_point_in_time", "describe_export")
+    )
+    _replace(TableExport, "__init__", create_export)
+    _replace(TableExport, "_backup_to_s3_file", exports.write)
+    _replace(TableExport, "response", lambda self: exports.describe(self, described))
+    _replace(DynamoHandler, "export_table_to_point_in_time", lambda self: exports.request(self, requested))
+    _replace(DynamoHandler, "describe_export", lambda self: exports.look_up(self, looked_up))
+
+
 BRIDGES = (
     one_dynamodb_request_at_a_time,
     scan_sorts_in_c,
@@ -268,6 +294,7 @@ BRIDGES = (
     one_deletion_from_a_queue_at_a_time,
     queues_report_their_age,
     reads_cost_what_they_cost_on_aws,
+    exports_are_those_of_aws,
 )
 
 

@@ -34,7 +34,7 @@ def session() -> boto3.Session:
 def clients(url: str) -> dict[str, Any]:
     """Clients of one emulator, each attempt once: a retry would hide an error."""
     config = Config(retries={"total_max_attempts": 1}, max_pool_connections=20, proxies={})
-    names = ("dynamodb", "dynamodbstreams", "sqs", "cloudwatch")
+    names = ("dynamodb", "dynamodbstreams", "sqs", "cloudwatch", "s3")
     return {name: session().client(name, endpoint_url=url, config=config) for name in names}
 
 

@@ -107,6 +107,7 @@ class Entity:
     :param unmapped: what happens to an item of DynamoDB when the mapping has no place for an attribute or for a value's
         shape: ``drop`` leaves the value out and counts it, ``refuse`` takes the item for poison
     :param transform: for DynamoDB: what is changed in an item before its document is made; None when nothing is
+    :param read_from: for DynamoDB: what a reindex loads: a ``scan`` of the table, or an ``export`` of it in S3
     :param schedules: cron expressions of the DAGs, by operation
     :param freshness: numbers of ``freshness.yaml`` that are others for this entity, and ``hours``
     :param thresholds: numbers of ``thresholds.yaml`` that are others for this entity
@@ -124,6 +125,7 @@ class Entity:
     changed: str | None = None
     unmapped: Literal["drop", "refuse"] = "drop"
     transform: Transformation | None = None
+    read_from: Literal["scan", "export"] = "scan"
     schedules: Mapping[str, str] = field(default_factory=dict, hash=False)
     freshness: Mapping[str, float] = field(default_factory=dict, hash=False)
     thresholds: Mapping[str, float] = field(default_factory=dict, hash=False)

@@ -1,5 +1,6 @@
 """Sources, queues and streams, wired once: a shell and Airflow differ only in where the addresses come from."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +9,13 @@ from searchsync import config
 from searchsync.catalog import Entity
 from searchsync.cluster.client import Client, setting
 from searchsync.cluster.indexes import BuiltFrom, EntityIndexes
+from searchsync.errors import BadParams
 from searchsync.operations.reindex import ReindexPlan
 from searchsync.quality.health import Feed
 from searchsync.sources.base import Source
 from searchsync.sources.dynamodb import DynamoSource
+from searchsync.sources.dynamodb_export import ExportSource
+from searchsync.sources.export_requests import EXPORT_BUCKET, ExportAccess
 from searchsync.sources.postgres import PostgresSource
 from searchsync.stream.lag import Lag
 from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE, Queue
@@ -45,6 +49,26 @@ class Connections:
             units = config.read_units(entity, read_units)
             return DynamoSource(entity, self.aws(entity.connection, "dynamodb"), identity=identity, read_units=units)
         return self.rows(entity, of)
+
+    def to_reindex(
+        self, entity: Entity, of: ReindexPlan | None = None, *, read_units: float | None = None, export: str = ""
+    ) -> Source:
+        """Return what a reindex loads: an export where the entity's file says so, else the same as ``source``.
+
+        :param export: ARN of an export to read; empty to request one
+        :raises BadParams: when an export is named for an entity that is not read from one
+        """
+        if entity.read_from == "export":
+            client, units = self.aws(entity.connection, "dynamodb"), config.read_units(entity, read_units)
+            target = os.environ.get(entity.variable(EXPORT_BUCKET), "")
+            access = ExportAccess(self.aws(entity.connection, "s3"), self.streams(entity), target, export)
+            return ExportSource(entity, client, access, identity=of.identity if of else None, read_units=units)
+        if export:
+            raise BadParams(
+                f"{entity.name} is not read from exports: include/entities/{entity.name}.yaml does not say "
+                "read_from: export. Nothing was changed"
+            )
+        return self.source(entity, of, read_units=read_units)
 
     def rows(self, entity: Entity, of: ReindexPlan | BuiltFrom | None = None) -> PostgresSource:
         """Return the rows of an entity of PostgreSQL; ``of`` is as for ``source``."""

@@ -89,6 +89,12 @@ WRONG = {
         8,
         "unmapped must be drop or refuse, not 'keep'",
     ),
+    "read from a backup": (f"{MEMBERS}read_from: backup\n", 15, "read_from must be scan or export, not 'backup'"),
+    "an export of PostgreSQL": (
+        f"{LOCATIONS}read_from: export\n",
+        13,
+        "read_from has no meaning for the source postgres: leave it out",
+    ),
     "half a number": (
         f"{MEMBERS}thresholds: {{rejected: 0.5}}\n",
         15,

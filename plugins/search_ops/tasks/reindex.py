@@ -1,80 +1,28 @@
 """Tasks of ``<entity>_reindex``: each calls one step of ``searchsync.operations.reindex`` and returns little."""
 
 import logging
-from copy import deepcopy
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, Param, task
+from airflow.sdk import Asset, task
 
 from search_ops import hook
 from search_ops.approval import Approval
 from search_ops.dag_policy import LOAD_POOL
+from search_ops.reindex_params import parameters
 from search_ops.runs import check_conf, reports_dir, run_id_of, running, states_of, whole
 
 if TYPE_CHECKING:
-    from searchsync.catalog import Entity
     from searchsync.cluster.indexes import EntityIndexes
     from searchsync.operations.reindex import Reindex, ReindexPlan
+    from searchsync.sources.dynamodb_export import ExportSource
     from searchsync.writing.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
-PARAMS = {
-    "partitions": Param(
-        4, type="integer", minimum=1, maximum=64, title="Partitions",
-        description="Ranges of keys, or segments of a scan: tasks of their own, as many at once as the pool has slots.",
-    ),
-    "bulk_bytes": Param(
-        5_000_000, type="integer", minimum=10_000, maximum=10_000_000, title="Bytes per bulk",
-        description="Largest body of one bulk request. Small managed nodes refuse more than 10 MiB.",
-    ),
-    "swap": Param(
-        True, type="boolean", title="Swap",
-        description="Off: build and check only. The new index leaves the write set and is deleted after the report.",
-    ),
-    "max_rejected": Param(
-        None, type=["null", "integer"], minimum=0, title="Rejected documents allowed",
-        description="Documents that OpenSearch may refuse before the gate fails. Empty: as thresholds.yaml has it (0).",
-    ),
-    "allow_shrink": Param(
-        False, type="boolean", title="Allow shrinking",
-        description="Serve the new index also when it has far fewer documents than the live one, or none.",
-    ),
-    "approve": Param(
-        "auto", type="string", enum=["auto", "always", "never"], title="Ask before the swap",
-        description="auto: when the number of documents moves by more than approval_share of thresholds.yaml.",
-    ),
-    "new_epoch": Param(
-        False, type="boolean", title="Source was restored or failed over",
-        description="Accept that the source is another server than before. Only the new index is written from then on.",
-    ),
-    "force": Param(
-        False, type="boolean", title="Force",
-        description="Start although another reindex of this entity is under way. One of the two wins, the other fails.",
-    ),
-    "keep_green": Param(
-        False, type="boolean", title="Keep the index of a failed run",
-        description="It leaves the write set, so that it can be looked at, and index_retire deletes it after a day.",
-    ),
-}  # fmt: skip
-
-
 NAME_LENGTH = 200
 """Characters of a partition's name; Airflow's database keeps 250."""
-
-READ_UNITS = {
-    "read_units": Param(
-        None, type=["null", "number"], exclusiveMinimum=0, title="Read capacity units a second",
-        description="What all reads of the run may use of the table's capacity. Empty: as thresholds.yaml has it.",
-    ),
-}  # fmt: skip
-
-
-def parameters(entity: "Entity") -> dict[str, Param]:
-    """Parameters of the entity's reindex; each DAG has its own, because Airflow writes a run's values into them."""
-    return deepcopy(PARAMS | READ_UNITS if entity.source == "dynamodb" else PARAMS)
 
 
 def served(entity: str) -> Asset:
@@ -93,7 +41,7 @@ def check(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any
     check_conf(dag_run.conf, parameters(lookup(entity)))
     plan = reindex.check(
         _indexes(entity),
-        hook.connections().source(lookup(entity)),
+        hook.connections().to_reindex(lookup(entity), export=params.get("export_arn", "")),
         run_id=run_id_of(dag_run),
         running=running,
         force=params["force"],
@@ -112,13 +60,45 @@ def create_green(entity: str, plan: dict[str, Any]) -> str:
 
 
 @task
-def partitions(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> list[dict[str, Any]]:
+def export(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> dict[str, Any]:
+    """The export of the table that is loaded: requested and waited for, or the chosen one, with what came since."""
+    from dataclasses import asdict
+
+    from searchsync.writing.progress import Rejections
+
+    source = _export_source(entity, plan, export_arn=params["export_arn"])
+    with Rejections(reports_dir(_plan(plan).run_id) / "rejected-export.ndjson") as rejections:
+        return asdict(_run(entity, plan, green).export(source, rejections=rejections))
+
+
+def _export_source(entity: str, plan: dict[str, Any], *, export_arn: str = "") -> "ExportSource":
+    from searchsync.catalog import entity as lookup
+    from searchsync.errors import BadParams
+    from searchsync.sources.dynamodb_export import ExportSource
+
+    source = hook.connections().to_reindex(lookup(entity), _plan(plan), export=export_arn)
+    if not isinstance(source, ExportSource):
+        raise BadParams(f"{entity} is not read from exports any more: its file was changed. Trigger a new run")
+    return source
+
+
+@task
+def partitions(
+    entity: str, plan: dict[str, Any], green: str, exported: dict[str, Any] | None, *, params: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Parts of the source, each naming the index that it is for: a load refuses any other."""
     from dataclasses import asdict
 
     from searchsync.catalog import entity as lookup
+    from searchsync.sources.base import Source
+    from searchsync.sources.export_files import Export
 
-    source = hook.connections().source(lookup(entity), _plan(plan))
+    source: Source
+    if exported is None:
+        source = hook.connections().source(lookup(entity), _plan(plan))
+    else:
+        source = _export_source(entity, plan)
+        source.export = Export(**exported)
     ranges = source.partitions(whole(params["partitions"]))
     expected = source.count() // len(ranges)
     return [{"name": _name(str(r)), "green": green, "range": asdict(r), "expected": expected} for r in ranges]
@@ -151,7 +131,7 @@ def load(
 
     the_plan = _plan(plan)
     units = config.read_units(lookup(entity), params.get("read_units"))
-    source = hook.connections().source(lookup(entity), the_plan, read_units=units and units / params["partitions"])
+    source = hook.connections().to_reindex(lookup(entity), the_plan, read_units=units and units / params["partitions"])
     path = reports_dir(the_plan.run_id) / f"rejected-{ti.map_index}.ndjson"
     with Rejections(path) as rejections:
         ledger = _run(entity, plan, partition["green"]).load(

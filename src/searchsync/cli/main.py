@@ -3,7 +3,8 @@
 The connection to OpenSearch comes from ``SEARCHSYNC_OPENSEARCH_URL`` (and ``SEARCHSYNC_OPENSEARCH_USER``,
 ``_PASSWORD``, ``_CA_CERTS``). The files of ``include/entities`` name those to the sources: PostgreSQL's
 ``searchsync_postgres`` is the variable ``SEARCHSYNC_POSTGRES_DSN``, and AWS' connections come from AWS' own variables
-and files. The URLs of an entity's queues are in ``SEARCHSYNC_<ENTITY>_DEAD_LETTER_QUEUE`` and ``_PARKED_QUEUE``.
+and files. The URLs of an entity's queues are in ``SEARCHSYNC_<ENTITY>_DEAD_LETTER_QUEUE`` and ``_PARKED_QUEUE``, the
+bucket of its exports in ``_EXPORT_BUCKET``.
 """
 
 import argparse
@@ -115,6 +116,8 @@ def _add_reindex(commands: Any) -> None:
         ("new-epoch", "begin a new epoch: the source was restored or failed over"),
     ):
         build.add_argument(f"--{name}", action="store_true", help=text)
+    text = "read this export (ARN) instead of requesting one; for an entity with read_from: export"
+    build.add_argument("--export-arn", default="", metavar="ARN", help=text)
     build.add_argument("--no-swap", action="store_true", help="only build and check the index; `swap` serves it later")
     build.set_defaults(command=_reindex)
     serve = commands.add_parser("swap", help="serve an index that was built and is not live yet, after the same gate")
@@ -223,7 +226,11 @@ def _reindex(arguments: argparse.Namespace) -> None:
     )
     run_id = f"cli/{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(4)}"
     indexes = SHELL.indexes(entity(arguments.entity))
-    report = workflows.rebuild(indexes, _source_for(arguments), run_id, arguments.reports, options)
+
+    def connect(plan: ReindexPlan | None) -> Source:
+        return SHELL.to_reindex(indexes.entity, plan, read_units=arguments.read_units, export=arguments.export_arn)
+
+    report = workflows.rebuild(indexes, connect, run_id, arguments.reports, options)
     print(json.dumps(asdict(report), indent=2))
 
 

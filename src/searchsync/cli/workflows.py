@@ -14,6 +14,7 @@ from searchsync.operations import gate, reindex, rollback
 from searchsync.operations.gate import Gated
 from searchsync.operations.reindex import Reindex, ReindexPlan, ReindexReport
 from searchsync.sources.base import Source
+from searchsync.sources.dynamodb_export import ExportSource
 from searchsync.stream.lag import Lag
 from searchsync.writing.ledger import Ledger
 from searchsync.writing.progress import Rejections
@@ -61,6 +62,9 @@ def rebuild(
     try:
         with closing(connect_source(plan)) as source:
             run = Reindex(indexes, plan, reindex.create_green(indexes, plan))
+            if isinstance(source, ExportSource):
+                with Rejections(reports / run_id / "rejected-export.ndjson") as rejections:
+                    source.export = run.export(source, rejections=rejections)
             ledger = Ledger(run.green)
             with Rejections(reports / run_id / "rejected-load.ndjson") as rejections:
                 for partition in source.partitions(options.partitions):

@@ -87,6 +87,22 @@ class PhysicalIndex(Index):
         if meta and until > replace(self, meta=meta).synced:
             self.put_meta({**meta, "synced_at": until.isoformat(timespec="seconds")})
 
+    def stamp_fenced(self, second: int) -> int:
+        """Note in ``_meta``, once, when the fence after its joining was over (rule 6). Return what is noted.
+
+        :param second: since the epoch, by the source's clock
+        """
+        meta = self.read_meta()
+        if "fenced" not in meta:
+            self.put_meta({**meta, "fenced": second})
+        return int(meta.get("fenced", second))
+
+    def forget_fenced(self) -> None:
+        """Forget what ``stamp_fenced`` noted, before the index leaves the write set: it may join again."""
+        meta = self.read_meta()
+        if meta.pop("fenced", None) is not None:
+            self.put_meta(meta)
+
     def abandoned(self, running: Running, *, now: datetime | None = None) -> bool:
         """Return whether the index was never live and nobody will finish it.
 

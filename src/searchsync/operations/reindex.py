@@ -18,7 +18,11 @@ from searchsync.documents.position import FENCE_SECONDS, FIRST_EPOCH
 from searchsync.errors import AlreadyRunning, GreenDiscarded, Permanent, SourceChanged, Undone
 from searchsync.operations import purge, rollback
 from searchsync.sources.base import Source
+from searchsync.sources.dynamodb_export import ExportSource
+from searchsync.sources.export_files import Export
+from searchsync.sources.export_requests import INEXACT_SECONDS, changes_since, covers
 from searchsync.stream import gaps
+from searchsync.stream.catch_up import catch_up
 from searchsync.writing import ledger, tombstones, writer
 from searchsync.writing.item_outcome import IndexGone
 from searchsync.writing.ledger import Ledger
@@ -29,8 +33,11 @@ log = logging.getLogger(__name__)
 BULK_BYTES = 5_000_000
 """Default size of a bulk, in bytes. Managed domains refuse bodies over 10 MiB on small nodes."""
 
-STEPS = ("check", "create_green", "load", "copy_tombstones", "make_searchable", "gate", "swap", "verify")
-"""The order of a reindex, in one process and as tasks of a DAG. Rules 6 to 10 of docs/protocol.md demand it."""
+STEPS = ("check", "create_green", "export", "load", "copy_tombstones", "make_searchable", "gate", "swap", "verify")
+"""The order of a reindex, in one process and as tasks of a DAG. Rules 6 to 10 of docs/protocol.md demand it.
+
+Only an entity that is read from an export has the step ``export``.
+"""
 
 CHECKPOINT_SECONDS = 10.0
 
@@ -153,6 +160,28 @@ class Reindex:
     indexes: EntityIndexes
     plan: ReindexPlan
     green: str
+
+    def export(self, source: ExportSource, *, rejections: Rejections) -> Export:
+        """Return the export that ``load`` reads: one of this run, or the one that a person chose (rule 6).
+
+        It is requested once everything reaches the index that an export of that time may lack. An export that is older
+        is taken only with what the stream says since its time. Safe to repeat: it finds the export that it requested.
+
+        :raises BadSource: when the export cannot be used, or the stream has forgotten changes since its time
+        """
+        index = self.indexes.check_own(self.green, run_id=self.plan.run_id)
+        exports = source.exports
+        fenced = index.stamp_fenced(exports.now())
+        arn = exports.access.chosen
+        if not arn:
+            time.sleep(max(0, fenced + INEXACT_SECONDS + 1 - exports.now()))
+            arn = exports.request(f"{self.green} {fenced}")
+        export = exports.wait(arn)
+        if not covers(export, fenced):
+            exports.check_age(export)
+            since, streams = changes_since(export), exports.access.streams
+            catch_up(index, source.entity, streams, source.stream(), since=since, on_rejected=rejections.add)
+        return export
 
     def load(
         self,
@@ -301,6 +330,7 @@ def discard(indexes: EntityIndexes, run_id: str, *, keep: bool = False) -> list[
     for index in indexes.all():
         if index.run_id == run_id and not index.is_live and not index.was_served:
             if keep:
+                index.forget_fenced()
                 aliases.leave(indexes, index.name)
             else:
                 aliases.delete(indexes, index.name)

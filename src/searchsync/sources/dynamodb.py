@@ -42,6 +42,13 @@ class Segment:
         return f"segment {self.number + 1} of {self.total}"
 
 
+def segments(n: int) -> list[Segment]:
+    """Return the segments of a parallel scan. Raise ``BadParams`` when ``n`` is less than 1 or too large."""
+    if not 1 <= n <= MAX_SEGMENTS:
+        raise BadParams(f"partitions must be between 1 and {MAX_SEGMENTS}, not {n}")
+    return [Segment(number, n) for number in range(n)]
+
+
 class DynamoSource:
     """The items of one entity. Not thread-safe.
 
@@ -125,9 +132,7 @@ class DynamoSource:
 
         :raises BadParams: when ``n`` is less than 1 or too large
         """
-        if not 1 <= n <= MAX_SEGMENTS:
-            raise BadParams(f"partitions must be between 1 and {MAX_SEGMENTS}, not {n}")
-        return [Segment(number, n) for number in range(n)]
+        return segments(n)
 
     def partition(self, described: dict[str, Any]) -> Segment:
         """Return the segment that JSON describes."""
@@ -181,7 +186,7 @@ class DynamoSource:
                 raise
 
         with ThreadPoolExecutor(FINGERPRINT_SEGMENTS, thread_name_prefix="scan") as pool:
-            list(pool.map(scan, self.partitions(FINGERPRINT_SEGMENTS)))
+            list(pool.map(scan, segments(FINGERPRINT_SEGMENTS)))
         return dict(sums)
 
     def _add(self, item: Any, read: Read, sums: dict[int, tuple[int, int, int]]) -> None:

@@ -46,9 +46,14 @@ class Table:
 
         :raises BadSource: when there is no such table
         """
-        with self._errors(), documented(self.name):
+        with self.errors(), documented(self.name):
             table: dict[str, Any] = self._client.describe_table(TableName=self.name)["Table"]
         return table
+
+    def now(self) -> int:
+        """Return the present second since the epoch, by DynamoDB's clock."""
+        with self.errors():
+            return self._second(self._client.describe_table(TableName=self.name))
 
     def scan(self, after: Any = None, **arguments: Any) -> tuple[Iterable[Any], Read, Any]:
         """Return the items of a page, its position, and its last key: the next page begins after it.
@@ -90,7 +95,7 @@ class Table:
         patience = Patience(PATIENCE_SECONDS)
         while True:
             try:
-                with self._budget.read() as cost, self._errors(), documented(self.name):
+                with self._budget.read() as cost, self.errors(), documented(self.name):
                     answer = getattr(self._client, operation)(ReturnConsumedCapacity="TOTAL", **arguments)
                     cost.units = units_of(answer)
                     check_items(answer)
@@ -101,17 +106,20 @@ class Table:
                     raise
 
     def _when(self, answer: dict[str, Any]) -> Read:
+        return Read(of_read(self._second(answer)), written_now())
+
+    def _second(self, answer: dict[str, Any]) -> int:
         try:
-            moment = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            return int(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp())
         except (KeyError, ValueError) as error:
             raise SourceUnavailable(
                 f"table {self.name}: an answer has no Date header that can be read ({error}), so its place among the "
                 "changes is not known. Is there a proxy between?"
             ) from None
-        return Read(of_read(int(moment.timestamp())), written_now())
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """Raise each error of the client in this block as an error of ours, which names the table."""
         with errors(f"table {self.name}: DynamoDB", SourceUnavailable):
             try:
                 yield

@@ -6,6 +6,7 @@ can, so that a race shows within a second and not once a week.
 """
 
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -42,13 +43,17 @@ class Aws:
     dynamodb: Any
     streams: Any
     sqs: Any
+    s3: Any
 
     @classmethod
     def at(cls, url: str) -> "Aws":
         session = boto3.Session(aws_access_key_id="any", aws_secret_access_key="any", region_name="eu-west-1")
         once = Config(retries={"total_max_attempts": 1}, max_pool_connections=20)  # a retry would hide a 500
         return cls(
-            *(session.client(name, endpoint_url=url, config=once) for name in ("dynamodb", "dynamodbstreams", "sqs"))
+            *(
+                session.client(name, endpoint_url=url, config=once)
+                for name in ("dynamodb", "dynamodbstreams", "sqs", "s3")
+            )
         )
 
     def table(self, key: str = "S") -> "Stream":
@@ -316,6 +321,30 @@ def binary_keys_of_records_are_those_of_the_items(aws: Aws) -> None:
     assert record["dynamodb"]["Keys"] == {"id": {"B": b"\x01\xff\xfe"}}
 
 
+def exports_have_manifests(aws: Aws) -> None:
+    """A reindex from an export would find no file; one that asks twice would pay for two exports."""
+    table = aws.table()
+    for number in range(20):
+        table.put(id={"S": str(number)})
+    arn = aws.dynamodb.describe_table(TableName=table.name)["Table"]["TableArn"]
+    recovery = {"PointInTimeRecoveryEnabled": True}
+    aws.dynamodb.update_continuous_backups(TableName=table.name, PointInTimeRecoverySpecification=recovery)
+    aws.s3.create_bucket(Bucket=table.name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    asked = {"TableArn": arn, "S3Bucket": table.name, "S3Prefix": "some", "ClientToken": "mine"}
+    first, second = (aws.dynamodb.export_table_to_point_in_time(**asked)["ExportDescription"] for _ in range(2))
+    assert first["ExportArn"] == second["ExportArn"], "two exports for one token"
+    assert first["ExportArn"].startswith(f"{arn}/export/0")
+    while (described := aws.dynamodb.describe_export(ExportArn=first["ExportArn"])["ExportDescription"])[
+        "ExportStatus"
+    ] == "IN_PROGRESS":
+        time.sleep(0.01)
+    assert abs(described["ExportTime"].timestamp() - time.time()) < 60
+    summary = json.loads(aws.s3.get_object(Bucket=table.name, Key=described["ExportManifest"])["Body"].read())
+    assert (summary["itemCount"], summary["tableArn"], described["ItemCount"]) == (20, arn, 20)
+    with pytest.raises(aws.dynamodb.exceptions.ExportNotFoundException):
+        aws.dynamodb.describe_export(ExportArn=f"{arn}/export/0-0")
+
+
 CHECKS: dict[Callable[[Aws], None], str] = {  # with the symptom on plain moto
     scans_succeed_during_writes: "Internal Server Error",
     concurrent_writes_are_ordered: "two changes have one position",
@@ -328,6 +357,7 @@ CHECKS: dict[Callable[[Aws], None], str] = {  # with the symptom on plain moto
     binary_keys_are_scanned_in_segments: "Internal Server Error",
     binary_keys_of_records_are_those_of_the_items: "Af",
     reads_cost_by_size: "1.0 units for 100 kB",
+    exports_have_manifests: "two exports for one token",
 }
 
 

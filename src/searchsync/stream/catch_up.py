@@ -1,0 +1,98 @@
+"""Bring one index the changes that the stream has kept since a moment (docs/protocol.md, An export).
+
+An export that is older than the index lacks the changes since its time, and whoever wrote them did not know the index.
+The records themselves are written, by compare-and-set: the table is not read.
+"""
+
+import logging
+import time
+from typing import Any
+
+from searchsync.catalog import Entity
+from searchsync.cluster.index import Index
+from searchsync.documents.dynamodb_values import BadItem
+from searchsync.documents.page import Document, Rejection, page_of, written_now
+from searchsync.errors import BadSource
+from searchsync.stream import reader
+from searchsync.stream.consumer import decode, identify
+from searchsync.stream.reader import Forgotten, Record
+from searchsync.writing import writer
+from searchsync.writing.ledger import Ledger, OnRejected
+
+log = logging.getLogger(__name__)
+
+
+def catch_up(index: Index, entity: Entity, streams: Any, stream: str, *, since: int, on_rejected: OnRejected) -> Ledger:
+    """Write to an index what the stream says of the time since a second. Safe to repeat.
+
+    The index is in the write set, so what comes later than the beginning of this call reaches it anyway. Records that
+    are poison are parked already, by the function or by those who write; they are reported, and hold up nothing.
+
+    :param streams: boto3's DynamoDB Streams client
+    :param stream: ARN
+    :param since: seconds since the epoch
+    :raises BadSource: when the stream forgot records while they were read
+    :raises SourceUnavailable: when the stream does not answer
+    """
+    began, ledger = time.time(), Ledger(index.name)
+    parents = reader.shards(streams, stream)
+    todo, seen = [shard for shard in parents if shard not in parents.values()], set()
+    while todo:
+        shard = todo.pop()
+        seen.add(shard)
+        reading = _Reading(index, entity, since, on_rejected)
+        try:
+            for records in reader.pages(streams, stream, shard):
+                ledger += reading.write(records)
+                if _second(records[-1]) > began:
+                    break  # the stream goes on growing
+        except Forgotten as error:
+            raise BadSource(
+                f"{index.name}: the stream forgot changes before they were read ({error}). What is live goes on "
+                "serving; run the reindex again with a younger export, or without one"
+            ) from None
+        if reading.oldest >= since and (parent := parents[shard]) in parents and parent not in seen:
+            todo.append(
+                parent
+            )  # a shard begins where its parent ended: an older record of its own proves it is not needed
+    log.info("%s: %d changes of the stream since %d, %d newer", index.name, ledger.read, since, ledger.written)
+    return ledger.balanced()
+
+
+class _Reading:
+    """The records of one shard.
+
+    :ivar oldest: time of the oldest record, in seconds since the epoch; infinite while there is none
+    """
+
+    def __init__(self, index: Index, entity: Entity, since: int, on_rejected: OnRejected) -> None:
+        self.oldest = float("inf")
+        self._index, self._entity, self._since, self._on_rejected = index, entity, since, on_rejected
+
+    def write(self, records: list[Record]) -> Ledger:
+        """Write the last change of each key, of those that are not too old."""
+        self.oldest = min(self.oldest, *(_second(record) for record in records))
+        latest: dict[str, Document] = {}
+        at = written_now()
+        for record in records:
+            if _second(record) >= self._since:
+                self._take(record, latest, at)
+        if not latest:
+            return Ledger(self._index.name)
+        page = page_of(list(latest.values()), position=min(found.position for found in latest.values()))
+        return writer.compare_and_set(self._index, page, on_rejected=self._on_rejected)
+
+    def _take(self, record: Record, latest: dict[str, Document], at: str) -> None:
+        key = ""
+        try:
+            key, position = identify(self._entity, record)
+            change = decode(self._entity, record, key, position, at=at)
+        except BadItem as error:
+            self._on_rejected(Rejection(key, error.type, str(error)))
+            return
+        if key not in latest or position >= latest[key].position:
+            latest[key] = change.document
+
+
+def _second(record: Record) -> float:
+    return float(record["dynamodb"]["ApproximateCreationDateTime"])

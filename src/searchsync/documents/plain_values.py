@@ -25,6 +25,10 @@ MOST_LEVELS = 32
 """Number of levels of an item; DynamoDB takes no more. A value that contains itself has more, too."""
 
 
+_SAFE = 10**38
+"""Every whole number below it is one of DynamoDB's."""
+
+
 def plain_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of an item as plain values, which are nobody else's.
 
@@ -35,6 +39,8 @@ def plain_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(kind: str, value: Any) -> Any:
+    if kind == "S" and type(value) is str and value.isascii():
+        return value
     if kind == "L" and isinstance(value, list):
         return [_plain(*typed(member)) for member in value]
     if kind == "M" and isinstance(value, dict):
@@ -98,6 +104,8 @@ def _map(values: Mapping[Any, Any], path: str, level: int) -> dict[str, Any]:
 
 
 def _text(value: str, path: str) -> str:
+    if value.isascii():
+        return value
     try:
         utf8(value)
     except BadItem as error:
@@ -106,6 +114,8 @@ def _text(value: str, path: str) -> str:
 
 
 def _number(value: Any, path: str) -> str:
+    if type(value) is int and abs(value) < _SAFE:
+        return str(value)
     try:
         text = repr(value) if type(value) is float else str(value)
         decode_value("N", text)

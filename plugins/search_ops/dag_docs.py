@@ -34,6 +34,8 @@ def _names(entity: "Entity") -> dict[str, str]:
     }
     if not postgres:
         named["queues"] = _code(entity.variable(what) for what in ("DEAD_LETTER_QUEUE", "PARKED_QUEUE"))
+        if entity.read_from == "export":
+            named["bucket of its exports"] = f"in `{entity.variable('EXPORT_BUCKET')}`"
         named["function"] = f"with `SEARCHSYNC_ENTITY={name}`"
     return {**named, "in a shell": _code(f"searchsync {command} {name}" for command in shell)}
 

@@ -5,8 +5,8 @@
 The two others have the ids that the files of ``include/entities`` name:
 ``searchsync_postgres`` (type postgres): the login that may SELECT; ``extra`` takes libpq's ``ssl*`` options
 and ``source_id``, an operator's name for this very database (docs/protocol.md, Position).
-``aws_default`` (type aws): a role that may read the tables, their streams and CloudWatch's metrics, and use the
-dead-letter queues.
+``aws_default`` (type aws): a role that may read the tables, their streams and CloudWatch's metrics, use the
+dead-letter queues, and export what is read from exports (docs/operations/reindex.md).
 """
 
 from typing import TYPE_CHECKING, Any

@@ -4,16 +4,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from local.members import generate
+from searchsync.catalog import CATALOG
 from searchsync.cluster import unwritable
 from searchsync.cluster.index import Index
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.config import retention
 from searchsync.operations import reindex, retire
+from searchsync.sources import export_requests
+from tests.exports import Bucket
 from tests.members import World
 from tests.steps import documents, living, make_index, serve
 
@@ -171,3 +175,51 @@ def test_an_index_that_cannot_be_saved_fails_the_run_and_says_what_to_do(
     assert run(dags, "index_retire").state == "failed"
     assert blue in EntityIndexes(members.client, members.entity).write_set()
     assert "index_retire" in slack()[-1]
+
+
+@pytest.fixture
+def from_exports(members: World, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """Members are read from exports. Ask for it before the DAGs: they are made from the entity."""
+    monkeypatch.setitem(CATALOG, "members", replace(CATALOG["members"], read_from="export"))
+    for module in (reindex, export_requests):
+        monkeypatch.setattr(module, "INEXACT_SECONDS", 0)
+    monkeypatch.setattr(export_requests, "POLL_SECONDS", 0.05)
+    bucket = Bucket(members, "daily")
+    monkeypatch.setenv("SEARCHSYNC_MEMBERS_EXPORT_BUCKET", f"{bucket.name}/daily")
+    return bucket
+
+
+def test_a_reindex_from_an_export(from_exports: Bucket, dags: dict[str, Any], members: World) -> None:
+    generate(members.aws["dynamodb"], 300)
+    dag = dags["members_reindex"]
+    assert "SEARCHSYNC_MEMBERS_EXPORT_BUCKET" in dag.doc_md
+    order = ["create_green", "export", "partitions", "load", "copy_tombstones"]
+    for before, after in pairwise(order):
+        assert before in dag.get_task(after).get_flat_relative_ids(upstream=True), f"{after} can run before {before}"
+    done = run(dags, "members_reindex", partitions=3)
+    assert done.state == "success"
+    assert (result(done)["documents"], result(done)["ledger"]["read"]) == (300, 300)
+    assert result(done, "export")["items"] == 300
+    assert len(living(members.client, result(done)["index"])) == 300
+
+
+def test_an_export_may_be_named_and_a_wrong_one_is_refused_first(
+    from_exports: Bucket, dags: dict[str, Any], members: World
+) -> None:
+    generate(members.aws["dynamodb"], 20)
+    first = run(dags, "members_reindex")
+    arn = result(first, "export")["arn"]
+    before = members.client.request("GET", "/_all", params={"expand_wildcards": "all"})
+    wrong = run(dags, "members_reindex", export_arn=f"{arn}0")
+    assert wrong.state == "failed"
+    assert wrong.get_task_instance("check").state == "failed"
+    assert wrong.get_task_instance("create_green").state == "upstream_failed"
+    assert members.client.request("GET", "/_all", params={"expand_wildcards": "all"}) == before
+    young = run(dags, "members_reindex", export_arn=arn)
+    assert young.get_task_instance("check").state == "failed", "the stream was turned on a moment ago"
+
+
+def test_an_entity_that_is_scanned_has_neither_the_task_nor_the_parameter(dags: dict[str, Any]) -> None:
+    for dag_id in ("members_reindex", "locations_reindex"):
+        assert "export" not in dags[dag_id].task_ids
+        assert "export_arn" not in dags[dag_id].params

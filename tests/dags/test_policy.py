@@ -4,11 +4,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
+
+import pytest
 
 from benchmarks._kills import TASKS
+from searchsync.catalog import CATALOG
 from searchsync.operations.reindex import STEPS
 
 REPO = Path(__file__).parents[2]
@@ -84,10 +88,16 @@ def test_loads_are_in_a_pool_that_every_airflow_has_unless_another_is_named() ->
     assert done.stdout.splitlines()[-1] == "default_pool"
 
 
-def test_no_path_leads_to_the_swap_around_the_gate(dags: dict[str, Any]) -> None:
-    dag = dags["locations_reindex"]
+@pytest.mark.parametrize(
+    ("dag_id", "read_from"), [("locations_reindex", "scan"), ("members_reindex", "scan"), ("members_reindex", "export")]
+)
+def test_no_path_leads_to_the_swap_around_the_gate(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, dag_id: str, read_from: Literal["scan", "export"]
+) -> None:
+    monkeypatch.setitem(CATALOG, "members", replace(CATALOG["members"], read_from=read_from))
+    dag = request.getfixturevalue("dags")[dag_id]  # the DAGs are made from the catalog
     swap = dag.get_task("swap")
-    before_swap = STEPS[: STEPS.index("swap")]
+    before_swap = [step for step in STEPS[: STEPS.index("swap")] if step != "export" or read_from == "export"]
     chain = [*before_swap, "approve", "gate_again"]
     chain.insert(chain.index("load"), "partitions")
     for name in chain:

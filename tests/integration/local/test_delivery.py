@@ -120,11 +120,12 @@ def aliases(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         server.shutdown()
 
 
-def create_table(endpoint: str, name: str, *, stream: str = tables.IMAGES) -> None:
+def create_table(endpoint: str, name: str, *, stream: str = tables.IMAGES, sort: str = "") -> None:
+    keys = {"id": ("HASH", "S"), **({sort: ("RANGE", "N")} if sort else {})}
     tables.client("dynamodb", endpoint).create_table(
         TableName=name,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": part, "KeyType": kind} for part, (kind, _) in keys.items()],
+        AttributeDefinitions=[{"AttributeName": part, "AttributeType": type_} for part, (_, type_) in keys.items()],
         BillingMode="PAY_PER_REQUEST",
         StreamSpecification={"StreamEnabled": True, "StreamViewType": stream} if stream else {"StreamEnabled": False},
     )
@@ -194,11 +195,16 @@ def test_a_second_entity_beside_members(
 ) -> None:
     """A user's own table: its changes reach its index, its poison its own queue, and its replay takes it from there.
 
-    Members, and an entity without a table, are served beside it.
+    It has a sort key, a number. Members, and an entity without a table, are served beside it.
     """
-    create_table(emulator, "app.events")
+    create_table(emulator, "app.events", sort="at")
     dynamodb = tables.client("dynamodb", emulator)
-    dynamodb.put_item(TableName="app.events", Item={"id": {"S": "e-1"}, "kind": {"S": "sign-in"}})
+
+    def put(number: int, **more: Any) -> None:
+        item = {"id": {"S": "ada"}, "at": {"N": str(number)}, "kind": {"S": "sign-in"}, **more}
+        dynamodb.put_item(TableName="app.events", Item=item)
+
+    put(1)
     searchsync("entity", "new", "events", "--dynamodb", "app.events")
     (include / "entities" / "lost.yaml").write_text(
         "{source: dynamodb, key: [id], freshness: {hours: 192}}", encoding="utf-8"
@@ -214,22 +220,21 @@ def test_a_second_entity_beside_members(
     deliveries["members"].delivers()
     deliveries["lost"].waits_for("the emulator has no table lost")
 
-    poison = {"id": {"S": "e-3"}, "kind": {"S": "sign-in"}, "sync": {"M": {}}}
-    dynamodb.put_item(TableName="app.events", Item={"id": {"S": "e-2"}, "kind": {"S": "sign-out"}})
-    dynamodb.put_item(TableName="app.events", Item=poison)
+    put(2)
+    put(3, sync={"M": {}})
     dynamodb.put_item(TableName="members", Item={"member_id": {"S": "m-1"}, "name": {"S": "Ada"}})
-    until(lambda: shown(client, "events") == {"e-1", "e-2"}, "the change of an event is found", PATIENCE)
+    until(lambda: shown(client, "events") == {"ada|1", "ada|2"}, "the change of an event is found", PATIENCE)
     until(lambda: shown(client, blue) == {"m-1"}, "the change of a member is found", PATIENCE)
     until(lambda: waiting(emulator, EVENTS) == 1, "the poison waits in the queue of events", PATIENCE)
     parked_before = time.time()
     assert waiting(emulator, members.ENTITY) == 0
 
     deliveries["events"].stop()  # so that the replay alone can bring what comes now
-    dynamodb.put_item(TableName="app.events", Item={"id": {"S": "e-3"}, "kind": {"S": "sign-in"}})
+    put(3)
     until(lambda: time.time() > parked_before + 2 * MARGIN_SECONDS + 1, "the read is later than the parking", 20)
     report = json.loads(searchsync("replay", "events").stdout)
     assert {reason: counts["written"] for reason, counts in report["reasons"].items()} == {"invalid_attribute": 1}
-    assert shown(client, "events") == {"e-1", "e-2", "e-3"}
+    assert shown(client, "events") == {"ada|1", "ada|2", "ada|3"}
     assert waiting(emulator, EVENTS) == 0
     deliveries["members"].stop()
     deliveries["lost"].stop()

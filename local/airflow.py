@@ -20,6 +20,7 @@ from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import read_json, secret, tail, write_json
 from local.paths import ROOT, Home
+from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE
 
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "api-server": ("api-server",),
@@ -41,7 +42,10 @@ _REGION = "eu-west-1"
 # Settings that are not for this Airflow: of another one on this machine, of the person's own AWS account, which nothing
 # here may reach, and of the shell in which `./dev` was called.
 _FOREIGN = ("AIRFLOW_", "AWS_", "PYTHONDONTWRITEBYTECODE")
-_OF_THE_SHELL = tuple(f"SEARCHSYNC_{name}_" for name in ("AIRFLOW", "BENCH", "LOCAL", "POSTGRES", "TEST"))
+_OF_THE_SHELL = tuple(
+    f"SEARCHSYNC_{name}_" for name in ("AIRFLOW", "BENCH", "LOCAL", "OPENSEARCH", "POSTGRES", "SLACK", "TEST")
+)
+_QUEUES = (DEAD_LETTER_QUEUE, PARKED_QUEUE)
 
 
 def url(port: int) -> str:
@@ -128,7 +132,11 @@ def settings(home: Home, *, port: int, metadata_dsn: str) -> dict[str, str]:
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
     """The whole environment of an Airflow process: ours, and of this shell's what is not Airflow's or AWS's."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN + _OF_THE_SHELL)}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_FOREIGN + _OF_THE_SHELL) and not name.endswith(_QUEUES)
+    }
     path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
     no_proxy = ",".join(
         filter(None, [inherited.get("NO_PROXY") or inherited.get("no_proxy"), ports.LOOPBACK, "localhost"])

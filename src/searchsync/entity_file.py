@@ -34,7 +34,7 @@ def read(path: Path) -> dict[str, Any]:
         raise BadEntity(f"{path}: it must hold a mapping; include/entities/{SCHEMA} says of what")
     problems = [*_repeated(node), *_against_schema(path, node, content)] or [*_against_itself(node, content)]
     if problems:
-        raise BadEntity("; ".join(f"{path}:{line}: {problem}" for line, problem in sorted(problems)))
+        raise BadEntity("; ".join(f"{path}:{line}: {problem}" for line, problem in sorted(set(problems))))
     return content
 
 

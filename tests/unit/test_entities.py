@@ -182,6 +182,12 @@ def test_all_that_is_wrong_is_said_at_once(write: Write) -> None:
         entity_file.read(path)
 
 
+def test_what_two_rules_find_is_said_once(write: Write) -> None:
+    with pytest.raises(BadEntity) as caught:
+        entity_file.read(write("members", "source: dynamodb\n"))
+    assert str(caught.value).count("the file lacks freshness, key") == 1
+
+
 @pytest.mark.parametrize("text", ["", "- a list\n", "source: [", "just text"])
 def test_what_is_no_mapping_is_no_entity(write: Write, text: str) -> None:
     with pytest.raises(BadEntity, match="members"):

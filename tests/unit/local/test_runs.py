@@ -86,6 +86,14 @@ def test_no_real_aws_account_and_no_other_airflow_can_be_reached(monkeypatch: py
     assert "127.0.0.1" in env["NO_PROXY"].split(",")
 
 
+def test_the_settings_of_a_shell_change_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After `eval "$(./dev env)"` each `up` would start everything anew, with the queues of entities that are gone."""
+    before = airflow.fingerprint(airflow.environment({}))
+    for name in ("OPENSEARCH_URL", "SLACK_SINK_URL", "POSTGRES_DSN", "EVENTS_DEAD_LETTER_QUEUE", "EVENTS_PARKED_QUEUE"):
+        monkeypatch.setenv(f"SEARCHSYNC_{name}", "http://127.0.0.1:1")
+    assert airflow.fingerprint(airflow.environment({})) == before
+
+
 def test_secrets_stay_the_same_between_starts_and_differ_between_stacks(tmp_path: Path) -> None:
     one, two = (Home(tmp_path / name, tmp_path) for name in ("one", "two"))
     first = airflow.settings(one, port=1, metadata_dsn="postgresql://u:p@h/airflow")

@@ -173,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also then
     client, endpoint = connect(os.environ[URL]), os.environ[ENDPOINT]
-    function = {**tables.all_queues(endpoint), **stream_function.environment(members.ENTITY)}
+    function = {**tables.variables(endpoint), **stream_function.environment(members.ENTITY)}
     env = airflow.environment({**airflow.aws_environment(endpoint), **function, URL: os.environ[URL]})
     surroundings = environment(client)
     say("\n".join(f"{name:14} {value}" for name, value in surroundings.items()))

@@ -20,6 +20,7 @@ from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import read_json, secret, tail, write_json
 from local.paths import ROOT, Home
+from searchsync.sources.export_requests import EXPORT_BUCKET
 from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE
 
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
@@ -45,7 +46,7 @@ _FOREIGN = ("AIRFLOW_", "AWS_", "PYTHONDONTWRITEBYTECODE")
 _OF_THE_SHELL = tuple(
     f"SEARCHSYNC_{name}_" for name in ("AIRFLOW", "BENCH", "LOCAL", "OPENSEARCH", "POSTGRES", "SLACK", "TEST")
 )
-_QUEUES = (DEAD_LETTER_QUEUE, PARKED_QUEUE)
+_OF_ENTITIES = (DEAD_LETTER_QUEUE, PARKED_QUEUE, EXPORT_BUCKET)
 
 
 def url(port: int) -> str:
@@ -135,7 +136,7 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_FOREIGN + _OF_THE_SHELL) and not name.endswith(_QUEUES)
+        if not name.startswith(_FOREIGN + _OF_THE_SHELL) and not name.endswith(_OF_ENTITIES)
     }
     path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
     no_proxy = ",".join(

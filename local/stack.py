@@ -115,7 +115,7 @@ class Stack:
             "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
             "SEARCHSYNC_POSTGRES_DSN": self.server("postgres").dsn(postgres.READER, "app"),
             **airflow.aws_environment(airflow.url(port["aws"])),
-            **tables.all_queues(airflow.url(port["aws"])),
+            **tables.variables(airflow.url(port["aws"])),
             "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
             "SEARCHSYNC_AIRFLOW_USER": airflow.ADMIN,
             "SEARCHSYNC_AIRFLOW_PASSWORD": airflow.admin_password(self.home),
@@ -207,7 +207,7 @@ class Stack:
                 aws_port=port["aws"],
             ),
             **airflow.aws_environment(airflow.url(port["aws"])),
-            **tables.all_queues(airflow.url(port["aws"])),
+            **tables.variables(airflow.url(port["aws"])),
             "SEARCHSYNC_REPORTS": str(self.home.reports),
             "SEARCHSYNC_OPENSEARCH_URL": airflow.url(port["opensearch"]),
             "SEARCHSYNC_POSTGRES_DSN": server.dsn(postgres.READER, "app"),
@@ -227,6 +227,8 @@ class Stack:
         for name in self._streams() - STREAMS.keys():
             self._stop_stream(name)
             self._note(f"{name} is stopped: its entity has no file any more, or a wrong one")
+        if tables.exported(STREAMS.values()):
+            tables.make_bucket(endpoint)
         for name, served in STREAMS.items():
             self._start_stream(name, served, endpoint)
 

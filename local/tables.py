@@ -1,15 +1,21 @@
 """The emulator as the entities of DynamoDB need it: clients, the streams of their tables, their queues."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from local import stream_function
 from local.airflow import aws_environment
 from local.errors import LocalError
 from searchsync.catalog import Entity
+from searchsync.sources.export_requests import EXPORT_BUCKET
 from searchsync.stream.queue import DEAD_LETTER_QUEUE
 
 IMAGES = "NEW_AND_OLD_IMAGES"
 """What a stream has to have: a comparison and a replay need both."""
+
+BUCKET = "searchsync-exports"
+"""Of all exports; those of an entity have its name as prefix."""
 
 _ACCOUNT = "123456789012"  # moto's
 
@@ -69,9 +75,24 @@ def dead_letters(entity: Entity, endpoint: str) -> str:
     return queues(entity, endpoint)[entity.variable(DEAD_LETTER_QUEUE)]
 
 
-def all_queues(endpoint: str) -> dict[str, str]:
-    """The queues of all entities, as `queues` has them."""
-    return {name: url for entity in stream_function.served() for name, url in queues(entity, endpoint).items()}
+def variables(endpoint: str) -> dict[str, str]:
+    """What Airflow and shells are told of all entities: their queues, and where their exports go."""
+    served = stream_function.served()
+    urls = {name: url for entity in served for name, url in queues(entity, endpoint).items()}
+    return urls | {entity.variable(EXPORT_BUCKET): f"{BUCKET}/{entity.name}" for entity in exported(served)}
+
+
+def exported(entities: Iterable[Entity]) -> list[Entity]:
+    """Those of the entities that are read from exports."""
+    return [entity for entity in entities if entity.read_from == "export"]
+
+
+def make_bucket(endpoint: str) -> None:
+    """Make the bucket of all exports, if it is missing."""
+    region = aws_environment(endpoint)["AWS_DEFAULT_REGION"]
+    s3 = client("s3", endpoint)
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": region})
 
 
 def make_queues(entity: Entity, endpoint: str) -> None:

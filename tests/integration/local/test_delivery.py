@@ -84,7 +84,7 @@ def emulator(aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The emulator without tables and messages, for all processes of the test."""
     for name, value in aws_environment(aws_url).items():
         monkeypatch.setenv(name, value)
-    for name, value in {**tables.all_queues(aws_url), **tables.queues(EVENTS, aws_url)}.items():
+    for name, value in {**tables.variables(aws_url), **tables.queues(EVENTS, aws_url)}.items():
         monkeypatch.setenv(name, value)
     yield aws_url
     dynamodb, sqs = tables.client("dynamodb", aws_url), tables.client("sqs", aws_url)

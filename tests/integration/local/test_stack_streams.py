@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from local import cli, members, ports, processes, stack, stream_function
+from local import cli, members, ports, processes, stack, stream_function, tables
 from local.paths import Home
 from local.stack import Stack
 from searchsync.catalog import Entity
 from tests.steps import until
 
-EVENTS = Entity("events", "dynamodb", ("id",), table="app.events")
+EVENTS = Entity("events", "dynamodb", ("id",), table="app.events", read_from="export")
 STREAMS = {"events_stream": EVENTS, "members_stream": members.ENTITY}
 
 
@@ -54,10 +54,13 @@ def test_each_entity_has_a_delivery(
     assert set(first) == {"aws", "events_stream", "members_stream"}
     (noted,) = [text for text in said if "_stream" in text]
     assert "events_stream waits: the emulator has no table app.events" in noted
+    monkeypatch.setattr(stream_function, "served", lambda: list(STREAMS.values()))
+    bucket, _, prefix = tables.variables(up.address("aws"))["SEARCHSYNC_EVENTS_EXPORT_BUCKET"].partition("/")
+    assert prefix == "events"
+    assert tables.client("s3", up.address("aws")).list_buckets()["Buckets"][0]["Name"] == bucket
     alive = [up.home.stream(name) / "alive" for name in ("events", "members")]
     until(lambda: all(path.exists() for path in alive), "both say how it goes", 60)
     monkeypatch.setenv("SEARCHSYNC_LOCAL_HOME", str(up.home.folder))
-    monkeypatch.setattr(stream_function, "served", lambda: list(STREAMS.values()))
     assert cli.main(["stream", "status"]) == 0
     shown = capfd.readouterr().out
     assert "no: the emulator has no table app.events" in shown

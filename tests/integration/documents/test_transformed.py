@@ -18,7 +18,9 @@ from searchsync.documents import dynamodb_item
 from searchsync.errors import BadSource, GateFailed
 from searchsync.operations import replay
 from searchsync.sources.dynamodb import Segment
+from searchsync.sources.export_files import Export
 from searchsync.stream.consumer import Stream
+from tests.exports import Bucket
 from tests.members import World, clients
 from tests.steps import documents, living, rebuild, serve, until
 
@@ -121,6 +123,31 @@ def test_each_way_to_an_index_makes_the_same_document(world: World, tmp_path: Pa
     for index in (streamed, loaded, replayed):
         report = compare(world, index)
         assert (report.findings, report.sampled, report.keys_alone) == ([], 5, False)
+
+
+def test_an_export_makes_the_documents_of_a_scan(world: World) -> None:
+    """A reindex that reads from S3 has the same items before it, and no other rendering."""
+    bucket = Bucket(world)
+    made = bucket.made()
+    items = [*world.table().values()]
+    bucket.put(made, [items[:2], items[2:]])
+    exported = bucket.source(chosen=made.arn)
+    second = int(made.moment.timestamp())
+    exported.export = Export(made.arn, bucket.name, bucket.prefix, made.manifest, second, len(items))
+    ways = [(exported, exported.partitions(2)), (world.source, world.source.partitions(2))]
+    found = [
+        {
+            document.key: json.loads(document.source) | {"sync": hash_in(json.loads(document.source))}
+            for partition in partitions
+            for page in source.pages(partition)
+            for document in page.documents()
+        }
+        for source, partitions in ways
+    ]
+    assert found[0] == found[1]
+    for document in found[0].values():
+        del document["sync"]
+    assert found[0] == SHOWN
 
 
 def test_what_was_changed_around_the_writer_is_repaired_by_the_same_document(world: World, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ def airflow_database() -> None:
 
     HOME.mkdir(parents=True, exist_ok=True)
     initdb()
+    _read_the_folder_once()
+
+
+def _read_the_folder_once() -> None:
+    """``dag.test()`` reads the whole folder again and writes all its DAGs into the database, which has them already."""
+    from airflow.dag_processing import dagbag
+
+    dagbag.BundleDagBag = cache(dagbag.BundleDagBag)  # type: ignore[misc, assignment]
+    dagbag.sync_bag_to_db = cache(dagbag.sync_bag_to_db)  # type: ignore[assignment]
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from searchsync.catalog import BUCKETS, Entity, reserved
+from searchsync.catalog import BUCKETS, Entity
 from searchsync.documents.dynamodb_values import BadItem
 from searchsync.mapping import fitting
 from searchsync.mapping.field_types import Field, is_scalar
 from searchsync.mapping.fitting import Dropped
+from searchsync.mapping.mapping_file import reserved
 
 Item = dict[str, Any]
 Fit = Callable[[Any, str, Dropped], Any]

@@ -80,6 +80,7 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
         "Records": outcome.records,
         "Written": outcome.written,
         "Stale": outcome.stale,
+        "Skipped": outcome.skipped,
         "Parked": outcome.parked.total(),
         "Missed": len(outcome.missed),
         "Dropped": sum(outcome.dropped.values()),

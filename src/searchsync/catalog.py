@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from searchsync.errors import BadEntity, BadMapping, BadParams, BadSource
-from searchsync.mapping import field_types, fitting
+from searchsync.mapping import fitting, mapping_file
+from searchsync.selection import Selection
 
 BUCKETS = 1024
 """Number of buckets that a comparison sums over.
@@ -20,10 +21,6 @@ A hash half is below 2^32, so the sums stay exact doubles up to 2 M documents pe
 
 TTL_DAYS = 1826
 """Five years: DynamoDB never removes an item that expired before that."""
-
-SYNC_FIELDS = {"position", "deleted", "written_at", "bucket", "hash_high", "hash_low"}
-"""Fields of ``sync``, which every document carries beside its own fields (protocol.md, Document)."""
-
 
 DEFAULT_CONNECTION = {"postgres": "searchsync_postgres", "dynamodb": "aws_default"}
 """Connection of an entity whose file names none, by the kind of source."""
@@ -97,6 +94,7 @@ class Entity:
     :param key: for PostgreSQL: the columns of the SQL file that order its rows. Together they are unique and not NULL,
         and ranges are cut along them. For DynamoDB: the partition key, and the sort key if the table has one
     :param key_types: for DynamoDB: S, N or B for each part of the key; strings where the file does not say it
+    :param select: for DynamoDB: which items of the table are the entity's; None for all
     :param connection: Airflow's connection id; a shell's variables are named after it
     :param table: for DynamoDB: the table
     :param sql_file: for PostgreSQL: file in ``include/sql``
@@ -117,6 +115,7 @@ class Entity:
     source: Literal["postgres", "dynamodb"]
     key: tuple[str, ...]
     key_types: tuple[str, ...] = ()
+    select: Selection | None = None
     connection: str = ""
     table: str = ""
     sql_file: str = ""
@@ -194,33 +193,7 @@ class Entity:
         :raises BadMapping: when the file is missing, or its content is not what it has to be
         """
         path = include_dir() / "mappings" / f"{self.name}.json"
-        body = _json(path)
-        if not isinstance(body, dict) or not {"settings", "mappings"} <= body.keys():
-            raise BadMapping(f"{path} must be an object with 'settings' and 'mappings'")
-        if not isinstance(body["settings"], dict) or not isinstance(body["mappings"], dict):
-            raise BadMapping(f"{path}: 'settings' and 'mappings' must be objects")
-        if body["mappings"].get("dynamic") != "strict":
-            raise BadMapping(f'{path}: mappings need "dynamic": "strict", else one bad document changes the index')
-        properties = body["mappings"].get("properties", {})
-        _check_names(path, properties)
-        sync = properties.get("sync", {}).get("properties", {})
-        if missing := sorted(SYNC_FIELDS - sync.keys()):
-            raise BadMapping(f"{path}: the mapping of 'sync' lacks {', '.join(missing)}, which every document carries")
-        ignoring = _ignores_malformed(body["settings"])
-        if silent := field_types.untold(body["mappings"]["properties"], ignoring=ignoring):
-            raise BadMapping(
-                f'{path}: {", ".join(silent)} need "ignore_malformed": false: of a scaled_float, OpenSearch drops what '
-                "is no number without listing it in _ignored, so nobody would know"
-            )
-        if foreign := sorted(sync.keys() - SYNC_FIELDS):
-            raise BadMapping(f"{path}: 'sync' is the document's own state; move {', '.join(foreign)} out of it")
-        if self.expires:
-            ends = properties.get(self.expires, {})
-            if (ends.get("type"), ends.get("format")) != ("date", "epoch_second"):
-                raise BadMapping(f'{path}: {self.expires!r} ends documents: it must be a date of format "epoch_second"')
-        if self.tenant and (reason := field_types.why_no_tenant(properties, self.tenant)):
-            raise BadMapping(f"{path}: {self.tenant!r} holds the tenant of a document: {reason}")
-        return body
+        return mapping_file.read(path, expires=self.expires, tenant=self.tenant)
 
     @cached_property
     def fits(self) -> fitting.Fit:
@@ -236,7 +209,7 @@ class Entity:
         :raises BadMapping: when the file is missing, or is not a list of such queries
         """
         path = include_dir() / "mappings" / f"{self.name}.smoke.json"
-        queries = _json(path)
+        queries = mapping_file.read_json(path)
         if not isinstance(queries, list):
             raise BadMapping(f"{path} must be a list of queries")
         try:
@@ -284,16 +257,47 @@ def _entity(path: Path, others: Mapping[str, Entity]) -> Entity:
         described["sql_file"] = described.pop("sql")
     if "transform" in described:
         described["transform"] = Transformation(**described["transform"])
+    if "select" in described:
+        described["select"] = Selection(**described["select"])
     described |= {name: tuple(described[name]) for name in ("key", "key_types") if name in described}
     made = Entity(path.stem, **described)
-    if len(made.key_types) != len(made.key):
-        raise BadEntity(f"{path}: key_types has {len(made.key_types)} types for a key of {len(made.key)} parts")
-    for other in others.values():
-        if made.source == "dynamodb" and (made.connection, made.table) == (other.connection, other.table):
-            raise BadEntity(f"{path}: {other.name} is made from the same table {made.table}: one table, one entity")
-        if made.source == "postgres" and (made.connection, made.sql_file) == (other.connection, other.sql_file):
-            raise BadEntity(f"{path}: {other.name} is made by the same SQL file {made.sql_file}")
+    if reason := _why_no_key(made) or next(filter(None, (why_not_beside(made, one) for one in others.values())), ""):
+        raise BadEntity(f"{path}: {reason}")
     return made
+
+
+def _why_no_key(entity: Entity) -> str:
+    """Return what is wrong with the types of a key; empty when nothing is."""
+    if len(entity.key_types) != len(entity.key):
+        return f"key_types has {len(entity.key_types)} types for a key of {len(entity.key)} parts"
+    types = dict(zip(entity.key, entity.key_types, strict=True))
+    if entity.select and (kind := types.get(entity.select.attribute, "S")) != "S":
+        return f"select.attribute {entity.select.attribute} has the type {kind} in key_types: only strings can select"
+    return ""
+
+
+def why_not_beside(made: Entity, other: Entity) -> str:
+    """Return why two entities cannot be made from what they are made from; empty when they can.
+
+    Each of them would delete what the other one wrote, or count it as an orphan.
+    """
+    if made.source == "postgres" and (made.connection, made.sql_file) == (other.connection, other.sql_file):
+        return f"{other.name} is made by the same SQL file {made.sql_file}"
+    if not on_one_table(made, other):
+        return ""
+    if made.select is None or other.select is None:
+        return (
+            f"{other.name} is made from the same table {made.table}. Two entities share a table only when both select "
+            "their items: write select into both files"
+        )
+    if made.select.overlaps(other.select):
+        return f"{other.name} selects {other.select} of the same table {made.table}: {made.select} is not apart from it"
+    return ""
+
+
+def on_one_table(one: Entity, other: Entity) -> bool:
+    """Return whether two entities are made from one table of DynamoDB."""
+    return one.source == "dynamodb" and (one.connection, one.table) == (other.connection, other.table)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -343,45 +347,9 @@ def entity(name: str) -> Entity:
         raise BadParams(f"unknown entity {name!r}; known: {', '.join(sorted(CATALOG))}") from None
 
 
-def _ignores_malformed(settings: dict[str, Any]) -> bool:
-    index = {**settings, **settings.get("index", {})}
-    nested = index.get("mapping", {}).get("ignore_malformed")
-    found = [nested, index.get("mapping.ignore_malformed"), index.get("index.mapping.ignore_malformed")]
-    return any(value in (True, "true") for value in found)
-
-
-def reserved(name: str) -> bool:
-    """Whether OpenSearch would merge a field of this name into ``sync``, the document's own state."""
-    return name.split(".", maxsplit=1)[0] == "sync"
-
-
-def _check_names(path: Path, properties: dict[str, Any], above: str = "") -> None:
-    """Refuse a name that would give one field two names, or a field that lets one bad document change the index."""
-    for name, mapped in properties.items():
-        if "." in name or not name.strip():
-            raise BadMapping(
-                f"{path}: {above + name!r} is no name of one field: dots make a path of it; write an object with "
-                "properties instead"
-            )
-        if str(mapped.get("dynamic", "strict")).lower() not in ("strict", "false"):
-            raise BadMapping(
-                f'{path}: {above + name!r} needs "dynamic": "strict" or false, else one bad document changes the index'
-            )
-        _check_names(path, mapped.get("properties", {}), f"{above}{name}.")
-
-
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise BadSource(f"cannot read {path}: {reason}; restore it from version control") from error
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadMapping(f"cannot read {path}: {error.strerror}; restore it from version control") from error
-    except ValueError as error:
-        raise BadMapping(f"{path} is not JSON: {error}") from error

@@ -103,6 +103,12 @@ def _line(node: Any, path: list[Any]) -> int:
     return line
 
 
+def _required(schema: Any) -> list[str]:
+    """Return the keys that an object must have, and those of which it must have one."""
+    others = [name for name in schema["properties"] if name not in schema["required"]]
+    return [", ".join(schema["required"]), " or ".join(others)]
+
+
 _TYPES = {
     "array": "a list",
     "object": "a mapping",
@@ -127,6 +133,9 @@ def _explained(error: Any, path: list[Any], content: dict[str, Any]) -> str:
         "pattern": lambda: f"{where} must be {schema.get('description', wanted)}, not {found}",
         "type": lambda: f"{where} must be {_kinds(wanted)}, not {found}",
         "maxItems": lambda: f"{where} has {len(error.instance)} parts, and {wanted} is the most for this source",
+        "minProperties": lambda: f"{where} needs {' and one of '.join(_required(schema))}",
+        "maxProperties": lambda: f"{where} needs {' and one of '.join(_required(schema))}, not both",
+        "minLength": lambda: f"{where} must not be empty",
         "minimum": lambda: f"{where} must be {wanted} or more, not {found}",
         "not": lambda: f"{where} has no meaning for the source {content.get('source')}: leave it out",
     }

@@ -15,6 +15,7 @@ from tests.consistency.stage import Stage
 from tests.consistency.table import SHARDS, Event, record_of
 from tests.consistency.turmoil import SECONDS, Actor, Turmoil
 from tests.consistency.wire import Crashed, Wire
+from tests.consistency.writes import GUESTS
 
 SKEW = 1.5
 """Clocks are off by so many seconds either way, and an answer is stamped up to one later: four in all at worst, where
@@ -37,6 +38,8 @@ class Episode(Turmoil):
         super().__init__(stage, seed, seconds=seconds)
         self._stage = stage
         self._poison = self.choose.random() < 0.5
+        if self.choose.random() < 0.5:
+            stage.select(GUESTS)
         self._written = threading.Event()
         self._zombies: list[threading.Thread] = []
         reads = self.fork()
@@ -48,7 +51,7 @@ class Episode(Turmoil):
     def begin(self) -> None:
         self.under_way |= dict.fromkeys(range(SHARDS), datetime.now(UTC))
         for number in range(KEYS):
-            self._stage.table.put(f"m-{number:03d}", name=next(self.names))
+            self._stage.table.put(f"m-{number:03d}", name=next(self.names), kind="guest")
         self._deliverers = [self.start(self._deliver, shard) for shard in range(SHARDS)]
 
     def producers(self) -> list[Actor]:
@@ -99,14 +102,15 @@ class Episode(Turmoil):
         while not self.stop.wait(choose.uniform(0.0, 0.015)):
             key = f"m-{choose.randrange(HOT if choose.random() < 0.4 else KEYS):03d}"
             luck = choose.random()
+            kind = choose.choice(["guest", "guest", "staff"])
             if luck < 0.25:
                 table.delete(key)
             elif luck < 0.27 and self._poison:
-                table.put(key, name=next(self.names), nickname="poison")
+                table.put(key, name=next(self.names), kind=kind, nickname="poison")
             elif luck < 0.28:
-                table.put(key, name=next(self.names), ahead=7200.0)
+                table.put(key, name=next(self.names), kind=kind, ahead=7200.0)
             else:
-                table.put(key, name=next(self.names))
+                table.put(key, name=next(self.names), kind=kind)
 
     def _deliver(self, choose: random.Random, shard: int) -> None:
         """The event source mapping: in order, at least once, with zombies."""

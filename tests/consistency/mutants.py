@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
+from searchsync.catalog import Entity
 from searchsync.cluster import aliases, creation
 from searchsync.cluster.alias_conflicts import read_action
 from searchsync.cluster.client import Client
@@ -66,6 +67,42 @@ def taken_for_done(status: int) -> Mutant:
         return _patch(bulk, "outcome_of", outcome)
 
     return mutant
+
+
+# -- what an entity selects of its table
+
+
+def left_without_a_tombstone() -> AbstractContextManager[Any]:
+    """What is not selected any more is passed by like what never was."""
+
+    def outside(entity: Entity, record: Any) -> bool:
+        image = record["dynamodb"].get("NewImage")
+        return image is not None and entity.select is not None and not entity.select.takes(image)
+
+    return _patch(consumer, "is_outside", outside)
+
+
+def superseded_by_what_is_outside() -> AbstractContextManager[Any]:
+    """The last record of a key decides for the whole batch, also one that changes nothing of the entity."""
+    decode = Stream._decode
+
+    def last_alone(self: Stream, records: Any, outcome: Any) -> Any:
+        last = {str(record["dynamodb"]["Keys"]): record for record in records}
+        return decode(self, list(last.values()), outcome)
+
+    return _patch(Stream, "_decode", last_alone)
+
+
+def read_without_the_selection() -> AbstractContextManager[Any]:
+    """A read by key takes any item of the table for one of the entity."""
+    read = DynamoSource._read
+
+    def unselected(self: DynamoSource, keys: Any) -> Page:
+        other = DynamoSource(replace(self.entity, select=None), self._table._client)
+        other.entity.__dict__["fits"] = self.entity.fits
+        return read(other, keys)
+
+    return _patch(DynamoSource, "_read", unselected)
 
 
 # -- rules 3 and 4

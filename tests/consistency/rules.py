@@ -10,7 +10,7 @@ from tests.consistency.mutants import Mutant
 class Proof(NamedTuple):
     """That a rule is needed, and that the tests would tell.
 
-    :ivar rule: its number, or ``position`` for what the protocol says of those
+    :ivar rule: its number, or ``position`` or ``selection`` for what the protocol says of those
     :ivar scenario: what goes well with the rule, on a stage or on places
     :ivar mutant: without the rule, it ends in a violation
     """
@@ -60,6 +60,15 @@ PROOFS = {
     "a purge deletes whatever is there": Proof("12", builds.rewritten_during_a_purge, mutants.purged_blindly),
     "counts are not compared": Proof("13", builds.lost_by_the_writer, mutants.counts_not_compared),
     "a green is made twice": Proof("14", builds.created_twice, mutants.created_again),
+    "what leaves a selection leaves no tombstone": Proof(
+        "selection", writes.left_and_entered_again, mutants.left_without_a_tombstone
+    ),
+    "a tombstone is superseded by what is outside": Proof(
+        "selection", writes.left_and_entered_again, mutants.superseded_by_what_is_outside
+    ),
+    "a replay reads what is not selected": Proof(
+        "selection", writes.parked_before_it_left, mutants.read_without_the_selection
+    ),
     "sequence numbers are compared as text": Proof(
         "position", writes.two_within_a_second, mutants.sequence_numbers_as_text
     ),

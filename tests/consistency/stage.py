@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +16,7 @@ from searchsync.documents.position import of_event
 from searchsync.operations import replay
 from searchsync.operations.replay import Replay
 from searchsync.operations.replay_report import ReplayReport
+from searchsync.selection import Selection
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream import lag
 from searchsync.stream.consumer import Outcome, Stream
@@ -41,6 +42,12 @@ class Stage(Ground):
         self.table = Table(self.clock)
         self.dead, self.parked = Sqs(self.clock), Sqs(self.clock)
         self.dead_letters, self.parked_letters = Queue(self.dead, "dead"), Queue(self.parked, "parked")
+        self.stream = self.function()
+
+    def select(self, selection: Selection) -> None:
+        """Let the entity be one of several that share the table. To be said before anything is indexed."""
+        self.entity = newer(replace(self.entity, select=selection))
+        self.table.selection = selection
         self.stream = self.function()
 
     # -- the source

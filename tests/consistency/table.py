@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from searchsync.catalog import entity
 from searchsync.documents import dynamodb_item
 from searchsync.documents.position import of_event
+from searchsync.selection import Selection
 from tests.consistency.clock import Clock
 from tests.consistency.ground import Content
 from tests.members import newer
@@ -36,9 +37,9 @@ RECORDS = 50
 Item = dict[str, Any]
 
 
-def content_of(item: Item | None) -> Content:
+def content_of(item: Item | None, selection: Selection | None = None) -> Content:
     """What a state of a key is in an index: the fields and both halves of the hash."""
-    if item is None:
+    if item is None or (selection is not None and not selection.takes(item)):
         return None
     text = dynamodb_item.text_of(MEMBERS, item)
     high, low = dynamodb_item.hash_of(text)
@@ -49,6 +50,7 @@ class Event(NamedTuple):
     """One change. The position is empty when its clock cannot be trusted: it must not be used.
 
     :ivar made: when, by the real clock, by which ``written_at`` is stamped
+    :ivar before: what the item was before
     """
 
     key: str
@@ -57,6 +59,7 @@ class Event(NamedTuple):
     image: Item | None
     position: str
     made: datetime
+    before: Item | None
 
 
 class Table:
@@ -66,6 +69,7 @@ class Table:
     :ivar skew_of_reads: likewise for the response to a read, from read to response included
     :ivar before: called with ``scan`` or ``read`` ahead of each
     :ivar history: all changes of each key, oldest first
+    :ivar selection: what the entity selects of the table
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -75,6 +79,7 @@ class Table:
         self.splits: Callable[[], bool] = lambda: False  # whether a read by key leaves keys unprocessed
         self.before: Callable[[str], None] = lambda _: None
         self.history: dict[str, list[Event]] = defaultdict(list)
+        self.selection: Selection | None = None
         self.items: dict[str, Item] = {}
         self._shards: list[list[Event]] = [[] for _ in range(SHARDS)]
         self._sequence = 95  # numbers of unequal length come soon
@@ -106,7 +111,8 @@ class Table:
             second = max([int(self.clock.time() + self.skew_of_events()), *known])  # per key it does not step back
             self._sequence += 1
             position = "" if ahead else of_event(second, str(self._sequence))
-            event = Event(key, second + int(ahead), self._sequence, image, position, datetime.now(UTC))
+            before = self.items.get(key)
+            event = Event(key, second + int(ahead), self._sequence, image, position, datetime.now(UTC), before)
             self.history[key].append(event)
             self._shards[shard_of(key)].append(event)
             if image is None:
@@ -118,7 +124,7 @@ class Table:
     def contents(self) -> dict[str, Content]:
         """What the index has to hold of each key that ever was."""
         with self._lock:
-            return {key: content_of(self.items.get(key)) for key in self.history}
+            return {key: content_of(self.items.get(key), self.selection) for key in self.history}
 
     def why_unsound(self, key: str, position: str, content: Content) -> str:
         """Why a document breaks the protocol's one promise, if it does.
@@ -130,10 +136,11 @@ class Table:
             states = [None, *(event.image for event in known)]
             for number, state in enumerate(states):
                 after = next((event.position for event in known[number:] if event.position), "~")
-                if after > position and content_of(state) == content:
+                if after > position and content_of(state, self.selection) == content:
                     return ""
             included = [event.image for event in known if event.position and event.position <= position]
-        return f"{key} at {position} is {content}, its source was {content_of(included[-1]) if included else None}"
+        was = content_of(included[-1], self.selection) if included else None
+        return f"{key} at {position} is {content}, its source was {was}"
 
     # -- DynamoDB
 
@@ -158,6 +165,8 @@ class Table:
             mine = sorted(_place(key) for key in self.items if _place(key)[0] % TotalSegments == Segment)
             left = [key for key in mine if key > start]
             found = [self.items[key] for _, key in left[:Limit]]
+            if "FilterExpression" in rest and self.selection:
+                found = [item for item in found if self.selection.takes(item)]
             more = {"LastEvaluatedKey": {KEY: {"S": left[Limit - 1][1]}}} if len(left) > Limit else {}
             return {"Items": found, **more, "ConsumedCapacity": {"CapacityUnits": 1.0}, **self._stamp()}
 
@@ -221,9 +230,10 @@ def record_of(event: Event) -> dict[str, Any]:
         "Keys": {KEY: {"S": event.key}},
         "SequenceNumber": str(event.sequence),
     }
-    if event.image is not None:
-        change["NewImage"] = event.image
-    return {"eventName": "REMOVE" if event.image is None else "MODIFY", "dynamodb": change}
+    images = {"OldImage": event.before, "NewImage": event.image}
+    change |= {name: image for name, image in images.items() if image is not None}
+    name = "REMOVE" if event.image is None else "MODIFY" if event.before is not None else "INSERT"
+    return {"eventName": name, "dynamodb": change}
 
 
 def _place(key: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from tests.consistency.rules import PROOFS, Proof
 from tests.consistency.stage import staged
 from tests.consistency.writes import Scenario
 
-RULES = {str(number) for number in range(1, 15)} | {"position"}
+RULES = {str(number) for number in range(1, 15)} | {"position", "selection"}
 
 
 def test_every_rule_has_a_proof() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents.position import MARGIN_SECONDS
 from searchsync.errors import SearchSyncError
+from searchsync.selection import Selection
 from tests.consistency.ground import Build, Violation, blocked
 from tests.consistency.stage import Stage
 from tests.consistency.table import Event
@@ -206,6 +207,45 @@ def zombie_of_a_deleted_key(stage: Stage) -> None:
     stage.deliver(stage.table.delete("m1"))
     stage.deliver(zombie)
     stage.check()
+
+
+# -- what an entity selects of its table
+
+GUESTS = Selection("kind", equals="guest")
+
+
+def left_and_entered_again(stage: Stage) -> None:
+    """A guest becomes staff, and a guest again; batches come late and twice, and a reindex runs in between."""
+    stage.select(GUESTS)
+    serve(stage.client, stage.entity, identity=stage.source().origin())
+    put = stage.table.put
+    first, left, outside = (put("m1", kind=kind, name=kind) for kind in ("guest", "staff", "boss"))
+    put("m2", kind="staff", name="never selected")
+    stage.deliver(first)
+    stage.deliver(left, outside)
+    stage.deliver(first)
+    stage.check()
+    build(stage).run()
+    stage.deliver(first)
+    stage.check()
+    back = put("m1", kind="guest", name="back")
+    stage.deliver(back)
+    stage.deliver(left, outside)
+    stage.check()
+    stage.check_sound()
+    written = EntityIndexes(stage.client, stage.entity).write_set()
+    if any("m2" in stage.documents(index) for index in written):
+        raise Violation("an item that never was selected is in an index")
+
+
+def parked_before_it_left(stage: Stage) -> None:
+    """What was parked while it was selected is replayed when it is not."""
+    stage.select(GUESTS)
+    serve(stage.client, stage.entity, identity=stage.source().origin())
+    parked = stage.table.put("m1", kind="guest", name="guest", nickname="unknown yet")
+    assert stage.deliver(parked).parked
+    stage.deliver(stage.table.put("m1", kind="staff", name="staff"))
+    reconciled(stage)
 
 
 # -- rule 5: replay, and positions

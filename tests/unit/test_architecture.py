@@ -27,7 +27,7 @@ OURS = {"searchsync", "search_ops", "dags", "lambdas", "local", "benchmarks", "t
 # The rooms of the library, from the ground up: each may import those of lower floors, and no other of its own floor.
 FLOORS = (
     ("errors",),
-    ("aws", "deadline", "entity_file", "mapping"),
+    ("aws", "deadline", "entity_file", "mapping", "selection"),
     ("catalog",),
     ("config", "documents"),
     ("cluster", "sources"),

@@ -81,6 +81,22 @@ WRONG = {
         13,
         "expires has no meaning for the source postgres: leave it",
     ),
+    "select of PostgreSQL": (
+        f"{LOCATIONS}select: {{attribute: a, equals: b}}\n",
+        13,
+        "select has no meaning for the source postgres",
+    ),
+    "select without a value": (f"{MEMBERS}select: {{attribute: a}}\n", 15, "select needs attribute and one of equals"),
+    "select by two values": (
+        f"{MEMBERS}select: {{attribute: a, equals: b, prefix: c}}\n",
+        15,
+        "select needs attribute and one of equals",
+    ),
+    "select everything": (
+        f'{MEMBERS}select: {{attribute: a, prefix: ""}}\n',
+        15,
+        "select.prefix must not be empty",
+    ),
     "hourly": (changed(MEMBERS, "0 3 * * 0", "hourly"), 10, "schedules.reindex must be five fields of cron"),
     "negative hours": (changed(MEMBERS, "hours: 192", "hours: -1"), 14, "freshness.hours must be 0 or more, not -1"),
     "no hours": (changed(MEMBERS, "hours: 192", "parked: 1"), 13, "freshness lacks hours"),
@@ -254,6 +270,21 @@ def test_one_table_is_one_entity(write: Write) -> None:
     found, bad = catalog._load()
     assert (sorted(found), list(bad)) == (["members", "others"], ["people"])
     assert "members is made from the same table members" in str(bad["people"])
+    assert "write select into both files" in str(bad["people"])
+
+
+def test_entities_share_a_table_when_their_selections_are_apart(write: Write) -> None:
+    write("members", f"{MEMBERS}select: {{attribute: kind, equals: member}}\n")
+    write("people", f"{MEMBERS}select: {{attribute: kind, prefix: mem}}\n")
+    write("staff", f"{MEMBERS}select: {{attribute: kind, equals: staff}}\n")
+    found, bad = catalog._load()
+    assert (sorted(found), list(bad)) == (["members", "staff"], ["people"])
+    assert "members selects kind=member of the same table members: kind=mem* is not apart from it" in str(bad["people"])
+
+
+def test_only_a_string_selects(write: Write) -> None:
+    write("members", f"{MEMBERS}key_types: [N]\nselect: {{attribute: member_id, prefix: m}}\n")
+    assert "member_id has the type N in key_types: only strings can select" in str(catalog._load()[1]["members"])
 
 
 def test_each_part_of_a_key_has_a_type(write: Write) -> None:

@@ -100,7 +100,7 @@ def partitions(
         source = _export_source(entity, plan)
         source.export = Export(**exported)
     ranges = source.partitions(whole(params["partitions"]))
-    expected = source.count() // len(ranges)
+    expected = (source.count() or 0) // len(ranges)
     return [{"name": _name(str(r)), "green": green, "range": asdict(r), "expected": expected} for r in ranges]
 
 

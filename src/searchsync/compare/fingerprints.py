@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from searchsync.catalog import BUCKETS, SYNC_FIELDS, Entity
+from searchsync.catalog import BUCKETS, Entity
 from searchsync.cluster.index import Index
 from searchsync.documents import transforms
 from searchsync.documents.page import is_ours, sync_in
 from searchsync.documents.position import FORM
 from searchsync.errors import GateFailed
+from searchsync.mapping.mapping_file import SYNC_FIELDS
 from searchsync.sources.base import READ_KEYS, Source
 
 log = logging.getLogger(__name__)

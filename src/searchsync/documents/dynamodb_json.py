@@ -10,11 +10,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from searchsync.catalog import reserved
 from searchsync.documents.dynamodb_expiry import expiry
 from searchsync.documents.dynamodb_values import BadItem, decode_value, quote, render, typed, utf8
 from searchsync.mapping import fitting
 from searchsync.mapping.fitting import NOTHING, Dropped, Fit, ObjectFit, ScalarFit
+from searchsync.mapping.mapping_file import reserved
 
 Render = Callable[[str, Any, Dropped], str | None]
 """Called with a type, what stands under it, and the counts. It returns the text of what a field can hold.

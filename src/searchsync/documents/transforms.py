@@ -42,12 +42,15 @@ def present(entity: Entity) -> Transform:
     """Return how documents are made now.
 
     The version for items is ``dynamodb_item.TRANSFORM``, beside that of the entity's own transformation; their
-    documents show what is mapped. The version for rows is in the line ``-- transform: N`` of the SQL file.
+    documents show what is mapped, and the index has what is selected. The version for rows is in the line
+    ``-- transform: N`` of the SQL file.
 
     :raises BadSource: when the file is missing or does not declare exactly one version
     """
     if entity.source != "postgres":
         fields = _digest(entity.index_body["mappings"]["properties"])
+        if entity.select is not None:
+            fields = _digest([fields, vars(entity.select)])
         if entity.transform is None:
             return Transform(dynamodb_item.TRANSFORM, fields=fields)
         described = {**vars(entity.transform), "version": 0, "code": entity.transform_code}

@@ -162,8 +162,13 @@ def _of_feed(indexes: EntityIndexes, index: PhysicalIndex, feed: Feed, limits: F
     ]
 
 
-def count_difference(source: DynamoSource, index: Index) -> float:
-    """Return by what share the index and the table's own count, some six hours old, differ. It is a rough check."""
+def count_difference(source: DynamoSource, index: Index) -> float | None:
+    """Return by what share the index and the table's own count, some six hours old, differ. It is a rough check.
+
+    It is None where the table's count says nothing, because the entity selects.
+    """
     counted = source.count()
+    if counted is None:
+        return None
     visible = index.count(source.entity.visible)
     return round(abs(counted - visible) / max(counted, visible, 1), 4)

@@ -64,8 +64,8 @@ def run(indexes: EntityIndexes, source: Source, name: str, feed: Feed | None, fo
         figures = [replace(figure, value=0.0) if figure.name == COMPARED else figure for figure in figures]
     problems += [figure.problem for figure in figures if not figure.good]
     operations = {figure.name: float(figure.value) for figure in figures}
-    if feed is not None:
-        operations["count_difference"] = health.count_difference(feed.source, index)
+    if feed is not None and (difference := health.count_difference(feed.source, index)) is not None:
+        operations["count_difference"] = difference
     folder.mkdir(parents=True, exist_ok=True)
     evaluation = expectations.evaluate(source, operations, report, folder)
     result = _result(entity.name, index, wanted, operations, report, evaluation) | {"problems": problems}

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from searchsync.catalog import CATALOG, reserved
+from searchsync.catalog import CATALOG
 from searchsync.errors import BadParams, BadSource
+from searchsync.mapping.mapping_file import reserved
 from searchsync.scaffold import files
 from searchsync.scaffold.dynamodb_fields import field_of
 from searchsync.scaffold.dynamodb_table import Table

@@ -44,8 +44,8 @@ class Source(Protocol):
     def latest(self) -> str:
         """Return the highest position that can be right now. A write with a higher position must be wrong."""
 
-    def count(self) -> int:
-        """Return about how many documents there are."""
+    def count(self) -> int | None:
+        """Return about how many documents there are; None when that is unknown."""
 
     def partitions(self, n: int) -> Sequence[Any]:
         """Return about ``n`` parts. Together they hold every possible key, also the keys of rows that come later."""

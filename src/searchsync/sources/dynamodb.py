@@ -123,9 +123,12 @@ class DynamoSource:
         """Return the position of an hour from now: a later one comes from a clock that cannot be trusted."""
         return of_event(int(time.time()) + FUTURE_SECONDS, "9" * 40)
 
-    def count(self) -> int:
-        """Return how many items DynamoDB counted, about six hours ago: a rough figure for progress."""
-        return int(self._table.describe()["ItemCount"])
+    def count(self) -> int | None:
+        """Return how many items DynamoDB counted, about six hours ago: a rough figure for progress.
+
+        It counts all items of the table. So it is unknown how many there are of an entity that selects.
+        """
+        return None if self.entity.select else int(self._table.describe()["ItemCount"])
 
     def partitions(self, n: int) -> list[Segment]:
         """Return the segments of a parallel scan.
@@ -249,11 +252,15 @@ class DynamoSource:
     def _scan(self, segment: Segment, after: Any) -> Iterator[tuple[Iterable[Any], Read, Any]]:
         """Yield pages of items, each with its last key, after which the next page begins; None on the last page."""
         self._prove_identity()
+        wanted = self.entity.select.arguments() if self.entity.select else {}
         while True:
-            found, read, after = self._table.scan(after, Segment=segment.number, TotalSegments=segment.total)
-            yield found, read, after
+            found, read, after = self._table.scan(after, Segment=segment.number, TotalSegments=segment.total, **wanted)
+            yield self._selected(found), read, after
             if not after:
                 return
+
+    def _selected(self, items: Iterable[Any]) -> Iterable[Any]:
+        return items if self.entity.select is None else filter(self.entity.select.takes, items)
 
     def _read(self, keys: Sequence[str]) -> Page:
         key_of = decoder(self.entity.key, self.entity.key_types)
@@ -264,7 +271,8 @@ class DynamoSource:
         dropped: Dropped = {}
         position = ""
         wanted = set(asked)
-        for found, read, left in self._table.items(list(asked.values())):
+        for items, read, left in self._table.items(list(asked.values())):
+            found = list(self._selected(items))
             position = position or read.position
             rendered, bad, left_out = self._render(found, read)
             rejected += bad

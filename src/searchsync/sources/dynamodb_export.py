@@ -62,9 +62,12 @@ class ExportSource(DynamoSource):
         super().check()
         self.exports.check()
 
-    def count(self) -> int:
-        """Return the number of items in the export; before there is one, what DynamoDB counted."""
-        return self.export.items if self.export else super().count()
+    def count(self) -> int | None:
+        """Return the number of items in the export; before there is one, what DynamoDB counted.
+
+        It is None for an entity that selects, as of ``DynamoSource.count``.
+        """
+        return self.export.items if self.export and not self.entity.select else super().count()
 
     def partitions(self, n: int) -> list[Any]:
         """Return groups of data files, at most as many as there are files.
@@ -106,7 +109,7 @@ class ExportSource(DynamoSource):
         yield self._page(batch, position, done)
 
     def _page(self, items: list[Any], position: str, resume: Any) -> Page:
-        documents, rejected, dropped = self._render(items, Read(position, written_now()))
+        documents, rejected, dropped = self._render(self._selected(items), Read(position, written_now()))
         return page_of(documents, position=position, rejected=tuple(rejected), resume=resume, dropped=dropped)
 
 

@@ -6,9 +6,10 @@ from typing import Any, LiteralString, NamedTuple, cast
 import psycopg
 from psycopg import sql
 
-from searchsync.catalog import Entity, reserved
+from searchsync.catalog import Entity
 from searchsync.errors import BadSource
 from searchsync.mapping import field_types
+from searchsync.mapping.mapping_file import reserved
 
 
 class Columns(NamedTuple):

@@ -55,6 +55,7 @@ class Outcome:
     """What became of a batch; counts of records, over all indexes for ``written`` and ``stale``.
 
     :ivar superseded: records of a key that has a later one in the batch
+    :ivar skipped: records of items that the entity selects neither before nor after them
     :ivar parked: poison, by reason
     :ivar missed: members that are not live and took no writes, and why: a gap is noted for each
     :ivar dropped: values left out of the documents, by path
@@ -64,6 +65,7 @@ class Outcome:
 
     records: int = 0
     superseded: int = 0
+    skipped: int = 0
     written: int = 0
     stale: int = 0
     parked: Counter[str] = field(default_factory=Counter)
@@ -91,6 +93,41 @@ def identify(entity: Entity, record: Any) -> tuple[str, str]:
     return key, "" if stamp > time.time() + FUTURE_SECONDS else of_event(int(stamp), sequence)
 
 
+_IMAGES = {"INSERT": ["NewImage"], "MODIFY": ["OldImage", "NewImage"], "REMOVE": ["OldImage"]}
+"""What an event has of an item before and after it."""
+
+
+def is_outside(entity: Entity, record: Any) -> bool:
+    """Whether an event is of an item that the entity selected neither before nor after it: nothing is to be written.
+
+    An event of which that cannot be told is not outside (docs/protocol.md, What an entity does not select).
+    """
+    if (selection := entity.select) is None:
+        return False
+    try:
+        change = record["dynamodb"]
+        if selection.attribute in entity.key:  # both images have it
+            return isinstance(change["Keys"][selection.attribute]["S"], str) and not selection.takes(change["Keys"])
+        images = [change[image] for image in _IMAGES[record["eventName"]]]
+    except (TypeError, KeyError):
+        return False
+    return all(isinstance(image, Mapping) and not selection.takes(image) for image in images)
+
+
+def is_removal(entity: Entity, record: Any) -> bool:
+    """Whether an event that is not outside leaves a tombstone: its item was removed, or is not selected any more."""
+    if record.get("eventName") != "MODIFY":
+        return bool(record.get("eventName") == "REMOVE")
+    image = record["dynamodb"].get("NewImage")
+    return entity.select is not None and isinstance(image, Mapping) and not entity.select.takes(image)
+
+
+def _second(change: Mapping[str, Any]) -> int:
+    """Return the second of an event that is skipped; 0 when it cannot be trusted."""
+    stamp = change.get("ApproximateCreationDateTime")
+    return int(stamp) if isinstance(stamp, int | float) and 0 <= stamp <= time.time() + FUTURE_SECONDS else 0
+
+
 def decode(entity: Entity, record: Any, key: str, position: str, *, at: str) -> Change:
     """The document or tombstone that a record leaves behind.
 
@@ -101,7 +138,7 @@ def decode(entity: Entity, record: Any, key: str, position: str, *, at: str) -> 
         raise BadItem("future", "the event is stamped more than an hour from now")
     name, change = record.get("eventName"), record["dynamodb"]
     dropped: Dropped = {}
-    if name == "REMOVE":
+    if is_removal(entity, record):
         return Change(key, position, dynamodb_item.tombstone_of(key, position=position, written_at=at), record, dropped)
     if name not in ("INSERT", "MODIFY"):
         raise BadItem("malformed", f"unknown event name {str(name)[:100]!r}")
@@ -154,6 +191,10 @@ class Stream:
         for record in records:
             key = position = ""
             try:
+                if is_outside(self._entity, record):
+                    outcome.skipped += 1
+                    outcome.newest = max(outcome.newest, _second(record["dynamodb"]))
+                    continue
                 key, position = identify(self._entity, record)
                 change = decode(self._entity, record, key, position, at=at)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with one record must not touch the others

@@ -23,7 +23,7 @@ from searchsync.documents.page import sync_in
 from searchsync.documents.position import known, of_event
 from searchsync.errors import BadParams, SourceUnavailable
 from searchsync.stream import gaps, reader
-from searchsync.stream.consumer import identify
+from searchsync.stream.consumer import identify, is_outside, is_removal
 from searchsync.stream.reader import Forgotten, Record
 
 STREAM_SECONDS = 86_400
@@ -188,13 +188,15 @@ def _changes(entity: Entity, page: list[Record]) -> list[_Change]:
     """Return the changes of the records that an index can have."""
     found = []
     for record in page:
+        if is_outside(entity, record):
+            continue
         try:
             key, position = identify(entity, record)
         except BadItem:
             continue
         if position:
             second = record["dynamodb"]["ApproximateCreationDateTime"]
-            found.append(_Change(key, position, second, record["eventName"] == "REMOVE"))
+            found.append(_Change(key, position, second, is_removal(entity, record)))
     return found
 
 

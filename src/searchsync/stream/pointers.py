@@ -8,7 +8,7 @@ from searchsync.catalog import Entity
 from searchsync.documents.dynamodb_values import BadItem
 from searchsync.errors import BadParams
 from searchsync.stream import reader
-from searchsync.stream.consumer import identify
+from searchsync.stream.consumer import identify, is_outside
 from searchsync.stream.dead_letters import IMAGES, ParkedRecord, Pointer, Unreadable, without
 from searchsync.stream.reader import Forgotten, Record
 
@@ -39,6 +39,8 @@ def resolve(streams: Any, entity: Entity, pointer: Pointer) -> Resolved:
     resolved, found = Resolved(), 0
     for record in _records(streams, pointer):
         found += 1
+        if is_outside(entity, record):
+            continue
         light = without(record, IMAGES)
         try:
             key, position = identify(entity, record)

@@ -1,4 +1,4 @@
-"""What benchmarks are fed with: recorded pages that differ from DynamoDB's would make their figures worthless."""
+"""What benchmarks are fed with, and how they end: wrong pages or a bar that nobody sees would make them worthless."""
 
 import json
 import subprocess
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import _members_data
+from benchmarks._bars import Bar, conclude
 from local import tables
 from local.paths import ROOT
 from searchsync.catalog import entity
@@ -40,3 +41,15 @@ def test_recorded_pages_of_members_are_scanned_to_the_recorded_bodies(
                     assert page.rejected == ()
         finally:
             server.kill()
+
+
+def test_a_benchmark_ends_with_its_bars_and_one_line_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bar that is not met would look like success to whoever runs it."""
+    met, missed = Bar("speed", 2.0, least=1.0), Bar("memory", float("nan"), most=3.0)
+    for bars, code in (([met], 0), ([met, missed], 1), ([], 0)):
+        assert conclude("the table", {"benchmark": "any"}, bars) == code
+        *people, programs = capsys.readouterr().out.splitlines()
+        assert people == ["the table", *map(str, bars)]
+        told = json.loads(programs)
+        assert (told["benchmark"], told["ok"], len(told["bars"])) == ("any", code == 0, len(bars))
+    assert "NOT MET memory" in str(missed)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -238,6 +239,36 @@ def test_a_second_entity_beside_members(
     assert waiting(emulator, EVENTS) == 0
     deliveries["members"].stop()
     deliveries["lost"].stop()
+
+
+def test_two_entities_of_one_table_have_a_delivery_each(
+    client: Client, searchsync: Command, emulator: str, tmp_path: Path, include: Path, started: ExitStack
+) -> None:
+    """Each selects its kind: an item that changes its kind leaves one index and enters the other, while both run."""
+    create_table(emulator, "app.events")
+    dynamodb = tables.client("dynamodb", emulator)
+    for name in ("events", "orders"):
+        dynamodb.put_item(TableName="app.events", Item={"id": {"S": name}, "kind": {"S": name}})
+    searchsync("entity", "new", "events", "--dynamodb", "app.events")
+    described = yaml.safe_load((include / "entities" / "events.yaml").read_text(encoding="utf-8"))
+    for file in (*include.glob("mappings/events.*"), *include.glob("expectations/events.*")):
+        shutil.copy(file, file.with_name(file.name.replace("events", "orders")))
+    for name in ("events", "orders"):
+        selected = described | {"select": {"attribute": "kind", "equals": name}}
+        (include / "entities" / f"{name}.yaml").write_text(yaml.safe_dump(selected), encoding="utf-8")
+    deliveries = {name: Delivery(name, tmp_path) for name in ("events", "orders")}
+    for name, delivery in deliveries.items():
+        started.callback(delivery.process.kill)
+        searchsync("reindex", name)
+    for delivery in deliveries.values():
+        delivery.delivers()
+    for name in ("events", "orders"):
+        assert shown(client, name) == {name}
+    dynamodb.put_item(TableName="app.events", Item={"id": {"S": "events"}, "kind": {"S": "orders"}})
+    until(lambda: shown(client, "orders") == {"events", "orders"}, "it enters", PATIENCE)
+    until(lambda: shown(client, "events") == set(), "it leaves", PATIENCE)
+    for delivery in deliveries.values():
+        delivery.stop()
 
 
 def shown(client: Client, name: str) -> set[str]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from searchsync.catalog import Entity
@@ -37,8 +37,8 @@ PLACES = 4
 
 PAGE_BYTES = 2_000_000
 
-TWICE = 1_000
-"""Number of items of each range of which a document is made twice."""
+MOST_PAGES = 20
+"""Largest number of pages that are looked through for one with a document: an entity may select few of many items."""
 
 EXAMPLES = 5
 """Largest number of documents that are named for one problem."""
@@ -117,23 +117,20 @@ def check(client: Client, source: Source) -> CheckReport:
 
 
 def _sample(source: Source) -> Iterator[Page]:
-    """Yield the first page of each of some parts of the source."""
+    """Yield the first page that is not empty of each of some parts of the source."""
     for partition in source.partitions(PLACES):
-        yield from _first(source.pages(partition, page_bytes=PAGE_BYTES))
-
-
-def _first(pages: Iterator[Page]) -> Iterator[Page]:
-    page = next(pages, None)
-    if page is not None:
-        yield page
+        pages = islice(source.pages(partition, page_bytes=PAGE_BYTES), MOST_PAGES)
+        yield from islice((page for page in pages if page.count or page.rejected), 1)
 
 
 def _unsteady(source: Source) -> dict[str, str]:
     """Return what differs when documents of the sample are made again: only Python makes them differ."""
     if not isinstance(source, DynamoSource) or not (source.entity.transform and source.entity.transform.python):
         return {}
-    items = (islice(source.items(partition), TWICE) for partition in source.partitions(PLACES))
-    return twice.unsteady(source.entity, chain.from_iterable(items))
+    items: list[Any] = []
+    for partition in source.partitions(PLACES):
+        items += next(filter(None, islice(source.items(partition), MOST_PAGES)), [])
+    return twice.unsteady(source.entity, items)
 
 
 def _noted(pages: Iterator[Page], paths: dict[str, set[str]]) -> Iterator[Page]:

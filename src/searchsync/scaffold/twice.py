@@ -12,7 +12,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 from searchsync.catalog import Entity, entity
@@ -24,15 +23,14 @@ _ELSEWHERE = {"PYTHONHASHSEED": ("1", "2"), "TZ": ("Asia/Kathmandu", "America/St
 """Variables of the other process, each with another value for the case that this process has the first."""
 
 
-def unsteady(entity: Entity, items: Iterable[Any]) -> dict[str, str]:
+def unsteady(entity: Entity, items: list[Any]) -> dict[str, str]:
     """Return what differs when items are rendered again, by document id.
 
     :param items: in DynamoDB's JSON
     :raises BadSource: when the second process fails
     """
-    here = list(items)
-    once, again = [_rendered(entity, item) for item in here], _elsewhere(entity, here)
-    different = ((item, one, two) for item, one, two in zip(here, once, again, strict=True) if one != two)
+    once, again = [_rendered(entity, item) for item in items], _elsewhere(entity, items)
+    different = ((item, one, two) for item, one, two in zip(items, once, again, strict=True) if one != two)
     return {_id(entity, item): _difference(one, two) for item, one, two in different}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from threading import Event, Lock
 from typing import Any
 
@@ -238,14 +239,14 @@ class DynamoSource:
 
     def sample(self) -> Iterator[dict[str, Any]]:
         """Yield the documents of a scan from its beginning. The caller takes as many as it needs."""
-        for item in self.items(Segment(0, 1)):
+        for item in chain.from_iterable(self.items(Segment(0, 1))):
             with suppress(BadItem):  # comparisons count these items
                 yield dynamodb_item.content_of(self.entity, item)
 
-    def items(self, partition: Segment) -> Iterator[Any]:
-        """Yield the items of a segment as they are stored, in DynamoDB's JSON."""
+    def items(self, partition: Segment) -> Iterator[list[Any]]:
+        """Yield the items of a segment as they are stored, in DynamoDB's JSON, for each page of the scan."""
         for found, _, _ in self._scan(partition, None):
-            yield from found
+            yield list(found)
 
     # -- reading
 

@@ -17,6 +17,7 @@ from searchsync.compare.differences import CONTENT, MISSING, DiffReport, Effort
 from searchsync.documents import dynamodb_item
 from searchsync.errors import BadSource, GateFailed
 from searchsync.operations import replay
+from searchsync.selection import Selection
 from searchsync.sources.dynamodb import Segment
 from searchsync.sources.export_files import Export
 from searchsync.stream.consumer import Stream
@@ -148,6 +149,25 @@ def test_an_export_makes_the_documents_of_a_scan(world: World) -> None:
     for document in found[0].values():
         del document["sync"]
     assert found[0] == SHOWN
+
+
+def test_what_is_not_selected_is_not_transformed(client: Client, aws_url: str, python: Path, tmp_path: Path) -> None:
+    """Of which kind an item is shows as it is stored: here, its document has lost that, and others would be poison."""
+    made = replace(entity_of(python), select=Selection("status", equals="active"))
+    world = World(client, made, clients(aws_url))
+    put(world, 1)
+    world.put("x-1", status="of another kind, without skills")
+    live = str(rebuild(world.client, world.connect, tmp_path)["index"])
+    world.records()
+    assert living(world.client, live) == {"m-1": shown(1)}
+    world.put("x-2", status="another")
+    put(world, 2)
+    put(world, 1, status="left")
+    outcome = world.apply()
+    assert (outcome.skipped, outcome.parked, outcome.written) == (1, {}, 2)
+    assert living(world.client, live) == {"m-2": shown(2)}
+    report = compare(world, live)
+    assert (report.findings, report.unusable) == ([], 0)
 
 
 def test_what_was_changed_around_the_writer_is_repaired_by_the_same_document(world: World, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What ``entity check`` tells of a sample, and that it leaves nothing behind."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ from local import postgres as local_postgres
 from searchsync.catalog import Entity
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
+from searchsync.documents.page import Page
 from searchsync.errors import BadMapping, IndexUnavailable
 from searchsync.scaffold import check, files, postgres_entity, postgres_table
 from searchsync.scaffold.check import CheckReport
@@ -19,6 +21,7 @@ from searchsync.sources.postgres import PostgresSource
 from searchsync.writing import writer
 from tests.integration.conftest import Command
 from tests.integration.scaffold.conftest import made
+from tests.steps import page
 
 
 def write(name: str, app: local_postgres.AppDatabase) -> None:
@@ -187,3 +190,20 @@ def test_what_a_killed_check_left_is_deleted_by_a_later_one(
     monkeypatch.setattr(check, "LEFTOVER_SECONDS", 0)
     run(client, things, app)
     assert indexes(client) == ["searchsync-check-things_2-00000000"]
+
+
+def test_a_sample_has_documents_where_the_first_pages_have_none() -> None:
+    """An entity that selects one of many kinds would else be checked on nothing. No table is read whole for it."""
+    read: list[int] = []
+
+    class Rare:
+        def partitions(self, _: int) -> list[int]:
+            return [3, 1_000]
+
+        def pages(self, partition: int, **_: Any) -> Iterator[Page]:
+            for n in range(2_000):
+                read.append(partition)
+                yield page(n + 1, *(["a"] if n >= partition else []))
+
+    assert [found.count for found in check._sample(cast(Any, Rare()))] == [1]
+    assert (read.count(3), read.count(1_000)) == (4, check.MOST_PAGES)

@@ -8,10 +8,13 @@ from unittest import mock
 
 from searchsync.compare import differences, reconcile
 from searchsync.operations import reindex, replay
-from searchsync.sources import dynamodb
-from searchsync.stream import consumer, dead_letters, lag
+from searchsync.sources import dynamodb, export_requests
+from searchsync.stream import catch_up, consumer, dead_letters, lag
 
-_READERS = (reconcile, dead_letters, differences, dynamodb, lag, reindex, replay, consumer)
+_READERS = (
+    *(reconcile, dead_letters, differences, dynamodb, export_requests, catch_up),
+    *(lag, reindex, replay, consumer),
+)
 """The writer's back-off is not among them: it waits for the real OpenSearch."""
 
 

@@ -26,6 +26,7 @@ from searchsync.operations import purge, reindex, replay
 from searchsync.operations.reindex import Reindex
 from searchsync.operations.replay import Replay
 from searchsync.operations.replay_report import ReplayReport
+from searchsync.sources import export_requests
 from searchsync.sources.dynamodb import DynamoSource, Segment
 from searchsync.stream import consumer, gaps
 from searchsync.stream.consumer import Stream
@@ -221,6 +222,14 @@ def snapshots_ordered_by(parts: Callable[[Snapshot], tuple[int, int, int]]) -> M
 
 def no_fence() -> AbstractContextManager[Any]:
     return _patch(reindex, "FENCE_SECONDS", 0)
+
+
+def older_export_alone() -> AbstractContextManager[Any]:
+    return _patch(reindex, "catch_up", lambda *_, **__: None)
+
+
+def export_taken_for_exact() -> AbstractContextManager[Any]:
+    return _patch(export_requests, "INEXACT_SECONDS", 0)
 
 
 @contextmanager

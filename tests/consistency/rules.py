@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.consistency import builds, mutants, snapshots, writes
+from tests.consistency import builds, exports, mutants, snapshots, writes
 from tests.consistency.mutants import Mutant
 
 
@@ -43,6 +43,9 @@ PROOFS = {
     "a replay does not wait for a later read": Proof("5", writes.parked_from_the_future, mutants.read_at_any_time),
     "no fence": Proof("6", builds.zombie_from_before_the_join, mutants.no_fence),
     "the scan comes before the join": Proof("6", builds.zombie_from_before_the_join, mutants.scanned_before_the_join),
+    "an older export is taken without the stream": Proof(
+        "6", exports.change_taken_back_after_an_export, mutants.older_export_alone
+    ),
     "a conflict of the scan is ignored": Proof(
         "7", builds.zombie_before_the_scan, mutants.conflict_of_the_scan_ignored
     ),
@@ -77,6 +80,9 @@ PROOFS = {
         "position", writes.changed_after_the_future, mutants.future_positions_used
     ),
     "the margin is below the skew": Proof("position", writes.read_by_a_fast_clock, mutants.margin_below_the_skew),
+    "an export is taken for exact": Proof(
+        "position", exports.change_that_an_export_lacks, mutants.export_taken_for_exact
+    ),
 }
 """On members, whose stream brings everything at least once."""
 

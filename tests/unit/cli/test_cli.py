@@ -42,3 +42,13 @@ def _help() -> list[str]:
         if isinstance(action.choices, dict):
             texts += [command.format_help() for command in action.choices.values()]
     return texts
+
+
+def test_an_export_for_an_entity_that_is_scanned_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Taken for a wish that was heard, it would scan the table all the same."""
+    monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", "http://127.0.0.1:1")
+    for name in ("locations", "members"):
+        assert main.main(["reindex", name, "--export-arn", "arn:aws:dynamodb:eu-west-1:1:table/members/export/1"]) == 1
+        assert f"BadParams: {name} is not read from exports" in capsys.readouterr().err

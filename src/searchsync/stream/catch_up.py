@@ -14,7 +14,7 @@ from searchsync.documents.dynamodb_values import BadItem
 from searchsync.documents.page import Document, Rejection, page_of, written_now
 from searchsync.errors import BadSource
 from searchsync.stream import reader
-from searchsync.stream.consumer import decode, identify
+from searchsync.stream.consumer import decode, identify, is_outside
 from searchsync.stream.reader import Forgotten, Record
 from searchsync.writing import writer
 from searchsync.writing.ledger import Ledger, OnRejected
@@ -84,6 +84,8 @@ class _Reading:
 
     def _take(self, record: Record, latest: dict[str, Document], at: str) -> None:
         key = ""
+        if is_outside(self._entity, record):
+            return
         try:
             key, position = identify(self._entity, record)
             change = decode(self._entity, record, key, position, at=at)

@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from local.members import generate
+from searchsync.catalog import entity
+from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents import dynamodb_item
 from searchsync.errors import BadParams, BadSource
 from searchsync.operations import gate, reindex
 from searchsync.operations.reindex import Reindex
+from searchsync.selection import Selection
 from searchsync.sources import dynamodb_export, export_requests
 from searchsync.sources.dynamodb_export import ExportSource
 from searchsync.sources.export_files import DataFile, Export, ExportFiles
@@ -24,10 +27,12 @@ from searchsync.stream.reader import Forgotten
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
 from tests.exports import Bucket
-from tests.members import World
-from tests.steps import documents, living, rebuild
+from tests.members import World, clients, newer
+from tests.steps import documents, living, rebuild, until
 
 SEED = 20261130
+OLD = timedelta(seconds=2)
+"""Age of an export that is older than the joining, also when all is done within a second."""
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +204,7 @@ def test_an_export_from_before_the_joining_gets_what_the_stream_says_since(
     generate(world.aws["dynamodb"], 60)
     rebuild(world.client, world.connect, tmp_path)
     assert world.apply().failed == ""
-    arn = bucket.put(bucket.made(), dealt(world))
+    arn = bucket.put(bucket.made(age=OLD), dealt(world))
     change(world, range(60))
     told = world.records()
     assert world.apply(told).failed == ""
@@ -215,11 +220,57 @@ def test_an_export_from_before_the_joining_gets_what_the_stream_says_since(
 def test_the_first_index_may_come_from_an_existing_export(world: World, bucket: Bucket, tmp_path: Path) -> None:
     """There is no other index that would know what was changed since."""
     generate(world.aws["dynamodb"], 60)
-    arn = bucket.put(bucket.made(), dealt(world))
+    arn = bucket.put(bucket.made(age=OLD), dealt(world))
     change(world, range(60))
     report = rebuild(world.client, lambda plan: bucket.source(chosen=arn, plan=plan), tmp_path)
     assert report["gate"]["reconciled"] == 0
     assert living(world.client, report["index"]) == expected(world)
+
+
+def test_an_export_of_a_table_of_several_kinds_brings_the_selected_one(
+    client: Client, aws_url: str, tmp_path: Path
+) -> None:
+    """Neither the load nor the stream since may bring others, not even tombstones of them."""
+    world = World(client, newer(replace(entity("members"), select=Selection("city", equals="Bern"))), clients(aws_url))
+    for n in range(6):
+        world.put(f"m-{n}", name=f"first {n}", city="Bern" if n % 2 else "Zug")
+    bucket = Bucket(world)
+    arn = bucket.put(bucket.made(age=OLD), dealt(world))
+    world.records()
+    world.put("m-0", name="other", city="Zug")
+    world.put("m-1", name="left", city="Zug")
+    world.put("m-2", name="entered", city="Bern")
+    world.delete("m-4")
+    live = rebuild(client, lambda plan: bucket.source(chosen=arn, plan=plan), tmp_path, partitions=2)["index"]
+    found = documents(client, live)
+    assert {key: document["sync"]["deleted"] for key, document in found.items()} == {
+        "m-1": True, "m-2": False, "m-3": False, "m-5": False,
+    }  # fmt: skip
+
+
+def test_binary_and_numeric_keys_of_an_export_are_those_of_the_table(
+    client: Client, aws_url: str, tmp_path: Path
+) -> None:
+    """An export has binary values in base64, and the stream's client has bytes: one item must have one id."""
+    keys = replace(entity("members"), key=("member_id", "at"), key_types=("B", "N"))
+    world = World(client, newer(keys), clients(aws_url))
+    for n in range(5):
+        world.put("", member_id={"B": bytes([n, 255])}, at={"N": f"{n}.50"}, name=f"first {n}")
+    bucket = Bucket(world)
+    first = rebuild(client, lambda plan: bucket.source(plan=plan), tmp_path, partitions=2)
+    assert (first["ledger"]["written"], first["gate"]["reconciled"]) == (5, 0)
+    exports = bucket.source().exports
+    arn = exports.request("another")
+    second_of_export = exports.wait(arn).second
+    until(lambda: exports.now() > second_of_export, "the export is older than the next index")
+    world.put("", member_id={"B": bytes([1, 255])}, at={"N": "1.5"}, name="changed")
+    second = rebuild(client, lambda plan: bucket.source(chosen=arn, plan=plan), tmp_path, partitions=2)
+    assert second["gate"]["reconciled"] == 0
+    before, after = (living(client, made["index"]) for made in (first, second))
+    assert before.keys() == after.keys()
+    assert sorted(document["name"] for document in after.values()) == sorted(
+        ["first 0", "changed", *(f"first {n}" for n in range(2, 5))]
+    )
 
 
 def test_a_load_that_was_killed_goes_on_behind_the_last_complete_file(
@@ -364,7 +415,7 @@ def test_a_stream_that_forgets_while_it_is_read_ends_the_run(
         yield
 
     world.put("m-1", name="x")
-    arn = bucket.put(bucket.made(), dealt(world))
+    arn = bucket.put(bucket.made(age=OLD), dealt(world))
     rebuild(world.client, world.connect, tmp_path)
     monkeypatch.setattr(reader, "pages", forgets)
     with pytest.raises(BadSource, match="forgot changes before they were read"):

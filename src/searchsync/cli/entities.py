@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from searchsync.catalog import DEFAULT_CONNECTION, entity
+from searchsync.catalog import DEFAULT_CONNECTION, Entity, entity
 from searchsync.cli.connections import SHELL
 from searchsync.errors import BadParams, GateFailed
 from searchsync.scaffold import check, dynamodb_entity, dynamodb_table, files, postgres_entity, postgres_table
@@ -30,6 +30,12 @@ def add(commands: Any) -> None:
         metavar="ID",
         help="id of the connection; its variables begin with it (default: searchsync_postgres or aws_default)",
     )
+    new.add_argument(
+        "--select",
+        default="",
+        metavar="ATTRIBUTE=VALUE",
+        help="DynamoDB: take only items with this value of a string attribute; ATTRIBUTE=PREFIX* for a beginning",
+    )
     new.set_defaults(command=_new)
     prove = actions.add_parser("check", help="load a sample into an index that is thrown away; exit with 1 on a loss")
     prove.add_argument("name", help="the entity")
@@ -48,6 +54,8 @@ def _new(arguments: argparse.Namespace) -> None:
 
 
 def _of_postgres(arguments: argparse.Namespace) -> tuple[Made, dict[str, Path]]:
+    if arguments.select:
+        raise BadParams("--select is for DynamoDB; of PostgreSQL, the SQL file selects. Nothing was written")
     paths = files.check_new(arguments.name, postgres_entity.FILES)
     connection = _connection(arguments, "postgres")
     dsn, _ = SHELL.postgres(connection)
@@ -57,10 +65,17 @@ def _of_postgres(arguments: argparse.Namespace) -> tuple[Made, dict[str, Path]]:
 
 def _of_dynamodb(arguments: argparse.Namespace) -> tuple[Made, dict[str, Path]]:
     paths = files.check_new(arguments.name, dynamodb_entity.FILES)
-    connection = _connection(arguments, "dynamodb")
-    dynamodb_entity.check_table(arguments.dynamodb, connection=connection)
-    table = dynamodb_table.read(SHELL.aws(connection, "dynamodb"), arguments.dynamodb)
-    return dynamodb_entity.make(arguments.name, table, connection=connection), paths
+    made = Entity(
+        name=arguments.name,
+        source="dynamodb",
+        key=(),
+        connection=_connection(arguments, "dynamodb"),
+        table=arguments.dynamodb,
+        select=dynamodb_entity.selection_of(arguments.select),
+    )
+    dynamodb_entity.check_table(made)
+    table = dynamodb_table.read(SHELL.aws(made.connection, "dynamodb"), made.table, made.select)
+    return dynamodb_entity.make(table, made), paths
 
 
 def _connection(arguments: argparse.Namespace, source: str) -> str:
@@ -82,6 +97,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise GateFailed(
             f"{checked.name}: of the sample, {'; '.join(report.losses)}. Nothing is live and nothing was left behind; "
             f"when the files are corrected: searchsync entity check {checked.name}"
+        )
+    if report.readers:
+        print(
+            f"look at {', '.join(report.readers)}: their functions read the stream of one table, and a shard stands "
+            f"{check.MOST_READERS} readers at once: each is slowed down (docs/entities.md, Several kinds of items)"
         )
     if not report.documents:
         print(f"{checked.name} has no documents yet: only the types are proven. An index without any needs", end=" ")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from searchsync.catalog import Entity
+from searchsync.catalog import CATALOG, Entity, on_one_table
 from searchsync.cluster import creation
 from searchsync.cluster.client import Client
 from searchsync.cluster.index import Index, state_of
@@ -39,6 +39,9 @@ PAGE_BYTES = 2_000_000
 
 MOST_PAGES = 20
 """Largest number of pages that are looked through for one with a document: an entity may select few of many items."""
+
+MOST_READERS = 2
+"""Largest number of readers that a shard of a stream of DynamoDB stands at once, as AWS documents it."""
 
 EXAMPLES = 5
 """Largest number of documents that are named for one problem."""
@@ -64,6 +67,7 @@ class CheckReport:
     :ivar unproven: fields of which the sample has no value
     :ivar smoke: for each smoke query the samples that it found
     :ivar failed: smoke queries that are refused or do not find their sample, with the reasons
+    :ivar readers: the entities whose functions read one stream, where it does not stand so many at once
     """
 
     documents: int
@@ -79,6 +83,7 @@ class CheckReport:
     unproven: list[str] = field(default_factory=list)
     smoke: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    readers: list[str] = field(default_factory=list)
 
     @property
     def losses(self) -> list[str]:
@@ -113,7 +118,14 @@ def check(client: Client, source: Source) -> CheckReport:
         taken = paths.keys() - {one.id for one in rejected}
         report = _report(index, entity, ledger, rejected, Counter(path for key in taken for path in paths[key]))
         different = _unsteady(source)
-        return replace(report, unsteady=len(different), differences=dict([*different.items()][:EXAMPLES]))
+        found = replace(report, unsteady=len(different), differences=dict([*different.items()][:EXAMPLES]))
+        return replace(found, readers=_readers(entity))
+
+
+def _readers(entity: Entity) -> list[str]:
+    """Return the entities whose functions read the stream of the same table, where they are too many."""
+    found = [other.name for other in CATALOG.values() if on_one_table(entity, other)]
+    return found if len(found) > MOST_READERS else []
 
 
 def _sample(source: Source) -> Iterator[Page]:

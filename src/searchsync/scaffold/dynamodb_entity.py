@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from searchsync.catalog import CATALOG
+from searchsync.catalog import CATALOG, Entity, why_not_beside
 from searchsync.errors import BadParams, BadSource
 from searchsync.mapping.mapping_file import reserved
 from searchsync.scaffold import files
 from searchsync.scaffold.dynamodb_fields import field_of
+from searchsync.scaffold.dynamodb_kinds import kinds
 from searchsync.scaffold.dynamodb_table import Table
 from searchsync.scaffold.files import Made
+from searchsync.selection import Selection
 
 FILES = {
     "mapping": "mappings/{}.json",
@@ -25,28 +27,50 @@ _OF_OPENSEARCH = {
 """Names that no field may have."""
 
 
-def check_table(table: str, *, connection: str) -> None:
-    """Refuse a table that is another entity's: each of the two would delete what the other one wrote.
+def check_table(made: Entity) -> None:
+    """Refuse a table that is another entity's, where the two would not be apart.
 
+    :param made: the entity as far as it is known before the table is read
     :raises BadParams: when it is
     """
     for other in CATALOG.values():
-        if other.source == "dynamodb" and (other.connection, other.table) == (connection, table):
+        if reason := why_not_beside(made, other):
             raise BadParams(
-                f"{other.name} is made from the table {table} already: one table, one entity. Nothing was written"
+                f"{reason}. Nothing was written. The new one selects by --select ATTRIBUTE=VALUE or PREFIX*"
             )
 
 
-def make(name: str, table: Table, *, connection: str) -> Made:
+def selection_of(text: str) -> Selection | None:
+    """Return what ``--select`` says: ``ATTRIBUTE=VALUE``, or ``ATTRIBUTE=PREFIX*``; None for an empty text.
+
+    :raises BadParams: when it says neither
+    """
+    if not text:
+        return None
+    attribute, _, value = text.partition("=")
+    if not attribute or value in ("", "*"):
+        raise BadParams(
+            f"--select {text!r} selects nothing. Nothing was written. It is ATTRIBUTE=VALUE, or ATTRIBUTE=PREFIX* for "
+            "values that begin so"
+        )
+    if value.endswith("*"):
+        return Selection(attribute, prefix=value[:-1])
+    return Selection(attribute, equals=value)
+
+
+def make(table: Table, entity: Entity) -> Made:
     """Return the files of an entity.
 
-    :param name: the entity's name
-    :param connection: the id of the connection to the table's account
+    :param entity: the entity as far as it is known before the table is read
     :raises BadSource: when items have an attribute that no document can have
     """
-    notes: list[str] = []
+    name = entity.name
+    if entity.select and dict(zip(table.key, table.key_types, strict=True)).get(entity.select.attribute, "S") != "S":
+        raise BadParams(f"{entity.select.attribute} is no string, and only strings can select. Nothing was written")
+    notes: list[str] = _of_kinds(table, entity)
     if not table.sample:
-        notes.append(f"{table.name} has no items: key and time to live alone are known; add the fields by hand")
+        what = f"items with {entity.select} in what was read of it" if entity.select else "items"
+        notes.append(f"{table.name} has no {what}: key and time to live alone are known; add the fields by hand")
     if table.stream != "NEW_AND_OLD_IMAGES":
         notes.append(
             f"the stream of {table.name} is {table.stream or 'off'}: check and reindex refuse it before this was run: "
@@ -54,6 +78,7 @@ def make(name: str, table: Table, *, connection: str) -> Made:
             "StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
         )
     fields = _fields(table, notes)
+    unknown = "count_difference" if entity.select else ""
     there = {"severity": "critical", "type": "expect_column_values_to_not_be_null"}
     keys = [{"name": f"the key {name} is there", **there, "column": name} for name in table.key if name in fields]
     head = f"# What must hold of the documents of `{name}` and of the items they come from. Add what yours promise."
@@ -62,8 +87,8 @@ def make(name: str, table: Table, *, connection: str) -> Made:
         "smoke": files.smoke_queries(
             {field: of for field, of in fields.items() if field != table.expires}, table.key[0]
         ),
-        "expectations": files.expectations(head, "dynamodb", keys),
-        "entity": _entity(table, connection, notes),
+        "expectations": files.expectations(head, "dynamodb", keys, left_out=unknown),
+        "entity": _entity(table, entity, notes),
     }
     return Made(made, notes)
 
@@ -87,17 +112,32 @@ def _fields(table: Table, notes: list[str]) -> dict[str, Any]:
     return fields
 
 
-def _entity(table: Table, connection: str, notes: list[str]) -> str:
+def _of_kinds(table: Table, entity: Entity) -> list[str]:
+    found = {} if entity.select else kinds(table.sample, table.key)
+    if not found:
+        return []
+    seen = ", ".join(f"'{one}' ({count})" for one, count in found.items())
+    said = (
+        f"the items of {table.name} seem to be of several kinds; the sample has {seen}. If they are not all documents "
+        f"of {entity.name}, move these files away and make an entity of each kind, with entity new --select "
+        f"'{next(iter(found))}'"
+    )
+    return [said]
+
+
+def _entity(table: Table, entity: Entity, notes: list[str]) -> str:
+    select = {name: value for name, value in vars(entity.select).items() if value} if entity.select else {}
     lines = [
         "# yaml-language-server: $schema=entity.schema.json",
         f"# The items of {table.name}: a function on the table's stream writes each change.",
         *(f"# Look: {' '.join(note.split())}" for note in notes),  # names of attributes are data
         "source: dynamodb",
-        f"connection: {connection}",
+        f"connection: {entity.connection}",
         f"table: {files.as_yaml(table.name)}",
         f"key: {files.as_yaml([*table.key])}",
     ]
     lines += [f"key_types: {files.as_yaml([*table.key_types])}"] if set(table.key_types) != {"S"} else []
+    lines += [f"select: {files.as_yaml(select)}"] if select else []
     lines += [f"expires: {files.as_yaml(table.expires)}"] if table.expires else []
     lines += [
         files.TENANT,

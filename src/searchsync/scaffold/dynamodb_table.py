@@ -9,10 +9,13 @@ from botocore import exceptions
 
 from searchsync import aws
 from searchsync.errors import BadSource, SourceUnavailable
+from searchsync.selection import Selection
 from searchsync.sources.dynamodb import key_schema
 from searchsync.sources.dynamodb_answers import documented
 
 SAMPLE_ITEMS = 1_000
+MOST_PAGES = 50
+"""Largest number of pages, of a megabyte each, in which the items of one kind are looked for."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,11 @@ class Table:
     sample: tuple[dict[str, Any], ...]
 
 
-def read(client: Any, name: str) -> Table:
+def read(client: Any, name: str, selection: Selection | None = None) -> Table:
     """Return a table.
 
     :param client: a client of DynamoDB
+    :param selection: of which items the sample is; None for all
     :raises SourceUnavailable: when DynamoDB does not answer
     :raises BadConnection: when the credentials are wrong, or do not allow it
     :raises BadSource: when there is no such table
@@ -46,17 +50,23 @@ def read(client: Any, name: str) -> Table:
         described = client.describe_table(TableName=name)["Table"]
         key, key_types = key_schema(described)
         ttl = client.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
-        sample: list[dict[str, Any]] = []
-        start: dict[str, Any] = {}
-        while len(sample) < SAMPLE_ITEMS:
-            answer = client.scan(TableName=name, Limit=SAMPLE_ITEMS - len(sample), **start)
-            sample += answer["Items"]
-            if not (last := answer.get("LastEvaluatedKey")):
-                break
-            start = {"ExclusiveStartKey": last}
+        sample = _sample(client, name, selection)
     stream = (described.get("StreamSpecification") or {}).get("StreamViewType", "")
     on = ttl.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
     return Table(name, key, key_types, str(stream), str(ttl["AttributeName"]) if on else "", tuple(sample))
+
+
+def _sample(client: Any, name: str, selection: Selection | None) -> list[dict[str, Any]]:
+    sample: list[dict[str, Any]] = []
+    arguments: dict[str, Any] = selection.arguments() if selection else {"Limit": SAMPLE_ITEMS}
+    for _ in range(MOST_PAGES):
+        answer = client.scan(TableName=name, **arguments)
+        sample += answer["Items"]
+        last = answer.get("LastEvaluatedKey")
+        if not last or len(sample) >= SAMPLE_ITEMS:
+            break
+        arguments["ExclusiveStartKey"] = last
+    return sample[:SAMPLE_ITEMS]
 
 
 @contextmanager

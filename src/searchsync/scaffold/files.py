@@ -213,17 +213,19 @@ _COMPARISON = [
 ]
 
 
-def expectations(head: str, source: str, rows: list[dict[str, Any]], query: str = "") -> str:
+def expectations(head: str, source: str, rows: list[dict[str, Any]], query: str = "", *, left_out: str = "") -> str:
     """Return the text of the file of expectations.
 
     :param head: first line, a comment
     :param rows: expectations of the rows or items
     :param query: for PostgreSQL: the SELECT of the rows
+    :param left_out: a figure that the entity does not have
     """
     most = "expect_column_max_to_be_between"
     operations: list[dict[str, Any]] = [
         {"name": name, "severity": severity, "type": most, "column": column} | limit
         for name, severity, column, limit in _OPERATIONS[source]
+        if column != left_out
     ]
     equal: dict[str, Any] = {"name": "source and index counts are equal", "severity": _CRITICAL}
     equal |= {"type": "expect_column_pair_values_to_be_equal", "column_A": "source_documents"}

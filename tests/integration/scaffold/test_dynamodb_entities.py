@@ -21,6 +21,14 @@ from tests.steps import living
 Make = Callable[..., Any]
 
 
+KINDS = {
+    "customers": ("kind=customer", "{attribute: kind, equals: customer}"),
+    "orders": ("at=ORDER#*", "{attribute: at, prefix: ORDER#}"),
+    "products": ("id=PRODUCT#*", "{attribute: id, prefix: PRODUCT#}"),
+}
+"""Of one table: what selects each of its kinds, for the command and in the file."""
+
+
 @pytest.fixture
 def dynamodb(aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of the emulator. A shell's variables lead to the same; every table is deleted at the end."""
@@ -32,22 +40,24 @@ def dynamodb(aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     }.items():
         monkeypatch.setenv(name, value)
     found = clients(aws_url)
-    for what in ("DEAD_LETTER_QUEUE", "PARKED_QUEUE"):
-        url = found["sqs"].create_queue(QueueName=f"events-{what}-{time.monotonic_ns()}")["QueueUrl"]
-        monkeypatch.setenv(f"SEARCHSYNC_EVENTS_{what}", url)
+    for name in ("EVENTS", *KINDS):
+        for what in ("DEAD_LETTER_QUEUE", "PARKED_QUEUE"):
+            url = found["sqs"].create_queue(QueueName=f"{name}-{what}-{time.monotonic_ns()}")["QueueUrl"]
+            monkeypatch.setenv(f"SEARCHSYNC_{name.upper()}_{what}", url)
     yield found["dynamodb"]
     for name in found["dynamodb"].list_tables()["TableNames"]:
         found["dynamodb"].delete_table(TableName=name)
 
 
-def create(dynamodb: Any, name: str, *, key: str = "S", sort: bool = False, stream: bool = True) -> None:
-    keys = [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "at", "KeyType": "RANGE"}][: 1 + sort]
-    attributes = [{"AttributeName": "id", "AttributeType": key}, {"AttributeName": "at", "AttributeType": "N"}]
+def create(dynamodb: Any, name: str, *, key: str = "S", sort: str = "", stream: bool = True) -> None:
+    keys = [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "at", "KeyType": "RANGE"}]
+    attributes = [{"AttributeName": "id", "AttributeType": key}, {"AttributeName": "at", "AttributeType": sort}]
+    parts = 2 if sort else 1
     on = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"} if stream else {"StreamEnabled": False}
     dynamodb.create_table(
         TableName=name,
-        KeySchema=keys,
-        AttributeDefinitions=attributes[: 1 + sort],
+        KeySchema=keys[:parts],
+        AttributeDefinitions=attributes[:parts],
         BillingMode="PAY_PER_REQUEST",
         StreamSpecification=on,
     )
@@ -126,6 +136,97 @@ def test_what_a_later_item_has_is_told_by_the_check(client: Client, dynamodb: An
     assert "left out of documents" in told.stderr
 
 
+@pytest.mark.parametrize(
+    ("types", "item", "ids"),
+    [
+        ("SN", lambda n: {"id": {"S": f"door|{n % 4}"}, "at": {"N": f"{n}.5"}}, "door~11|5.5"),
+        ("B", lambda n: {"id": {"B": bytes([250, n])}}, "-gU"),
+    ],
+)
+def test_events_of_any_key_are_live_after_three_commands(
+    client: Client, dynamodb: Any, searchsync: Command, include: Path, types: str, item: Any, ids: str
+) -> None:
+    create(dynamodb, "app.events", key=types[0], sort=types[1:])
+    for n in range(12):
+        dynamodb.put_item(TableName="app.events", Item={**event(n), **item(n)})
+    searchsync("entity", "new", "events", "--dynamodb", "app.events")
+    described = yaml.safe_load((include / "entities" / "events.yaml").read_text())
+    assert (described["key"], described["key_types"]) == (["id", "at"][: len(types)], [*types])
+    assert json.loads(searchsync("entity", "check", "events").stdout.partition("\nnext:")[0])["documents"] == 12
+    searchsync("reindex", "events")
+    assert json.loads(searchsync("compare", "events").stdout)["findings"] == []
+    live = EntityIndexes(client, made("events")).live()
+    assert live is not None
+    assert living(client, live)[ids]["title"] == "Somebody came in by door 5"
+
+
+def kind(n: int) -> dict[str, Any]:
+    """The n-th item of a table with three kinds."""
+    key = [
+        ("customer", f"CUSTOMER#{n}", "PROFILE"),
+        ("order", f"CUSTOMER#{n % 5}", f"ORDER#{n}"),
+        ("product", f"PRODUCT#{n}", "PRODUCT"),
+    ][n % 3]
+    item = {name: {"S": text} for name, text in zip(("kind", "id", "at"), key, strict=True)}
+    return {**item, f"only_of_{key[0]}": {"S": f"x{n}"}}
+
+
+def test_three_kinds_of_one_table_are_three_entities(
+    client: Client, dynamodb: Any, searchsync: Command, include: Path
+) -> None:
+    """Each index has its own kind, each comparison is equal, and what does not fit together is refused."""
+    create(dynamodb, "app.shop", sort="S")
+    for n in range(30):
+        dynamodb.put_item(TableName="app.shop", Item=kind(n))
+    told = searchsync("entity", "new", "shop", "--dynamodb", "app.shop").stdout
+    seen = "'kind=customer' (10), 'kind=order' (10), 'kind=product' (10)"
+    assert seen in told
+    assert f"# Look: the items of app.shop seem to be of several kinds; the sample has {seen}" in (
+        include / "entities" / "shop.yaml"
+    ).read_text(encoding="utf-8")
+    refused = ("entity", "new", "orders", "--dynamodb", "app.shop", "--select", "kind=order")
+    assert "Two entities share a table only when both select" in searchsync(*refused, fails=True).stderr
+    for path in include.rglob("shop.*"):
+        path.unlink()
+
+    for name, (select, described) in KINDS.items():
+        searchsync("entity", "new", name, "--dynamodb", "app.shop", "--select", select)
+        assert f"select: {described}" in (include / "entities" / f"{name}.yaml").read_text(encoding="utf-8")
+        assert "count_difference" not in (include / "expectations" / f"{name}.yaml").read_text(encoding="utf-8")
+        checked = searchsync("entity", "check", name).stdout
+        assert json.loads(checked.partition("\nlook at")[0].partition("\nnext:")[0])["documents"] == 10
+        assert ("look at customers, orders, products" in checked) == (name == "products")
+        searchsync("reindex", name)
+    for name in KINDS:
+        assert json.loads(searchsync("compare", name).stdout)["findings"] == []
+        live = EntityIndexes(client, made(name)).live()
+        assert live is not None
+        found = living(client, live)
+        assert {document["kind"] for document in found.values()} == {name.removesuffix("s")}
+        assert len(found) == 10
+    assert "CUSTOMER#4|ORDER#4" in living(client, str(EntityIndexes(client, made("orders")).live()))
+    overlapping = ("entity", "new", "big_orders", "--dynamodb", "app.shop", "--select", "at=ORDER#1*")
+    assert "orders selects at=ORDER#* of the same table" in searchsync(*overlapping, fails=True).stderr
+
+
+@pytest.mark.parametrize("select", ["kind", "kind=", "=order", "kind=*"])
+def test_what_selects_nothing_is_refused(
+    dynamodb: Any, shell: None, include: Path, capsys: pytest.CaptureFixture[str], select: str
+) -> None:
+    assert main.main(["entity", "new", "orders", "--dynamodb", "app.shop", "--select", select]) == 1
+    assert "selects nothing. Nothing was written" in capsys.readouterr().err
+    assert [*include.rglob("orders*")] == []
+
+
+def test_a_number_does_not_select(
+    dynamodb: Any, shell: None, include: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(dynamodb, "app.events", sort="N")
+    assert main.main(["entity", "new", "events", "--dynamodb", "app.events", "--select", "at=5*"]) == 1
+    assert "at is no string, and only strings can select. Nothing was written" in capsys.readouterr().err
+    assert [*include.rglob("events*")] == []
+
+
 REFUSED: dict[str, tuple[dict[str, Any], list[dict[str, Any]], str]] = {
     "sync": ({}, [{"id": {"S": "1"}, "sync": {"BOOL": True}}], "have the attribute 'sync'"),
 }
@@ -152,7 +253,7 @@ def test_an_unknown_table_and_that_of_another_entity_are_refused(
     assert main.main(["entity", "new", "things", "--dynamodb", "nowhere"]) == 1
     assert "ResourceNotFoundException" in capsys.readouterr().err
     assert main.main(["entity", "new", "things", "--dynamodb", "members"]) == 1
-    assert "members is made from the table members already" in capsys.readouterr().err
+    assert "members is made from the same table members" in capsys.readouterr().err
     assert [*include.rglob("things*")] == []
 
 

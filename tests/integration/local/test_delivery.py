@@ -87,7 +87,12 @@ def emulator(aws_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(name, value)
     for name, value in {**tables.variables(aws_url), **tables.queues(EVENTS, aws_url)}.items():
         monkeypatch.setenv(name, value)
+    _empty(aws_url)  # tests of other files use it, too
     yield aws_url
+    _empty(aws_url)
+
+
+def _empty(aws_url: str) -> None:
     dynamodb, sqs = tables.client("dynamodb", aws_url), tables.client("sqs", aws_url)
     for table in dynamodb.list_tables()["TableNames"]:
         dynamodb.delete_table(TableName=table)

@@ -9,10 +9,10 @@ from unittest import mock
 from searchsync.compare import differences, reconcile
 from searchsync.operations import reindex, replay
 from searchsync.sources import dynamodb, export_requests
-from searchsync.stream import catch_up, consumer, dead_letters, lag
+from searchsync.stream import consumer, dead_letters, lag
 
 _READERS = (
-    *(reconcile, dead_letters, differences, dynamodb, export_requests, catch_up),
+    *(reconcile, dead_letters, differences, dynamodb, export_requests),
     *(lag, reindex, replay, consumer),
 )
 """The writer's back-off is not among them: it waits for the real OpenSearch."""

@@ -179,8 +179,8 @@ class Reindex:
         export = exports.wait(arn)
         if not covers(export, fenced):
             exports.check_age(export)
-            since, streams = changes_since(export), exports.access.streams
-            catch_up(index, source.entity, streams, source.stream(), since=since, on_rejected=rejections.add)
+            missing, streams = range(changes_since(export), fenced + 1), exports.access.streams
+            catch_up(index, source.entity, streams, source.stream(), seconds=missing, on_rejected=rejections.add)
         return export
 
     def load(

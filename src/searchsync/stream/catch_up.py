@@ -5,7 +5,6 @@ The records themselves are written, by compare-and-set: the table is not read.
 """
 
 import logging
-import time
 from typing import Any
 
 from searchsync.catalog import Entity
@@ -22,40 +21,43 @@ from searchsync.writing.ledger import Ledger, OnRejected
 log = logging.getLogger(__name__)
 
 
-def catch_up(index: Index, entity: Entity, streams: Any, stream: str, *, since: int, on_rejected: OnRejected) -> Ledger:
-    """Write to an index what the stream says of the time since a second. Safe to repeat.
+def catch_up(
+    index: Index, entity: Entity, streams: Any, stream: str, *, seconds: range, on_rejected: OnRejected
+) -> Ledger:
+    """Write to an index what the stream says of some seconds, and perhaps of later ones. Safe to repeat.
 
-    The index is in the write set, so what comes later than the beginning of this call reaches it anyway. Records that
-    are poison are parked already, by the function or by those who write; they are reported, and hold up nothing.
+    Records that are poison are parked already, by the function or by those who write; they are reported, and hold up
+    nothing.
 
     :param streams: boto3's DynamoDB Streams client
     :param stream: ARN
-    :param since: seconds since the epoch
+    :param seconds: since the epoch, by DynamoDB's clock. The last of them is after the fence (rule 6): later changes
+        reach the index anyway
     :raises BadSource: when the stream forgot records while they were read
     :raises SourceUnavailable: when the stream does not answer
     """
-    began, ledger = time.time(), Ledger(index.name)
+    ledger = Ledger(index.name)
     parents = reader.shards(streams, stream)
     todo, seen = [shard for shard in parents if shard not in parents.values()], set()
     while todo:
         shard = todo.pop()
         seen.add(shard)
-        reading = _Reading(index, entity, since, on_rejected)
+        reading = _Reading(index, entity, seconds.start, on_rejected)
         try:
             for records in reader.pages(streams, stream, shard):
                 ledger += reading.write(records)
-                if _second(records[-1]) > began:
+                if _second(records[-1]) >= seconds.stop:
                     break  # the stream goes on growing
         except Forgotten as error:
             raise BadSource(
                 f"{index.name}: the stream forgot changes before they were read ({error}). What is live goes on "
                 "serving; run the reindex again with a younger export, or without one"
             ) from None
-        if reading.oldest >= since and (parent := parents[shard]) in parents and parent not in seen:
-            todo.append(
-                parent
-            )  # a shard begins where its parent ended: an older record of its own proves it is not needed
-    log.info("%s: %d changes of the stream since %d, %d newer", index.name, ledger.read, since, ledger.written)
+        # A shard begins where its parent ended: an older record of its own proves that the parent is not needed.
+        if reading.oldest >= seconds.start and (parent := parents[shard]) in parents and parent not in seen:
+            todo.append(parent)
+    counts = (ledger.read, seconds.start, ledger.written)
+    log.info("%s: %d changes of the stream since %d, %d newer", index.name, *counts)
     return ledger.balanced()
 
 

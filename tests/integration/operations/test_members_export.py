@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
@@ -23,7 +24,7 @@ from searchsync.sources import dynamodb_export, export_requests
 from searchsync.sources.dynamodb_export import ExportSource
 from searchsync.sources.export_files import DataFile, Export, ExportFiles
 from searchsync.stream import reader
-from searchsync.stream.reader import Forgotten
+from searchsync.stream.reader import Forgotten, Record
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
 from tests.exports import Bucket
@@ -215,6 +216,33 @@ def test_an_export_from_before_the_joining_gets_what_the_stream_says_since(
     assert run.gated.reconciled == 0, "nothing is left to the gate"
     haunt(world, told, run.reindex.green)
     assert bucket.dynamo.requested == 0
+
+
+def test_a_slow_clock_ends_no_reading_of_the_stream_too_early(
+    world: World, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All changes since the export are later than what the clock of this machine says, and the stream has small pages.
+
+    Were its own clock asked, the task would take the first of them for one that reaches the new index anyway.
+    """
+    generate(world.aws["dynamodb"], 20)
+    rebuild(world.client, world.connect, tmp_path)
+    arn = bucket.put(bucket.made(age=OLD), dealt(world))
+    change(world, range(20))
+    assert world.apply().failed == ""
+    run = Run(bucket, tmp_path, chosen=arn)
+    now, pages = time.time, reader.pages
+
+    def one_by_one(*shard: Any) -> Iterator[list[Record]]:
+        return ([record] for page in pages(*shard) for record in page)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(time, "time", lambda: now() - 600)
+        slow.setattr(reader, "pages", one_by_one)
+        run.export()
+    assert run.load() == 20
+    run.serve()
+    assert run.gated.reconciled == 0, "nothing is left to the gate"
 
 
 def test_the_first_index_may_come_from_an_existing_export(world: World, bucket: Bucket, tmp_path: Path) -> None:

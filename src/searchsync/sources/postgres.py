@@ -119,12 +119,20 @@ class PostgresSource:
         with self._read() as (connection, _):
             columns = self._describe(connection)
             postgres_columns.check_fields(connection, self._file, self._queries.rows(), self.entity)
+            if (changed := self.entity.changed) and changed not in columns.fields:
+                raise postgres_columns.missing(self._file, changed)
             for column in self.entity.key:
                 if connection.execute(self._queries.null_keys(column), []).fetchone() == (True,):
                     raise BadSource(
                         f"{self._file}: key column {column!r} has NULLs, which no range of keys contains; "
                         "use columns that are NOT NULL"
                     )
+            if repeated := connection.execute(self._queries.repeated_key(), []).fetchone():
+                raise BadSource(
+                    f"{self._file}: several rows have the key {', '.join(repeated)} ({', '.join(self.entity.key)}): a "
+                    "page may end between them, and the next one begins after the key. Nothing was written; name "
+                    f"columns that are unique together in include/entities/{self.entity.name}.yaml"
+                )
             return columns
 
     @locking_first

@@ -40,7 +40,7 @@ def describe(connection: psycopg.Connection[Any], file: str, rows: sql.Composabl
         )
     for name in ("_id", *key):
         if name not in types:
-            raise BadSource(f"{file} does not return the column {name!r}")
+            raise missing(file, name)
     # -1, because without it the name of char(n) is character, and a cast to character keeps only one letter.
     names = dict(
         connection.execute(
@@ -51,6 +51,12 @@ def describe(connection: psycopg.Connection[Any], file: str, rows: sql.Composabl
         raise BadSource(f"{file}: _id is {names[types['_id']]}, not text; cast it")
     fields = tuple(name for name in types if name != "_id")
     return Columns(fields, tuple(names[types[column]] for column in key))
+
+
+def missing(file: str, column: str) -> BadSource:
+    """Return what to say when the SQL file does not return a column that is needed."""
+    why = "every document needs it" if column == "_id" else "the file in include/entities names it as key or changed"
+    return BadSource(f"{file} does not return the column {column!r}, and {why}. Correct one of both")
 
 
 def check_fields(connection: psycopg.Connection[Any], file: str, rows: sql.Composable, entity: Entity) -> None:

@@ -102,6 +102,12 @@ class Queries:
             rows=self.rows(), key=sql.Identifier("r", column)
         )
 
+    def repeated_key(self) -> sql.Composed:
+        """Return a query for a key that several rows have, as text."""
+        return sql.SQL("SELECT {texts} FROM ({rows}) AS r GROUP BY {keys} HAVING count(*) > 1 LIMIT 1").format(
+            texts=self._texts(), rows=self.rows(), keys=self._keys()
+        )
+
     def count(self) -> sql.Composed:
         """Return a query for the number of rows whose id a document can have."""
         return sql.SQL("SELECT count(*) FROM ({}) AS r WHERE {}").format(self.rows(), _ID_OK)
@@ -114,13 +120,10 @@ class Queries:
 
     def bounds(self, step: int) -> sql.Composed:
         """Return a query for the key of every ``step``-th row, as text, without the first row."""
-        texts = sql.SQL(", ").join(
-            sql.SQL("{}::text AS {}").format(sql.Identifier("r", c), sql.Identifier(c)) for c in self._entity.key
-        )
         return sql.SQL(
             "SELECT {texts} FROM (SELECT {keys}, row_number() OVER (ORDER BY {keys}) - 1 AS at"
             " FROM ({rows}) AS r) AS r WHERE at > 0 AND mod(at, {step}) = 0 ORDER BY at"
-        ).format(texts=texts, keys=self._keys(), rows=self.rows(), step=sql.Literal(step))
+        ).format(texts=self._texts(), keys=self._keys(), rows=self.rows(), step=sql.Literal(step))
 
     # -- documents
 
@@ -224,6 +227,10 @@ class Queries:
 
     def _keys(self) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier("r", column) for column in self._entity.key)
+
+    def _texts(self) -> sql.Composed:
+        texts = (sql.SQL("{}::text AS {}").format(sql.Identifier("r", c), sql.Identifier(c)) for c in self._entity.key)
+        return sql.SQL(", ").join(texts)
 
     def _bound(self, operator: LiteralString, columns: Columns, bound: Sequence[str]) -> sql.Composed:
         # A row comparison is one index condition, also for a key of several columns. A bound may have only the first

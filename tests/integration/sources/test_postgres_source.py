@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, LiteralString
@@ -344,6 +345,10 @@ BAD_SQL = [
     ("SELECT '1'::text AS _id, 1 AS location_id, true AS \"sync.deleted\"", "'sync.deleted'"),
     ("SELECT '1'::text AS _id, 1 AS location_id, 1 AS half, 2 AS \"name.plain\"", "half has no field"),
     ("SELECT '1'::text AS _id, NULL::int AS location_id", "has NULLs"),
+    (
+        "SELECT n::text AS _id, 7 AS location_id FROM generate_series(1, 2) AS n",
+        "several rows have the key 7 (location_",
+    ),
     ("SELECT l.nothing FROM locations l", "cannot be run: column l.nothing does not exist"),
     ("SELECT * FROM no_such_table", 'relation "no_such_table" does not exist'),
     ("SELEKT", "syntax error"),
@@ -361,6 +366,16 @@ def test_sql_file_that_cannot_work_is_refused_by_name(
         source.check()
     assert says in str(caught.value)
     source.close()
+
+
+def test_a_column_of_changes_that_the_file_does_not_return_is_missed_before_the_load(
+    source: PostgresSource, app: local_postgres.AppDatabase
+) -> None:
+    """The gate would miss it, when all is loaded."""
+    other = PostgresSource(replace(source.entity, changed="updatedat"), app.reader_dsn)
+    with pytest.raises(BadSource, match=r"does not return the column 'updatedat'.* key or changed"):
+        other.check()
+    other.close()
 
 
 def test_sql_file_may_use_percent_and_end_in_a_comment(

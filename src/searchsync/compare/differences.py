@@ -106,6 +106,19 @@ class DiffReport:
         """Number of confirmed differences, by kind."""
         return dict(sorted(Counter(finding.kind for finding in self.findings).items()))
 
+    @property
+    def summary(self) -> str:
+        """Say in a line what differs, and what is no confirmed difference and yet not equal."""
+        besides = {
+            "pending, which the next sync has to bring": self.pending,
+            "moving, which changed while they were looked at": self.moving,
+            "unusable, of which no document can be made": self.unusable,
+            "values left out, for which the mapping has no place": sum(self.dropped.values()),
+            "not looked at, because they are too many": self.not_looked_at,
+        }
+        kinds = [f"{count} {kind}" for kind, count in self.kinds.items()] or ["no confirmed difference"]
+        return "; ".join([*kinds, *(f"{count:,} {what}" for what, count in besides.items() if count)])
+
     def as_dict(self) -> dict[str, Any]:
         """Return the report for programs: the first findings, and the count of all of them."""
         return {
@@ -174,8 +187,7 @@ def find(
     if report.good:
         gaps.close(indexes, name, known_gaps)
     report.seconds = round(time.monotonic() - began, 1)
-    besides = (report.moving, report.not_looked_at)
-    log.info("%s: %s, %d moving, %d not looked at", name, report.kinds or "no difference", *besides)
+    log.info("%s: %s", name, report.summary)
     return report
 
 

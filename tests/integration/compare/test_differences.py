@@ -74,6 +74,7 @@ def test_without_a_difference_nothing_is_found(client: Client, source: PostgresS
     report = compare(client, source, blue)
     assert (report.source_count, report.index_count, report.sampled) == (rows, rows, 100)
     assert (report.unequal_buckets, report.suspects, report.findings, report.reindex_due) == (0, 0, [], False)
+    assert report.summary == "no confirmed difference"
 
 
 def test_each_kind_of_fault_is_named_and_repaired(
@@ -175,6 +176,7 @@ def test_what_the_next_sync_has_to_bring_is_pending(
     owner.execute("DELETE FROM locations WHERE location_id = 5")
     report = compare(client, source, blue, since=now - timedelta(minutes=10))
     assert (found(report), report.pending) == ({"2": STALE, "4": MISSING}, 3)
+    assert report.summary == "1 missing; 1 stale; 3 pending, which the next sync has to bring"
     assert compare(client, source, blue).kinds == {STALE: 2, ORPHAN: 2, MISSING: 1}
 
 

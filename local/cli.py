@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from local import airflow, runs, stream_function, workbench
+from local import airflow, postgres, runs, stream_function, workbench
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import read_json
@@ -37,8 +37,8 @@ _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Every expected failure is one message on stderr."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # What follows these two belongs to the program that they start, dashes included.
-    cut = 1 if given[:1] in (["test"], ["bench"]) else len(given)
+    # What follows these belongs to the program that they start, dashes included.
+    cut = 1 if given[:1] in (["test"], ["bench"], ["psql"]) else len(given)
     options = _parser().parse_args(given[:cut])
     options.rest = given[cut:]
     try:
@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     package.add_argument("entity", help=", ".join(streams))
     demo = command("demo", _demo, "write, change and delete a few members, and see each become searchable")
     demo.add_argument("name", choices=("members",))
+    command("psql", _psql, "PostgreSQL's shell in the database app, as its owner; with psql's arguments")
     command("bench", _bench, "run a benchmark NAME, and hand it all other arguments, on servers of its own")
     command(
         "test", _test, "run the tests on servers of their own, with pytest's arguments; --quick: those without servers"
@@ -222,6 +223,12 @@ def _trigger(options: argparse.Namespace) -> int:
         return 1
     _say("\n" + table([*result_rows(outcome), ("page", outcome.link)]))
     return 0
+
+
+def _psql(options: argparse.Namespace) -> int:
+    stack = Stack(Home.from_environment(), _say)
+    stack.require("postgres")
+    return stack.server("postgres").psql(postgres.OWNER, "app", options.rest)
 
 
 def _stream(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,12 @@ class Server:
     def dsn(self, user: str = "postgres", database: str = "postgres") -> str:
         """A connection address with the password in it: for programs, not for the screen."""
         return f"postgresql://{user}:{password(self.folder, user)}@{ports.LOOPBACK}:{self.port}/{database}"
+
+    def psql(self, user: str, database: str, arguments: Sequence[str]) -> int:
+        """Run psql in this terminal, with the password in its environment. Returns its exit code."""
+        login = {"PGHOST": ports.LOOPBACK, "PGPORT": str(self.port), "PGUSER": user, "PGDATABASE": database}
+        env = {**os.environ, **login, "PGPASSWORD": password(self.folder, user)}
+        return subprocess.call([_program("psql"), *arguments], env=env)
 
     def stop(self) -> None:
         """End it in order; open connections are closed."""

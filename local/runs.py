@@ -12,6 +12,9 @@ from local.errors import LocalError
 
 RESULT_TASK = "announce"
 _ACTIVE = ("queued", "running")
+_GONE_SECONDS = 15.0
+"""How long a run waits for its DAG before that is said: a busy machine reads files late."""
+
 _DONE = {"success", "failed", "skipped", "upstream_failed", "removed"}
 Say = Callable[[str], None]
 
@@ -43,21 +46,28 @@ def await_dag(api: AirflowApi, dag_id: str, *, parsed_since: datetime, patience:
     """
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        try:
-            dag = api.dag(dag_id)
-        except Refused as error:
-            if error.status != 404:
-                raise
-        else:
-            parsed = dag.get("last_parsed_time")
-            if parsed and _moment(parsed) >= parsed_since:
-                return dag
+        dag = _dag(api, dag_id)
+        parsed = dag.get("last_parsed_time") if dag else None
+        if dag and parsed and _moment(parsed) >= parsed_since:
+            return dag
         time.sleep(0.25)
-    errors = api.import_errors()
     known = ", ".join(sorted(dag["dag_id"] for dag in api.dags())) or "none"
-    raise LocalError(
-        f"Airflow has no DAG {dag_id}; it has: {known}" + "".join(f"\n  not readable: {line}" for line in errors)
-    )
+    raise LocalError(f"Airflow has no DAG {dag_id}; it has: {known}{_not_readable(api)}")
+
+
+def _dag(api: AirflowApi, dag_id: str) -> dict[str, Any] | None:
+    """A DAG that its file still makes; None when there is none."""
+    try:
+        dag = api.dag(dag_id)
+    except Refused as error:
+        if error.status != 404:
+            raise
+        return None
+    return None if dag.get("is_stale") else dag
+
+
+def _not_readable(api: AirflowApi) -> str:
+    return "".join(f"\n  not readable: {line}" for line in api.import_errors())
 
 
 def start_once(api: AirflowApi, dag: Mapping[str, Any]) -> str:
@@ -108,7 +118,7 @@ def unpause_scheduled(api: AirflowApi) -> list[str]:
 
 def follow(api: AirflowApi, dag_id: str, run_id: str, say: Say, *, patience: float = 3600.0) -> Outcome:
     """Wait for the end of a run, with a line for each task that gets further."""
-    began = time.monotonic()
+    began = there = time.monotonic()
     shown: dict[str, str] = {}
     while True:
         run = api.run(dag_id, run_id)
@@ -119,6 +129,13 @@ def follow(api: AirflowApi, dag_id: str, run_id: str, say: Say, *, patience: flo
                 say(f"{time.monotonic() - began:6.1f} s  {name}{text}")
         if run["state"] not in _ACTIVE:
             break
+        if any(task["state"] == "running" for task in tasks) or _dag(api, dag_id) is not None:
+            there = time.monotonic()
+        elif time.monotonic() - there > _GONE_SECONDS:
+            raise LocalError(
+                f"Airflow has no DAG {dag_id} any more, so this run waits: {link(api, dag_id, run_id)}. It goes on "
+                f"when the file that makes the DAG is there and right again{_not_readable(api)}"
+            )
         if time.monotonic() - began > patience:
             raise LocalError(
                 f"{dag_id} has been {run['state']} for {patience:.0f} s; it goes on: {link(api, dag_id, run_id)}"

@@ -58,6 +58,15 @@ def test_logins_are_needed_and_the_reader_may_only_select(postgres_server: postg
                 connection.execute(statement)
 
 
+def test_psql_is_a_shell_of_the_owner(postgres_server: postgres.Server, capfd: pytest.CaptureFixture[str]) -> None:
+    """A newcomer makes a table with it; the server's packages are all that is installed."""
+    postgres.create_app(postgres_server)
+    made = "CREATE SCHEMA shop; CREATE TABLE shop.products (id int PRIMARY KEY); DROP SCHEMA shop CASCADE"
+    assert postgres_server.psql(postgres.OWNER, "app", ["-qAtc", made, "-c", "SELECT current_user"]) == 0
+    assert capfd.readouterr().out == f"{postgres.OWNER}\n"
+    assert postgres_server.psql(postgres.OWNER, "app", ["-c", "SELEKT"]) == 1
+
+
 def test_the_sample_is_loaded_once_and_whole(postgres_server: postgres.Server) -> None:
     app = postgres.create_app(postgres_server, "sample")
     assert sample_data.load(app.owner_dsn) == sample_data.SAMPLE_ROWS

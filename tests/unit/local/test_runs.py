@@ -10,6 +10,7 @@ import pytest
 
 from local import airflow, runs
 from local.airflow_api import AirflowApi
+from local.errors import LocalError
 from local.paths import Home
 from local.report import result_rows, table
 
@@ -58,6 +59,45 @@ def test_one_run_comes_of_one_start(minutes: int, paused: bool, expected: str) -
     api = Scheduler(datetime.now(UTC) + timedelta(minutes=minutes), paused=paused)
     assert runs.start_once(api, api.shown) == expected
     assert [run["dag_run_id"] for run in api.made] == [expected, "earlier"]
+
+
+class Forgetful(AirflowApi):
+    """An Airflow whose run waits, because the file of its DAG is wrong since."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:0", "admin", "")
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        return {"state": "running", "start_date": None, "end_date": None}
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return [task("check", None, start=None)]
+
+    def dag(self, dag_id: str) -> dict[str, Any]:
+        return {"dag_id": dag_id, "is_stale": True, "last_parsed_time": datetime.now(UTC).isoformat()}
+
+    def dags(self) -> list[dict[str, Any]]:
+        return [{"dag_id": "others"}]
+
+    def import_errors(self) -> list[str]:
+        return ["entities.py: BadEntity: include/entities/d.yaml:3: chagned is no key"]
+
+
+def test_a_run_whose_dag_is_gone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait until somebody mends the file, and say nothing."""
+    monkeypatch.setattr(runs, "_GONE_SECONDS", 0.0)
+    with pytest.raises(LocalError, match="no DAG d any more, so this run waits") as caught:
+        runs.follow(Forgetful(), "d", "r", lambda _: None)
+    assert "d.yaml:3: chagned is no key" in str(caught.value)
+
+
+def test_a_dag_that_its_file_does_not_make_any_more_is_named_with_the_reason() -> None:
+    """Airflow goes on to show it for a while, and would refuse a run without a reason."""
+    with pytest.raises(LocalError) as caught:
+        runs.await_dag(Forgetful(), "d", parsed_since=datetime.min.replace(tzinfo=UTC), patience=0.3)
+    first, second = str(caught.value).splitlines()
+    assert first == "Airflow has no DAG d; it has: others"
+    assert "d.yaml:3: chagned is no key" in second
 
 
 def test_connections_are_what_airflow_parses() -> None:

@@ -159,6 +159,18 @@ class Faults:
         return self.add(pattern, act, times=times, skip=skip)
 
 
+class SleepingClock:
+    """Time that passes only by sleeping."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 class OpenSearchProxy(Faults):
     """An HTTP proxy in front of OpenSearch.
 

@@ -22,6 +22,9 @@ A hash half is below 2^32, so the sums stay exact doubles up to 2 M documents pe
 TTL_DAYS = 1826
 """Five years: DynamoDB never removes an item that expired before that."""
 
+STREAM_SECONDS = 86_400
+"""Seconds for which a stream of DynamoDB keeps a record."""
+
 DEFAULT_CONNECTION = {"postgres": "searchsync_postgres", "dynamodb": "aws_default"}
 """Connection of an entity whose file names none, by the kind of source."""
 

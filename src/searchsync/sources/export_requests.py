@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from searchsync.aws import code_of
-from searchsync.catalog import Entity
+from searchsync.catalog import STREAM_SECONDS, Entity
 from searchsync.documents.position import of_read, second_of
 from searchsync.errors import BadParams, BadSource
 from searchsync.sources.dynamodb_table import Table
@@ -25,9 +25,6 @@ EXPORT_BUCKET = "EXPORT_BUCKET"
 
 INEXACT_SECONDS = 60
 """Seconds by which the state in an export may be earlier or later than the export's time. AWS promises no figure."""
-
-STREAM_SECONDS = 86_400
-"""Seconds for which a stream keeps a record."""
 
 READING_SECONDS = 3_600
 """Seconds that reading the stream from an export's time on may take before the stream forgets what is not read yet."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from searchsync.catalog import Entity
+from searchsync.catalog import STREAM_SECONDS, Entity
 from searchsync.cluster.index import Index
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents.dynamodb_values import BadItem
@@ -26,7 +26,6 @@ from searchsync.stream import gaps, reader
 from searchsync.stream.consumer import identify, is_outside, is_removal
 from searchsync.stream.reader import Forgotten, Record
 
-STREAM_SECONDS = 86_400
 MOST_PARKED = 10
 """Records at the end of the stream that waiting messages account for: poison must not hide a mapping that stands."""
 

@@ -39,7 +39,7 @@ from searchsync.stream import gaps
 from searchsync.stream.consumer import Stream
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
-from tests.faults import OpenSearchProxy
+from tests.faults import OpenSearchProxy, SleepingClock
 from tests.members import World, record
 from tests.steps import documents, living, make_index, names, rebuild, serve
 
@@ -90,23 +90,11 @@ def test_a_scan_goes_on_after_the_page_it_was_left_at(world: World, monkeypatch:
     assert len(keys) == len(set(keys)) == 300
 
 
-class _Clock:
-    """Time that passes only by sleeping."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def test_all_reads_of_a_run_keep_below_one_budget(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the prices of the documentation: scans in parallel, reads by key and samples, none beside the others."""
     for n in range(40):
         world.put(f"m-{n}", name="x" * 10_000)
-    clock = _Clock()
+    clock = SleepingClock()
     monkeypatch.setattr(capacity, "time", clock)
     metered = _Limited(world.aws["dynamodb"], 5)
     source = DynamoSource(world.entity, metered, read_units=50)
@@ -121,7 +109,7 @@ def test_all_reads_of_a_run_keep_below_one_budget(world: World, monkeypatch: pyt
 def test_a_throttled_table_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """boto3 gives up after four attempts, within two seconds; a load of hours would end with it."""
     world.put("m-1", name="x")
-    clock = _Clock()
+    clock = SleepingClock()
     monkeypatch.setattr(capacity, "time", clock)
     throttled = _Throttled(world.aws["dynamodb"], times=30)
     (page,) = DynamoSource(world.entity, throttled).pages(Segment(0, 1))

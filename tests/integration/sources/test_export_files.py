@@ -16,6 +16,7 @@ from searchsync.errors import BadConnection, BadSource, SourceUnavailable
 from searchsync.sources import capacity, export_files
 from searchsync.sources.export_files import DataFile, Export, ExportFiles
 from tests.exports import Bucket, lines
+from tests.faults import SleepingClock
 from tests.members import World
 
 ITEMS = [{"member_id": {"S": f"m-{number}"}, "name": {"S": "x" * number}} for number in range(30)]
@@ -232,21 +233,9 @@ class _Breaking(io.BytesIO):
             raise self._error()
 
 
-class _Clock:
-    """Time that passes only by sleeping."""
-
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
-    clock = _Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> SleepingClock:
+    clock = SleepingClock()
     monkeypatch.setattr(capacity, "time", clock)
     return clock
 
@@ -262,14 +251,14 @@ def refusal(code: str, status: int) -> Exception:
     return error
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_was(bucket: Bucket, made: Made, clock: _Clock) -> None:
+def test_a_download_that_breaks_off_goes_on_where_it_was(bucket: Bucket, made: Made, clock: SleepingClock) -> None:
     """A file may have gigabytes: from its beginning it might never come to its end."""
     breaking = _S3(bucket.s3, broken_off, every=50)
     assert sorted_by_key(all_items(bucket, made, breaking)) == ITEMS
     assert "bytes=50-" in breaking.asked
 
 
-def test_s3_that_is_away_is_waited_for_and_then_said(bucket: Bucket, made: Made, clock: _Clock) -> None:
+def test_s3_that_is_away_is_waited_for_and_then_said(bucket: Bucket, made: Made, clock: SleepingClock) -> None:
     read = ExportFiles(bucket.s3, export_of(bucket, made))
     file = read.listed()[0]
     slow = _S3(bucket.s3, lambda: refusal("SlowDown", 503), times=20)
@@ -279,7 +268,7 @@ def test_s3_that_is_away_is_waited_for_and_then_said(bucket: Bucket, made: Made,
         list(ExportFiles(_S3(bucket.s3, lambda: refusal("SlowDown", 503)), export_of(bucket, made)).items(file))
 
 
-def test_a_missing_permission_is_named(bucket: Bucket, made: Made, clock: _Clock) -> None:
+def test_a_missing_permission_is_named(bucket: Bucket, made: Made, clock: SleepingClock) -> None:
     denied = _S3(bucket.s3, lambda: refusal("AccessDenied", 403))
     with pytest.raises(BadConnection, match=r"needs s3:GetObject.*s3:ListBucket"):
         all_items(bucket, made, denied)

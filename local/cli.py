@@ -212,7 +212,7 @@ def _trigger(options: argparse.Namespace) -> int:
     stack = Stack(Home.from_environment(), _say)
     stack.require("postgres", "opensearch", *airflow.PROGRAMS)  # without one of them a run would wait for ever
     api = stack.api()
-    dag = runs.await_dag(api, options.dag_id, parsed_since=stack.airflow_started(), patience=5.0)
+    dag = _read_dag(stack, api, options.dag_id)
     run_id = api.trigger(options.dag_id, options.conf)
     if dag["is_paused"]:
         api.unpause(options.dag_id)
@@ -223,6 +223,21 @@ def _trigger(options: argparse.Namespace) -> int:
         return 1
     _say("\n" + table([*result_rows(outcome), ("page", outcome.link)]))
     return 0
+
+
+def _read_dag(stack: Stack, api: AirflowApi, dag_id: str) -> dict[str, Any]:
+    """The DAG as Airflow has read it. That of a new entity is waited for: Airflow reads its files every 30 seconds.
+
+    :raises LocalError: when there is none.
+    """
+    since = stack.airflow_started()
+    try:
+        return runs.await_dag(api, dag_id, parsed_since=since, patience=5.0)
+    except LocalError:
+        if api.import_errors() or not any(dag_id.startswith(f"{name}_") for name in CATALOG):
+            raise
+    _say(f"waiting until Airflow has read {dag_id}")
+    return runs.await_dag(api, dag_id, parsed_since=since)
 
 
 def _psql(options: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ from local.report import result_rows, table
 from local.stack import PARTS, Stack
 from local.state import exclusively
 from local.stream_function import ALIVE, CHECKPOINT, PAUSED
-from searchsync.catalog import CATALOG, Entity, entity
+from searchsync.catalog import BAD_ENTITIES, CATALOG, Entity, entity
 from searchsync.errors import SearchSyncError
 
 FIRST_RUNS = tuple(f"{name}_reindex" for name in ("locations", "members") if name in CATALOG)
@@ -229,7 +229,11 @@ def _read_dag(stack: Stack, api: AirflowApi, dag_id: str) -> dict[str, Any]:
     """The DAG as Airflow has read it. That of a new entity is waited for: Airflow reads its files every 30 seconds.
 
     :raises LocalError: when there is none.
+    :raises BadEntity: when the file of its entity is wrong.
     """
+    for name, error in BAD_ENTITIES.items():
+        if dag_id.startswith(f"{name}_"):
+            raise error  # Airflow notices within a minute, and would let the run wait
     since = stack.airflow_started()
     try:
         return runs.await_dag(api, dag_id, parsed_since=since, patience=5.0)

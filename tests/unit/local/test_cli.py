@@ -10,6 +10,7 @@ import pytest
 from local import cli, workbench
 from local.errors import LocalError
 from local.stack import PARTS, Stack
+from searchsync.errors import BadEntity
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +99,14 @@ def test_conf_has_to_be_a_json_object(conf: str, capsys: pytest.CaptureFixture[s
 def test_an_unknown_log_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["logs", "nope"]) == 1
     assert "scheduler" in capsys.readouterr().err
+
+
+def test_a_wrong_entity_file_is_said_before_a_run_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Airflow still knows the DAG for a minute, and its run would stand until the file is mended."""
+    monkeypatch.setattr(Stack, "require", lambda *_: None)
+    monkeypatch.setattr(Stack, "api", lambda _: None)
+    monkeypatch.setitem(cli.BAD_ENTITIES, "tools", BadEntity("include/entities/tools.yaml:3: chagned is no key"))
+    assert cli.main(["trigger", "tools_reindex"]) == 1
+    assert capsys.readouterr().err == "dev: include/entities/tools.yaml:3: chagned is no key\n"

@@ -10,6 +10,7 @@ import pytest
 from local import cli, workbench
 from local.errors import LocalError
 from local.stack import PARTS, Stack
+from searchsync.catalog import BAD_ENTITIES
 from searchsync.errors import BadEntity
 
 
@@ -107,6 +108,6 @@ def test_a_wrong_entity_file_is_said_before_a_run_waits_for_it(
     """Airflow still knows the DAG for a minute, and its run would stand until the file is mended."""
     monkeypatch.setattr(Stack, "require", lambda *_: None)
     monkeypatch.setattr(Stack, "api", lambda _: None)
-    monkeypatch.setitem(cli.BAD_ENTITIES, "tools", BadEntity("include/entities/tools.yaml:3: chagned is no key"))
+    monkeypatch.setitem(BAD_ENTITIES, "tools", BadEntity("include/entities/tools.yaml:3: chagned is no key"))
     assert cli.main(["trigger", "tools_reindex"]) == 1
     assert capsys.readouterr().err == "dev: include/entities/tools.yaml:3: chagned is no key\n"

@@ -1,6 +1,7 @@
 """One loading process of ``./dev bench members``, fresh for each measurement so that its peak memory is its own.
 
-The same code runs with the library of another commit (``--before``), so it uses only what both have.
+The same code runs with the library of another commit (``--before``), so it uses only what both have, and nothing of
+``local``, which needs the library beside it.
 """
 
 import base64
@@ -10,11 +11,9 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks._loads import Job, drain, run, send_bodies
-from local import members, tables
-from local.airflow import aws_environment
 from searchsync.aws import CONFIG
 from searchsync.catalog import BUCKETS, entity
 from searchsync.cluster.client import connect
@@ -25,7 +24,7 @@ from searchsync.writing.progress import Rejections
 
 ENTITY = entity("members")
 URL = "SEARCHSYNC_OPENSEARCH_URL"
-KEY = members.ENTITY.key[0]
+KEY = ENTITY.key[0]
 
 
 def _ours(job: Job) -> Callable[[], int]:
@@ -34,7 +33,7 @@ def _ours(job: Job) -> Callable[[], int]:
 
     def load_one(segment: Segment, folder: Path) -> int:
         client = connect(os.environ[URL])
-        source = DynamoSource(ENTITY, tables.client("dynamodb", job["endpoint"]), identity=plan.identity)
+        source = DynamoSource(ENTITY, _dynamodb("client", job), identity=plan.identity)
         with Rejections(folder / "rejected.ndjson") as rejections:
             ledger = reindex.Reindex(EntityIndexes(client, ENTITY), plan, job["index"]).load(
                 source, segment, rejections=rejections
@@ -54,13 +53,8 @@ def _documents(job: Job) -> Iterator[dict[str, Any]]:
 
     They have no hash, which would cost this way even more.
     """
-    import boto3
-    from botocore.config import Config
-
-    own, known = aws_environment(job["endpoint"]), ENTITY.index_body["mappings"]["properties"].keys()
-    session = boto3.Session(own["AWS_ACCESS_KEY_ID"], own["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1")
-    resource = session.resource("dynamodb", endpoint_url=job["endpoint"], config=CONFIG.merge(Config(proxies={})))
-    table = resource.Table(members.ENTITY.table)
+    known = ENTITY.index_body["mappings"]["properties"].keys()
+    table = _dynamodb("resource", job).Table(ENTITY.table)
     for number in job["segments"]:
         start: dict[str, Any] = {}
         while True:
@@ -71,6 +65,16 @@ def _documents(job: Job) -> Iterator[dict[str, Any]]:
             if "LastEvaluatedKey" not in answer:
                 break
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+
+def _dynamodb(kind: Literal["client", "resource"], job: Job) -> Any:
+    """Return what speaks with the server of the pages, whatever account and proxy this shell is set up for."""
+    import boto3
+    from botocore.config import Config
+
+    session = boto3.Session("testing", "testing", region_name="eu-west-1")
+    made = session.client if kind == "client" else session.resource
+    return made("dynamodb", endpoint_url=job["endpoint"], config=CONFIG.merge(Config(proxies={})))
 
 
 _NONE = (None, "")

@@ -1,6 +1,7 @@
 """What benchmarks are fed with, and how they end: wrong pages or a bar that nobody sees would make them worthless."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -53,3 +54,10 @@ def test_a_benchmark_ends_with_its_bars_and_one_line_for_programs(capsys: pytest
         told = json.loads(programs)
         assert (told["benchmark"], told["ok"], len(told["bars"])) == ("any", code == 0, len(bars))
     assert "NOT MET memory" in str(missed)
+
+
+def test_what_runs_with_the_library_of_another_commit_imports_nothing_that_needs_this_one() -> None:
+    """``--before`` runs the loader beside the other commit's library: `local` belongs to the library of its own commit."""
+    for module in ("_members_load", "_loads"):
+        text = (ROOT / "benchmarks" / f"{module}.py").read_text(encoding="utf-8")
+        assert not re.findall(r"^\s*(?:from|import) local\b.*", text, re.MULTILINE), module

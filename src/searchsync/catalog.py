@@ -355,4 +355,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise BadSource(f"cannot read {path}: {reason}; restore it from version control") from error
+        raise BadSource(
+            f"cannot read {path}: {reason}; write it (docs/entities.md), or restore it from version control"
+        ) from error

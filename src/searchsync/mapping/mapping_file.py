@@ -82,6 +82,8 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadMapping(f"cannot read {path}: {error.strerror}; restore it from version control") from error
+        raise BadMapping(
+            f"cannot read {path}: {error.strerror}; write it (docs/entities.md), or restore it from version control"
+        ) from error
     except ValueError as error:
         raise BadMapping(f"{path} is not JSON: {error}") from error

@@ -89,7 +89,7 @@ class CheckReport:
     def losses(self) -> list[str]:
         """What would be lost, each with the next step; empty when nothing would."""
         found = {
-            "rejected, so it would not be in the index: correct the row, or the field that refuses it": self.rejections,
+            "rejected, so not in the index: correct the row, its transformation or the field": self.rejections,
             "left out of documents: give the path a field, or accept it": self.dropped,
             "not held by its field: correct the value or the field's type, or accept it": self.ignored,
             "not found by any search: correct the field, or say index or enabled false": self.unsearchable,

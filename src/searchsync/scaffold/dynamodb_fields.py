@@ -94,6 +94,7 @@ def _of_texts(texts: Sequence[str]) -> Field:
 def _of_numbers(texts: Sequence[str], path: str, notes: list[str]) -> Field:
     numbers = [Decimal(text) for text in texts]
     if all(number == number.to_integral_value() and abs(number) < _LONG_ENDS for number in numbers):
+        notes.append(f"{path}: the sample has whole numbers only; decimals need double; a long leaves them out")
         return LONG
     if any(len(number.normalize().as_tuple().digits) > 15 for number in numbers):
         notes.append(f"{path}: a search rounds its numbers to 15 digits; a keyword would keep them")

@@ -1,0 +1,48 @@
+"""``python -m search_api``: serve, as the environment says."""
+
+import os
+import sys
+import tempfile
+
+from search_api.settings import BadSettings, Settings
+
+
+def application() -> object:
+    """Return the application of this process; each worker calls it."""
+    from search_api.app import create_app  # noqa: PLC0415 - after the folder of metrics is named
+
+    return create_app(Settings.from_environment())
+
+
+def main() -> int:
+    """Serve until a signal ends it. Return the exit code: 2 when the environment is wrong."""
+    import uvicorn  # noqa: PLC0415 - not in the other modules' way
+
+    try:
+        settings = Settings.from_environment()
+    except BadSettings as error:
+        print(f"search_api: {error}", file=sys.stderr)
+        return 2
+    if settings.workers > 1:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="search-api-metrics-")
+    uvicorn.run(
+        "search_api.__main__:application",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # who called is decided by ``exchange.address``
+        server_header=False,
+        timeout_keep_alive=65,  # longer than the load balancer's 60 s: it must not meet a closed connection
+        timeout_graceful_shutdown=10,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""One request on its way: what the middleware, the routes and the log say about it."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import cast
+
+from starlette.types import Scope
+
+from search_api.deadline import Deadline
+
+KEY = "exchange"
+"""Name of the exchange in the scope of ASGI."""
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known about one request.
+
+    :ivar headers: the request's headers; of one that came several times, the last
+    :ivar request_id: the caller's, if it is one, else a new one
+    :ivar route: what was asked, such as ``members.search``: one of few, for metrics
+    :ivar tenant: whose token it was; empty before it was verified
+    :ivar query: hash of the canonical query; nothing of what people typed is logged
+    :ivar cache: ``hit``, ``miss`` or ``stale``; ``none`` when no cache was asked
+    :ivar error: code of the problem that was answered
+    :ivar status: status of the response; 0 before it has begun
+    """
+
+    headers: dict[bytes, bytes]
+    request_id: str
+    deadline: Deadline
+    route: str = "none"
+    tenant: str = ""
+    query: str = ""
+    cache: str = "none"
+    error: str = ""
+    status: int = field(default=0)
+
+    @classmethod
+    def begin(cls, scope: Scope, seconds: float) -> "Exchange":
+        """Return the exchange of a request that has just come, and put it into its scope."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
+        exchange = cls(headers, request_id, Deadline(seconds))
+        scope[KEY] = exchange
+        return exchange
+
+    @classmethod
+    def of(cls, scope: Scope) -> "Exchange":
+        """Return the exchange of a request."""
+        return cast("Exchange", scope[KEY])
+
+    def header(self, name: bytes) -> str:
+        """Return a header's value; empty when it was not sent."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+
+def address(scope: Scope, exchange: Exchange, trusted_proxies: int) -> str:
+    """Return whose connection it is, as far as it can be trusted.
+
+    Each proxy before the service adds the address that it saw at the end of ``X-Forwarded-For``. What stands before
+    those of our own proxies was written by the caller.
+    """
+    if trusted_proxies:
+        seen = [part.strip() for part in exchange.header(b"x-forwarded-for").split(",")]
+        if len(seen) >= trusted_proxies and seen[-trusted_proxies]:
+            return seen[-trusted_proxies]
+    return str(scope["client"][0]) if scope.get("client") else "unknown"

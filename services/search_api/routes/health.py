@@ -1,0 +1,101 @@
+"""Whether the service lives, whether it can answer, and its metrics."""
+
+import asyncio
+import ipaddress
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.requests import Request
+from starlette.responses import Response
+
+from search_api import responses
+from search_api.exchange import Exchange
+from search_api.problems import Problem
+
+CHECK_SECONDS = 1.0
+"""Seconds after which a dependency that has not answered counts as away."""
+
+Check = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """What the service needs.
+
+    :ivar check: asks it; raises when it is away
+    :ivar required: whether no question can be answered without it; else the service is only degraded
+    """
+
+    check: Check
+    required: bool
+
+
+async def health(request: Request) -> Response:
+    """Say that the process lives; a load balancer that hears nothing replaces it. It asks nobody else."""
+    Exchange.of(request.scope).route = "health"
+    return Response(b'{"status":"ok"}', media_type="application/json", headers={"cache-control": "no-store"})
+
+
+class Ready:
+    """Whether the service can answer: it asks each dependency.
+
+    :param dependencies: what it needs, by name
+    """
+
+    def __init__(self, dependencies: Callable[[], Mapping[str, Dependency]]) -> None:
+        self._dependencies = dependencies
+
+    async def get(self, request: Request) -> Response:
+        """Answer 200 when all that is required answers, 503 otherwise, with the state of each dependency."""
+        exchange = Exchange.of(request.scope)
+        exchange.route = "ready"
+        dependencies = self._dependencies()
+        found = await asyncio.gather(*(_answers(dependency.check) for dependency in dependencies.values()))
+        states = dict(zip(dependencies, found, strict=True))
+        missing = [name for name, answers in states.items() if not answers]
+        needed = [name for name in missing if dependencies[name].required]
+        document = {
+            "status": "unavailable" if needed else "degraded" if missing else "ok",
+            "dependencies": {name: "ok" if answers else "away" for name, answers in states.items()},
+        }
+        status = HTTPStatus.SERVICE_UNAVAILABLE if needed else HTTPStatus.OK
+        return responses.json(exchange, msgspec.json.encode(document), status=status)
+
+
+async def _answers(check: Check) -> bool:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await check()
+    except Exception:  # noqa: BLE001  # whatever it raises, it does not answer
+        return False
+    return True
+
+
+async def metrics(request: Request) -> Response:
+    """Answer with the metrics of all workers, to a collector beside the service alone."""
+    exchange = Exchange.of(request.scope)
+    exchange.route = "metrics"
+    if not _beside(request, exchange):
+        raise Problem(
+            HTTPStatus.NOT_FOUND, "not-found", "There is nothing at this address.", next_step="See /openapi.json."
+        )
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return responses.ready(exchange, generate_latest(), CONTENT_TYPE_PLAIN_0_0_4)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return responses.ready(exchange, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _beside(request: Request, exchange: Exchange) -> bool:
+    """Return whether a request comes from this machine, and was not passed on by a proxy on it."""
+    if b"x-forwarded-for" in exchange.headers or b"forwarded" in exchange.headers or request.client is None:
+        return False
+    try:
+        return ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

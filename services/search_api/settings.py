@@ -1,0 +1,220 @@
+"""What the service is told by its environment, checked before it starts."""
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+PREFIX = "SEARCH_API_"
+
+FORBIDDEN_IN_PRODUCTION = (
+    "SKIP_AUTH",
+    "DYNAMODB_ENDPOINT",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",
+)
+"""Variables of development. A production service that finds one was given the wrong environment, and does not start."""
+
+_SHORTEST_KEY = 32
+
+
+class BadSettings(Exception):
+    """The environment does not describe a service that may start; the message says each reason."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the service is told. Each field is a variable, ``SEARCH_API_`` and its name in capitals.
+
+    :ivar environment: ``production`` unless told otherwise
+    :ivar host: address that the server listens on
+    :ivar workers: processes that serve
+    :ivar opensearch_url: address of the cluster
+    :ivar opensearch_user: name for basic authentication; empty when there is none
+    :ivar opensearch_region: region whose signature each request to the cluster has (SigV4); empty when it has none
+    :ivar redis_url: address of the cache, of the counters of limits, and of what is searched often
+    :ivar issuer: who must have issued a token: the address of the user pool
+    :ivar audience: client ids of the applications whose tokens are accepted
+    :ivar jwks_url: where the issuer's keys are, when not at the issuer's own address: for the emulator alone
+    :ivar cognito_url: address of an emulated user pool, which issues development tokens; empty in production
+    :ivar cursor_keys: keys that seal cursors; the first one seals, all of them open
+    :ivar allowed_origins: web origins whose pages may call the service
+    :ivar trusted_proxies: how many proxies before the service add the caller's address to ``X-Forwarded-For``
+    :ivar tenant_requests_a_minute: limit of a tenant
+    :ivar address_requests_a_minute: limit of an address
+    :ivar otlp_endpoint: where traces are sent; empty when they are not
+    :ivar trace_ratio: part of the requests of which a trace is kept, when the caller does not decide
+    """
+
+    environment: Literal["production", "development"] = "production"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    opensearch_url: str = ""
+    opensearch_user: str = ""
+    opensearch_password: str = field(default="", repr=False)
+    opensearch_region: str = ""
+    redis_url: str = field(default="", repr=False)
+    issuer: str = ""
+    audience: tuple[str, ...] = ()
+    jwks_url: str = ""
+    cognito_url: str = ""
+    cursor_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    allowed_origins: tuple[str, ...] = ()
+    trusted_proxies: int = 0
+    tenant_requests_a_minute: int = 6_000
+    address_requests_a_minute: int = 1_200
+    otlp_endpoint: str = ""
+    trace_ratio: float = 0.1
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def in_development(self) -> bool:
+        """Whether emulators may stand in for the real services."""
+        return self.environment == "development"
+
+    @property
+    def keys_url(self) -> str:
+        """Where the issuer's keys are."""
+        return self.jwks_url or f"{self.issuer}/.well-known/jwks.json"
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> "Settings":
+        """Return the settings of an environment. Raise BadSettings if one is unknown, missing, wrong or forbidden."""
+        given = {name.removeprefix(PREFIX).lower(): text for name, text in variables.items() if name.startswith(PREFIX)}
+        reasons = [f"{PREFIX}{name.upper()} is no setting" for name in sorted(given.keys() - _READERS.keys())]
+        values: dict[str, object] = {}
+        for name in sorted(given.keys() & _READERS.keys()):
+            try:
+                values[name] = _READERS[name](given[name].strip())
+            except ValueError as error:
+                reasons.append(f"{PREFIX}{name.upper()}: {error}")
+        if reasons:
+            raise BadSettings("; ".join(reasons))
+        settings = cls(**values)  # type: ignore[arg-type]  # each reader returns its field's type
+        if reasons := [*settings._missing(), *settings._unsafe(variables)]:
+            raise BadSettings("; ".join(reasons))
+        return settings
+
+    def _missing(self) -> list[str]:
+        needed = ("opensearch_url", "redis_url", "issuer", "audience", "cursor_keys")
+        return [f"{PREFIX}{name.upper()} is not set" for name in needed if not getattr(self, name)]
+
+    def _unsafe(self, variables: Mapping[str, str]) -> list[str]:
+        """Return what a production service must not be told; nothing in development."""
+        if self.in_development:
+            return []
+        forbidden = [name for name in FORBIDDEN_IN_PRODUCTION if name in variables]
+        reasons = [f"{name} is set: it is for development alone" for name in forbidden]
+        emulators = [name for name in ("cognito_url", "jwks_url") if getattr(self, name)]
+        reasons += [f"{PREFIX}{name.upper()} is set: only an emulator needs it" for name in emulators]
+        if not (self.opensearch_region or self.opensearch_user):
+            reasons.append(f"neither {PREFIX}OPENSEARCH_REGION nor {PREFIX}OPENSEARCH_USER is set")
+        remote = [
+            ("opensearch_url", self.opensearch_url, "https"),
+            ("redis_url", self.redis_url, "rediss"),
+            ("issuer", self.issuer, "https"),
+            *(("allowed_origins", origin, "https") for origin in self.allowed_origins),
+        ]
+        whys = [(name, _why_not_remote(url, scheme)) for name, url, scheme in remote]
+        return [*reasons, *(f"{PREFIX}{name.upper()} {why}" for name, why in whys if why)]
+
+
+def _why_not_remote(url: str, scheme: str) -> str:
+    """Return why an address is no production address; empty when it is one. The answer does not repeat the address."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != scheme:
+        return f"must begin with {scheme}://"
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = "." not in host or host.endswith(".localhost") or host == "host.docker.internal"
+    return "is an emulator's or this machine's own address" if local else ""
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return text
+
+    return read
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        parts = urlsplit(text)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"must be an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if parts.password and "redis" not in schemes:
+            raise ValueError("must not hold a password: it has a variable of its own")
+        return text.rstrip("/")
+
+    return read
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _ratio(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError("must be a number from 0 to 1")
+    return value
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for part in text.split(",") if (word := part.strip()))
+
+
+def _keys(text: str) -> tuple[bytes, ...]:
+    try:
+        keys = tuple(bytes.fromhex(word) for word in _words(text))
+    except ValueError:
+        keys = ()
+    if not keys or any(len(key) < _SHORTEST_KEY for key in keys):
+        raise ValueError(
+            f"must be keys of at least {_SHORTEST_KEY} bytes in hexadecimal digits, with commas between them"
+        )
+    return keys
+
+
+_READERS: Mapping[str, Callable[[str], object]] = {
+    "environment": _one_of("production", "development"),
+    "host": _text,
+    "port": _whole(1, 65_535),
+    "workers": _whole(1, 64),
+    "opensearch_url": _url("http", "https"),
+    "opensearch_user": _text,
+    "opensearch_password": _text,
+    "opensearch_region": _text,
+    "redis_url": _url("redis", "rediss"),
+    "issuer": _url("http", "https"),
+    "audience": _words,
+    "jwks_url": _url("http", "https"),
+    "cognito_url": _url("http", "https"),
+    "cursor_keys": _keys,
+    "allowed_origins": _words,
+    "trusted_proxies": _whole(0, 10),
+    "tenant_requests_a_minute": _whole(1, 10_000_000),
+    "address_requests_a_minute": _whole(1, 10_000_000),
+    "otlp_endpoint": _url("http", "https"),
+    "trace_ratio": _ratio,
+    "log_level": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+}

@@ -1,0 +1,1 @@
+"""OpenSearch as this service sees it: bytes in, bytes out, by a deadline, and spared while it fails."""

@@ -1,0 +1,207 @@
+"""Requests to OpenSearch over kept connections: bounded in number and time, retried where that helps.
+
+Bytes go in and bytes come out. Whoever is cancelled closes the connection, and OpenSearch stops the search.
+"""
+
+import asyncio
+import math
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+import aiohttp
+from botocore.exceptions import BotoCoreError
+from yarl import URL
+
+from search_api.deadline import Deadline
+from search_api.engine import retry
+from search_api.engine.breaker import Breaker
+from search_api.engine.target import Target
+from search_api.problems import Problem
+
+CONNECT_SECONDS: Final = 1.0
+RESERVE_SECONDS: Final = 0.2
+"""Seconds before the deadline at which a call ends, so that a kept answer or a problem can still be sent."""
+
+FAIR_SECONDS: Final = 1.0
+"""A call that had less time than this and ran out of it says nothing about OpenSearch."""
+
+
+class Answer(NamedTuple):
+    """What OpenSearch answered."""
+
+    status: int
+    body: bytes
+
+
+class EngineUnavailable(Problem):
+    """OpenSearch gave no answer in time, or must not be asked now. As a response: 503 with ``Retry-After``.
+
+    :param retry_after: seconds after which it is worth another try
+    """
+
+    def __init__(self, detail: str, *, retry_after: float = 1.0) -> None:
+        seconds = max(1, math.ceil(retry_after))
+        super().__init__(
+            503,
+            "search-unavailable",
+            detail,
+            next_step=f"Send the request again after {seconds} s.",
+            headers={"Retry-After": str(seconds)},
+        )
+
+
+class _Failed(Exception):
+    """An attempt that OpenSearch did not answer.
+
+    :param again: whether another attempt may help
+    :param asked: seconds for which OpenSearch asked to be left alone
+    :param fair: whether the attempt says that OpenSearch is not well
+    """
+
+    def __init__(self, reason: str, *, again: bool = True, asked: float | None = None, fair: bool = True) -> None:
+        super().__init__(reason)
+        self.again = again
+        self.asked = asked
+        self.fair = fair
+
+    def as_problem(self) -> EngineUnavailable:
+        return EngineUnavailable(str(self), retry_after=self.asked or 1.0)
+
+
+class Engine:
+    """One OpenSearch. Use it as a context: ``async with Engine(Target.from_environment()) as engine``.
+
+    :param at_once: requests that OpenSearch gets from this process at a time
+    :param waiting: requests that wait for their turn; any more are refused at once
+    :ivar breaker: opens when OpenSearch fails
+    """
+
+    def __init__(
+        self, target: Target, *, breaker: Breaker | None = None, at_once: int = 32, waiting: int = 128
+    ) -> None:
+        self.breaker = breaker or Breaker()
+        self._target = target
+        self._most = at_once + waiting
+        self._inside = 0
+        self._turns = asyncio.Semaphore(at_once)
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        secure = self._target.url.startswith("https")
+        connector = aiohttp.TCPConnector(limit=0, ssl=self._target.tls() if secure else True)  # bounded by our turns
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={"Accept-Encoding": "identity", **self._target.login},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+        )
+        self._root = self._target.url.rstrip("/")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    @property
+    def in_flight(self) -> int:
+        """Number of calls of ``send`` that wait, or are under way."""
+        return self._inside
+
+    async def send(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Answer:
+        """Return OpenSearch's answer to a request that may be repeated. It may be any but 429 and 5xx.
+
+        :param path: path and query, percent-encoded
+        :param body: JSON
+        :raises EngineUnavailable: when there is no such answer before the deadline, when too many requests wait, or
+            while the breaker is open
+        """
+        if self._inside >= self._most:
+            raise EngineUnavailable("Too many searches are waiting.")
+        self._inside += 1
+        try:
+            await self._turn(deadline)
+            try:
+                return await self._attempts(method, path, body, deadline)
+            finally:
+                self._turns.release()
+        finally:
+            self._inside -= 1
+
+    async def once(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Answer:
+        """Return OpenSearch's answer to one attempt, which waits for no turn, and which the breaker does not see.
+
+        It is for what runs in the background. Its arguments are those of ``send``.
+
+        :raises EngineUnavailable: when OpenSearch answers 429 or 5xx, or not before the deadline
+        """
+        try:
+            return await self._request(method, path, body, deadline)
+        except _Failed as failure:
+            raise failure.as_problem() from failure
+
+    async def _turn(self, deadline: Deadline) -> None:
+        try:
+            async with asyncio.timeout(deadline.remaining - RESERVE_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise EngineUnavailable("The search waited too long for its turn.") from None
+
+    async def _attempts(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Answer:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._watched(method, path, body, deadline)
+            except _Failed as failure:
+                left = deadline.remaining - RESERVE_SECONDS
+                seconds = retry.pause(attempt, remaining=left, asked=failure.asked) if failure.again else None
+                if seconds is None:
+                    raise failure.as_problem() from failure
+            await asyncio.sleep(seconds)
+
+    async def _watched(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Answer:
+        ticket = self.breaker.admit()
+        if ticket is None:
+            raise EngineUnavailable("OpenSearch is failing, and is left alone.", retry_after=self.breaker.retry_after)
+        tell = self.breaker.abandoned  # unless there is an outcome: also when this is cancelled
+        try:
+            answer = await self._request(method, path, body, deadline)
+            tell = self.breaker.succeeded
+        except _Failed as failure:
+            if failure.fair:
+                tell = self.breaker.failed
+            raise
+        finally:
+            tell(ticket)
+        return answer
+
+    async def _request(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Answer:
+        url = self._root + path
+        left = deadline.remaining - RESERVE_SECONDS
+        if left <= 0:
+            raise _Failed("There is no time left to ask OpenSearch.", again=False, fair=False)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        try:
+            async with asyncio.timeout(left):
+                if self._target.signer is not None:
+                    headers |= await self._target.signer.headers(method, url, body)
+                async with self._session.request(
+                    method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
+                ) as response:
+                    answer = Answer(response.status, await response.read())
+        except TimeoutError as error:
+            connecting = isinstance(error, aiohttp.ServerTimeoutError)  # the other is that of the whole attempt
+            fair = connecting or left >= FAIR_SECONDS
+            raise _Failed("OpenSearch did not answer in time.", again=connecting, fair=fair) from error
+        except BotoCoreError as error:
+            raise _Failed("The request to OpenSearch cannot be signed.", fair=False) from error
+        except (aiohttp.ClientError, OSError) as error:
+            again = not isinstance(error, aiohttp.ClientSSLError)
+            raise _Failed("OpenSearch cannot be reached.", again=again) from error
+        if retry.is_overload_or_fault(answer.status):
+            asked = retry.seconds_asked(response.headers.get("Retry-After"))
+            raise _Failed(f"OpenSearch answered {answer.status}.", asked=asked)
+        return answer

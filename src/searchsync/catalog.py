@@ -89,6 +89,32 @@ class Transformation:
 
 
 @dataclass(frozen=True)
+class Search:
+    """What people may search for in the search API. Each is a field of the mapping (``mapping.searching``).
+
+    :ivar names: text fields with the main names
+    :ivar other_names: text fields with names in other languages and the like
+    :ivar words: text and keyword fields whose words narrow a search
+    :ivar prominence: the number field that puts the greater one of equal names first
+    :ivar near: the geo_point that distances are measured to
+    :ivar filters: fields that a search can be narrowed by
+    :ivar facets: fields whose values can be counted
+    :ivar sorts: fields that hits can be sorted by
+    :ivar shared: whether every tenant sees every document
+    """
+
+    names: tuple[str, ...]
+    other_names: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    prominence: str | None = None
+    near: str | None = None
+    filters: tuple[str, ...] = ()
+    facets: tuple[str, ...] = ()
+    sorts: tuple[str, ...] = ()
+    shared: bool = False
+
+
+@dataclass(frozen=True)
 class Entity:
     """One kind of document, as its file in ``include/entities`` describes it (``entity.schema.json`` says how).
 
@@ -104,6 +130,7 @@ class Entity:
     :param expires: the field that holds the epoch second after which a document is not shown any more (DynamoDB's TTL)
     :param tenant: the field of the document that holds its tenant (``mapping.field_types.why_no_tenant``); None when
         there are no tenants. A document without one is in the index, and no filter by a tenant finds it
+    :param search: what people may search for in the search API; None when it does not serve the entity
     :param changed: the column of the SQL file that says when a row was last changed; the table has an index on it
     :param unmapped: what happens to an item of DynamoDB when the mapping has no place for an attribute or for a value's
         shape: ``drop`` leaves the value out and counts it, ``refuse`` takes the item for poison
@@ -124,6 +151,7 @@ class Entity:
     sql_file: str = ""
     expires: str | None = None
     tenant: str | None = None
+    search: Search | None = None
     changed: str | None = None
     unmapped: Literal["drop", "refuse"] = "drop"
     transform: Transformation | None = None
@@ -262,11 +290,19 @@ def _entity(path: Path, others: Mapping[str, Entity]) -> Entity:
         described["transform"] = Transformation(**described["transform"])
     if "select" in described:
         described["select"] = Selection(**described["select"])
+    if "search" in described:
+        described["search"] = _search(described["search"])
     described |= {name: tuple(described[name]) for name in ("key", "key_types") if name in described}
     made = Entity(path.stem, **described)
     if reason := _why_no_key(made) or next(filter(None, (why_not_beside(made, one) for one in others.values())), ""):
         raise BadEntity(f"{path}: {reason}")
     return made
+
+
+def _search(described: Mapping[str, Any]) -> Search:
+    flat = {name: value for name, value in {**described, **described["text"]}.items() if name != "text"}
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in flat.items()}
+    return Search(**given)
 
 
 def _why_no_key(entity: Entity) -> str:

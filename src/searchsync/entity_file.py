@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from yaml.nodes import MappingNode, SequenceNode
 
 from searchsync.errors import BadEntity
+from searchsync.mapping import searching
 
 SCHEMA = "entity.schema.json"
 """Name of the JSON schema beside the entity files; editors use it, too."""
@@ -32,7 +33,10 @@ def read(path: Path) -> dict[str, Any]:
         raise BadEntity(f"{path}{line}: not YAML: {getattr(error, 'problem', error)}") from None
     if node is None or not isinstance(content, dict):
         raise BadEntity(f"{path}: it must hold a mapping; include/entities/{SCHEMA} says of what")
-    problems = [*_repeated(node), *_against_schema(path, node, content)] or [*_against_itself(node, content)]
+    problems = [*_repeated(node), *_against_schema(path, node, content)] or [
+        *_against_itself(node, content),
+        *_against_mapping(path, node, content),
+    ]
     if problems:
         raise BadEntity("; ".join(f"{path}:{line}: {problem}" for line, problem in sorted(set(problems))))
     return content
@@ -66,7 +70,12 @@ def _against_schema(path: Path, node: Any, content: dict[str, Any]) -> Iterator[
 
 
 def _against_itself(node: Any, content: dict[str, Any]) -> Iterator[tuple[int, str]]:
-    """Yield line and problem of what a transformation must not write: one field twice, or the time to live."""
+    """Yield line and problem of what the schema cannot tell.
+
+    A transformation must not write one field twice, or the time to live. What has a tenant is not everybody's.
+    """
+    if "tenant" in content and content.get("search", {}).get("shared"):
+        yield _line(node, ["search", "shared"]), "search.shared: tenant says whose a document is: leave one of them out"
     transform = content.get("transform", {})
     names = [(part, name) for part in ("take", "rename", "constant") for name in transform.get(part, {})]
     written = [(part, name, transform["rename"][name] if part == "rename" else name) for part, name in names]
@@ -81,6 +90,22 @@ def _against_itself(node: Any, content: dict[str, Any]) -> Iterator[tuple[int, s
         elif name in before:
             yield line, f"{where}: {before[name]} has {name} already: of two, one would be lost"
         before.setdefault(name, where)
+
+
+def _against_mapping(path: Path, node: Any, content: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """Yield line and problem of each field that people cannot search by as the file says.
+
+    A mapping file that is missing or wrong is said when the mapping is read (``catalog.Entity.index_body``).
+    """
+    try:
+        body = json.loads((path.parents[1] / "mappings" / f"{path.stem}.json").read_text(encoding="utf-8"))
+        properties = body["mappings"]["properties"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    search = content.get("search")
+    for place, problem in searching.problems(search, content["key"], properties) if search else ():
+        where = ".".join(part for part in ["search", *place] if isinstance(part, str))
+        yield _line(node, ["search", *place]), f"{where}: {problem}"
 
 
 @cache
@@ -135,6 +160,9 @@ def _explained(error: Any, path: list[Any], content: dict[str, Any]) -> str:
         "maxItems": lambda: f"{where} has {len(error.instance)} parts, and {wanted} is the most for this source",
         "minProperties": lambda: f"{where} needs {' and one of '.join(_required(schema))}",
         "maxProperties": lambda: f"{where} needs {' and one of '.join(_required(schema))}, not both",
+        "const": lambda: f"{where} must be {json.dumps(wanted)}, not {found}",
+        "minItems": lambda: f"{where} must not be empty",
+        "uniqueItems": lambda: f"{where} names something twice: {found}",
         "minLength": lambda: f"{where} must not be empty",
         "minimum": lambda: f"{where} must be {wanted} or more, not {found}",
         "not": lambda: f"{where} has no meaning for the source {content.get('source')}: leave it out",

@@ -57,7 +57,7 @@ def test_a_benchmark_ends_with_its_bars_and_one_line_for_programs(capsys: pytest
 
 
 def test_what_runs_with_the_library_of_another_commit_imports_nothing_that_needs_this_one() -> None:
-    """``--before`` runs the loader beside the other commit's library: `local` belongs to the library of its own commit."""
+    """``--before`` runs the loader beside the other commit's library: `local` belongs to the library of its own."""
     for module in ("_members_load", "_loads"):
         text = (ROOT / "benchmarks" / f"{module}.py").read_text(encoding="utf-8")
         assert not re.findall(r"^\s*(?:from|import) local\b.*", text, re.MULTILINE), module

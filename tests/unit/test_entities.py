@@ -48,6 +48,9 @@ def changed(text: str, before: str, after: str) -> str:
     return text.replace(before, after, 1)
 
 
+_AFTER_MEMBERS = MEMBERS.count("\n") + 1
+_AFTER_LOCATIONS = LOCATIONS.count("\n") + 1
+
 WRONG = {
     "another source": (
         changed(MEMBERS, "dynamodb\n", "mysql\n"),
@@ -55,131 +58,159 @@ WRONG = {
         "source must be postgres or dynamodb, not 'mysql'",
     ),
     "no source": (changed(MEMBERS, "source: dynamodb\n", ""), 3, "the file lacks source"),
-    "unknown key": (f"{MEMBERS}colour: red\n", 15, "colour is no key; the keys are source, connection, sql"),
+    "unknown key": (
+        f"{MEMBERS}colour: red\n",
+        _AFTER_MEMBERS,
+        "colour is no key; the keys are source, connection, sql",
+    ),
     "unknown schedule": (
         changed(MEMBERS, "replay:", "replays:"),
-        12,
+        13,
         "replays is no key of schedules; the keys are reindex",
     ),
-    "key twice": (f"{MEMBERS}table: others\n", 15, "table stands here a second time"),
+    "key twice": (f"{MEMBERS}table: others\n", _AFTER_MEMBERS, "table stands here a second time"),
     "key as text": (changed(MEMBERS, "[member_id]", "member_id"), 6, "key must be a list, not 'member_id'"),
     "key in three parts": (changed(MEMBERS, "[member_id]", "[a, b, c]"), 6, "key has 3 parts, and 2 is the most"),
-    "type of a key": (f"{MEMBERS}key_types: [M]\n", 15, "key_types.0 must be S or N or B, not 'M'"),
-    "key types of PostgreSQL": (f"{LOCATIONS}key_types: [S]\n", 13, "key_types has no meaning for the source postgres"),
+    "type of a key": (f"{MEMBERS}key_types: [M]\n", _AFTER_MEMBERS, "key_types.0 must be S or N or B, not 'M'"),
+    "key types of PostgreSQL": (
+        f"{LOCATIONS}key_types: [S]\n",
+        _AFTER_LOCATIONS,
+        "key_types has no meaning for the source postgres",
+    ),
     "changed of DynamoDB": (
         f"{MEMBERS}changed: x\n",
-        15,
+        _AFTER_MEMBERS,
         "changed has no meaning for the source dynamodb: leave it out",
     ),
     "sync of DynamoDB": (
         changed(MEMBERS, "replay:", "sync:"),
-        12,
+        13,
         "schedules.sync has no meaning for the source dynamodb",
     ),
     "expires of PostgreSQL": (
         f"{LOCATIONS}expires: x\n",
-        13,
+        _AFTER_LOCATIONS,
         "expires has no meaning for the source postgres: leave it",
     ),
     "select of PostgreSQL": (
         f"{LOCATIONS}select: {{attribute: a, equals: b}}\n",
-        13,
+        _AFTER_LOCATIONS,
         "select has no meaning for the source postgres",
     ),
-    "select without a value": (f"{MEMBERS}select: {{attribute: a}}\n", 15, "select needs attribute and one of equals"),
+    "select without a value": (
+        f"{MEMBERS}select: {{attribute: a}}\n",
+        _AFTER_MEMBERS,
+        "select needs attribute and one of equals",
+    ),
     "select by two values": (
         f"{MEMBERS}select: {{attribute: a, equals: b, prefix: c}}\n",
-        15,
+        _AFTER_MEMBERS,
         "select needs attribute and one of equals",
     ),
     "select everything": (
         f'{MEMBERS}select: {{attribute: a, prefix: ""}}\n',
-        15,
+        _AFTER_MEMBERS,
         "select.prefix must not be empty",
     ),
-    "hourly": (changed(MEMBERS, "0 3 * * 0", "hourly"), 10, "schedules.reindex must be five fields of cron"),
-    "negative hours": (changed(MEMBERS, "hours: 192", "hours: -1"), 14, "freshness.hours must be 0 or more, not -1"),
-    "no hours": (changed(MEMBERS, "hours: 192", "parked: 1"), 13, "freshness lacks hours"),
+    "hourly": (changed(MEMBERS, "0 3 * * 0", "hourly"), 11, "schedules.reindex must be five fields of cron"),
+    "negative hours": (changed(MEMBERS, "hours: 192", "hours: -1"), 15, "freshness.hours must be 0 or more, not -1"),
+    "no hours": (changed(MEMBERS, "hours: 192", "parked: 1"), 14, "freshness lacks hours"),
     "unmapped": (
         changed(MEMBERS, "unmapped: drop", "unmapped: keep"),
-        8,
+        9,
         "unmapped must be drop or refuse, not 'keep'",
     ),
-    "read from a backup": (f"{MEMBERS}read_from: backup\n", 15, "read_from must be scan or export, not 'backup'"),
+    "read from a backup": (
+        f"{MEMBERS}read_from: backup\n",
+        _AFTER_MEMBERS,
+        "read_from must be scan or export, not 'backup'",
+    ),
     "an export of PostgreSQL": (
         f"{LOCATIONS}read_from: export\n",
-        13,
+        _AFTER_LOCATIONS,
         "read_from has no meaning for the source postgres: leave it out",
     ),
     "half a number": (
         f"{MEMBERS}thresholds: {{rejected: 0.5}}\n",
-        15,
+        _AFTER_MEMBERS,
         "thresholds.rejected must be a whole number, not 0.5",
     ),
     "a transformation of PostgreSQL": (
         f"{LOCATIONS}transform: {{version: 1, drop: [x]}}\n",
-        13,
+        _AFTER_LOCATIONS,
         "transform has no meaning for the source postgres",
     ),
-    "a transformation without version": (f"{MEMBERS}transform: {{drop: [x]}}\n", 15, "transform lacks version"),
+    "a transformation without version": (
+        f"{MEMBERS}transform: {{drop: [x]}}\n",
+        _AFTER_MEMBERS,
+        "transform lacks version",
+    ),
     "version 0": (
         f"{MEMBERS}transform:\n  version: 0\n  drop: [x]\n",
-        16,
+        _AFTER_MEMBERS + 1,
         "transform.version must be 1 or more, not 0",
     ),
     "another part": (
         f"{MEMBERS}transform: {{version: 1, lower: [x]}}\n",
-        15,
+        _AFTER_MEMBERS,
         "lower is no key of transform; the keys are version, take, rename, drop, constant, python",
     ),
     "a path with a gap": (
         f"{MEMBERS}transform:\n  version: 1\n  take:\n    city: address..city\n",
-        18,
+        _AFTER_MEMBERS + 3,
         "transform.take.city must be names with dots between them, not 'address..city'",
     ),
-    "drop as text": (f"{MEMBERS}transform: {{version: 1, drop: x}}\n", 15, "transform.drop must be a list, not 'x'"),
+    "drop as text": (
+        f"{MEMBERS}transform: {{version: 1, drop: x}}\n",
+        _AFTER_MEMBERS,
+        "transform.drop must be a list, not 'x'",
+    ),
     "a constant object": (
         f"{MEMBERS}transform: {{version: 1, constant: {{a: {{b: c}}}}}}\n",
-        15,
+        _AFTER_MEMBERS,
         "transform.constant.a must be a text or a number or true or false or a list, not",
     ),
     "a constant date": (
         f"{MEMBERS}transform: {{version: 1, constant: {{a: 2026-01-01}}}}\n",
-        15,
+        _AFTER_MEMBERS,
         "transform.constant.a must be a text or",
     ),
-    "a constant null": (f"{MEMBERS}transform: {{version: 1, constant: {{a: }}}}\n", 15, "transform.constant.a must be"),
+    "a constant null": (
+        f"{MEMBERS}transform: {{version: 1, constant: {{a: }}}}\n",
+        _AFTER_MEMBERS,
+        "transform.constant.a must be",
+    ),
     "Python elsewhere": (
         f"{MEMBERS}transform: {{version: 1, python: ../x.py}}\n",
-        15,
+        _AFTER_MEMBERS,
         "transform.python must be a file in include/transforms",
     ),
     "a name that YAML takes for true": (
         f"{MEMBERS}transform:\n  version: 1\n  rename:\n    on: off\n",
-        17,
+        _AFTER_MEMBERS + 2,
         "transform.rename.True must be a text, not False",
     ),
     "a number as name": (
         f"{MEMBERS}transform:\n  version: 1\n  take:\n    5: a\n",
-        17,
+        _AFTER_MEMBERS + 2,
         "transform.take: the name 5 must be a text: write it in quotes",
     ),
     "a field that is written twice": (
         f"{MEMBERS}transform:\n  version: 1\n  take: {{a: b.c}}\n  rename:\n    d: a\n",
-        19,
+        _AFTER_MEMBERS + 4,
         "transform.rename: transform.take has a already: of two, one would be lost",
     ),
     "what is made and dropped": (
         f"{MEMBERS}transform:\n  version: 1\n  drop:\n  - b\n  - a\n  constant: {{a: 1}}\n",
-        19,
+        _AFTER_MEMBERS + 4,
         "transform.drop: transform.constant has a already",
     ),
     "the time to live": (
         f"{MEMBERS}transform:\n  version: 1\n  rename: {{expires_at: until}}\n",
-        17,
+        _AFTER_MEMBERS + 2,
         "transform.rename: expires_at is the time to live, and stays as it is stored",
     ),
-    "a path for a file": (f"{LOCATIONS}sql: ../x.sql\n", 13, "sql must be "),
+    "a path for a file": (f"{LOCATIONS}sql: ../x.sql\n", _AFTER_LOCATIONS, "sql must be "),
 }
 
 
@@ -194,7 +225,7 @@ def test_a_wrong_file_is_named_with_its_line_and_what_may_stand_there(write: Wri
 
 def test_all_that_is_wrong_is_said_at_once(write: Write) -> None:
     path = write("members", changed(f"{MEMBERS}colour: red\n", "dynamodb\n", "mysql\n"))
-    with pytest.raises(BadEntity, match=r"members\.yaml:3: .*members\.yaml:15: "):
+    with pytest.raises(BadEntity, match=rf"members\.yaml:3: .*members\.yaml:{_AFTER_MEMBERS}: "):
         entity_file.read(path)
 
 
@@ -356,11 +387,11 @@ def test_a_field_that_would_not_part_the_tenants_is_refused(what: str, write: Wr
 
 
 def test_the_tenant_of_an_entity_is_named_by_its_file(write: Write) -> None:
-    write("members", f"{MEMBERS}tenant: club\n")
-    write("locations", f"{LOCATIONS}tenant: country\n")
+    write("members", changed(MEMBERS, "tenant: tenant_id", "tenant: club"))
+    write("locations", LOCATIONS)
     found, _ = catalog._load()
-    assert {name: one.tenant for name, one in found.items()} == {"members": "club", "locations": "country"}
-    assert CATALOG["members"].tenant is None
+    assert {name: one.tenant for name, one in found.items()} == {"members": "club", "locations": None}
+    assert CATALOG["members"].tenant == "tenant_id"
 
 
 def test_a_transformation_is_read_from_yaml_and_from_the_json_of_a_package(write: Write) -> None:

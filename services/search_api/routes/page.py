@@ -1,4 +1,4 @@
-"""The page on which a person searches: three files, served as they are."""
+"""The page on which a person searches: a few files, served as they are."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -16,6 +16,8 @@ _FOLDER = Path(__file__).parents[1] / "page"
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "/page/make.js": ("make.js", "text/javascript; charset=utf-8"),
+    "/page/map.js": ("map.js", "text/javascript; charset=utf-8"),
     "/page/style.css": ("style.css", "text/css; charset=utf-8"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }

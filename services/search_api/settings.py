@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from search_api.engine.target import Target
+from searchsync.errors import SearchSyncError
+
 PREFIX = "SEARCH_API_"
 
 FORBIDDEN_IN_PRODUCTION = (
@@ -26,14 +29,12 @@ class BadSettings(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the service is told. Each field is a variable, ``SEARCH_API_`` and its name in capitals.
+    """What the service is told. Each field but one is a variable: ``SEARCH_API_`` and its name in capitals.
 
+    :ivar opensearch: the cluster and the login for it; its variables are those of the library (``SEARCHSYNC_``)
     :ivar environment: ``production`` unless told otherwise
     :ivar host: address that the server listens on
     :ivar workers: processes that serve
-    :ivar opensearch_url: address of the cluster
-    :ivar opensearch_user: name for basic authentication; empty when there is none
-    :ivar opensearch_region: region whose signature each request to the cluster has (SigV4); empty when it has none
     :ivar redis_url: address of the cache, of the counters of limits, and of what is searched often
     :ivar issuer: who must have issued a token: the address of the user pool
     :ivar audience: client ids of the applications whose tokens are accepted
@@ -48,14 +49,11 @@ class Settings:
     :ivar trace_ratio: part of the requests of which a trace is kept, when the caller does not decide
     """
 
+    opensearch: Target
     environment: Literal["production", "development"] = "production"
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 1
-    opensearch_url: str = ""
-    opensearch_user: str = ""
-    opensearch_password: str = field(default="", repr=False)
-    opensearch_region: str = ""
     redis_url: str = field(default="", repr=False)
     issuer: str = ""
     audience: tuple[str, ...] = ()
@@ -81,9 +79,11 @@ class Settings:
         return self.jwks_url or f"{self.issuer}/.well-known/jwks.json"
 
     @classmethod
-    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> "Settings":
-        """Return the settings of an environment. Raise BadSettings if one is unknown, missing, wrong or forbidden."""
-        given = {name.removeprefix(PREFIX).lower(): text for name, text in variables.items() if name.startswith(PREFIX)}
+    def from_environment(cls) -> "Settings":
+        """Return the settings of the environment. Raise BadSettings if one is unknown, missing, wrong or forbidden."""
+        given = {
+            name.removeprefix(PREFIX).lower(): text for name, text in os.environ.items() if name.startswith(PREFIX)
+        }
         reasons = [f"{PREFIX}{name.upper()} is no setting" for name in sorted(given.keys() - _READERS.keys())]
         values: dict[str, object] = {}
         for name in sorted(given.keys() & _READERS.keys()):
@@ -93,33 +93,36 @@ class Settings:
                 reasons.append(f"{PREFIX}{name.upper()}: {error}")
         if reasons:
             raise BadSettings("; ".join(reasons))
-        settings = cls(**values)  # type: ignore[arg-type]  # each reader returns its field's type
-        if reasons := [*settings._missing(), *settings._unsafe(variables)]:
+        try:
+            settings = cls(**values, opensearch=Target.from_environment())  # type: ignore[arg-type]  # as read
+        except SearchSyncError as error:
+            raise BadSettings(str(error)) from error
+        if reasons := [*settings._missing(), *settings._unsafe()]:
             raise BadSettings("; ".join(reasons))
         return settings
 
     def _missing(self) -> list[str]:
-        needed = ("opensearch_url", "redis_url", "issuer", "audience", "cursor_keys")
+        needed = ("redis_url", "issuer", "audience", "cursor_keys")
         return [f"{PREFIX}{name.upper()} is not set" for name in needed if not getattr(self, name)]
 
-    def _unsafe(self, variables: Mapping[str, str]) -> list[str]:
+    def _unsafe(self) -> list[str]:
         """Return what a production service must not be told; nothing in development."""
         if self.in_development:
             return []
-        forbidden = [name for name in FORBIDDEN_IN_PRODUCTION if name in variables]
+        forbidden = [name for name in FORBIDDEN_IN_PRODUCTION if name in os.environ]
         reasons = [f"{name} is set: it is for development alone" for name in forbidden]
         emulators = [name for name in ("cognito_url", "jwks_url") if getattr(self, name)]
         reasons += [f"{PREFIX}{name.upper()} is set: only an emulator needs it" for name in emulators]
-        if not (self.opensearch_region or self.opensearch_user):
-            reasons.append(f"neither {PREFIX}OPENSEARCH_REGION nor {PREFIX}OPENSEARCH_USER is set")
+        if not (self.opensearch.signer or self.opensearch.user):
+            reasons.append("neither SEARCHSYNC_OPENSEARCH_AWS_SERVICE nor SEARCHSYNC_OPENSEARCH_USER is set")
         remote = [
-            ("opensearch_url", self.opensearch_url, "https"),
-            ("redis_url", self.redis_url, "rediss"),
-            ("issuer", self.issuer, "https"),
-            *(("allowed_origins", origin, "https") for origin in self.allowed_origins),
+            ("SEARCHSYNC_OPENSEARCH_URL", self.opensearch.url, "https"),
+            ("SEARCH_API_REDIS_URL", self.redis_url, "rediss"),
+            ("SEARCH_API_ISSUER", self.issuer, "https"),
+            *(("SEARCH_API_ALLOWED_ORIGINS", origin, "https") for origin in self.allowed_origins),
         ]
         whys = [(name, _why_not_remote(url, scheme)) for name, url, scheme in remote]
-        return [*reasons, *(f"{PREFIX}{name.upper()} {why}" for name, why in whys if why)]
+        return [*reasons, *(f"{name} {why}" for name, why in whys if why)]
 
 
 def _why_not_remote(url: str, scheme: str) -> str:
@@ -200,10 +203,6 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "host": _text,
     "port": _whole(1, 65_535),
     "workers": _whole(1, 64),
-    "opensearch_url": _url("http", "https"),
-    "opensearch_user": _text,
-    "opensearch_password": _text,
-    "opensearch_region": _text,
     "redis_url": _url("redis", "rediss"),
     "issuer": _url("http", "https"),
     "audience": _words,

@@ -9,9 +9,12 @@ from search_api.settings import BadSettings, Settings
 
 def application() -> object:
     """Return the application of this process; each worker calls it."""
-    from search_api.app import create_app  # noqa: PLC0415 - after the folder of metrics is named
+    from search_api import telemetry  # noqa: PLC0415 - after the folder of metrics is named
+    from search_api.app import create_app  # noqa: PLC0415
 
-    return create_app(Settings.from_environment())
+    settings = Settings.from_environment()
+    telemetry.configure_logging(settings.log_level)
+    return create_app(settings)
 
 
 def main() -> int:

@@ -22,7 +22,6 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        telemetry.configure_logging(settings.log_level)
         if settings.otlp_endpoint:
             telemetry.tracing.start(telemetry.otlp(settings.otlp_endpoint), settings.trace_ratio)
         try:

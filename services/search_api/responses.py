@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Mapping
+from functools import lru_cache
 
 from starlette.responses import Response
 
@@ -25,17 +26,21 @@ def ready(
     """Return a response of bytes."""
     all_headers = {"vary": "accept-encoding", **(headers or {})}
     if len(body) >= GZIP_FROM and accepts_gzip(exchange.headers.get(b"accept-encoding", b"")):
-        body = gzip.compress(body, _LEVEL, mtime=0)
+        body = _compressed(body)
         all_headers["content-encoding"] = "gzip"
     return Response(body, status, all_headers, media_type)
 
 
+@lru_cache(maxsize=256)
+def _compressed(body: bytes) -> bytes:
+    """Return a body compressed. A kept answer is the same object each time, so to find it here costs nothing."""
+    return gzip.compress(body, _LEVEL, mtime=0)
+
+
 def accepts_gzip(header: bytes) -> bool:
     """Return whether a caller with this ``Accept-Encoding`` can read gzip."""
-    if b"gzip" not in header:
-        return False
-    for part in header.split(b","):
+    for part in header.lower().split(b","):
         coding, _, weight = part.partition(b";")
-        if coding.strip().lower() == b"gzip":
+        if coding.strip() == b"gzip":
             return weight.replace(b" ", b"") not in (b"q=0", b"q=0.0", b"q=0.00", b"q=0.000")
     return False

@@ -40,6 +40,9 @@ CACHE = Counter("search_api_cache_answers", "Answers to searches, by where they 
 PROBLEMS = Counter("search_api_problems", "Problems that were answered, by code", ("route", "code"))
 
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_KEPT = 1
+"""The flag of a traceparent that says that its trace is kept."""
+
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 outgoing: ContextVar[Mapping[str, str]] = ContextVar("outgoing", default={})  # noqa: B039  # nobody changes it
@@ -76,7 +79,7 @@ class Tracing:
         if self._provider is None:
             return None
         traceparent = parent.get("traceparent", "")
-        if not (traceparent.endswith("1") if traceparent else random.random() < self.ratio):
+        if not (int(traceparent[-2:], 16) & _KEPT if traceparent else random.random() < self.ratio):
             return None
         context = _PROPAGATOR.extract(dict(parent)) if parent else None
         return self._provider.get_tracer(SERVICE).start_span(name, context, kind)

@@ -1,0 +1,55 @@
+"""Compression: without it long answers cost the caller's time; where it is not understood, they cannot be read."""
+
+import gzip
+
+import pytest
+
+from search_api import responses
+from search_api.deadline import Deadline
+from search_api.exchange import Exchange
+from search_api.responses import GZIP_FROM, accepts_gzip
+
+LONG = b'{"a": "' + b"x" * GZIP_FROM + b'"}'
+
+
+def exchange(**headers: str) -> Exchange:
+    return Exchange(
+        {name.replace("_", "-").encode(): text.encode() for name, text in headers.items()}, "id", Deadline(5)
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        ("gzip, deflate, br", True),
+        ("br;q=1.0, GZIP;q=0.8", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.0", False),
+        ("br, zstd", False),
+        ("x-gzip-like", False),
+        ("", False),
+    ],
+)
+def test_only_who_reads_gzip_gets_it(header: str, accepted: bool) -> None:
+    assert accepts_gzip(header.encode()) is accepted
+    response = responses.json(exchange(accept_encoding=header), LONG)
+    if accepted:
+        assert response.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(bytes(response.body)) == LONG
+        assert int(response.headers["content-length"]) == len(response.body) < len(LONG)
+    else:
+        assert "content-encoding" not in response.headers
+        assert response.body == LONG
+    assert response.headers["vary"] == "accept-encoding"
+
+
+def test_a_short_answer_is_sent_as_it_is() -> None:
+    """Compressing what fits into a packet costs time and saves none."""
+    response = responses.json(exchange(accept_encoding="gzip"), b"{}")
+    assert response.body == b"{}"
+    assert "content-encoding" not in response.headers
+
+
+def test_answers_are_kept_by_nobody_between() -> None:
+    """Else a proxy shows one tenant's answer to another."""
+    assert responses.json(exchange(), b"{}").headers["cache-control"] == "no-store"

@@ -45,6 +45,7 @@ for entity, described in CATALOG.items():
         passed = reindex.gate(entity, plan, green)
         approved = reindex.approve()
         passed_again = reindex.gate_again(entity, plan, green, passed)
+        warmed = reindex.warm(entity, green)
         swapped = reindex.swap(entity, plan, green)
         verified = reindex.verify.override(outlets=[reindex.served(entity)])(entity, plan, green)
         report = reindex.announce(plan, ranges, loaded, tombstones, passed, passed_again)
@@ -57,6 +58,7 @@ for entity, described in CATALOG.items():
             >> passed
             >> approved
             >> passed_again
+            >> warmed
             >> swapped
             >> verified
             >> report

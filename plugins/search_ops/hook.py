@@ -7,6 +7,7 @@ The two others have the ids that the files of ``include/entities`` name:
 and ``source_id``, an operator's name for this very database (docs/protocol.md, Position).
 ``aws_default`` (type aws): a role that may read the tables, their streams and CloudWatch's metrics, use the
 dead-letter queues, and export what is read from exports (docs/operations/reindex.md).
+``search_api`` (type http) may be missing: ``search_ops.warming`` says what it is for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,7 @@ def connections() -> "Connections":
     """Return what reaches all servers, by Airflow's connections."""
     from searchsync.connections import Connections
 
-    return Connections(opensearch, _postgres, _aws)
+    return Connections(opensearch, _postgres, aws)
 
 
 def _postgres(connection_id: str) -> tuple[str, str]:
@@ -102,7 +103,8 @@ def _postgres(connection_id: str) -> tuple[str, str]:
     return dsn, str(connection.extra_dejson.get("source_id", ""))
 
 
-def _aws(connection_id: str, service: str) -> Any:
+def aws(connection_id: str, service: str) -> Any:
+    """Return a boto3 client of a service, by a connection of the type aws."""
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
     from searchsync.aws import CONFIG, errors

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from local import ports
 from searchsync.catalog import Entity
 from searchsync.cluster import aliases, creation
 from searchsync.cluster.client import Client
@@ -31,10 +32,13 @@ def states(dag_run: Any) -> dict[str, str]:
 
 
 def test_a_run_serves_every_row_and_keeps_the_previous_index_fed(
-    blue: str, dags: dict[str, Any], client: Client, locations: Entity, rows: int
+    blue: str, dags: dict[str, Any], client: Client, locations: Entity, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also when the search API, which could warm its cache before the swap, is away."""
+    monkeypatch.setenv("AIRFLOW_CONN_SEARCH_API", f"http://127.0.0.1:{ports.choose()}")
     dag_run = run(dags, partitions=3)
     assert dag_run.state == "success"
+    assert result(dag_run, "warm").startswith("not warmed: ")
     report = result(dag_run)
     live = EntityIndexes(client, locations).live()
     assert report["index"] == live != blue

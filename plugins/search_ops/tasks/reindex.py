@@ -238,6 +238,14 @@ def gate_again(
 
 
 @task
+def warm(entity: str, green: str, *, params: dict[str, Any]) -> str:
+    """Let the search API keep the answers of frequent queries before the swap. It never fails and skips nothing."""
+    from search_ops import warming
+
+    return warming.warm(entity, green) if params["swap"] else "not warmed: swap is off"
+
+
+@task
 def swap(entity: str, plan: dict[str, Any], green: str, *, params: dict[str, Any]) -> bool:
     """Serve the new index. Skipped when the run only builds and checks."""
     from airflow.sdk.exceptions import AirflowSkipException

@@ -39,7 +39,7 @@ PATIENCE = {"AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "20", "AIRFLOW__WORKERS__
 Heartbeats are such requests, too, and what Airflow does when they fail is to end the task. The scheduler, which gives a
 task up after its own heartbeat time-out, has to wait as long."""
 _AIRFLOW = (sys.executable, "-m", "airflow")
-_REGION = "eu-west-1"
+REGION = "eu-west-1"
 # Settings that are not for this Airflow: of another one on this machine, of the person's own AWS account, which nothing
 # here may reach, and of the shell in which `./dev` was called.
 _FOREIGN = ("AIRFLOW_", "AWS_", "PYTHONDONTWRITEBYTECODE")
@@ -59,7 +59,7 @@ def aws_environment(endpoint: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": _REGION,
+        "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
@@ -90,7 +90,7 @@ def connections(
             "host": f"{url(slack_port)}/services",
             "password": "T000/B000/XXX",
         },
-        "AWS_DEFAULT": {**keys, "extra": {"region_name": _REGION, "endpoint_url": url(aws_port)}},
+        "AWS_DEFAULT": {**keys, "extra": {"region_name": REGION, "endpoint_url": url(aws_port)}},
     }
     return {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in described.items()}
 

@@ -8,6 +8,7 @@ differently stays as it is.
 import argparse
 import inspect
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ from local import exports
 
 WRITTEN_FOR = "5.2.5"
 _ITERATORS_KEPT = 500
+SAME_IDS = {f"MOTO_COGNITO_IDP_USER_POOL_{what}_STRATEGY": "HASH" for what in ("ID", "CLIENT_ID")}
+"""User pools and their clients get the same ids in each emulator: who knows them need not be told again."""
 
 
 def one_dynamodb_request_at_a_time() -> None:
@@ -333,6 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.plain:
         for bridge in BRIDGES:
             bridge()
+    os.environ |= SAME_IDS
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # errors only, not every request
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server = make_server(

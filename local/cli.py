@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from local import airflow, postgres, runs, stream_function, workbench
+from local import airflow, cognito, postgres, runs, stream_function, workbench
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import read_json
@@ -111,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     package.add_argument("entity", help=", ".join(streams))
     demo = command("demo", _demo, "write, change and delete a few members, and see each become searchable")
     demo.add_argument("name", choices=("members",))
+    token = command("token", _token, "print a token for the search API, good for an hour, from the emulated user pool")
+    token.add_argument("--tenant", required=True, help="whose documents its bearer may find")
+    token.add_argument("--role", choices=cognito.ROLES, default="tenant_user")
     command("psql", _psql, "PostgreSQL's shell in the database app, as its owner; with psql's arguments")
     command("bench", _bench, "run a benchmark NAME, and hand it all other arguments, on servers of its own")
     command(
@@ -242,6 +245,13 @@ def _read_dag(stack: Stack, api: AirflowApi, dag_id: str) -> dict[str, Any]:
             raise
     _say(f"waiting until Airflow has read {dag_id}")
     return runs.await_dag(api, dag_id, parsed_since=since)
+
+
+def _token(options: argparse.Namespace) -> int:
+    stack = Stack(Home.from_environment(), _say)
+    stack.require("aws")
+    _say(cognito.token(cognito.ensure(stack.address("aws")), tenant=options.tenant, role=options.role))
+    return 0
 
 
 def _psql(options: argparse.Namespace) -> int:

@@ -65,7 +65,8 @@ def _steps(token: str) -> Iterator[Step]:
     married = f"Grace New{token}"
 
     def member(key: str, city: str) -> dict[str, str]:
-        return {"name": names[key], "city": city, "email": f"{key}@example.com", "status": "active"}
+        tenant = {str(_MEMBERS.tenant): members.TENANTS[0]}
+        return {**tenant, "name": names[key], "city": city, "email": f"{key}@example.com", "status": "active"}
 
     yield Step(f"wrote {names[ada]}", ada, member(ada, "Berlin"), {"name": names[ada]})
     yield Step(f"wrote {names[grace]}", grace, member(grace, "Lagos"), {"name": names[grace]})

@@ -26,6 +26,8 @@ _CITIES = ["Berlin", "Bogotá", "Dublin", "Kraków", "Lagos", "Lisboa", "Malmö"
 _SKILLS = ["airflow", "dynamodb", "go", "java", "kafka", "kubernetes", "opensearch", "postgresql", "python", "rust"]
 _TAGS = ["alumni", "beta", "mentor", "newsletter", "remote", "speaker", "vip"]
 _STATUSES = {"active": 80, "inactive": 15, "pending": 5}
+TENANTS: Final = ("acme", "globex", "initech")
+"""Tenants of the sample: half of the members are of the first, a third of the second, the others of the third."""
 
 
 def create(endpoint: str) -> None:
@@ -76,6 +78,7 @@ def sample(count: int, seed: int) -> Iterator[dict[str, Any]]:
         joined = _FIRST_DAY + timedelta(days=choose.randrange(4_000))
         item: dict[str, Any] = {
             ENTITY.key[0]: {"S": f"m-{number:07d}"},
+            str(ENTITY.tenant): {"S": TENANTS[(0, 1, 0, 1, 0, 2)[number % 6]]},
             "name": {"S": name},
             "email": {"S": f"member{number}@example.com"},
             "city": {"S": choose.choice(_CITIES)},

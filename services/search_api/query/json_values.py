@@ -42,7 +42,9 @@ def _truth(value: Any) -> Texts:
 def _number(value: Any) -> Texts:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53  # 10.0 is a whole number in JSON
+    if isinstance(value, int):
+        return [str(value)] if value.bit_length() <= 1024 else None  # beyond what any field holds, and slow to print
+    whole = value.is_integer() and abs(value) < 2**53  # 10.0 is a whole number in JSON
     return [str(int(value) if whole else value)]
 
 

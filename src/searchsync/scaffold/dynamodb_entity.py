@@ -5,7 +5,7 @@ from typing import Any
 from searchsync.catalog import CATALOG, Entity, why_not_beside
 from searchsync.errors import BadParams, BadSource
 from searchsync.mapping.mapping_file import reserved
-from searchsync.scaffold import files
+from searchsync.scaffold import files, search
 from searchsync.scaffold.dynamodb_fields import field_of
 from searchsync.scaffold.dynamodb_kinds import kinds
 from searchsync.scaffold.dynamodb_table import Table
@@ -88,7 +88,7 @@ def make(table: Table, entity: Entity) -> Made:
             {field: of for field, of in fields.items() if field != table.expires}, table.key[0]
         ),
         "expectations": files.expectations(head, "dynamodb", keys, left_out=unknown),
-        "entity": _entity(table, entity, notes),
+        "entity": _entity(table, entity, notes, search.block(fields, [*table.key], str(table.expires or ""))),
     }
     return Made(made, notes)
 
@@ -125,7 +125,7 @@ def _of_kinds(table: Table, entity: Entity) -> list[str]:
     return [said]
 
 
-def _entity(table: Table, entity: Entity, notes: list[str]) -> str:
+def _entity(table: Table, entity: Entity, notes: list[str], searched: list[str]) -> str:
     select = {name: value for name, value in vars(entity.select).items() if value} if entity.select else {}
     lines = [
         "# yaml-language-server: $schema=entity.schema.json",
@@ -150,4 +150,4 @@ def _entity(table: Table, entity: Entity, notes: list[str]) -> str:
         "freshness:",
         "  hours: 192  # since the last weekly reindex that succeeded; in between, the stream keeps the index true",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *searched]) + "\n"

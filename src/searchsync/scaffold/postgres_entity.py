@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from searchsync.catalog import DEFAULT_CONNECTION
-from searchsync.scaffold import field_choice, files
+from searchsync.scaffold import field_choice, files, search
 from searchsync.scaffold.field_choice import Choice
 from searchsync.scaffold.files import Made
 from searchsync.scaffold.postgres_table import Column, Table
@@ -64,7 +64,7 @@ def make(name: str, table: Table, *, connection: str) -> Made:
         "mapping": files.mapping(fields),
         "smoke": files.smoke_queries(fields, key[0] if len(key) == 1 else ""),
         "expectations": _expectations(name, table, lines, changed),
-        "entity": _entity(name, table, connection, key, (changed, why_not)),
+        "entity": _entity(name, table, connection, key, (changed, why_not), search.block(fields, key)),
     }
     notes = [f"{line.field}: {line.choice.note}" for line in lines if line.choice.note]
     if not table.sample:
@@ -203,7 +203,9 @@ def _changed(table: Table, lines: list[_Line]) -> tuple[str, str]:
     return "", f"{line.field} may say when a row was last changed; a sync by it needs: {'; '.join(lacks)}"
 
 
-def _entity(name: str, table: Table, connection: str, key: list[str], changed: tuple[str, str]) -> str:
+def _entity(
+    name: str, table: Table, connection: str, key: list[str], changed: tuple[str, str], searched: list[str]
+) -> str:
     column, why_not = changed
     lines = [
         "# yaml-language-server: $schema=entity.schema.json",
@@ -218,7 +220,7 @@ def _entity(name: str, table: Table, connection: str, key: list[str], changed: t
     lines += ["  quality: 20 * * * *", "freshness:"]
     hours = ("3", "or hourly sync ") if column else ("30", "")
     lines += [f"  hours: {hours[0]}  # since the last reindex {hours[1]}that succeeded"]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *searched]) + "\n"
 
 
 def _expectations(name: str, table: Table, lines: list[_Line], changed: str) -> str:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -89,6 +90,8 @@ def test_members_are_as_varied_as_real_ones() -> None:
     assert {item["status"]["S"] for item in found} == {"active", "inactive", "pending"}
     assert any(not item["name"]["S"].isascii() for item in found)
     assert {len(item["name"]["S"].split()) for item in found} == {2}
+    tenants = Counter(item["tenant_id"]["S"] for item in found)
+    assert [tenant for tenant, _ in tenants.most_common()] == ["acme", "globex", "initech"]
     assert len({item["email"]["S"] for item in found}) == 2_000
     assert all(date.fromisoformat(item["joined_date"]["S"]) for item in found)
     expiring = [int(item["expires_at"]["N"]) for item in found if "expires_at" in item]
@@ -96,7 +99,7 @@ def test_members_are_as_varied_as_real_ones() -> None:
     assert min(expiring) >= 2_208_988_800, "expired members would vanish from the table by themselves"
     optional = {"tags", "expires_at"}
     assert {frozenset(item.keys() - optional) for item in found} == {
-        frozenset({"member_id", "name", "email", "city", "skills", "status", "joined_date"})
+        frozenset({"member_id", "tenant_id", "name", "email", "city", "skills", "status", "joined_date"})
     }
 
 

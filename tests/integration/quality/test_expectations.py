@@ -38,14 +38,20 @@ def test_a_table_without_items_violates_nothing(world: World, tmp_path: Path) ->
 
 
 def test_a_field_that_no_item_has_violates_nothing(world: World, tmp_path: Path) -> None:
-    world.put("m-1", name="Ada")
+    world.put("m-1", name="Ada", tenant_id="acme")
     assert failed(world.source, MEMBERS, tmp_path) == {}
 
 
+def test_a_member_that_no_tenant_would_see_is_told(world: World, tmp_path: Path) -> None:
+    world.put("m-1", name="Ada")
+    assert failed(world.source, MEMBERS, tmp_path) == {"each member has its tenant": "1"}
+
+
 def test_each_value_of_a_list_is_looked_at(world: World, tmp_path: Path) -> None:
-    world.put("m-1", status={"SS": ["active", "pending"]}, email={"L": [{"S": "a@x"}, {"S": "b@x"}]})
+    emails = {"L": [{"S": "a@x"}, {"S": "b@x"}]}
+    world.put("m-1", tenant_id="acme", status={"SS": ["active", "pending"]}, email=emails)
     assert failed(world.source, MEMBERS, tmp_path / "good") == {}
-    world.put("m-2", status={"SS": ["active", "gone"]})
+    world.put("m-2", tenant_id="acme", status={"SS": ["active", "gone"]})
     assert failed(world.source, MEMBERS, tmp_path / "bad") == {"the status is a known one": "1"}
 
 

@@ -142,7 +142,7 @@ def test_a_loss_fails_the_command_and_says_what_to_do(
     shop.execute("INSERT INTO shop.things VALUES (2, 'b', 'NaN')")
     told = searchsync("entity", "check", "things", fails=True)
     assert json.loads(told.stdout)["rejections"] == 1
-    assert "1 rejected, so it would not be in the index: correct the row" in told.stderr
+    assert "1 rejected, so not in the index: correct the row" in told.stderr
     assert "Nothing is live" in told.stderr
 
 

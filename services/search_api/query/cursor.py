@@ -105,17 +105,23 @@ class Cursors:
         expires = int(self._clock()) + LIFETIME_SECONDS
         cursor = Cursor(page.index, page.number + 1, expires, 0 if after else page.offset + count, after)
         content = msgspec.msgpack.encode(cursor)
-        return base64.urlsafe_b64encode(_seal(self._keys[0], content, page.request, page.scope) + content).decode()
+        return _written(_seal(self._keys[0], content, page.request, page.scope) + content)
 
     def _opened(self, request: SearchRequest, scope: Scope) -> bytes:
         try:
-            raw = base64.b64decode(request.cursor, altchars=b"-_", validate=True)
+            raw = base64.urlsafe_b64decode(request.cursor + "=" * (-len(request.cursor) % 4))
         except ValueError:
             raise _refused() from None
         seal, content = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
-        if not any(hmac.compare_digest(seal, _seal(key, content, request, scope)) for key in self._keys):
+        if _written(raw) != request.cursor or not any(
+            hmac.compare_digest(seal, _seal(key, content, request, scope)) for key in self._keys
+        ):
             raise _refused()
         return content
+
+
+def _written(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _seal(key: bytes, content: bytes, request: SearchRequest, scope: Scope) -> bytes:

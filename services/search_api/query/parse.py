@@ -65,7 +65,7 @@ def parse(searchable: Searchable, pairs: Pairs) -> SearchRequest:
         fields=_named("fields", given, searchable.fields) or searchable.fields,
         facets=tuple(sorted(_named("facets", given, tuple(searchable.facets)))),
         highlight=values.boolean("highlight", given["highlight"][0]) if "highlight" in given else False,
-        cursor=values.text("cursor", given["cursor"][0]) if "cursor" in given else "",
+        cursor=values.text("cursor", given["cursor"][0], values.MAX_CURSOR) if "cursor" in given else "",
     )
 
 

@@ -16,6 +16,9 @@ from searchsync.mapping.searching import Kind
 MAX_TEXT = 500
 """Largest number of characters of a value."""
 
+MAX_CURSOR = 16_000
+"""Largest number of characters of a cursor: it may hold the longest value that is sorted by, and a key."""
+
 MAX_KM = 20_040
 """Largest radius: half of the earth's circumference."""
 
@@ -33,12 +36,12 @@ def refused(parameter: str, detail: str, next_step: str) -> Problem:
     return Problem(400, "bad-parameter", f"{parameter} {detail}.", next_step=next_step)
 
 
-def text(parameter: str, value: str) -> str:
+def text(parameter: str, value: str, most: int = MAX_TEXT) -> str:
     """Return a text as it is. Raise a Problem if it is empty, too long, or has characters that no text has."""
     if not value:
         raise refused(parameter, "must not be empty", f"Leave {parameter} out, or give it a value.")
-    if len(value) > MAX_TEXT:
-        found = f"must have at most {MAX_TEXT} characters, not {len(value)}"
+    if len(value) > most:
+        found = f"must have at most {most} characters, not {len(value)}"
         raise refused(parameter, found, "Send a shorter text.")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         found = "must not have control characters or lone surrogates"

@@ -1,0 +1,33 @@
+"""An entity is served to those whom its file names, and to nobody by accident."""
+
+from dataclasses import replace
+
+import pytest
+
+from search_api.caller import EveryTenant, OneTenant
+from search_api.query.searchable import NotServed, Searchable
+from searchsync.catalog import Search, entity
+from tests.search_requests import LOCATIONS, MEMBERS
+
+NAMES = Search(names=("name",))
+
+
+def test_an_entity_whose_file_does_not_say_it_is_not_served() -> None:
+    with pytest.raises(NotServed, match="members has no block 'search'"):
+        Searchable.of(replace(entity("members"), search=None))
+    with pytest.raises(NotServed, match=r"names no tenant, and does not say search\.shared: true"):
+        Searchable.of(replace(entity("members"), tenant=None, search=NAMES))
+
+
+def test_a_tenant_sees_its_own_and_an_administrator_everything() -> None:
+    assert MEMBERS.filters(OneTenant("acme"))[1:] == [{"term": {"tenant_id": {"value": "acme"}}}]
+    assert MEMBERS.filters(EveryTenant()) == [entity("members").visible]
+    assert LOCATIONS.filters(OneTenant("acme")) == [entity("locations").visible]
+
+
+def test_what_may_be_asked_comes_from_the_file_and_the_mapping() -> None:
+    assert (MEMBERS.near, MEMBERS.key, MEMBERS.tenant) == (None, ("member_id",), "tenant_id")
+    assert (LOCATIONS.near, LOCATIONS.key) == ("coordinates", ("location_id",))
+    assert {"rate_min", "rate_max", "active", "region", "updated_at_max"} <= LOCATIONS.parameters.keys()
+    assert MEMBERS.parameters["city"].field.path == "city.exact"
+    assert "sync" not in {*LOCATIONS.fields, *LOCATIONS.properties}

@@ -30,7 +30,8 @@ OURS = {"searchsync", "search_api", "search_ops", "dags", "lambdas", "local", "b
 # The rooms of the library, from the ground up: each may import those of lower floors, and no other of its own floor.
 FLOORS = (
     ("errors",),
-    ("aws", "deadline", "entity_file", "mapping", "selection"),
+    ("aws", "deadline", "mapping", "selection"),
+    ("entity_file",),
     ("catalog",),
     ("config", "documents"),
     ("cluster", "sources"),
@@ -99,7 +100,19 @@ def test_rooms_of_the_library_stand_on_lower_floors_only() -> None:
     assert not wrong, wrong
 
 
-@pytest.mark.parametrize("room", ["src", "plugins"])
+def test_the_search_api_reads_entities_and_nothing_else_of_the_library() -> None:
+    """It searches: what writes, reindexes or repairs has no place in a service that everybody can reach."""
+    may = {room for rooms in FLOORS[: FLOORS.index(("catalog",)) + 1] for room in rooms}
+    wrong = [
+        f"{path.relative_to(REPO)}:{line} imports {name}"
+        for path in files("services")
+        for line, name in imports(path)
+        if name.startswith("searchsync.") and name.split(".")[1] not in may
+    ]
+    assert not wrong, f"the search API may import {sorted(may)} of searchsync: {wrong}"
+
+
+@pytest.mark.parametrize("room", ["src", "plugins", "services"])
 def test_no_two_files_import_each_other(room: str) -> None:
     """Not over others either: neither could be understood, moved or tested without the other."""
     modules = {module_of(path, room): path for path in files(room)}
@@ -118,7 +131,7 @@ def module_of(path: Path, room: str) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@pytest.mark.parametrize("room", ["src", "lambdas"])
+@pytest.mark.parametrize("room", ["src", "lambdas", "services"])
 def test_library_runs_without_airflow(room: str) -> None:
     wrong = [
         f"{path.relative_to(REPO)}:{line}"
@@ -126,7 +139,9 @@ def test_library_runs_without_airflow(room: str) -> None:
         for line, name in imports(path)
         if name.split(".")[0] == "airflow"
     ]
-    assert not wrong, f"searchsync also runs from a shell and in a Lambda: move what needs Airflow to plugins/: {wrong}"
+    assert not wrong, (
+        f"searchsync also runs from a shell, in a Lambda and in a service: move what needs Airflow to plugins/: {wrong}"
+    )
 
 
 @pytest.mark.parametrize("room", ["dags", "plugins"])

@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from search_api.problems import Problem
@@ -25,7 +25,7 @@ MAX_KM = 20_040
 _WHOLE = re.compile(r"-?[0-9]{1,20}").fullmatch
 _DECIMAL = re.compile(r"-?[0-9]{1,330}(\.[0-9]{1,330})?([eE][+-]?[0-9]{1,3})?").fullmatch
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII).fullmatch
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:\d{2})", re.ASCII).fullmatch
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})", re.ASCII).fullmatch
 
 
 def refused(parameter: str, detail: str, next_step: str) -> Problem:
@@ -111,11 +111,16 @@ def _instant(parameter: Parameter, value: str) -> str:
             end = day.replace(hour=23, minute=59, second=59, microsecond=999_000)
             return _shown(end if parameter.bound == "max" else day)
         if _TIME(value):
-            return _shown(datetime.fromisoformat(value).astimezone(UTC))
+            moment = datetime.fromisoformat(value).astimezone(UTC)
+            return _shown(moment + _ALMOST if parameter.bound == "min" else moment)
     except (ValueError, OverflowError):
         pass
     wanted = "must be a day (2026-01-31) or a time with its zone (2026-01-31T12:00:00Z), of the years 1 to 9999"
     raise refused(parameter.name, wanted, "In an address, write the + of a zone as %2B.")
+
+
+_ALMOST = timedelta(microseconds=999)
+"""What makes the next millisecond of every later moment: dates are kept in milliseconds."""
 
 
 def _shown(moment: datetime) -> str:

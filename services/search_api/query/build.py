@@ -38,15 +38,16 @@ def search_body(searchable: Searchable, request: SearchRequest, scope: Scope, cu
     if request.near:
         place = {"lat": request.near.lat, "lon": request.near.lon}
         found["filter"].append({"geo_distance": {"distance": f"{request.near.km!r}km", str(searchable.near): place}})
-    if request.q:
-        found["must"] = [text.text_query(searchable, request.q)]
+    typed = text.text_query(searchable, request.q) if request.q else None
+    if typed:
+        found["must"] = [typed]
     body |= {"track_total_hits": COUNTED, "sort": _sort(searchable, request)}
     if chosen:
         body["post_filter"] = {"bool": {"filter": [*chosen.values()]}}
     if request.facets:
         body["aggs"] = {name: _facet(searchable.facets[name], chosen) for name in request.facets}
-    if request.highlight and request.q:
-        body["highlight"] = _highlight(searchable)
+    if request.highlight and typed:
+        body["highlight"] = _highlight(searchable, typed)
     if cursor:
         body |= {"search_after": cursor.after} if cursor.after else _from(cursor.offset, request.limit)
     return msgspec.json.encode(body)
@@ -64,7 +65,7 @@ def suggest_body(searchable: Searchable, q: str, scope: Scope, limit: int) -> by
     shown = [*searchable.text.names, *searchable.facets]
     body = _limited(searchable, scope, limit, tuple(name for name in searchable.fields if name in shown))
     body["query"]["bool"]["must"] = [text.suggest_query(searchable, q)]
-    return msgspec.json.encode(body | {"track_total_hits": False, "sort": ["_score", *_most_prominent(searchable)]})
+    return msgspec.json.encode(body | {"track_total_hits": False, "sort": ["_score", *_best(searchable)]})
 
 
 def canonical(request: SearchRequest, cursor: Cursor | None = None) -> bytes:
@@ -117,31 +118,37 @@ def _facet(field: Compared, chosen: Mapping[str, Clause]) -> Clause:
     return {"filter": {"bool": {"filter": others}}, "aggs": {"values": values}} if others else values
 
 
-def _highlight(searchable: Searchable) -> Clause:
+def _highlight(searchable: Searchable, typed: Clause) -> Clause:
+    """Return what shows where hits match what was typed; the words of filters are not shown."""
     roles = searchable.text
     names = [*roles.names, *roles.other_names, *roles.words]
     paths = [name for name in names if (of_path(searchable.properties, name) or {}).get("type") == "text"]
-    form = {"number_of_fragments": 3, "encoder": "html", "pre_tags": ["<em>"], "post_tags": ["</em>"]}
-    return {**form, "require_field_match": False, "fields": {path: {} for path in paths}}
+    form: dict[str, Any] = {"number_of_fragments": 3, "encoder": "html", "pre_tags": ["<em>"], "post_tags": ["</em>"]}
+    form |= {"require_field_match": False, "highlight_query": typed}
+    return {**form, "fields": {path: {} for path in paths}}
 
 
 def _sort(searchable: Searchable, request: SearchRequest) -> list[Clause | str]:
     """Return the order of hits. The key makes it one order; a distance at the end is there to be shown."""
     distance = _distance(searchable, request)
-    unique: list[Clause | str] = [{path: "asc"} for path in searchable.key]
     if request.sort.by == DISTANCE:
-        return [*distance, *unique]
+        return [*distance, *_unique(searchable)]
     if request.sort.by == RELEVANCE:
-        score: list[Clause | str] = ["_score"] if request.q else []
-        return [*score, *_most_prominent(searchable), *unique, *distance]
+        return [*(["_score"] if request.q else []), *_best(searchable), *distance]
     field = searchable.sorts[request.sort.by]
     order = {"order": "desc" if request.sort.descending else "asc", "missing": "_last"}
-    return [{field.path: order}, *unique, *distance]
+    return [{field.path: order}, *_unique(searchable), *distance]
 
 
-def _most_prominent(searchable: Searchable) -> list[Clause | str]:
+def _best(searchable: Searchable) -> list[Clause | str]:
+    """Return the order of hits that match equally well: the most prominent first."""
     prominence = searchable.text.prominence
-    return [{prominence: {"order": "desc", "missing": "_last"}}] if prominence else []
+    greatest: list[Clause | str] = [{prominence: {"order": "desc", "missing": "_last"}}] if prominence else []
+    return [*greatest, *_unique(searchable)]
+
+
+def _unique(searchable: Searchable) -> list[Clause | str]:
+    return [{path: "asc"} for path in searchable.key]
 
 
 def _distance(searchable: Searchable, request: SearchRequest) -> list[Clause | str]:

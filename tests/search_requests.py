@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from search_api.caller import EveryTenant, OneTenant
 from search_api.query.parse import COMMON, parse
-from search_api.query.request import SearchRequest
+from search_api.query.request import SearchRequest, Value
 from search_api.query.searchable import Parameter, Searchable
 from searchsync.catalog import entity
 from searchsync.mapping.searching import Kind
@@ -71,6 +71,21 @@ _json: st.SearchStrategy[Any] = st.recursive(
 )
 any_document = st.dictionaries(names, _json, max_size=5) | _json
 """A JSON body as somebody sends it who has not read what is allowed."""
+
+
+def printed(request: SearchRequest) -> Pairs:
+    """Parameters that ask the same."""
+    near, sort = request.near, request.sort
+    given = [("q", request.q)] if request.q else []
+    given += [(name, _text(value)) for name, values in request.filters for value in values]
+    given += [("near", f"{near.lat!r},{near.lon!r},{near.km!r}")] if near else []
+    given += [("sort", f"{'-' * sort.descending}{sort.by}"), ("limit", str(request.limit))]
+    given += [("fields", ",".join(request.fields)), ("highlight", _text(request.highlight))]
+    return given + ([("facets", ",".join(request.facets))] if request.facets else [])
+
+
+def _text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def document_of(searchable: Searchable, request: SearchRequest) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 from typing import Any
 
-from search_api.query.parse import DEFAULT_LIMIT, MAX_LIMIT, MAX_SUGGESTIONS, MAX_VALUES
+from search_api.query.parse import DEFAULT_LIMIT, MAX_LIMIT, MAX_SUGGESTIONS
 from search_api.query.request import DISTANCE, RELEVANCE
 from search_api.query.searchable import Parameter, Searchable
 from search_api.query.values import MAX_CURSOR, MAX_KM, MAX_TEXT
@@ -13,6 +13,9 @@ from searchsync.mapping import field_types
 from searchsync.mapping.searching import Kind
 
 JSON = dict[str, Any]
+
+_MOST_OF_ONE = 10
+"""Number of values of one filter that is described; how many all filters may have together, no schema can say."""
 
 _PLAIN = "[^\\u0000-\\u001f\\u007f-\\u009f]"
 """Pattern of a character that no text is refused for."""
@@ -48,7 +51,7 @@ def search(searchable: Searchable) -> list[JSON]:
     for name, parameter in searchable.parameters.items():
         schema = _value(searchable, parameter)
         if parameter.field.kind is Kind.KEYWORD:
-            schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_VALUES // 5}
+            schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": _MOST_OF_ONE}
         described.append(_parameter(name, schema, _meaning(parameter)))
     return described
 
@@ -70,7 +73,7 @@ def body(searchable: Searchable) -> JSON:
     for name, parameter in searchable.parameters.items():
         schema = _value(searchable, parameter)
         if parameter.field.kind is Kind.KEYWORD:
-            listed = {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_VALUES // 5}
+            listed = {"type": "array", "items": schema, "minItems": 1, "maxItems": _MOST_OF_ONE}
             schema = {"anyOf": [schema, listed]}
         properties[name] = {**schema, "description": _meaning(parameter)}
     example = {"q": _EXAMPLES["q"], "limit": _EXAMPLES["limit"], "facets": [*searchable.facets][:2]}

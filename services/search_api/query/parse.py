@@ -118,26 +118,9 @@ def parse_id(text: str) -> str:
     return text
 
 
-def printed(request: SearchRequest) -> list[tuple[str, str]]:
-    """Return parameters that ask the same: ``parse`` of them gives the request back."""
-    near, sort = request.near, request.sort
-    pairs = [("q", request.q)] if request.q else []
-    pairs += [(name, _printed(value)) for name, found in request.filters for value in found]
-    pairs += [("near", f"{near.lat!r},{near.lon!r},{near.km!r}")] if near else []
-    pairs += [("sort", f"{'-' * sort.descending}{sort.by}"), ("limit", str(request.limit))]
-    pairs += [("fields", ",".join(request.fields))]
-    pairs += [("facets", ",".join(request.facets))] if request.facets else []
-    pairs += [("highlight", _printed(request.highlight))]
-    return pairs + ([("cursor", request.cursor)] if request.cursor else [])
-
-
-def _printed(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _allowed(searchable: Searchable) -> list[str]:
-    common = [name for name in COMMON if name != "near" or searchable.near]
-    return [*common, *searchable.parameters]
+    lacks = {name for name, known in (("near", searchable.near), ("facets", searchable.facets)) if not known}
+    return [*(name for name in COMMON if name not in lacks), *searchable.parameters]
 
 
 def _once(searchable: Searchable, pairs: Pairs) -> dict[str, list[str]]:

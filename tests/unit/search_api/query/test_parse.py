@@ -14,7 +14,17 @@ from search_api.problems import Problem
 from search_api.query import build, parse
 from search_api.query.request import Near, Sort, question
 from search_api.query.searchable import Searchable
-from tests.search_requests import LOCATIONS, MEMBERS, any_document, anything, asked, document_of, pairs, searchables
+from tests.search_requests import (
+    LOCATIONS,
+    MEMBERS,
+    any_document,
+    anything,
+    asked,
+    document_of,
+    pairs,
+    printed,
+    searchables,
+)
 
 
 def refused(call: Any, *arguments: Any) -> Problem:
@@ -129,7 +139,7 @@ def test_a_value_of_a_filter_is_taken_as_it_is() -> None:
 @given(asked)
 def test_a_request_that_is_printed_is_the_same_request(found: tuple[Searchable, Any]) -> None:
     searchable, request = found
-    assert parse.parse(searchable, parse.printed(request)) == request
+    assert parse.parse(searchable, printed(request)) == request
 
 
 @given(asked)

@@ -1,6 +1,7 @@
-# Two images from one file:
+# Three images from one file:
 #   docker build .                  Airflow with our library, DAGs, plugins and mappings; nothing for development in it
 #   docker build --target local .   the same plus the stand-ins for AWS and Slack and the sample data (docker-compose.yaml)
+#   docker build --target search-api .   the search API: entities, mappings and its own packages; no Airflow
 
 FROM python:3.11-slim AS airflow
 
@@ -41,6 +42,32 @@ RUN pip install --only-binary :all: --require-hashes --requirement requirements-
 COPY lambdas ./lambdas
 COPY local ./local
 USER 50000:0
+
+
+FROM python:3.11-slim AS search-api
+
+ENV SEARCHSYNC_INCLUDE=/opt/search-api/include \
+    SEARCH_API_HOST=0.0.0.0 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PYTHONPATH=/opt/search-api/services:/opt/search-api/src \
+    PYTHONUNBUFFERED=1
+
+RUN useradd --uid 50000 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin search-api
+WORKDIR /opt/search-api
+
+COPY services/search_api/requirements.txt ./
+RUN pip install --only-binary :all: --require-hashes --requirement requirements.txt
+
+# All of it stays root's, and the service writes nothing but metrics below /tmp: it runs on a read-only file system. So
+# the bytecode is made here.
+COPY src ./src
+COPY include ./include
+COPY services ./services
+RUN python -m compileall -q src services
+USER 50000:50000
+EXPOSE 8080
+CMD ["python", "-m", "search_api"]
 
 
 # The last stage is what a build without --target makes.

@@ -42,9 +42,10 @@ _AIRFLOW = (sys.executable, "-m", "airflow")
 REGION = "eu-west-1"
 # Settings that are not for this Airflow: of another one on this machine, of the person's own AWS account, which nothing
 # here may reach, and of the shell in which `./dev` was called.
-_FOREIGN = ("AIRFLOW_", "AWS_", "PYTHONDONTWRITEBYTECODE")
+_FOREIGN = ("AIRFLOW_", "AWS_", "SEARCH_API_", "PYTHONDONTWRITEBYTECODE")
 _OF_THE_SHELL = tuple(
-    f"SEARCHSYNC_{name}_" for name in ("AIRFLOW", "BENCH", "LOCAL", "OPENSEARCH", "POSTGRES", "SLACK", "TEST")
+    f"SEARCHSYNC_{name}_"
+    for name in ("AIRFLOW", "BENCH", "LOCAL", "OPENSEARCH", "POSTGRES", "SEARCH_API", "SLACK", "TEST")
 )
 _OF_ENTITIES = (DEAD_LETTER_QUEUE, PARKED_QUEUE, EXPORT_BUCKET)
 
@@ -147,7 +148,7 @@ def environment(own: Mapping[str, str]) -> dict[str, str]:
 
 def fingerprint(env: Mapping[str, str], *folders: str, files: Iterable[Path] = ()) -> str:
     """Changes when what a process reads at its start does: our settings, code in `folders` of the checkout, `files`."""
-    ours = {name: value for name, value in env.items() if name.startswith(("AIRFLOW", "AWS_", "SEARCHSYNC_"))}
+    ours = {name: value for name, value in env.items() if name.startswith(("AIRFLOW", "AWS_", "SEARCH"))}
     digest = hashlib.sha256(json.dumps(ours, sort_keys=True).encode())
     for path in sorted([path for folder in folders for path in (ROOT / folder).rglob("*.py")] + [*files]):
         digest.update(str(path).encode() + path.read_bytes())

@@ -14,13 +14,13 @@ from typing import Any
 
 import psycopg
 
-from local import airflow, cognito, postgres, runs, stream_function, workbench
+from local import airflow, cognito, postgres, runs, search_api, stream_function, workbench
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.files import read_json
 from local.paths import Home
 from local.report import result_rows, table
-from local.stack import PARTS, Stack
+from local.stack import PARTS, SERVERS, Stack
 from local.state import exclusively
 from local.stream_function import ALIVE, CHECKPOINT, PAUSED
 from searchsync.catalog import BAD_ENTITIES, CATALOG, Entity, entity
@@ -172,14 +172,14 @@ def _first_runs(stack: Stack, api: AirflowApi) -> list[runs.Outcome]:
 def _addresses(stack: Stack) -> list[tuple[str, str]]:
     login = f"{airflow.ADMIN} / {airflow.admin_password(stack.home)}"
     names = {
-        "api-server": "Airflow",
         "opensearch": "OpenSearch",
         "postgres": "PostgreSQL",
         "aws": "AWS emulator",
         "slack": "Slack sink",
+        "redis": "Redis",
     }
-    rows = [(label, stack.address(part)) for part, label in names.items()]
-    return [rows[0], ("login", login), *rows[1:]]
+    search = [("search", stack.address(search_api.PART)), ("Airflow", stack.address("api-server")), ("login", login)]
+    return [*search, *((label, stack.address(part)) for part, label in names.items())]
 
 
 def _down(options: argparse.Namespace) -> int:
@@ -337,11 +337,7 @@ def _logs(options: argparse.Namespace) -> int:
             if options.name
             else f"one of: {', '.join(_log_names())}"
         )
-    path = (
-        home.part(options.name) / f"{options.name}.log"
-        if options.name in ("postgres", "opensearch")
-        else home.log(options.name)
-    )
+    path = home.part(options.name) / f"{options.name}.log" if options.name in SERVERS else home.log(options.name)
     if not path.exists():
         raise LocalError(f"{options.name} has not logged anything yet")
     print(f"==> {path}", file=sys.stderr)

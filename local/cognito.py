@@ -3,6 +3,8 @@
 The emulator signs with a key that everybody has, and lets everybody make users. So its users need no secret password.
 """
 
+import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,28 +56,41 @@ def ensure(endpoint: str) -> UserPool:
     return UserPool(endpoint, pool, clients[0]["ClientId"])
 
 
-def user(pool: UserPool, *, tenant: str, role: str) -> str:
-    """The name of the user of a tenant with a role, made when missing. Its password is PASSWORD."""
-    cognito, name = _client(pool.endpoint), f"{role}@{tenant}"
+def name_of(*, tenant: str, role: str) -> str:
+    """The name of the user of a tenant with a role."""
+    return f"{role}@{tenant}"
+
+
+def ensure_user(pool: UserPool, *, tenant: str, role: str) -> None:
+    """Make the user of a tenant with a role, unless it is there. Its password is PASSWORD."""
+    cognito, name = _client(pool.endpoint), name_of(tenant=tenant, role=role)
     try:
         cognito.admin_create_user(
             UserPoolId=pool.id, Username=name, UserAttributes=[{"Name": f"custom:{TENANT}", "Value": tenant}]
         )
     except cognito.exceptions.UsernameExistsException:
-        return name
+        return
     cognito.admin_set_user_password(UserPoolId=pool.id, Username=name, Password=PASSWORD, Permanent=True)
     cognito.admin_add_user_to_group(UserPoolId=pool.id, Username=name, GroupName=role)
-    return name
 
 
 def token(pool: UserPool, *, tenant: str, role: str) -> str:
     """An ID token, good for an hour."""
-    login = {"USERNAME": user(pool, tenant=tenant, role=role), "PASSWORD": PASSWORD}
+    ensure_user(pool, tenant=tenant, role=role)
+    login = {"USERNAME": name_of(tenant=tenant, role=role), "PASSWORD": PASSWORD}
     answer = _client(pool.endpoint).initiate_auth(
         AuthFlow="USER_PASSWORD_AUTH", ClientId=pool.client_id, AuthParameters=login
     )
     return str(answer["AuthenticationResult"]["IdToken"])
 
 
+def _main(tenant: str, role: str = "tenant_user") -> None:
+    print(token(ensure(os.environ["AWS_ENDPOINT_URL"]), tenant=tenant, role=role))
+
+
 def _client(endpoint: str) -> Any:
     return tables.client("cognito-idp", endpoint)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

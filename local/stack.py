@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 
@@ -25,12 +26,15 @@ from local import (
     ports,
     postgres,
     processes,
+    redis,
     sample_data,
+    search_api,
     servers,
     stream_function,
     tables,
 )
 from local.airflow_api import AirflowApi
+from local.cognito import UserPool
 from local.errors import LocalError
 from local.files import tail
 from local.paths import ROOT, Home
@@ -41,13 +45,18 @@ STREAMS = {stream_function.name_of(served): served for served in stream_function
 """The parts that deliver a stream, one for each DynamoDB entity; they have the names of their functions."""
 
 SMALL = ("aws", "slack")
-OTHERS = ("postgres", "opensearch", *SMALL, *airflow.PROGRAMS)
-PARTS = ("postgres", "opensearch", *STREAMS, *SMALL, *airflow.PROGRAMS)
+SERVERS = ("postgres", "opensearch", "redis")
+"""Those that keep a record in their own folder."""
+
+OTHERS = (*SERVERS, *SMALL, search_api.PART, *airflow.PROGRAMS)
+PARTS = (*SERVERS, *STREAMS, *SMALL, search_api.PART, *airflow.PROGRAMS)
 _PORTS: Mapping[str, range] = {
     "postgres": ports.RANGE,
     "opensearch": opensearch.PORTS,
     "aws": ports.RANGE,
     "slack": ports.RANGE,
+    "redis": ports.RANGE,
+    search_api.PART: ports.RANGE,
     "airflow": ports.RANGE,
 }
 _NEEDED_BYTES = 2 * 1024**3
@@ -71,7 +80,7 @@ class Stack:
     def running(self) -> dict[str, processes.Process]:
         """The parts whose process lives."""
         found = {name: part.process for name in PARTS if (part := self.state.running(name)) is not None}
-        for name in ("postgres", "opensearch"):
+        for name in SERVERS:
             record = servers.running(self.home.part(name))
             if record is not None:
                 found[name] = record.process
@@ -83,7 +92,7 @@ class Stack:
         port = self.state.ports.get(name)
         if port is None:
             return ""
-        return f"{ports.LOOPBACK}:{port}" if name == "postgres" else airflow.url(port)
+        return f"{ports.LOOPBACK}:{port}" if name in ("postgres", "redis") else airflow.url(port)
 
     def api(self) -> AirflowApi:
         """A client of this stack's Airflow."""
@@ -120,13 +129,14 @@ class Stack:
             "SEARCHSYNC_AIRFLOW_USER": airflow.ADMIN,
             "SEARCHSYNC_AIRFLOW_PASSWORD": airflow.admin_password(self.home),
             "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
+            "SEARCHSYNC_SEARCH_API_URL": airflow.url(port[search_api.PART]),
         }
         return {name: value for name, value in own_connections.beside(own).items() if not name.startswith("AIRFLOW_")}
 
     def up(self) -> None:
         """Start what does not run. All DAGs of an Airflow that had to be started are paused."""
         self._check_disk()
-        for name in ("postgres", "opensearch"):
+        for name in SERVERS:
             if (record := servers.running(self.home.part(name))) is not None:
                 self._remember(name, record.process)
         for name in self.state.claim_ports(_PORTS, {"airflow": "api-server"}):
@@ -134,11 +144,14 @@ class Stack:
         self.state.save()
         for error in BAD_ENTITIES.values():
             self._note(f"left out: {error}")
-        threads = ThreadPoolExecutor(6)
-        main = threads.submit(self._start_databases_and_airflow, threads)
+        threads = ThreadPoolExecutor(8)
+        aws = threads.submit(self._start_aws)
+        main = threads.submit(self._start_databases_and_airflow, threads, aws)
         others = [
             threads.submit(self._start_opensearch),
-            threads.submit(self._start_aws_and_streams),
+            threads.submit(self._start_redis),
+            threads.submit(self._start_streams, aws),
+            threads.submit(self._start_search_api, aws),
             threads.submit(self._start_small, "slack", ["local.slack_sink", "--file", str(self.home.slack_messages)]),
         ]
         try:
@@ -159,7 +172,16 @@ class Stack:
         self._remember("opensearch", server.process)
         self._note(f"OpenSearch answers at {server.url}")
 
-    def _start_databases_and_airflow(self, threads: ThreadPoolExecutor) -> None:
+    def _start_redis(self) -> None:
+        folder = self.home.part("redis")
+        try:
+            server = redis.start(folder, port=None if servers.running(folder) else self.state.ports["redis"])
+        except redis.NoRedis as missing:
+            self._note(f"the search API has no cache: {missing}")
+        else:
+            self._remember("redis", server.process)
+
+    def _start_databases_and_airflow(self, threads: ThreadPoolExecutor, aws: Future[UserPool]) -> None:
         folder = self.home.part("postgres")
         server = postgres.start(folder, port=None if servers.running(folder) else self.state.ports["postgres"])
         self._remember("postgres", server.process)
@@ -167,12 +189,12 @@ class Stack:
         metadata = postgres.create_database(server, "airflow", owner="airflow")
         self._note(f"PostgreSQL answers at {ports.LOOPBACK}:{server.port}")
         loading: Future[int] = threads.submit(sample_data.load, app.owner_dsn)
-        self._start_airflow(server, metadata)
+        self._start_airflow(server, metadata, aws.result())
         if rows := loading.result():
             self._note(f"{rows:,} places are in the table locations")
 
-    def _start_airflow(self, server: postgres.Server, metadata_dsn: str) -> None:
-        env = self._airflow_environment(server, metadata_dsn)
+    def _start_airflow(self, server: postgres.Server, metadata_dsn: str, pool: UserPool) -> None:
+        env = self._airflow_environment(server, metadata_dsn, pool)
         stamp = airflow.fingerprint(env, "plugins")
         running = [self.state.running(name) for name in airflow.PROGRAMS]
         if not all(part is not None and part.fingerprint == stamp for part in running):
@@ -195,7 +217,7 @@ class Stack:
         api.ensure_pool(airflow.POOL, airflow.POOL_SLOTS)
         self._note(f"Airflow answers at {api.url}")
 
-    def _airflow_environment(self, server: postgres.Server, metadata_dsn: str) -> dict[str, str]:
+    def _airflow_environment(self, server: postgres.Server, metadata_dsn: str, pool: UserPool) -> dict[str, str]:
         port = self.state.ports
         own = {
             **airflow.settings(self.home, port=port["airflow"], metadata_dsn=metadata_dsn),
@@ -206,6 +228,7 @@ class Stack:
                 slack_port=port["slack"],
                 aws_port=port["aws"],
             ),
+            **search_api.connection(port[search_api.PART], pool),
             **airflow.aws_environment(airflow.url(port["aws"])),
             **tables.variables(airflow.url(port["aws"])),
             "SEARCHSYNC_REPORTS": str(self.home.reports),
@@ -216,16 +239,26 @@ class Stack:
         }
         return airflow.environment(own_connections.beside(own))
 
-    def _start_aws_and_streams(self) -> None:
+    def _start_aws(self) -> UserPool:
         self._start_small("aws", ["local.aws"])
-        endpoint = airflow.url(self.state.ports["aws"])
+        return search_api.user_pool(airflow.url(self.state.ports["aws"]))
+
+    def _start_search_api(self, aws: Future[UserPool]) -> None:
+        name, port = search_api.PART, self.state.ports[search_api.PART]
+        env = search_api.environment(self.home, self.state.ports, aws.result())
+        self._start_program(name, search_api.command(), env, search_api.fingerprint(env))
+        self._await((name,), lambda: search_api.answers(port), patience=60.0)
+        self._note(f"the search API answers at {airflow.url(port)}")
+
+    def _start_streams(self, aws: Future[UserPool]) -> None:
+        endpoint = aws.result().endpoint
         if "members" in CATALOG:
             from local import members
 
             if rows := members.load(endpoint):
                 self._note(f"{rows:,} members are in the table {members.ENTITY.table}")
         for name in self._streams() - STREAMS.keys():
-            self._stop_stream(name)
+            self._stop_program(name)
             self._note(f"{name} is stopped: its entity has no file any more, or a wrong one")
         if tables.exported(STREAMS.values()):
             tables.make_bucket(endpoint)
@@ -239,14 +272,8 @@ class Stack:
         # The function's code, the entity's file, its mapping and transformation are read once.
         files = [*include_dir().glob(f"*/{served.name}.*"), *include_dir().glob("transforms/*.py")]
         stamp = airflow.fingerprint(env, "lambdas", "src", files=files)
-        part = self.state.running(name)
-        if part is not None and part.fingerprint != stamp:
-            self._stop_stream(name)
-        if self.state.running(name) is None:
-            processes.stop_leftovers(folder)
-            command = [sys.executable, "-m", "local.delivery", "--entity", served.name, "--folder", str(folder)]
-            process = processes.spawn(command, folder=folder, log=self.home.log(name), env=env, cwd=ROOT)
-            self._remember(name, process, stamp)
+        command = [sys.executable, "-m", "local.delivery", "--entity", served.name, "--folder", str(folder)]
+        self._start_program(name, command, env, stamp, folder)
         try:
             tables.make_queues(served, endpoint)
             tables.stream_arn(served, endpoint)
@@ -257,19 +284,35 @@ class Stack:
         """The parts that deliver a stream and were started, also those of entities that are no more."""
         return self.state.parts.keys() - set(OTHERS)
 
-    def _stop_stream(self, name: str) -> None:
+    def _start_program(
+        self,
+        name: str,
+        command: list[str],
+        env: Mapping[str, str] | None = None,
+        stamp: str = "",
+        folder: Path | None = None,
+    ) -> None:
+        """Start a program, also one that runs with other settings or code than those of now."""
+        folder = folder or self.home.part(name)
+        part = self.state.running(name)
+        if part is not None and part.fingerprint != stamp:
+            self._stop_program(name)
+        if self.state.running(name) is None:
+            processes.stop_leftovers(folder)
+            process = processes.spawn(command, folder=folder, log=self.home.log(name), env=env, cwd=ROOT)
+            self._remember(name, process, stamp)
+
+    def _stop_program(self, name: str) -> None:
         if (part := self.state.running(name)) is not None:
             processes.stop(part.process, patience=5.0)
-        self.state.parts.pop(name, None)
+        with self._lock:
+            self.state.parts.pop(name, None)
 
     def _start_small(self, name: str, module: list[str]) -> None:
         port = self.state.ports[name]
         if self.state.running(name) is None:
-            self._sweep(name)
             ports.require_free(port, purpose=name)
-            command = [sys.executable, "-m", *module, "--port", str(port)]
-            process = processes.spawn(command, folder=self.home.part(name), log=self.home.log(name), cwd=ROOT)
-            self._remember(name, process)
+        self._start_program(name, [sys.executable, "-m", *module, "--port", str(port)])
         self._await((name,), lambda: ports.answers(port), patience=60.0)
 
     def _await(self, names: tuple[str, ...], ready: Callable[[], bool], *, patience: float) -> None:
@@ -299,14 +342,11 @@ class Stack:
         """
         count = len(self.running())
         self._stop_airflow()
-        for name in self._streams():
-            self._stop_stream(name)
-        self._sweep("stream")
-        for name in SMALL:
-            if (part := self.state.running(name)) is not None:
-                processes.stop(part.process, patience=5.0)
+        for name in (search_api.PART, *self._streams(), *SMALL):
+            self._stop_program(name)
+        for name in (search_api.PART, "stream", *SMALL):
             self._sweep(name)
-        for name, first in (("opensearch", signal.SIGTERM), ("postgres", signal.SIGINT)):
+        for name, first in (("redis", signal.SIGTERM), ("opensearch", signal.SIGTERM), ("postgres", signal.SIGINT)):
             record = servers.running(self.home.part(name))
             if record is not None:
                 processes.stop(record.process, first=first, patience=30.0)
@@ -319,7 +359,7 @@ class Stack:
         return count
 
     def _wipe(self) -> None:
-        for name in ("postgres", "opensearch", "stream", *SMALL, "airflow", "reports", "logs"):
+        for name in (*SERVERS, "stream", *SMALL, search_api.PART, "airflow", "reports", "logs"):
             shutil.rmtree(self.home.part(name), ignore_errors=True)
         bench = self.home.part("bench")
         if not any(processes.is_alive(record.process) for record in servers.below(bench)):
@@ -349,7 +389,7 @@ class Stack:
     def _remember(self, name: str, process: processes.Process, fingerprint: str = "") -> None:
         with self._lock:
             self.state.parts[name] = Part(process, fingerprint)
-            if name in ("postgres", "opensearch") and (record := servers.read(self.home.part(name))) is not None:
+            if name in SERVERS and (record := servers.read(self.home.part(name))) is not None:
                 self.state.ports[name] = record.port
             self.state.save()
 

@@ -28,7 +28,10 @@ import pytest
 import yaml
 
 from local import airflow as local_airflow
+from local import cognito
 from local import opensearch as local_opensearch
+from local import redis as local_redis
+from search_api.settings import Settings
 from searchsync.catalog import CATALOG
 from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE
 
@@ -38,7 +41,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
 AIRFLOW = {name: service for name, service in SERVICES.items() if name.startswith("airflow-")}
-ONCE = {"airflow-init", "members", "sample-data"}
+ONCE = {"airflow-init", "members", "sample-data", "users"}
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 REQUIRED = re.compile(r"\$\{\w+:\?[^}]+\}")
@@ -50,6 +53,7 @@ NOT_FOR_CONTAINERS = {
     "SEARCHSYNC_LOCAL_DAGS": "a tool of the checkout",
     "SEARCHSYNC_LOCAL_HOME": "a tool of the checkout",
     "SEARCHSYNC_LOCAL_PROCESS": "a tool of the checkout",
+    "SEARCHSYNC_SEARCH_API_URL": "what `./dev env` prints for scripts",
     "SEARCHSYNC_POSTGRES_OWNER_DSN": "a tool of the checkout",
     "SEARCHSYNC_TEST_DIR": "a tool of the checkout",
     "SEARCHSYNC_OPENSEARCH_AWS_SERVICE": "for a cluster on AWS",
@@ -127,6 +131,7 @@ def test_every_part_of_the_system_is_a_service() -> None:
     programs = {f"airflow-{name}" for name in (*local_airflow.PROGRAMS, "init", "worker")}
     assert set(AIRFLOW) == programs
     others = {"postgres", "opensearch", "dashboards", "moto", "slack-sink", "redis", "sample-data", "members"}
+    others |= {"search-api", "search-cache", "users"}
     others |= {f"{found.name}-stream" for found in CATALOG.values() if found.source == "dynamodb"}
     assert set(SERVICES) - programs == others
 
@@ -150,7 +155,8 @@ def test_ports_are_open_to_this_machine_only() -> None:
     for name, ports in published.items():
         for port in ports:
             assert re.fullmatch(r"127\.0\.0\.1:\$\{\w+_PORT:-\d+\}:\d+", port), f"{name}: {port}"
-    assert set(published) == {"airflow-api-server", "dashboards", "moto", "opensearch", "postgres", "slack-sink"}
+    known = {"airflow-api-server", "dashboards", "moto", "opensearch", "postgres", "search-api", "slack-sink"}
+    assert set(published) == known
     assert "network_mode" not in set().union(*SERVICES.values())
 
 
@@ -169,9 +175,10 @@ def test_no_secret_is_in_the_file() -> None:
             if secret_name.search(name):
                 parts.append(value)
             for part in parts:
-                assert REQUIRED.fullmatch(part), f"{name} holds a literal secret"
+                assert REQUIRED.fullmatch(part) or part == cognito.PASSWORD, f"{name} holds a literal secret"
                 checked.add(name)
     assert {"AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "SEARCHSYNC_POSTGRES_DSN"} <= checked
+    assert "SEARCH_API_CURSOR_KEYS" in checked
     assert {"AIRFLOW_CONN_SEARCHSYNC_POSTGRES", "AIRFLOW_CONN_SEARCHSYNC_SLACK", "AIRFLOW_CONN_AWS_DEFAULT"} <= checked
 
 
@@ -202,6 +209,7 @@ def test_command_that_fills_env_works_once(tmp_path: Path) -> None:
     assert all(re.fullmatch(r"[\w-]{40,}=*", value) for value in secrets.values()), "not safe in an address"
     assert len(base64.urlsafe_b64decode(secrets["AIRFLOW_FERNET_KEY"])) == 32
     assert len(secrets["AIRFLOW_JWT_SECRET"]) >= 64
+    assert len(bytes.fromhex(secrets["SEARCH_API_CURSOR_KEYS"])) == 32
     before = env.read_bytes()
     assert subprocess.run(arguments, cwd=tmp_path, capture_output=True, check=False).returncode != 0
     assert env.read_bytes() == before
@@ -226,17 +234,19 @@ def test_connections_are_those_that_the_dags_use() -> None:
     """A task would fail on its first line: the connection is not defined."""
     given = {name.removeprefix("AIRFLOW_CONN_") for name in environment() if name.startswith("AIRFLOW_CONN_")}
     used = {
-        name.upper() for name in re.findall(r"[\"'](searchsync_[a-z]+|aws_default)[\"']", source("plugins", "dags"))
+        name.upper()
+        for name in re.findall(r"[\"'](searchsync_[a-z]+|aws_default|search_api)[\"']", source("plugins", "dags"))
     } | {found.connection.upper() for found in CATALOG.values()}
-    embedded = re.findall(r"[\"'](?:AIRFLOW_CONN_)?(SEARCHSYNC_[A-Z]+|AWS_DEFAULT)[\"']: ", source("local"))
+    embedded = re.findall(r"[\"'](?:AIRFLOW_CONN_)?(SEARCHSYNC_[A-Z]+|AWS_DEFAULT|SEARCH_API)[\"']: ", source("local"))
     pools = {"SEARCHSYNC_LOAD"}
-    assert {"SEARCHSYNC_OPENSEARCH", "SEARCHSYNC_POSTGRES"} <= used - pools <= given
+    assert {"SEARCHSYNC_OPENSEARCH", "SEARCHSYNC_POSTGRES", "SEARCH_API"} <= used - pools <= given
     assert given == set(embedded) & given, "the embedded stack does not define it"
 
 
 def test_addresses_are_services_of_the_file() -> None:
     """A renamed service would leave connections that lead nowhere."""
-    outside = {"localhost"}  # links for the person at the browser
+    # Links for the person at the browser, and what tokens of the emulator say.
+    outside = {"localhost", "cognito-idp.eu-west-1.amazonaws.com"}
     hosts = set()
     for name, value in environment().items():
         text = resolved(value)
@@ -246,7 +256,17 @@ def test_addresses_are_services_of_the_file() -> None:
             hosts.add((urlsplit(host).hostname or host) if "://" in host else host)
         elif "://" in text:
             hosts |= {urlsplit(address).hostname for address in re.findall(r"\w[\w+]*://[^\s\"\]]+", text)}
-    assert hosts - outside == {"airflow-api-server", "moto", "opensearch", "postgres", "redis", "slack-sink"}
+    known = {
+        "airflow-api-server",
+        "moto",
+        "opensearch",
+        "postgres",
+        "redis",
+        "search-api",
+        "search-cache",
+        "slack-sink",
+    }
+    assert hosts - outside == known
     assert hosts - outside <= set(SERVICES)
 
 
@@ -325,6 +345,8 @@ def test_versions_are_the_tested_ones() -> None:
         assert tags.setdefault(image, tag) == tag
     airflow = locked("apache-airflow")
     assert (tags["searchsync-airflow"], tags["searchsync-local"]) == (airflow, airflow)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert tags["searchsync-search-api"] == project["version"]
     assert tags["opensearchproject/opensearch"] == local_opensearch.VERSION
     assert tags["opensearchproject/opensearch-dashboards"] == local_opensearch.VERSION
     (major,) = set(re.findall(r"pginstall(\d+)", source("local")))
@@ -349,9 +371,12 @@ def stages() -> dict[str, list[str]]:
 def test_production_image_has_nothing_for_development() -> None:
     """Emulators and test tools in production are code that nobody watches."""
     found = stages()
-    assert list(found) == ["airflow", "local", ""]
+    assert list(found) == ["airflow", "local", "search-api", ""]
     assert found[""] == ["FROM airflow"], "what a build without a target makes"
-    assert not [line for line in found["airflow"] if "dev" in line or "local" in line]
+    for name in ("airflow", "search-api"):
+        assert not [line for line in found[name] if "requirements-dev" in line or "local" in line.split()], name
+    assert not [line for line in found["search-api"] if "airflow" in line]
+    assert SERVICES["search-api"]["build"]["target"] == "search-api"
     assert AIRFLOW["airflow-worker"]["build"]["target"] == "airflow"
     assert {service["build"]["target"] for name, service in SERVICES.items() if name in ("moto", "slack-sink")} == {
         "local"
@@ -364,7 +389,8 @@ def test_images_are_built_from_locked_packages_and_run_as_nobody_special() -> No
         for line in lines:
             if "pip install" in line:
                 assert "--require-hashes" in line or "--no-deps --no-build-isolation" in line, line
-        assert name == "" or [line for line in lines if line.startswith("USER")][-1] == "USER 50000:0"
+        last = [line for line in lines if line.startswith("USER")][-1:]
+        assert last == {"": [], "search-api": ["USER 50000:50000"]}.get(name, ["USER 50000:0"])
 
 
 def test_build_context_holds_what_is_copied_and_no_more() -> None:
@@ -376,6 +402,46 @@ def test_build_context_holds_what_is_copied_and_no_more() -> None:
     assert set(allowed) == copied
     assert all((ROOT / path).exists() for path in copied)
     assert (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()[1] == "*"
+
+
+def test_the_search_api_starts_with_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses a setting that it does not know: a renamed one would end the container as soon as it starts."""
+    monkeypatch.setattr(os, "environ", image_environment("search-api") | service_environment("search-api"))
+    settings = Settings.from_environment()
+    assert settings.in_development
+    assert (settings.host, settings.port) == ("0.0.0.0", 8080), "as the port of the file and its health check have it"
+    assert SERVICES["search-api"]["ports"] == ["127.0.0.1:${SEARCH_PORT:-8091}:8080"]
+
+
+def image_environment(stage: str) -> dict[str, str]:
+    """The variables that a stage of the Dockerfile sets."""
+    (line,) = [line for line in stages()[stage] if line.startswith("ENV ")]
+    return dict(re.findall(r"(\w+)=(\S+)", line))
+
+
+def service_environment(name: str) -> dict[str, str]:
+    """The variables of a service, with a random key for each that `.env` has."""
+    given: dict[str, str] = SERVICES[name]["environment"]
+    return {key: os.urandom(32).hex() if REQUIRED.fullmatch(text) else resolved(text) for key, text in given.items()}
+
+
+def test_who_breaks_into_the_search_api_finds_nothing_to_write_to() -> None:
+    """It is the one service that strangers talk to."""
+    service = SERVICES["search-api"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert [mount.split(":")[0] for mount in service["tmpfs"]] == ["/tmp"]
+    assert "volumes" not in service
+    assert not {"LOCAL_AWS_KEY", "POSTGRES_PASSWORD"} & {
+        match[1] for text in strings(service) for match in VARIABLE.finditer(text)
+    }
+
+
+def test_the_cache_evicts_and_the_queue_does_not() -> None:
+    """Of Celery's queue nothing may go; a cache that is full and evicts nothing would keep no new answer."""
+    policies = {name: service["command"][-1] for name, service in SERVICES.items() if "redis" in service["image"]}
+    assert policies == {"redis": "noeviction", "search-cache": local_redis._SETTINGS["maxmemory-policy"]}
 
 
 def test_commands_and_mounted_files_exist() -> None:

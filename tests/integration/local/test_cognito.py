@@ -4,8 +4,13 @@ import base64
 import json
 from typing import Any
 
-from local import cognito
+import yaml
+
+from local import cognito, search_api
+from local.paths import ROOT
 from search_api.caller import Role
+
+SERVICES = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]
 
 
 def claims(token: str) -> dict[str, Any]:
@@ -36,3 +41,16 @@ def test_every_emulator_has_the_same_pool(aws_url: str) -> None:
     client = cognito._client(aws_url)
     client.delete_user_pool(UserPoolId=pool.id)
     assert cognito.ensure(aws_url) == pool
+
+
+def test_docker_compose_names_this_pool(aws_url: str) -> None:
+    """Its ids are of what the pool is made with: after a change of that, no token would be accepted there."""
+    pool, api, airflow = cognito.ensure(aws_url), SERVICES["search-api"], SERVICES["airflow-worker"]
+    told = api["environment"]
+    assert (told["SEARCH_API_ISSUER"], told["SEARCH_API_AUDIENCE"]) == (pool.issuer, pool.client_id)
+    assert told["SEARCH_API_JWKS_URL"] == pool.jwks_url.replace(aws_url, "http://moto:5000")
+    connection = json.loads(airflow["environment"]["AIRFLOW_CONN_SEARCH_API"])
+    assert connection["extra"] == {"client_id": pool.client_id}
+    assert connection["password"] == cognito.PASSWORD
+    tenant, role = search_api.WARMER
+    assert connection["login"] == cognito.name_of(tenant=tenant, role=role)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import msgspec
 
 from search_api.problems import Problem
-from search_api.query.build import COUNTED, pages_by_offset
 from search_api.query.cursor import Cursors, Page
 from search_api.query.request import DISTANCE, SearchRequest
 from search_api.query.searchable import Searchable
@@ -145,6 +144,4 @@ def _next(page: Page, hits: Sequence[_Hit], cursors: Cursors) -> str | None:
     """Return the cursor of the next page; None when this is the last."""
     if len(hits) < page.request.limit:
         return None
-    if not pages_by_offset(page.request):
-        return cursors.following(page, count=len(hits), after=msgspec.json.decode(hits[-1].sort))
-    return cursors.following(page, count=len(hits), after=[]) if page.offset + len(hits) < COUNTED else None
+    return cursors.following(page, msgspec.json.decode(hits[-1].sort))

@@ -49,7 +49,7 @@ def search_body(searchable: Searchable, request: SearchRequest, scope: Scope, cu
     if request.highlight and typed:
         body["highlight"] = _highlight(searchable, typed)
     if cursor:
-        body |= {"search_after": cursor.after} if cursor.after else _from(cursor.offset, request.limit)
+        body["search_after"] = cursor.after
     return msgspec.json.encode(body)
 
 
@@ -70,26 +70,14 @@ def suggest_body(searchable: Searchable, q: str, scope: Scope, limit: int) -> by
 
 def canonical(request: SearchRequest, cursor: Cursor | None = None) -> bytes:
     """Return the one form of what is asked: equal for two requests exactly if their answers are the same."""
-    place = (cursor.after, cursor.offset, cursor.page) if cursor else None
+    place = (cursor.after, cursor.page) if cursor else None
     return msgspec.json.encode((msgspec.structs.replace(request, cursor=""), place))
-
-
-def pages_by_offset(request: SearchRequest) -> bool:
-    """Return whether the next page is found by counting hits, and not by the values of the last one.
-
-    Scores change with every write, so the score of a hit says nothing about its place a moment later.
-    """
-    return request.sort.by == RELEVANCE and bool(request.q)
 
 
 def _limited(searchable: Searchable, scope: Scope, size: int, fields: Sequence[str]) -> dict[str, Any]:
     """Return what all queries have: the filters of visibility and scope, a size, a time limit, and what is shown."""
     query = {"bool": {"filter": searchable.filters(scope)}}
     return {"query": query, "size": size, "timeout": TIMEOUT, "_source": list(fields)}
-
-
-def _from(offset: int, limit: int) -> dict[str, Any]:
-    return {"from": offset, "size": min(limit, COUNTED - offset)}
 
 
 def _filters(searchable: Searchable, request: SearchRequest) -> dict[str, dict[str, Any]]:
@@ -129,7 +117,11 @@ def _highlight(searchable: Searchable, typed: Clause) -> Clause:
 
 
 def _sort(searchable: Searchable, request: SearchRequest) -> list[Clause | str]:
-    """Return the order of hits. The key makes it one order; a distance at the end is there to be shown."""
+    """Return the order of hits. The key makes it one order; a distance at the end is there to be shown.
+
+    A page goes on after these values of the last hit. So none of them may change while nobody writes that document: of
+    scores, this is so because they are constants (``text``), and not statistics of the index.
+    """
     distance = _distance(searchable, request)
     if request.sort.by == DISTANCE:
         return [*distance, *_unique(searchable)]

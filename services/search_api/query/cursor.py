@@ -30,15 +30,13 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     :ivar index: the physical index that the page before was read from
     :ivar page: number of the page; the first has 1, and no cursor
     :ivar expires: epoch second after which the cursor is refused
-    :ivar offset: number of hits before the page, when pages are found by counting (``build.pages_by_offset``)
-    :ivar after: values of the sort of the hit before the page; empty when pages are found by counting
+    :ivar after: values of the sort of the hit before the page
     """
 
     index: str
     page: int
     expires: int
-    offset: int = 0
-    after: list[Any] = []
+    after: list[Any]
 
 
 @dataclass(frozen=True)
@@ -63,11 +61,6 @@ class Page:
     def is_discouraged(self) -> bool:
         """Whether the page is so far behind that a more precise search would be better."""
         return self.number > DISCOURAGED_PAGE
-
-    @property
-    def offset(self) -> int:
-        """Number of hits before the page, when pages are found by counting."""
-        return self.cursor.offset if self.cursor else 0
 
 
 class Cursors:
@@ -96,15 +89,13 @@ class Cursors:
             raise Problem(410, "cursor-expired", "The cursor is too old.", next_step=_AGAIN)
         return cursor
 
-    def following(self, page: Page, *, count: int, after: list[Any]) -> str:
+    def following(self, page: Page, after: list[Any]) -> str:
         """Return the sealed cursor of the page after a page. It opens for the same scope and question alone.
 
-        :param count: number of the page's hits
-        :param after: values of the sort of its last hit; empty when pages are found by counting
+        :param after: values of the sort of the page's last hit
         """
         expires = int(self._clock()) + LIFETIME_SECONDS
-        cursor = Cursor(page.index, page.number + 1, expires, 0 if after else page.offset + count, after)
-        content = msgspec.msgpack.encode(cursor)
+        content = msgspec.msgpack.encode(Cursor(page.index, page.number + 1, expires, after))
         return _written(_seal(self._keys[0], content, page.request, page.scope) + content)
 
     def _opened(self, request: SearchRequest, scope: Scope) -> bytes:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from search_api.caller import EveryTenant
 from search_api.problems import Problem
 from search_api.query import answer
-from search_api.query.cursor import Cursor, Cursors, Page
+from search_api.query.cursor import Cursors, Page
 from search_api.query.parse import parse
 from tests.search_requests import LOCATIONS
 
@@ -31,8 +31,8 @@ def hit(n: int, **more: Any) -> bytes:
     return f'{{"_index":"i","_id":"{n}","_score":1.5,"_source":'.encode() + DOCUMENT + rest + b"}"
 
 
-def page(query: list[tuple[str, str]], cursor: Cursor | None = None) -> Page:
-    return Page(parse(LOCATIONS, query), EveryTenant(), "locations-1", cursor)
+def page(query: list[tuple[str, str]]) -> Page:
+    return Page(parse(LOCATIONS, query), EveryTenant(), "locations-1")
 
 
 def answered(asked: Page, body: bytes) -> dict[str, Any]:
@@ -93,11 +93,3 @@ def test_the_next_page_begins_after_the_last_hit() -> None:
     assert opened
     assert (opened.page, opened.after, opened.index) == (2, ["b", 9007199254740993], "locations-1")
     assert answered(asked, raw(hit(1, sort=["a", 1])))["next_cursor"] is None
-
-
-def test_the_best_matches_end_where_they_are_counted_no_more() -> None:
-    """OpenSearch refuses to skip more; a page after it would be an error."""
-    query = [("q", "a"), ("limit", "50")]
-    full = raw(b",".join(hit(n, sort=[1.5]) for n in range(50)))
-    assert answered(page(query, Cursor("i", 9, 0, 9_900)), full)["next_cursor"]
-    assert answered(page(query, Cursor("i", 9, 0, 9_950)), full)["next_cursor"] is None

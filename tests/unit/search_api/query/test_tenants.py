@@ -17,12 +17,12 @@ from search_api.query.searchable import Searchable
 from tests.search_requests import LOCATIONS, MEMBERS, asked, scopes, tenants, texts
 
 KEYS = {
-    "query", "size", "from", "timeout", "_source", "track_total_hits", "sort", "post_filter", "aggs", "highlight",
+    "query", "size", "timeout", "_source", "track_total_hits", "sort", "post_filter", "aggs", "highlight",
     "search_after",
 }  # fmt: skip
 """What a body may have. Whoever adds to it must see that it shows nothing beside what ``query`` finds."""
 
-cursors = st.none() | st.builds(Cursor, texts, st.integers(2, 99), st.integers(0), st.integers(1, 9_000))
+cursors = st.none() | st.builds(Cursor, texts, st.integers(2, 99), st.integers(0), st.lists(texts, min_size=1))
 
 
 def may_find(clause: dict[str, Any], document: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""DynamoDB with streams, SQS with its metrics, S3 and Secrets Manager in one process: moto, with bridges to AWS.
+"""DynamoDB with streams, SQS with its metrics, S3, Secrets Manager and Cognito in one process: moto, bridged to AWS.
 
 `python -m local.aws --port 5000` serves until SIGTERM and keeps everything in memory. A bridge replaces functions of
 moto, and the server refuses to start on a moto that no longer has them in that shape. Whatever else moto does
@@ -18,6 +18,8 @@ from typing import Any
 from zlib import crc32
 
 from moto.cloudwatch.models import CloudWatchBackend, MetricDatum, Statistics
+from moto.cognitoidp.exceptions import NotAuthorizedError
+from moto.cognitoidp.models import CognitoIdpBackend
 from moto.core.utils import unix_time, unix_time_millis, utcnow
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
@@ -285,6 +287,22 @@ def exports_are_those_of_aws() -> None:
     _replace(DynamoHandler, "describe_export", lambda self: exports.look_up(self, looked_up))
 
 
+def users_write_what_their_client_may() -> None:
+    """Moto lets users write any attribute of theirs: whoever has a token could put themselves into another tenant."""
+    update = _current(CognitoIdpBackend, "update_user_attributes", "self", "access_token", "attributes")
+
+    def update_user_attributes(self: CognitoIdpBackend, access_token: str, attributes: list[dict[str, str]]) -> None:
+        for pool in self.user_pools.values():
+            if access_token in pool.access_tokens:
+                client = pool.clients[pool.access_tokens[access_token][0]]
+                may = client.extended_config.get("WriteAttributes")
+                if may is not None and any(attribute["Name"] not in may for attribute in attributes):
+                    raise NotAuthorizedError("A client attempted to write unauthorized attribute")
+        update(self, access_token, attributes)
+
+    _replace(CognitoIdpBackend, "update_user_attributes", update_user_attributes)
+
+
 BRIDGES = (
     one_dynamodb_request_at_a_time,
     scan_sorts_in_c,
@@ -298,6 +316,7 @@ BRIDGES = (
     queues_report_their_age,
     reads_cost_what_they_cost_on_aws,
     exports_are_those_of_aws,
+    users_write_what_their_client_may,
 )
 
 
@@ -324,7 +343,7 @@ def _replace(owner: type, name: str, value: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT; the first line printed names the address."""
     parser = argparse.ArgumentParser(
-        prog="python -m local.aws", description="DynamoDB, SQS, S3 and Secrets Manager on this machine."
+        prog="python -m local.aws", description="DynamoDB, SQS, S3, Secrets Manager and Cognito on this machine."
     )
     parser.add_argument("--port", type=int, required=True, help="0 for a free one")
     parser.add_argument(

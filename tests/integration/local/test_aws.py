@@ -30,7 +30,7 @@ from botocore.exceptions import ClientError
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
 
-from local import aws
+from local import aws, cognito
 
 ROOT = Path(__file__).parents[3]
 RACING = "import sys; sys.setswitchinterval(1e-6); from local.aws import main; main()"
@@ -44,6 +44,7 @@ class Aws:
     streams: Any
     sqs: Any
     s3: Any
+    cognito: Any
 
     @classmethod
     def at(cls, url: str) -> "Aws":
@@ -52,7 +53,7 @@ class Aws:
         return cls(
             *(
                 session.client(name, endpoint_url=url, config=once)
-                for name in ("dynamodb", "dynamodbstreams", "sqs", "s3")
+                for name in ("dynamodb", "dynamodbstreams", "sqs", "s3", "cognito-idp")
             )
         )
 
@@ -345,6 +346,25 @@ def exports_have_manifests(aws: Aws) -> None:
         aws.dynamodb.describe_export(ExportArn=f"{arn}/export/0-0")
 
 
+def users_cannot_change_their_tenant(aws: Aws) -> None:
+    """Whoever has a token of the local stack would search as any tenant."""
+    pool = cognito.ensure(aws.cognito.meta.endpoint_url)
+    cognito.ensure_user(pool, tenant="a", role="tenant_user")
+    login = {"USERNAME": cognito.name_of(tenant="a", role="tenant_user"), "PASSWORD": cognito.PASSWORD}
+    opened = aws.cognito.initiate_auth(AuthFlow="USER_PASSWORD_AUTH", ClientId=pool.client_id, AuthParameters=login)[
+        "AuthenticationResult"
+    ]
+
+    def write(name: str) -> None:
+        aws.cognito.update_user_attributes(
+            AccessToken=opened["AccessToken"], UserAttributes=[{"Name": name, "Value": "b"}]
+        )
+
+    with pytest.raises(aws.cognito.exceptions.NotAuthorizedException):
+        write("custom:tenant_id")
+    write("email")
+
+
 CHECKS: dict[Callable[[Aws], None], str] = {  # with the symptom on plain moto
     scans_succeed_during_writes: "Internal Server Error",
     concurrent_writes_are_ordered: "two changes have one position",
@@ -358,6 +378,7 @@ CHECKS: dict[Callable[[Aws], None], str] = {  # with the symptom on plain moto
     binary_keys_of_records_are_those_of_the_items: "Af",
     reads_cost_by_size: "1.0 units for 100 kB",
     exports_have_manifests: "two exports for one token",
+    users_cannot_change_their_tenant: "DID NOT RAISE",
 }
 
 

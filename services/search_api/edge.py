@@ -65,7 +65,7 @@ class Edge:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.status = message["status"]
+                exchange.status = int(message["status"])
                 message["headers"] = [*message["headers"], *SECURITY_HEADERS, request_id]
             await send(message)
 

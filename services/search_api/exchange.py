@@ -2,12 +2,13 @@
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from starlette.types import Scope
 
 from search_api.deadline import Deadline
+from search_api.limits import Allowance
 
 KEY = "exchange"
 """Name of the exchange in the scope of ASGI."""
@@ -27,6 +28,7 @@ class Exchange:
     :ivar cache: ``hit``, ``miss`` or ``stale``; ``none`` when no cache was asked
     :ivar error: code of the problem that was answered
     :ivar status: status of the response; 0 before it has begun
+    :ivar allowance: what the caller may still ask; None before that is known
     """
 
     headers: dict[bytes, bytes]
@@ -37,7 +39,8 @@ class Exchange:
     query: str = ""
     cache: str = "none"
     error: str = ""
-    status: int = field(default=0)
+    status: int = 0
+    allowance: Allowance | None = None
 
     @classmethod
     def begin(cls, scope: Scope, seconds: float) -> "Exchange":

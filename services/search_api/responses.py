@@ -17,7 +17,10 @@ _LEVEL = 1
 
 def json(exchange: Exchange, body: bytes, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:
     """Return a response of JSON bytes, compressed if it is long and the caller can read that."""
-    return ready(exchange, body, "application/json", {"cache-control": "no-store", **(headers or {})}, status)
+    all_headers = {"cache-control": "no-store", **(headers or {})}
+    if exchange.allowance:
+        all_headers |= exchange.allowance.headers
+    return ready(exchange, body, "application/json", all_headers, status)
 
 
 def ready(

@@ -12,20 +12,22 @@ class Rights:
     """What a role gives.
 
     :ivar every_tenant: whether its bearer sees the documents of all tenants; else of the token's tenant alone
+    :ivar warms: whether it may have an index warmed that is about to be live
     :ivar factor: how many times the limit of a tenant it may ask
     :ivar by_machine: whether its requests are counted for themselves, and not by address
     """
 
     every_tenant: bool
+    warms: bool = False
     factor: int = 1
     by_machine: bool = False
 
 
 RIGHTS: Final[Mapping[Role, Rights]] = {
-    Role.ADMIN: Rights(every_tenant=True),
+    Role.ADMIN: Rights(every_tenant=True, warms=True),
     Role.TENANT_ADMIN: Rights(every_tenant=False),
     Role.TENANT_USER: Rights(every_tenant=False),
-    Role.SERVICE: Rights(every_tenant=False, factor=10, by_machine=True),
+    Role.SERVICE: Rights(every_tenant=False, warms=True, factor=10, by_machine=True),
 }
 """A role is a group of the user pool, of the same name. Everyone in it may search; here nobody may write.
 

@@ -16,23 +16,47 @@ from starlette.responses import Response
 from search_api import responses
 from search_api.exchange import Exchange
 from search_api.problems import Problem
+from search_api.service import Service
 
 CHECK_SECONDS = 1.0
 """Seconds after which a dependency that has not answered counts as away."""
 
-Check = Callable[[], Awaitable[object]]
+Check = Callable[[], Awaitable[bool]]
+
+
+OLDEST_SECONDS = 5.0
+"""Seconds after which an OpenSearch that has not said where the aliases are counts as away."""
 
 
 @dataclass(frozen=True)
 class Dependency:
     """What the service needs.
 
-    :ivar check: asks it; raises when it is away
+    :ivar check: says whether it answers
     :ivar required: whether no question can be answered without it; else the service is only degraded
     """
 
     check: Check
     required: bool
+
+
+def dependencies(service: Service) -> dict[str, Dependency]:
+    """Return what a service needs, by name."""
+
+    async def opensearch() -> bool:
+        return service.live.age < OLDEST_SECONDS  # it is asked each second; no caller can make it be asked more often
+
+    async def keys() -> bool:
+        return service.keys.ready
+
+    async def redis() -> bool:
+        return await service.redis.call(lambda redis: redis.ping()) is not None
+
+    return {
+        "opensearch": Dependency(opensearch, required=True),
+        "keys": Dependency(keys, required=True),
+        "redis": Dependency(redis, required=False),
+    }
 
 
 async def health(request: Request) -> Response:
@@ -47,18 +71,17 @@ class Ready:
     :param dependencies: what it needs, by name
     """
 
-    def __init__(self, dependencies: Callable[[], Mapping[str, Dependency]]) -> None:
+    def __init__(self, dependencies: Mapping[str, Dependency]) -> None:
         self._dependencies = dependencies
 
     async def get(self, request: Request) -> Response:
         """Answer 200 when all that is required answers, 503 otherwise, with the state of each dependency."""
         exchange = Exchange.of(request.scope)
         exchange.route = "ready"
-        dependencies = self._dependencies()
-        found = await asyncio.gather(*(_answers(dependency.check) for dependency in dependencies.values()))
-        states = dict(zip(dependencies, found, strict=True))
+        found = await asyncio.gather(*(_answers(dependency.check) for dependency in self._dependencies.values()))
+        states = dict(zip(self._dependencies, found, strict=True))
         missing = [name for name, answers in states.items() if not answers]
-        needed = [name for name in missing if dependencies[name].required]
+        needed = [name for name in missing if self._dependencies[name].required]
         document = {
             "status": "unavailable" if needed else "degraded" if missing else "ok",
             "dependencies": {name: "ok" if answers else "away" for name, answers in states.items()},
@@ -70,10 +93,9 @@ class Ready:
 async def _answers(check: Check) -> bool:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            await check()
+            return await check()
     except Exception:  # noqa: BLE001  # whatever it raises, it does not answer
         return False
-    return True
 
 
 async def metrics(request: Request) -> Response:

@@ -1,7 +1,6 @@
-"""The page on which a person searches: a few files, served as they are."""
+"""The page on which a person searches, and other answers that are always the same."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.requests import Request
@@ -12,12 +11,13 @@ from search_api import responses
 from search_api.exchange import Exchange
 
 _FOLDER = Path(__file__).parents[1] / "page"
+_JAVASCRIPT = "text/javascript; charset=utf-8"
 
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
-    "/page/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/page/make.js": ("make.js", "text/javascript; charset=utf-8"),
-    "/page/map.js": ("map.js", "text/javascript; charset=utf-8"),
+    "/page/app.js": ("app.js", _JAVASCRIPT),
+    "/page/make.js": ("make.js", _JAVASCRIPT),
+    "/page/map.js": ("map.js", _JAVASCRIPT),
     "/page/style.css": ("style.css", "text/css; charset=utf-8"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }
@@ -26,19 +26,19 @@ FILES = {
 
 def routes() -> list[Route]:
     """Return the routes of the page."""
-    return [Route(path, _serve(name, media_type), methods=["GET"]) for path, (name, media_type) in FILES.items()]
+    return [same(path, (_FOLDER / name).read_bytes(), media_type) for path, (name, media_type) in FILES.items()]
 
 
-def _serve(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    body = (_FOLDER / name).read_bytes()
-    etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+def same(path: str, body: bytes, media_type: str) -> Route:
+    """Return a route that answers everybody with the same bytes."""
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'  # weak: it is the same whether compressed or not
     headers = {"etag": etag, "cache-control": "public, max-age=0, must-revalidate"}
 
-    async def serve(request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         exchange = Exchange.of(request.scope)
         exchange.route = "page"
         if exchange.header(b"if-none-match") == etag:
             return Response(status_code=304, headers=headers)
         return responses.ready(exchange, body, media_type, headers)
 
-    return serve
+    return Route(path, answer, methods=["GET"])

@@ -1,0 +1,161 @@
+"""The description of the service (OpenAPI 3.1), made of what the entities' files allow. Its examples run."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from search_api.problems import MEDIA_TYPE
+from search_api.query import openapi as parameters
+from search_api.query.searchable import Searchable
+
+JSON = dict[str, Any]
+
+_PROBLEMS = {
+    "400": "A parameter is unknown, or has a wrong value; the problem names it.",
+    "401": "There is no token that is accepted.",
+    "403": "The token does not allow this.",
+    "404": "There is no such document, entity or index.",
+    "405": "The address does not answer this method.",
+    "410": "The cursor cannot go on.",
+    "413": "The body is too large.",
+    "414": "The address is too long.",
+    "415": "The body is not JSON.",
+    "429": "The caller has asked too often; Retry-After says when to ask again.",
+    "431": "The headers are too large.",
+    "503": "OpenSearch does not answer, and no answer is kept; Retry-After says when to ask again.",
+    "504": "The deadline has passed.",
+}
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+
+
+def document(entities: Iterable[Searchable]) -> bytes:
+    """Return the description as JSON."""
+    paths: JSON = {
+        "/health": {"get": _open("Whether the process lives", statuses=("200",))},
+        "/ready": {"get": _open("Whether each dependency answers", statuses=("200", "503"))},
+        "/v1/entities": {"get": _operation("What can be asked of each entity", "Entities", errors=("401", "429"))},
+    }
+    for searchable in entities:
+        paths |= _paths(searchable)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "Search API",
+                "version": "1",
+                "description": "Search in indexes that are kept true to their source. Each answer holds only what the "
+                "token's tenant may see.",
+            },
+            "paths": paths,
+            "components": {
+                "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+                "schemas": _SCHEMAS,
+                "responses": {f"Problem{status}": _problem(text) for status, text in _PROBLEMS.items()},
+            },
+        }
+    )
+
+
+def _paths(searchable: Searchable) -> JSON:
+    root = f"/v1/{searchable.name}"
+    search_errors = ("400", "401", "404", "410", "429", "503", "504")
+    get = _operation(f"Search {searchable.name}", "Hits", errors=search_errors)
+    get["parameters"] = parameters.search(searchable)
+    post = _operation(f"Search {searchable.name}, with a JSON document", "Hits", errors=(*search_errors, "413", "415"))
+    post["requestBody"] = {"required": True, "content": {"application/json": parameters.body(searchable)}}
+    one = _operation(
+        f"One document of {searchable.name}", "Document", errors=("400", "401", "404", "429", "503", "504")
+    )
+    one["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}]
+    suggest = _operation(f"Names in {searchable.name} that begin like this", "Suggestions", errors=search_errors)
+    suggest["parameters"] = parameters.suggest(searchable)
+    warm = _operation(
+        "Warm an index that is about to be live", "Warmed", errors=("400", "401", "403", "404", "429", "503")
+    )
+    warm["parameters"] = [{"name": "index", "in": "query", "required": True, "schema": _TEXT}]
+    return {
+        f"{root}/search": {"get": get, "post": post},
+        f"{root}/suggest": {"get": suggest},
+        f"{root}/warm": {"post": warm},
+        f"{root}/{{id}}": {"get": one},
+    }
+
+
+def _operation(summary: str, schema: str, *, errors: Iterable[str]) -> JSON:
+    headers = {
+        "X-Request-Id": {"schema": _TEXT, "description": "Name of the request in the service's log."},
+        "X-Cache": {"schema": {"enum": ["hit", "miss", "stale"]}, "description": "Where the answer came from."},
+        "Age": {"schema": _COUNT, "description": "Seconds since the answer was made."},
+    }
+    answer = {"description": "The answer.", "headers": headers, **_content(schema)}
+    problems = {status: {"$ref": f"#/components/responses/Problem{status}"} for status in (*errors, "431")}
+    return {"summary": summary, "security": [{"token": []}], "responses": {"200": answer, **problems}}
+
+
+def _open(summary: str, statuses: Iterable[str]) -> JSON:
+    """Return an operation that needs no token."""
+    answers = {status: {"description": "The state.", **_content("Status")} for status in statuses}
+    return {"summary": summary, "security": [], "responses": answers}
+
+
+def _problem(text: str) -> JSON:
+    return {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+
+def _content(schema: str) -> JSON:
+    return {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
+
+
+def _object(required: JSON, optional: JSON | None = None) -> JSON:
+    return {"type": "object", "required": [*required], "properties": {**required, **(optional or {})}}
+
+
+def _list(of: JSON) -> JSON:
+    return {"type": "array", "items": of}
+
+
+_DOCUMENT = {"type": "object", "description": "The document's fields."}
+_ONE = {"id": _TEXT, "document": _DOCUMENT}
+_SCHEMAS: JSON = {
+    "Problem": _object(
+        {
+            "type": _TEXT,
+            "title": _TEXT,
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": _TEXT,
+            "next_step": _TEXT,
+            "request_id": _TEXT,
+        }
+    ),
+    "Status": _object(
+        {"status": {"enum": ["ok", "degraded", "unavailable"]}},
+        {"dependencies": {"type": "object", "additionalProperties": {"enum": ["ok", "away"]}}},
+    ),
+    "Hits": _object(
+        {
+            "total": _object({"value": _COUNT, "relation": {"enum": ["eq", "gte"]}}),
+            "took_ms": _COUNT,
+            "hits": _list(
+                _object(
+                    {**_ONE, "score": {"type": ["number", "null"]}},
+                    {
+                        "highlights": {"type": "object", "additionalProperties": _list(_TEXT)},
+                        "distance_km": {"type": "number", "minimum": 0},
+                    },
+                )
+            ),
+            "facets": {
+                "type": "object",
+                "additionalProperties": _list(_object({"value": {"type": ["string", "boolean"]}, "count": _COUNT})),
+            },
+            "next_cursor": {"type": ["string", "null"]},
+        }
+    ),
+    "Document": _object(_ONE),
+    "Suggestions": _object({"suggestions": _list(_object(_ONE)), "took_ms": _COUNT}),
+    "Warmed": _object({"filled": _COUNT, "failed": _COUNT, "left": _COUNT, "seconds": {"type": "number"}}),
+    "Entities": _object({"entities": _list(_object({"name": _TEXT, "names": _list(_TEXT), "fields": _list(_TEXT)}))}),
+}

@@ -1,0 +1,34 @@
+"""One document by its id."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from search_api.query.answer import get_answer
+from search_api.query.build import get_body
+from search_api.query.parse import parse_id
+from search_api.routes.bodies import refuse_parameters
+from search_api.service import Service
+
+
+class Documents:
+    """``GET /v1/{entity}/{id}``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def get(self, request: Request) -> Response:
+        """Answer with a document."""
+        service = self._service
+        exchange, searchable, caller = await service.admit(request, "document")
+        refuse_parameters(request)
+        key = parse_id(request.path_params["id"])
+        body = get_body(searchable, key, caller.scope)
+
+        async def make(index: str) -> bytes:
+            return get_answer(await service.ask(index, body, exchange.deadline))
+
+        canonical = msgspec.json.encode(("document", key))
+        return await service.answer(
+            exchange, caller.scope, canonical, index=lambda: service.live.of(searchable.name), make=make
+        )

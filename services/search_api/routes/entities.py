@@ -1,0 +1,41 @@
+"""What can be asked of each entity: for programs that offer it to people, as the page does."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from search_api import responses
+from search_api.query.searchable import Searchable
+from search_api.routes.bodies import refuse_parameters
+from search_api.service import Service
+
+
+class Entities:
+    """``GET /v1/entities``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._body = msgspec.json.encode({"entities": [_described(one) for one in service.entities.values()]})
+
+    async def get(self, request: Request) -> Response:
+        """Answer with the entities that are served."""
+        exchange, _ = await self._service.authenticate(request, "entities")
+        refuse_parameters(request)
+        return responses.json(exchange, self._body)
+
+
+def _described(searchable: Searchable) -> dict[str, Any]:
+    return {
+        "name": searchable.name,
+        "names": searchable.text.names,
+        "fields": searchable.fields,
+        "filters": [
+            {"parameter": name, "field": one.field.name, "kind": one.field.kind, "bound": one.bound}
+            for name, one in searchable.parameters.items()
+        ],
+        "facets": list(searchable.facets),
+        "sorts": list(searchable.sorts),
+        "near": searchable.near,
+    }

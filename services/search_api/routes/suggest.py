@@ -1,0 +1,35 @@
+"""Suggestions: names that begin with what somebody has typed so far."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from search_api.query.answer import suggest_answer
+from search_api.query.build import suggest_body
+from search_api.query.parse import pairs_of, parse_suggest
+from search_api.service import Service
+
+
+class Suggest:
+    """``GET /v1/{entity}/suggest``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def get(self, request: Request) -> Response:
+        """Answer with suggestions."""
+        service = self._service
+        exchange, searchable, caller = await service.admit(request, "suggest")
+        asked = parse_suggest(searchable, pairs_of(request.scope["query_string"]))
+
+        async def make(index: str) -> bytes:
+            body = suggest_body(searchable, asked.q, caller.scope, asked.limit)
+            return suggest_answer(await service.ask(index, body, exchange.deadline))
+
+        return await service.answer(
+            exchange,
+            caller.scope,
+            msgspec.json.encode(("suggest", asked.q, asked.limit)),
+            index=lambda: service.live.of(searchable.name),
+            make=make,
+        )

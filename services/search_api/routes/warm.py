@@ -1,0 +1,72 @@
+"""Warming an index that is about to be live, so that the first searchers after the swap find it warm."""
+
+from http import HTTPStatus
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from search_api import responses
+from search_api.auth.roles import RIGHTS
+from search_api.auth.tokens import Forbidden
+from search_api.cache.key import cache_key
+from search_api.cache.popular import PopularQuery
+from search_api.cache.warming import warm
+from search_api.deadline import Deadline
+from search_api.problems import Problem
+from search_api.query.parse import pairs_of
+from search_api.query.request import SearchRequest
+from search_api.query.searchable import Searchable
+from search_api.routes.bodies import method_not_allowed
+from search_api.routes.search import Question
+from search_api.service import Service
+
+SECONDS = 4.0
+"""Seconds for which an index is warmed. What is asked most often comes first."""
+
+_read = msgspec.json.Decoder(tuple[SearchRequest, None]).decode
+
+
+class Warm:
+    """``POST /v1/{entity}/warm?index=``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def post(self, request: Request) -> Response:
+        """Ask an index the most frequent queries of the last day, keep the answers, and say how many there are."""
+        if request.method != "POST":  # else it would be asked for as a document
+            raise method_not_allowed(request, ["POST"])
+        exchange, searchable, caller = await self._service.admit(request, "warm")
+        if not RIGHTS[caller.role].warms:
+            raise Forbidden("warming-forbidden", "Your role may not warm indexes.", "Ask as a service account.")
+        index = await self._index(searchable, pairs_of(request.scope["query_string"]))
+        queries = await self._service.popular.most(searchable.name)
+        warmed = await warm(queries, lambda query: self._fill(searchable, index, query), seconds=SECONDS)
+        return responses.json(exchange, msgspec.json.encode(warmed))
+
+    async def _index(self, searchable: Searchable, pairs: list[tuple[str, str]]) -> str:
+        """Return the index to warm: one that gets every write of the entity, so that it may be live next."""
+        if [name for name, _ in pairs] != ["index"]:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST,
+                "bad-parameter",
+                "The address must have the parameter index, and no other.",
+                next_step=f"Send POST /v1/{searchable.name}/warm?index= with the index that is about to be live.",
+            )
+        index = pairs[0][1]
+        await self._service.live.refresh()
+        if not self._service.live.is_written(searchable.name, index):
+            raise Problem(
+                HTTPStatus.NOT_FOUND,
+                "unknown-index",
+                f"{searchable.name} has no such index that gets its writes.",
+                next_step=f"Name an index of the alias {searchable.name}-writers.",
+            )
+        return index
+
+    async def _fill(self, searchable: Searchable, index: str, query: PopularQuery) -> None:
+        asked, _ = _read(query.query)
+        question = Question(searchable, asked, query.scope)
+        key = cache_key(query.scope, index, query.query)
+        await self._service.answers.fill(key, lambda: question.make(self._service, index, Deadline(SECONDS)))

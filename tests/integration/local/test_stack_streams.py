@@ -1,11 +1,13 @@
 """`./dev up` starts a delivery for each DynamoDB entity, starts anew what changed, and stops what has no entity."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from local import cli, members, ports, processes, stack, stream_function, tables
+from local.cognito import UserPool
 from local.paths import Home
 from local.stack import Stack
 from searchsync.catalog import Entity
@@ -46,10 +48,17 @@ def events(include: Path) -> Path:
     return mapping
 
 
+def start(up: Stack) -> None:
+    """What `up` starts, as far as it is wanted here."""
+    aws: Future[UserPool] = Future()
+    aws.set_result(up._start_aws())
+    up._start_streams(aws)
+
+
 def test_each_entity_has_a_delivery(
     up: Stack, said: list[str], events: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    up._start_aws_and_streams()
+    start(up)
     first = up.running()
     assert set(first) == {"aws", "events_stream", "members_stream"}
     (noted,) = [text for text in said if "_stream" in text]
@@ -68,17 +77,17 @@ def test_each_entity_has_a_delivery(
     assert cli.main(["logs", "events_stream"]) == 0
     assert "waiting: the emulator has no table app.events" in capfd.readouterr().out
 
-    up._start_aws_and_streams()
+    start(up)
     assert up.running() == first, "a second `up` starts nothing anew"
 
     events.write_text(events.read_text(encoding="utf-8").replace('"keyword"', '"keyword" ', 1), encoding="utf-8")
-    up._start_aws_and_streams()
+    start(up)
     changed = up.running()
     assert changed["members_stream"] == first["members_stream"]
     assert changed["events_stream"] != first["events_stream"], "the function reads its mapping once"
 
     monkeypatch.setattr(stack, "STREAMS", {"members_stream": members.ENTITY})
-    up._start_aws_and_streams()
+    start(up)
     assert not processes.is_alive(changed["events_stream"])
     assert processes.is_alive(changed["members_stream"])
     assert "events_stream is stopped: its entity has no file any more" in said[-1]

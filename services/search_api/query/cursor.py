@@ -57,11 +57,6 @@ class Page:
         """Number of the page, from 1."""
         return self.cursor.page if self.cursor else 1
 
-    @property
-    def is_discouraged(self) -> bool:
-        """Whether the page is so far behind that a more precise search would be better."""
-        return self.number > DISCOURAGED_PAGE
-
 
 class Cursors:
     """Seals cursors and opens them."""

@@ -136,10 +136,3 @@ def test_the_longest_cursor_is_taken_back() -> None:
     text = sealed(parse(LOCATIONS, []), EveryTenant(), ["x" * 8_191, 1, "k" * 512])
     request = parse(LOCATIONS, [("cursor", text)])
     assert cursors().open(request, EveryTenant())
-
-
-def test_far_pages_are_discouraged() -> None:
-    request = parse(LOCATIONS, [])
-    pages = {n: Page(request, EveryTenant(), "any", Cursor("any", n, 0, [])) for n in (2, 10, 11)}
-    assert [page.is_discouraged for page in pages.values()] == [False, False, True]
-    assert not Page(request, EveryTenant(), "any").is_discouraged

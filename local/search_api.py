@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 
-from local import airflow, cognito, ports
+from local import airflow, cognito, members, ports
 from local.cognito import UserPool
 from local.files import secret
 from local.paths import ROOT, Home
@@ -17,12 +17,15 @@ SERVICES = ROOT / "services"
 WARMER = ("search-ops", "service")
 """Tenant and role of the user as whom a reindex asks for a warm cache. No document is of this tenant."""
 
+SEARCHERS = (*((tenant, "tenant_user") for tenant in members.TENANTS), (WARMER[0], "admin"))
+"""Tenants and roles of the users as whom the page can search."""
+
 
 def user_pool(endpoint: str) -> UserPool:
-    """The pool whose tokens it takes, with the user that a reindex needs."""
+    """The pool whose tokens it takes, with the users that a reindex and the page need."""
     pool = cognito.ensure(endpoint)
-    tenant, role = WARMER
-    cognito.ensure_user(pool, tenant=tenant, role=role)
+    for tenant, role in (WARMER, *SEARCHERS):
+        cognito.ensure_user(pool, tenant=tenant, role=role)
     return pool
 
 

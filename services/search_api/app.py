@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from search_api import openapi, telemetry
 from search_api.edge import Edge
 from search_api.problems import Problem
-from search_api.routes import health, page
+from search_api.routes import development, health, page
 from search_api.routes.bodies import method_not_allowed
 from search_api.routes.documents import Documents
 from search_api.routes.entities import Entities
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         middleware=_middleware(settings),
         exception_handlers={HTTPException: _as_problem},
-        routes=_routes(service),
+        routes=[*_routes(service), *development.routes(settings)],
     )
 
 

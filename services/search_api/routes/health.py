@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Dependency:
     """What the service needs.
 
     :ivar check: says whether it answers
-    :ivar required: whether no question can be answered without it; else the service is only degraded
+    :ivar required: whether nothing can be answered without it; else the service is only degraded
     """
 
     check: Check
@@ -41,7 +42,14 @@ class Dependency:
 
 
 def dependencies(service: Service) -> dict[str, Dependency]:
-    """Return what a service needs, by name."""
+    """Return what a service needs, by name.
+
+    It can answer from the moment at which it knows where to search, and whom to trust. When OpenSearch goes away
+    afterwards, it goes on with kept answers: a balancer that took it out would take those away, too.
+    """
+
+    async def indexes() -> bool:
+        return math.isfinite(service.live.age)
 
     async def opensearch() -> bool:
         return service.live.age < OLDEST_SECONDS  # it is asked each second; no caller can make it be asked more often
@@ -53,8 +61,9 @@ def dependencies(service: Service) -> dict[str, Dependency]:
         return await service.redis.call(lambda redis: redis.ping()) is not None
 
     return {
-        "opensearch": Dependency(opensearch, required=True),
+        "indexes": Dependency(indexes, required=True),
         "keys": Dependency(keys, required=True),
+        "opensearch": Dependency(opensearch, required=False),
         "redis": Dependency(redis, required=False),
     }
 

@@ -75,9 +75,9 @@ def _routes(service: Service) -> list[BaseRoute]:
         Route("/v1/entities", Entities(service).get, methods=["GET"]),
         Route("/v1/{entity}/{id:path}", Documents(service).get, methods=["GET"]),
         Route("/health", health.health, methods=["GET"]),
-        Route("/ready", health.Ready(health.dependencies(service)).get, methods=["GET"]),
+        Route("/ready", health.Readiness(health.dependencies(service)).get, methods=["GET"]),
         Route("/metrics", health.metrics, methods=["GET"]),
-        page.same("/openapi.json", openapi.document(service.entities.values()), "application/json"),
+        page.same("/openapi.json", openapi.document(service.entities.values()), b"application/json"),
         *page.routes(),
     ]
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from search_api import telemetry
 from search_api.exchange import Exchange
 from search_api.problems import MEDIA_TYPE, Problem
+from search_api.responses import Ready, raw
 
 DEADLINE_SECONDS = 5.0
 """Seconds after which each request is answered, whatever it waits for."""
@@ -65,7 +66,7 @@ class Edge:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.status = int(message["status"])
+                exchange.status = message["status"]
                 message["headers"] = [*message["headers"], *SECURITY_HEADERS, request_id]
             await send(message)
 
@@ -74,28 +75,23 @@ class Edge:
                 refuse_too_large(scope, exchange)
                 body = receive if scope["method"] == "GET" else _bounded(receive)
                 await self._app(scope, body, send_with_headers)
-        except Problem as problem:
-            await _say(problem, exchange, send_with_headers)
+            return
+        except Problem as raised:
+            problem = raised
         except TimeoutError:
-            await _say(too_late(), exchange, send_with_headers)
+            problem = too_late()
         except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets an answer and the log the cause
             telemetry.unexpected(exchange, error)
-            await _say(broken(), exchange, send_with_headers)
+            problem = broken()
+        exchange.error = problem.code
+        if exchange.status:  # a response has begun: all that is left is to end the connection
+            raise ConnectionAbortedError(problem.code)
+        await _as_response(problem, exchange)(scope, receive, send_with_headers)
 
 
-async def _say(problem: Problem, exchange: Exchange, send: Send) -> None:
-    exchange.error = problem.code
-    if exchange.status:  # a response has begun: all that is left is to end the connection
-        raise ConnectionAbortedError(problem.code)
-    headers = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"cache-control", b"no-store"),
-        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in problem.headers.items()),
-    ]
-    body = problem.body(exchange.request_id)
-    headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": int(problem.status), "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _as_response(problem: Problem, exchange: Exchange) -> Ready:
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store"), *raw(problem.headers)]
+    return Ready(problem.status, headers, problem.body(exchange.request_id))
 
 
 def refuse_too_large(scope: Scope, exchange: Exchange) -> None:

@@ -1,10 +1,10 @@
 """Responses made of bytes that are ready."""
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from search_api.exchange import Exchange
 
@@ -15,23 +15,46 @@ _LEVEL = 1
 """The fastest: the next ones save few per cent of a list of results, and take twice as long."""
 
 
-def json(exchange: Exchange, body: bytes, headers: Mapping[str, str] | None = None, status: int = 200) -> Response:
-    """Return a response of JSON bytes, compressed if it is long and the caller can read that."""
-    all_headers = {"cache-control": "no-store", **(headers or {})}
-    if exchange.allowance:
-        all_headers |= exchange.allowance.headers
-    return ready(exchange, body, "application/json", all_headers, status)
+Header = tuple[bytes, bytes]
+
+
+class Ready:
+    """A response whose bytes are ready. Starlette's own does the same, and takes three times as long.
+
+    :param headers: with names in small letters, without those of the body
+    """
+
+    def __init__(self, status: int, headers: Iterable[Header], body: bytes = b"") -> None:
+        self.headers = [*headers, (b"content-length", b"%d" % len(body))]
+        self._status = int(status)
+        self._body = body
+
+    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self._status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self._body})
+
+
+def json(exchange: Exchange, body: bytes, headers: Iterable[Header] = (), status: int = 200) -> Ready:
+    """Return a response of JSON bytes that nobody keeps, with what is left of the caller's limit."""
+    left = raw(exchange.allowance.headers) if exchange.allowance else ()
+    return ready(exchange, body, b"application/json", ((b"cache-control", b"no-store"), *headers, *left), status)
 
 
 def ready(
-    exchange: Exchange, body: bytes, media_type: str, headers: Mapping[str, str] | None = None, status: int = 200
-) -> Response:
-    """Return a response of bytes."""
-    all_headers = {"vary": "accept-encoding", **(headers or {})}
+    exchange: Exchange, body: bytes, media_type: bytes, headers: Iterable[Header] = (), status: int = 200
+) -> Ready:
+    """Return a response of bytes, compressed if it is long and the caller can read that."""
+    all_headers = [(b"content-type", media_type), (b"vary", b"accept-encoding"), *headers]
     if len(body) >= GZIP_FROM and accepts_gzip(exchange.headers.get(b"accept-encoding", b"")):
         body = _compressed(body)
-        all_headers["content-encoding"] = "gzip"
-    return Response(body, status, all_headers, media_type)
+        all_headers.append((b"content-encoding", b"gzip"))
+    return Ready(status, all_headers, body)
+
+
+def raw(headers: Mapping[str, str]) -> list[Header]:
+    """Return headers as they are sent."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
 @lru_cache(maxsize=256)

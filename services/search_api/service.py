@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 
 from search_api import responses, telemetry
 from search_api.auth.keys import Keys
@@ -27,6 +26,7 @@ from search_api.limits import Limits
 from search_api.problems import Problem
 from search_api.query.cursor import Cursors
 from search_api.query.searchable import NotServed, Searchable
+from search_api.responses import Ready
 from search_api.settings import Settings
 from searchsync.catalog import CATALOG, Entity
 
@@ -110,7 +110,7 @@ class Service:
 
     async def answer(
         self, exchange: Exchange, scope: Scope, canonical: bytes, *, index: Callable[[], str], make: Make
-    ) -> Response:
+    ) -> Ready:
         """Return a response from the cache, or a new one.
 
         :param canonical: the question in its one form, with its kind
@@ -126,12 +126,12 @@ class Service:
         except IndexGone:
             raise EngineUnavailable("The index was replaced in this moment.") from None
 
-    async def _answer(self, exchange: Exchange, scope: Scope, canonical: bytes, index: str, make: Make) -> Response:
+    async def _answer(self, exchange: Exchange, scope: Scope, canonical: bytes, index: str, make: Make) -> Ready:
         key = cache_key(scope, index, canonical)
         exchange.query = key[-16:]
         body, state, age = await self.answers.get(key, lambda: make(index), exchange.deadline)
         exchange.cache = state
-        return responses.json(exchange, body, {"x-cache": state, "age": str(int(age))})
+        return responses.json(exchange, body, [(b"x-cache", state.encode()), (b"age", b"%d" % age)])
 
     async def ask(self, index: str, body: bytes, deadline: Deadline) -> bytes:
         """Return OpenSearch's answer to a query.

@@ -10,13 +10,13 @@ import botocore.session
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from search_api import responses
 from search_api.caller import Role
 from search_api.exchange import Exchange
 from search_api.problems import Problem
+from search_api.responses import Ready
 from search_api.routes.bodies import read_json
 from search_api.settings import Settings
 
@@ -54,7 +54,7 @@ class _Pool:
             aws_secret_access_key="testing",  # noqa: S106  # the emulator takes any
         )
 
-    async def identities(self, request: Request) -> Response:
+    async def identities(self, request: Request) -> Ready:
         """Answer with the tenants and roles that tokens can be had for."""
         exchange = _of_this_machine(request)
         users = (await self._ask(lambda cognito: cognito.list_users(UserPoolId=self._id)))["Users"]
@@ -62,7 +62,7 @@ class _Pool:
         known = [{"tenant": tenant, "role": role} for role, _, tenant in names if tenant and role in set(Role)]
         return responses.json(exchange, msgspec.json.encode({"identities": known}))
 
-    async def token(self, request: Request) -> Response:
+    async def token(self, request: Request) -> Ready:
         """Answer with a token of one of them."""
         exchange = _of_this_machine(request)
         match await read_json(request, exchange):

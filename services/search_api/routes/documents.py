@@ -2,11 +2,11 @@
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 
 from search_api.query.answer import get_answer
 from search_api.query.build import get_body
 from search_api.query.parse import parse_id
+from search_api.responses import Ready
 from search_api.routes.bodies import refuse_parameters
 from search_api.service import Service
 
@@ -17,7 +17,7 @@ class Documents:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, request: Request) -> Ready:
         """Answer with a document."""
         service = self._service
         exchange, searchable, caller = await service.admit(request, "document")

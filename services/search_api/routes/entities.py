@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 
 from search_api import responses
 from search_api.query.searchable import Searchable
+from search_api.responses import Ready
 from search_api.routes.bodies import refuse_parameters
 from search_api.service import Service
 
@@ -19,7 +19,7 @@ class Entities:
         self._service = service
         self._body = msgspec.json.encode({"entities": [_described(one) for one in service.entities.values()]})
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, request: Request) -> Ready:
         """Answer with the entities that are served."""
         exchange, _ = await self._service.authenticate(request, "entities")
         refuse_parameters(request)

@@ -12,16 +12,17 @@ import msgspec
 from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
-from starlette.responses import Response
 
 from search_api import responses
 from search_api.exchange import Exchange
 from search_api.problems import Problem
+from search_api.responses import Ready
 from search_api.service import Service
 
 CHECK_SECONDS = 1.0
 """Seconds after which a dependency that has not answered counts as away."""
 
+_PROMETHEUS = CONTENT_TYPE_PLAIN_0_0_4.encode()
 Check = Callable[[], Awaitable[bool]]
 
 
@@ -68,13 +69,13 @@ def dependencies(service: Service) -> dict[str, Dependency]:
     }
 
 
-async def health(request: Request) -> Response:
+async def health(request: Request) -> Ready:
     """Say that the process lives; a load balancer that hears nothing replaces it. It asks nobody else."""
     Exchange.of(request.scope).route = "health"
-    return Response(b'{"status":"ok"}', media_type="application/json", headers={"cache-control": "no-store"})
+    return Ready(200, [(b"content-type", b"application/json"), (b"cache-control", b"no-store")], b'{"status":"ok"}')
 
 
-class Ready:
+class Readiness:
     """Whether the service can answer: it asks each dependency.
 
     :param dependencies: what it needs, by name
@@ -83,7 +84,7 @@ class Ready:
     def __init__(self, dependencies: Mapping[str, Dependency]) -> None:
         self._dependencies = dependencies
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, request: Request) -> Ready:
         """Answer 200 when all that is required answers, 503 otherwise, with the state of each dependency."""
         exchange = Exchange.of(request.scope)
         exchange.route = "ready"
@@ -107,7 +108,7 @@ async def _answers(check: Check) -> bool:
         return False
 
 
-async def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Ready:
     """Answer with the metrics of all workers, to a collector beside the service alone."""
     exchange = Exchange.of(request.scope)
     exchange.route = "metrics"
@@ -116,10 +117,10 @@ async def metrics(request: Request) -> Response:
             HTTPStatus.NOT_FOUND, "not-found", "There is nothing at this address.", next_step="See /openapi.json."
         )
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return responses.ready(exchange, generate_latest(), CONTENT_TYPE_PLAIN_0_0_4)
+        return responses.ready(exchange, generate_latest(), _PROMETHEUS)
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return responses.ready(exchange, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
+    return responses.ready(exchange, generate_latest(registry), _PROMETHEUS)
 
 
 def _beside(request: Request, exchange: Exchange) -> bool:

@@ -4,22 +4,22 @@ import hashlib
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from search_api import responses
 from search_api.exchange import Exchange
+from search_api.responses import Ready
 
 _FOLDER = Path(__file__).parents[1] / "page"
-_JAVASCRIPT = "text/javascript; charset=utf-8"
+_JAVASCRIPT = b"text/javascript; charset=utf-8"
 
 FILES = {
-    "/": ("index.html", "text/html; charset=utf-8"),
+    "/": ("index.html", b"text/html; charset=utf-8"),
     "/page/app.js": ("app.js", _JAVASCRIPT),
     "/page/make.js": ("make.js", _JAVASCRIPT),
     "/page/map.js": ("map.js", _JAVASCRIPT),
-    "/page/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/page/style.css": ("style.css", b"text/css; charset=utf-8"),
+    "/page/icon.svg": ("icon.svg", b"image/svg+xml"),
 }
 """The page's files and their media types, by path."""
 
@@ -29,16 +29,16 @@ def routes() -> list[Route]:
     return [same(path, (_FOLDER / name).read_bytes(), media_type) for path, (name, media_type) in FILES.items()]
 
 
-def same(path: str, body: bytes, media_type: str) -> Route:
+def same(path: str, body: bytes, media_type: bytes) -> Route:
     """Return a route that answers everybody with the same bytes."""
-    etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'  # weak: it is the same whether compressed or not
-    headers = {"etag": etag, "cache-control": "public, max-age=0, must-revalidate"}
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'.encode()  # weak: it is the same whether compressed or not
+    headers = [(b"etag", etag), (b"cache-control", b"public, max-age=0, must-revalidate")]
 
-    async def answer(request: Request) -> Response:
+    async def answer(request: Request) -> Ready:
         exchange = Exchange.of(request.scope)
         exchange.route = "page"
-        if exchange.header(b"if-none-match") == etag:
-            return Response(status_code=304, headers=headers)
+        if exchange.headers.get(b"if-none-match") == etag:
+            return Ready(304, headers)
         return responses.ready(exchange, body, media_type, headers)
 
     return Route(path, answer, methods=["GET"])

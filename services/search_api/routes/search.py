@@ -1,9 +1,9 @@
 """Searching: by parameters of the address, or by the same names in a JSON document."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from search_api.caller import Scope
 from search_api.deadline import Deadline
@@ -15,8 +15,12 @@ from search_api.query.cursor import DISCOURAGED_PAGE, Cursor, Page
 from search_api.query.parse import pairs_of, parse, parse_json
 from search_api.query.request import SearchRequest
 from search_api.query.searchable import Searchable
+from search_api.responses import Ready
 from search_api.routes.bodies import read_json, refuse_parameters
 from search_api.service import Service
+
+UNDERSTOOD = 1_000
+"""Addresses whose meaning is remembered: what is asked often is not read again each time."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +62,22 @@ class Search:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._understood = lru_cache(maxsize=UNDERSTOOD)(self._understand)
 
-    async def answer(self, request: Request) -> Response:
+    def _understand(self, entity: str, query_string: bytes) -> SearchRequest:
+        return parse(self._service.entities[entity], pairs_of(query_string))
+
+    async def answer(self, request: Request) -> Ready:
         """Answer the parameters of an address, or a JSON document."""
         exchange, searchable, caller = await self._service.admit(request, "search")
         if request.method == "POST":
             refuse_parameters(request)
             asked = parse_json(searchable, await read_json(request, exchange))
         else:
-            asked = parse(searchable, pairs_of(request.scope["query_string"]))
+            asked = self._understood(searchable.name, request.scope["query_string"])
         return await self._answer(exchange, searchable, asked, caller.scope)
 
-    async def _answer(self, exchange: Exchange, searchable: Searchable, asked: SearchRequest, scope: Scope) -> Response:
+    async def _answer(self, exchange: Exchange, searchable: Searchable, asked: SearchRequest, scope: Scope) -> Ready:
         cursor = self._service.cursors.open(asked, scope)
         question = Question(searchable, asked, scope, cursor)
         canonical = question.canonical
@@ -83,5 +91,5 @@ class Search:
             make=lambda index: question.make(self._service, index, exchange.deadline),
         )
         if cursor and cursor.page > DISCOURAGED_PAGE:
-            response.headers["x-discouraged"] = f"page {cursor.page}: ask more precisely"
+            response.headers.append((b"x-discouraged", b"page %d: ask more precisely" % cursor.page))
         return response

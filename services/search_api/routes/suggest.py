@@ -2,11 +2,11 @@
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 
 from search_api.query.answer import suggest_answer
 from search_api.query.build import suggest_body
 from search_api.query.parse import pairs_of, parse_suggest
+from search_api.responses import Ready
 from search_api.service import Service
 
 
@@ -16,7 +16,7 @@ class Suggest:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, request: Request) -> Ready:
         """Answer with suggestions."""
         service = self._service
         exchange, searchable, caller = await service.admit(request, "suggest")

@@ -4,7 +4,6 @@ from http import HTTPStatus
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 
 from search_api import responses
 from search_api.auth.roles import RIGHTS
@@ -17,6 +16,7 @@ from search_api.problems import Problem
 from search_api.query.parse import pairs_of
 from search_api.query.request import SearchRequest
 from search_api.query.searchable import Searchable
+from search_api.responses import Ready
 from search_api.routes.bodies import method_not_allowed
 from search_api.routes.search import Question
 from search_api.service import Service
@@ -33,7 +33,7 @@ class Warm:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def post(self, request: Request) -> Response:
+    async def post(self, request: Request) -> Ready:
         """Ask an index the most frequent queries of the last day, keep the answers, and say how many there are."""
         if request.method != "POST":  # else it would be asked for as a document
             raise method_not_allowed(request, ["POST"])

@@ -8,7 +8,7 @@ from starlette.routing import Route, Router
 
 from search_api.edge import Edge
 from search_api.routes import health
-from search_api.routes.health import Dependency, Ready
+from search_api.routes.health import Dependency, Readiness
 from tests.unit.search_api.asgi import Received, call
 
 
@@ -29,7 +29,7 @@ async def hangs() -> bool:
 
 
 def ready(**dependencies: Dependency) -> Received:
-    return call(Edge(Router([Route("/ready", Ready(dependencies).get)])), "/ready")
+    return call(Edge(Router([Route("/ready", Readiness(dependencies).get)])), "/ready")
 
 
 @pytest.mark.parametrize("away", [is_away, fails, hangs])

@@ -4,12 +4,16 @@ import gzip
 
 import pytest
 
-from search_api import responses
 from search_api.deadline import Deadline
 from search_api.exchange import Exchange
-from search_api.responses import GZIP_FROM, accepts_gzip
+from search_api.responses import GZIP_FROM, accepts_gzip, json
+from tests.unit.search_api.asgi import Received, call
 
 LONG = b'{"a": "' + b"x" * GZIP_FROM + b'"}'
+
+
+def received(body: bytes, **headers: str) -> Received:
+    return call(json(exchange(**headers), body))
 
 
 def exchange(**headers: str) -> Exchange:
@@ -32,10 +36,10 @@ def exchange(**headers: str) -> Exchange:
 )
 def test_only_who_reads_gzip_gets_it(header: str, accepted: bool) -> None:
     assert accepts_gzip(header.encode()) is accepted
-    response = responses.json(exchange(accept_encoding=header), LONG)
+    response = received(LONG, accept_encoding=header)
     if accepted:
         assert response.headers["content-encoding"] == "gzip"
-        assert gzip.decompress(bytes(response.body)) == LONG
+        assert gzip.decompress(response.body) == LONG
         assert int(response.headers["content-length"]) == len(response.body) < len(LONG)
     else:
         assert "content-encoding" not in response.headers
@@ -45,11 +49,11 @@ def test_only_who_reads_gzip_gets_it(header: str, accepted: bool) -> None:
 
 def test_a_short_answer_is_sent_as_it_is() -> None:
     """Compressing what fits into a packet costs time and saves none."""
-    response = responses.json(exchange(accept_encoding="gzip"), b"{}")
+    response = received(b"{}", accept_encoding="gzip")
     assert response.body == b"{}"
     assert "content-encoding" not in response.headers
 
 
 def test_answers_are_kept_by_nobody_between() -> None:
     """Else a proxy shows one tenant's answer to another."""
-    assert responses.json(exchange(), b"{}").headers["cache-control"] == "no-store"
+    assert received(b"{}").headers["cache-control"] == "no-store"

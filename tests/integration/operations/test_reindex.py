@@ -2,10 +2,9 @@
 
 import json
 import random
-import ssl
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +46,7 @@ from searchsync.sources.postgres import PostgresSource
 from searchsync.sources.postgres_sql import Partition
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
+from tests.certificates import self_signed
 from tests.faults import OpenSearchProxy, PostgresProxy
 from tests.steps import (
     Connect,
@@ -993,39 +993,6 @@ def test_scan_whose_answer_was_lost_is_begun_again_not_continued(
         fingerprints.index_sums(Index(faulty, green), locations)
 
 
-def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """A self-signed certificate for 127.0.0.1, and a server context that uses it."""
-    from ipaddress import ip_address
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "self-signed")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cert, private = folder / "cert.pem", folder / "key.pem"
-    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    unencrypted = serialization.NoEncryption()
-    private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, unencrypted))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, private)
-    return cert, context
-
-
 def test_certificate_that_is_not_trusted_is_refused_at_once(
     client: Client,
     opensearch_server: local_opensearch.Server,
@@ -1034,7 +1001,7 @@ def test_certificate_that_is_not_trusted_is_refused_at_once(
     small: int,
     tmp_path: Path,
 ) -> None:
-    trusted, context = certificate(tmp_path)
+    trusted, context = self_signed(tmp_path)
     proxy = OpenSearchProxy(opensearch_server.url, tls=context)
     try:
         with pytest.raises(BadConnection, match=r"TLS to OpenSearch failed.*ca_certs"):

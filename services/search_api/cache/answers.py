@@ -66,8 +66,8 @@ class Answers:
         :param key: of ``key.cache_key``
         :param make: makes the answer, by the same deadline; it is called only when no other call for the key is on its
             way
-        :raises EngineUnavailable: when it cannot be made, and none is kept
-        :raises Problem: as ``make``
+        :raises EngineUnavailable: when somebody else makes it, does not come to an end in time, and none is kept
+        :raises Problem: as ``make``; a problem of 500 or more only when no answer is kept
         """
         entry = self._memory.get(key)
         if entry is not None and (age := time.time() - entry.made_at) < entry.fresh_for:
@@ -123,9 +123,9 @@ class Answers:
             return Cached(known.body, "hit", max(0.0, age)), None
         try:
             body = await make()
-        except EngineUnavailable:
+        except Problem as problem:
             stale = self._stale(known)
-            if stale is None:
+            if stale is None or problem.status < 500:
                 raise
             return stale, None
         made = Entry(body, time.time(), self._lifetimes.cold if known is None else self._lifetimes.hot)

@@ -4,6 +4,7 @@ Bytes go in and bytes come out. Whoever is cancelled closes the connection, and 
 """
 
 import asyncio
+import logging
 import math
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -14,9 +15,11 @@ from yarl import URL
 
 from search_api.deadline import Deadline
 from search_api.engine import retry
-from search_api.engine.breaker import Breaker
+from search_api.engine.breaker import Breaker, State
 from search_api.engine.target import Target
 from search_api.problems import Problem
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 1.0
 RESERVE_SECONDS: Final = 0.2
@@ -24,6 +27,10 @@ RESERVE_SECONDS: Final = 0.2
 
 FAIR_SECONDS: Final = 1.0
 """A call that had less time than this and ran out of it says nothing about OpenSearch."""
+
+TIMED_OUT: Final = b'"timed_out":true'
+TIMED_OUT_WITHIN: Final = 64
+"""A search that OpenSearch itself broke off says so in the first bytes of its answer, which has status 200."""
 
 
 class Answer(NamedTuple):
@@ -83,6 +90,7 @@ class Engine:
         self._target = target
         self._most = at_once + waiting
         self._inside = 0
+        self._left_alone = False
         self._turns = asyncio.Semaphore(at_once)
         self._session: aiohttp.ClientSession
 
@@ -176,7 +184,15 @@ class Engine:
             raise
         finally:
             tell(ticket)
+            self._say(self.breaker.state)
         return answer
+
+    def _say(self, state: State) -> None:
+        if state is State.OPEN and not self._left_alone:
+            log.error("OpenSearch fails: it gets no search for %.0f s", self.breaker.retry_after)
+        elif state is State.CLOSED and self._left_alone:
+            log.warning("OpenSearch answers again")
+        self._left_alone = state is not State.CLOSED
 
     async def _request(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Answer:
         url = self._root + path
@@ -204,4 +220,6 @@ class Engine:
         if retry.is_overload_or_fault(answer.status):
             asked = retry.seconds_asked(response.headers.get("Retry-After"))
             raise _Failed(f"OpenSearch answered {answer.status}.", asked=asked)
+        if answer.body.find(TIMED_OUT, 0, TIMED_OUT_WITHIN) >= 0:
+            raise _Failed("OpenSearch did not answer in time.", again=False)
         return answer

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 from aiohttp import web
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -30,7 +31,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
         async with asyncio.timeout(20):
             await test()
 
-    asyncio.run(bounded())
+    uvloop.run(bounded())
 
 
 async def search(engine: Engine, seconds: float = 5) -> Answer:
@@ -128,6 +129,24 @@ def test_a_server_that_does_not_answer_is_given_up_before_the_deadline_and_not_a
     run(test)
 
 
+def test_a_search_that_opensearch_broke_off_is_no_answer() -> None:
+    """It has status 200 and some of the hits: to pass it on would be a wrong answer, and OpenSearch is not well."""
+
+    async def test() -> None:
+        broken = web.Response(body=b'{"took":4001,"timed_out":true,"_shards":{"total":1},"hits":{"hits":[]}}')
+        async with serving(replies(broken)) as server:
+            breaker = Breaker(Limits(calls=1))
+            async with Engine(Target(server.url), breaker=breaker) as engine:
+                await refused(engine)
+            assert len(server.received) == 1
+            assert breaker.state is State.OPEN
+        whole = web.Response(body=b'{"took":1,"timed_out":false,"hits":{"hits":[{"note":"\\"timed_out\\":true"}]}}')
+        async with serving(replies(whole)) as server, Engine(Target(server.url)) as engine:
+            assert (await search(engine)).body == whole.body
+
+    run(test)
+
+
 def test_who_had_hardly_any_time_does_not_accuse_the_server() -> None:
     """Else requests that waited long elsewhere would open the breaker for all."""
 
@@ -191,7 +210,7 @@ def test_an_overload_is_refused_at_once() -> None:
     run(test)
 
 
-def test_a_server_that_is_away_is_left_alone_and_found_again() -> None:
+def test_a_server_that_is_away_is_left_alone_and_found_again(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with serving(replies(status(500))) as server:
             breaker = Breaker(Limits(calls=6, pause=0.3, probes=2))
@@ -209,6 +228,8 @@ def test_a_server_that_is_away_is_left_alone_and_found_again() -> None:
                 assert breaker.admit() is not None
 
     run(test)
+    said = [one.message for one in caplog.records if one.name == "search_api.engine.client"]
+    assert said == ["OpenSearch fails: it gets no search for 0 s", "OpenSearch answers again"], "each once"
 
 
 def test_what_runs_in_the_background_is_neither_counted_nor_held_up() -> None:

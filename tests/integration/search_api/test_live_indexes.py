@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+import uvloop
 
 from local import opensearch as local_opensearch
 from search_api.engine.client import Engine, EngineUnavailable
@@ -74,7 +75,7 @@ def test_what_is_known_follows_the_aliases_and_outlives_an_outage(client: Client
             assert live.of("locations") == SECOND
             assert len(set(proxy.requests)) == 1, "one request for all entities"
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 def test_an_alias_on_two_indexes_changes_nothing(client: Client, proxy: OpenSearchProxy) -> None:
@@ -91,7 +92,7 @@ def test_an_alias_on_two_indexes_changes_nothing(client: Client, proxy: OpenSear
                 await live.refresh()
             assert live.of("locations") == FIRST
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'{"locations": 1}', b"[]"])
@@ -108,7 +109,7 @@ def test_an_answer_of_something_else_changes_nothing(client: Client, proxy: Open
                 await live.refresh()
             assert live.of("locations") == FIRST
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 def test_a_swap_is_seen_within_about_a_second_and_after_an_outage(client: Client, proxy: OpenSearchProxy) -> None:
@@ -128,7 +129,7 @@ def test_a_swap_is_seen_within_about_a_second_and_after_an_outage(client: Client
             assert not task.done()
             task.cancel()
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 async def seen(live: LiveIndexes, index: str) -> None:

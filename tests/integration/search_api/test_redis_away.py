@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import redis
+import uvloop
 
 from local import redis as local_redis
 from search_api.cache.answers import Answers, Lifetimes
@@ -51,7 +52,7 @@ def test_what_one_process_made_all_find_compressed_and_not_for_ever(redis_server
             got = await answers(connection).get("k", nothing, Deadline(5))
             assert (got.body, got.state) == (BODY, "hit")
 
-    asyncio.run(test())
+    uvloop.run(test())
     with redis.Redis.from_url(redis_server.url) as client:
         assert client.strlen("k") < len(BODY) / 10
         assert 590 < client.ttl("k") <= 600
@@ -67,7 +68,7 @@ def test_what_grew_old_in_another_process_makes_the_next_answer_hot(
             assert (await answers(connection, old).get("k", body, Deadline(5))).state == "miss", "it was cold"
             assert (await answers(connection, old).get("k", nothing, Deadline(5))).state == "hit", "now it is hot"
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 @pytest.mark.parametrize("value", [b"", b"\x02" + b"x" * 40, b"\x07" * 100])
@@ -80,7 +81,7 @@ def test_what_is_no_entry_is_made_anew(redis_server: local_redis.Server, value: 
             for key in ("k", "list"):
                 assert (await answers(connection).get(key, body, Deadline(5))).state == "miss"
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 def test_a_hundred_calls_at_once_use_ten_connections(redis_server: local_redis.Server) -> None:
@@ -91,7 +92,7 @@ def test_a_hundred_calls_at_once_use_ten_connections(redis_server: local_redis.S
             with redis.Redis.from_url(redis_server.url) as client:
                 assert len(client.client_list()) <= CONNECTIONS + 1  # this client is one, too
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 def test_redis_dies_under_load_and_comes_back(redis_server: local_redis.Server) -> None:
@@ -128,7 +129,7 @@ def test_redis_dies_under_load_and_comes_back(redis_server: local_redis.Server) 
             await answers(connection).get("again", body, Deadline(5))
             assert (await answers(connection).get("again", nothing, Deadline(5))).state == "hit"
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 async def until(connection: Connection, *, available: bool) -> None:
@@ -155,7 +156,7 @@ def test_a_redis_that_hangs_costs_a_few_searches_a_tenth_of_a_second_and_the_oth
             finally:
                 os.kill(redis_server.process.pid, signal.SIGCONT)
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 def test_a_redis_that_is_full_still_answers_reads(redis_server: local_redis.Server) -> None:
@@ -175,7 +176,7 @@ def test_a_redis_that_is_full_still_answers_reads(redis_server: local_redis.Serv
                     client.config_set("maxmemory", "64mb")
                     client.config_set("maxmemory-policy", "allkeys-lru")
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 def test_whoever_goes_away_leaves_no_answer_for_the_next_one(redis_server: local_redis.Server) -> None:
@@ -194,7 +195,7 @@ def test_whoever_goes_away_leaves_no_answer_for_the_next_one(redis_server: local
                 for number, value in enumerate(got):
                     assert value in (None, f"k{number}".encode()) or isinstance(value, asyncio.CancelledError)
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 def test_the_most_frequent_queries_of_each_tenant_are_known_and_no_more(redis_server: local_redis.Server) -> None:
@@ -226,7 +227,7 @@ def test_the_most_frequent_queries_of_each_tenant_are_known_and_no_more(redis_se
             ]
             assert [one.query for one in await popular.most("members")] == [b"other entity"]
 
-    asyncio.run(test())
+    uvloop.run(test())
     with redis.Redis.from_url(redis_server.url) as client:
         assert len(keys := client.keys("popular:*")) in (2, 3, 4)  # an hour may end meanwhile
         assert all(client.zcard(key) <= HELD for key in keys)
@@ -247,7 +248,7 @@ def test_the_set_of_an_hour_stays_small_whatever_is_asked(redis_server: local_re
             assert most[0].query == b"frequent"
             assert most[0].times == 6 * 301
 
-    asyncio.run(test())
+    uvloop.run(test())
     with redis.Redis.from_url(redis_server.url) as client:
         assert all(client.zcard(key) <= HELD for key in client.keys("popular:*"))
 
@@ -260,7 +261,7 @@ def test_without_redis_nothing_is_popular_and_nothing_fails() -> None:
             await popular.flush()
             assert await popular.most("locations") == []
 
-    asyncio.run(test())
+    uvloop.run(test())
 
 
 def test_a_body_that_is_worth_it_is_compressed() -> None:

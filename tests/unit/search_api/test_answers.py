@@ -161,7 +161,8 @@ def test_who_waits_and_goes_away_takes_nothing_along() -> None:
 def test_an_old_answer_is_shown_as_stale_only_while_there_can_be_no_new_one() -> None:
     async def test() -> None:
         cache = answers(OLD_AT_ONCE)
-        make = ready(b"1", EngineUnavailable("away"), EngineUnavailable("away"), b"2", b"3")
+        incomplete = Problem(503, "incomplete", "no", next_step="none")
+        make = ready(b"1", EngineUnavailable("away"), incomplete, b"2", b"3")
         states = [await cache.get("k", make, Deadline(5)) for _ in range(5)]
         assert [(one.body, one.state) for one in states] == [
             (b"1", "miss"),

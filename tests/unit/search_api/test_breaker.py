@@ -137,6 +137,20 @@ def test_failures_are_forgotten_after_the_window() -> None:
     assert breaker.state is State.CLOSED
 
 
+def test_nothing_of_before_counts_when_it_has_closed() -> None:
+    """Not even later, when what was counted before would have left the window."""
+    clock = Clock()
+    breaker = Breaker(clock=clock)
+    calls(breaker, "failed", 20)
+    clock.now = 30.0
+    calls(breaker, "succeeded", 3)
+    clock.now = 61.0
+    calls(breaker, "failed", 19)
+    assert breaker.admit() is not None
+    calls(breaker, "failed", 1)
+    assert breaker.admit() is None
+
+
 def test_memory_does_not_grow_with_the_calls() -> None:
     clock = Clock()
     breaker = Breaker(clock=clock)

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Never
+from typing import Final, Never
 
 import msgspec
 
@@ -20,7 +20,12 @@ POLL_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 3.0
 """Seconds within which OpenSearch has to say where the aliases are."""
 
-_Found = dict[str, dict[str, Any]]
+
+class _Index(msgspec.Struct):
+    aliases: dict[str, msgspec.Raw]
+
+
+_Found = dict[str, _Index]
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class LiveIndexes:
                 raise EngineUnavailable(f"OpenSearch answered {answer.status} to the question for the live indexes.")
             found: _Found = msgspec.json.decode(answer.body, type=_Found)
         except msgspec.DecodeError as error:
-            raise EngineUnavailable("OpenSearch's answer to the question for the live indexes is no JSON.") from error
+            raise EngineUnavailable("What answers the question for the live indexes is not OpenSearch.") from error
         torn = [entity.name for entity in self._entities.values() if not self._look(entity, found)]
         if torn:
             raise EngineUnavailable(f"These names stand for no single index: {', '.join(torn)}.")
@@ -129,4 +134,4 @@ class LiveIndexes:
 
 
 def _members(found: _Found, alias: str) -> Sequence[str]:
-    return [name for name, state in found.items() if alias in state.get("aliases", {})]
+    return [name for name, index in found.items() if alias in index.aliases]

@@ -95,7 +95,7 @@ def test_an_alias_on_two_indexes_changes_nothing(client: Client, proxy: OpenSear
     uvloop.run(test())
 
 
-@pytest.mark.parametrize("body", [b"<html>", b'{"locations": 1}', b"[]"])
+@pytest.mark.parametrize("body", [b"<html>", b'{"locations": 1}', b'{"x": {"aliases": 1}}', b"[]"])
 def test_an_answer_of_something_else_changes_nothing(client: Client, proxy: OpenSearchProxy, body: bytes) -> None:
     """A login page or a load balancer that answers in OpenSearch's place."""
 

@@ -69,7 +69,8 @@ def serving(opensearch: str, redis: str, **changes: Any) -> Iterator[Served]:
     async def serve() -> None:
         async with UserPool().serving() as pool:
             app = create_app(replace(settings, **{"jwks_url": pool.url, **changes}))
-            servers.append(uvicorn.Server(uvicorn.Config(app, ws="none", log_config=None, access_log=False)))
+            config = uvicorn.Config(app, ws="none", log_config=None, access_log=False, proxy_headers=False)
+            servers.append(uvicorn.Server(config))
             await servers[0].serve(sockets=[listening])
 
     def run() -> None:

@@ -160,14 +160,16 @@ class Limits:
 
     async def _refill(self, name: str, share: _Share, rate: Rate) -> None:
         """Have at least one request to give out, or raise TooManyRequests."""
-        if self._now() >= share.refused_until:
+        asks = self._now() >= share.refused_until
+        if asks:
             share.left = await self._ask_redis(name, share, rate)
             share.ask = min(2 * share.ask, max(1, rate.requests // SHARES))
         if share.left:
             return
         now = self._now()
         milliseconds = sliding_window.wait(share.counts, now, rate)
-        share.refused_until = max(share.refused_until, now + min(milliseconds, REFUSED_FOR))
+        if asks:
+            share.refused_until = now + min(milliseconds, REFUSED_FOR)
         raise TooManyRequests(name.partition(":")[0], _allowance(share, now, rate), max(1, -(-milliseconds // 1_000)))
 
     async def _ask_redis(self, name: str, share: _Share, rate: Rate) -> int:

@@ -92,6 +92,21 @@ def test_who_is_refused_is_told_when_to_come_back() -> None:
     without_redis(work)
 
 
+def test_who_keeps_asking_is_let_through_when_it_is_time() -> None:
+    """Lost otherwise: each request that is refused puts off the next one that is not, for ever."""
+
+    async def work(limits: Limits, clock: Clock) -> None:
+        assert await let_through(limits, USER, HOME, 100) == 100
+        clock.now += 59.9
+        while clock.now < START + 61.8:  # one of 100 is forgotten after 60.6 s, and is looked for once a second
+            if await let_through(limits, USER, HOME, 1):
+                return
+            clock.now += 0.1
+        pytest.fail("still refused")
+
+    without_redis(work)
+
+
 def test_a_tenant_takes_nothing_from_another() -> None:
     """Lost otherwise: one tenant's load is an outage for all."""
 

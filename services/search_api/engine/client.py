@@ -209,9 +209,8 @@ class Engine:
                 ) as response:
                     answer = Answer(response.status, await response.read())
         except TimeoutError as error:
-            connecting = isinstance(error, aiohttp.ServerTimeoutError)  # the other is that of the whole attempt
-            fair = connecting or left >= FAIR_SECONDS
-            raise _Failed("OpenSearch did not answer in time.", again=connecting, fair=fair) from error
+            connecting = isinstance(error, aiohttp.ServerTimeoutError)  # else no time is left for another attempt
+            raise _Failed("OpenSearch did not answer in time.", fair=connecting or left >= FAIR_SECONDS) from error
         except BotoCoreError as error:
             raise _Failed("The request to OpenSearch cannot be signed.", fair=False) from error
         except (aiohttp.ClientError, OSError) as error:

@@ -151,12 +151,19 @@ def test_who_had_hardly_any_time_does_not_accuse_the_server() -> None:
     """Else requests that waited long elsewhere would open the breaker for all."""
 
     async def test() -> None:
-        async with serving(never) as server:
-            breaker = Breaker(Limits(calls=1))
+        async with serving(replies(OK)) as server:
+            breaker = Breaker(Limits(calls=2))
             async with Engine(Target(server.url), breaker=breaker) as engine:
+                await search(engine)  # there is a connection now, so a request would go out at once
+                server.act = never
                 await refused(engine, 0.5)
-                await refused(engine, 0.1)
-            assert len(server.received) == 1, "with nothing left, it is not even asked"
+                assert len(server.received) == 2
+                server.act = replies(OK)
+                await search(engine)
+                for seconds in (0.1, 0, -1):
+                    await refused(engine, seconds)
+                await asyncio.sleep(0.1)
+                assert len(server.received) == 3, "with nothing left, it is not even asked"
             assert breaker.state is State.CLOSED
 
     run(test)

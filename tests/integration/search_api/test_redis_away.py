@@ -159,6 +159,23 @@ def test_a_redis_that_hangs_costs_a_few_searches_a_tenth_of_a_second_and_the_oth
     uvloop.run(test())
 
 
+def test_a_redis_that_hangs_keeps_nobody_in_a_queue(redis_server: local_redis.Server) -> None:
+    """A hundred who ask at one moment wait for ten connections together, and not one after another."""
+
+    async def test() -> None:
+        async with connected(redis_server.url) as connection:
+            os.kill(redis_server.process.pid, signal.SIGSTOP)
+            try:
+                began = time.monotonic()
+                calls = (connection.call(lambda client: client.get("k")) for _ in range(100))
+                assert await asyncio.gather(*calls) == [None] * 100
+                assert time.monotonic() - began < 5 * CALL_SECONDS
+            finally:
+                os.kill(redis_server.process.pid, signal.SIGCONT)
+
+    uvloop.run(test())
+
+
 def test_a_redis_that_is_full_still_answers_reads(redis_server: local_redis.Server) -> None:
     """One that refuses to write is not away: what it holds is still found."""
 
@@ -211,7 +228,7 @@ def test_the_most_frequent_queries_of_each_tenant_are_known_and_no_more(redis_se
                 popular.count("locations", beta, b"rare")
                 popular.count("locations", EveryTenant(), b"all")
             popular.count("members", acme, b"other entity")
-            popular.count("locations", acme, bytes(LONGEST + 1))
+            popular.count("members", acme, bytes(LONGEST + 1))
             await popular.flush()
             other.count("locations", acme, b"q4")
             other.count("locations", beta, b"rare")

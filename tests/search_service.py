@@ -1,7 +1,6 @@
 """The search API as it is served, in this process: with uvicorn, a user pool of the tests, and what it searches."""
 
 import asyncio
-import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,9 +16,13 @@ from search_api.app import create_app
 from search_api.engine.target import Target
 from search_api.settings import Settings
 from searchsync.catalog import Entity
+from searchsync.cluster import creation
 from searchsync.cluster.client import Client
+from searchsync.cluster.index import Index
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.writing import writer
 from tests import user_pool
-from tests.steps import position, until
+from tests.steps import line, never, page_of_documents, until
 from tests.user_pool import CLIENT, UserPool, bearer
 
 
@@ -90,11 +93,7 @@ def serving(opensearch: str, redis: str, **changes: Any) -> Iterator[Served]:
 
 
 def fill(client: Client, entity: Entity, index: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
-    """Put documents into an index, as the writer would, and make them searchable."""
-    lines: list[str] = []
-    for at, (key, document) in enumerate(documents.items()):
-        sync = {"position": position(at), "deleted": False, "bucket": 1}
-        lines += [json.dumps({"create": {"_id": key}}), json.dumps({**document, "sync": sync})]
-    body = "\n".join([*lines, ""]).encode()
-    answer = client.request("POST", f"/{index}/_bulk", body=body, params={"refresh": "true"})
-    assert not answer["errors"], answer
+    """Write documents into an index, and make them searchable."""
+    lines = [line(key, 1, **document) for key, document in documents.items()]
+    writer.load(Index(client, index), [page_of_documents(1, lines)], on_rejected=never)
+    creation.make_searchable(EntityIndexes(client, entity), index)

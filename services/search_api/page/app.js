@@ -1,11 +1,13 @@
 // The search page: what is asked stands in the address after #, so a search can be kept as a link. The token does not.
 
-import { make } from "/page/make.js";
+import { make, marked, text } from "/page/make.js";
 import { draw, point } from "/page/map.js";
 
 const $ = (id) => document.getElementById(id);
 const AFTER_TYPING = 120; // ms
 const FACTS = 6;
+const NOTHING = "Nothing is found. Try fewer words, or take a filter away.";
+const SHOWN_VALUES = 8; // of a facet
 
 let token = "";
 let entities = [];
@@ -213,7 +215,7 @@ async function suggest(number) {
   if (q.length > 1) {
     const parameters = new URLSearchParams({ q, limit: 6 });
     const [body] = await ask(`/v1/${entity.name}/suggest?${parameters}`, { signal: running.signal }).catch(() => [{}]);
-    names = [...new Set((body.suggestions ?? []).map((one) => one.text))];
+    names = [...new Set((body.suggestions ?? []).map(title))];
   }
   if (number !== latest) return;
   const take = (text) => {
@@ -246,8 +248,9 @@ function show(body, headers, milliseconds, more) {
     shown = [];
     now = -1;
     $("results").replaceChildren();
-    $("facets").replaceChildren(...Object.entries(body.facets ?? {}).map(([name, values]) => facet(name, values)));
+    $("facets").replaceChildren(...Object.entries(body.facets ?? {}).map(([name, values]) => facet(name, values)).filter((one) => one));
   }
+  if (!body.hits.length && !more) $("results").append(make("li", { class: "nothing" }, NOTHING));
   const first = shown.length;
   shown.push(...body.hits);
   $("results").append(...body.hits.map((hit, at) => result(hit, first + at)));
@@ -255,7 +258,7 @@ function show(body, headers, milliseconds, more) {
   const cache = headers.get("x-cache");
   const stale = cache === "stale" ? ", an earlier answer: the search engine does not answer" : "";
   $("status").textContent =
-    `${relation === "gte" ? "more than " : ""}${count.toLocaleString("en")} found · ${milliseconds.toFixed(0)} ms` +
+    `${relation === "gte" ? "at least " : ""}${count.toLocaleString("en")} found · ${milliseconds.toFixed(0)} ms` +
     ` (engine ${body.took_ms} ms, cache: ${cache})${stale}`;
   const places = shown.map((hit, at) => ({ at, name: title(hit), ...point(hit.document?.[entity.near]) }));
   draw($("map"), places.filter((one) => "lat" in one), (at) => select(at, false));
@@ -268,13 +271,14 @@ function facet(name, values) {
   const on = asked.get(parameter) ?? [];
   const found = values.map((one) => ({ ...one, value: String(one.value) }));
   const missing = on.filter((one) => !found.some((other) => other.value === one)).map((one) => ({ value: one, count: 0 }));
+  if (!found.length && !missing.length) return null;
   const single = values.some((one) => typeof one.value === "boolean");
   const toggle = (one) => change(parameter, on.includes(one) ? on.filter((o) => o !== one) : single ? [one] : [...on, one]);
   return make(
     "div",
     {},
     make("h2", {}, label(name)),
-    ...[...missing, ...found].slice(0, 12).map((one) =>
+    ...[...missing, ...found].slice(0, SHOWN_VALUES).map((one) =>
       make(
         "button",
         { type: "button", "aria-pressed": String(on.includes(one.value)), disabled: parameter ? undefined : "", onclick: () => toggle(one.value) },
@@ -283,18 +287,6 @@ function facet(name, values) {
       ),
     ),
   );
-}
-
-// The service marks what was found with <em>; all else in a highlight is text.
-function marked(text) {
-  return text.split(/<em>(.*?)<\/em>/s).map((part, at) => (at % 2 ? make("mark", {}, part) : part));
-}
-
-function text(found) {
-  if (Array.isArray(found)) return found.map(text).join(", ");
-  if (typeof found === "number") return found.toLocaleString("en", { maximumFractionDigits: 6 });
-  if (typeof found === "string") return found.replace(/^(\d{4}-\d\d-\d\d)T.*/, "$1");
-  return found === null ? "" : typeof found === "object" ? JSON.stringify(found) : String(found);
 }
 
 function result(hit, at) {

@@ -11,3 +11,21 @@ export function make(tag, attributes = {}, ...children) {
   made.append(...children);
   return made;
 }
+
+// A highlight is HTML, in which the service marks what was found with <em>, and all else is escaped text.
+export function marked(html) {
+  const plain = (part) => new DOMParser().parseFromString(part, "text/html").documentElement.textContent;
+  return html.split(/<em>(.*?)<\/em>/s).map((part, at) => (at % 2 ? make("mark", {}, plain(part)) : spaced(part, plain)));
+}
+
+// A parser drops the spaces at the beginning of a document.
+function spaced(part, plain) {
+  return part.match(/^\s*/)[0] + plain(part).trimStart();
+}
+
+export function text(found) {
+  if (Array.isArray(found)) return found.map(text).join(", ");
+  if (typeof found === "number") return found.toLocaleString("en", { maximumFractionDigits: 6 });
+  if (typeof found === "string") return found.replace(/^(\d{4}-\d\d-\d\d)T.*/, "$1");
+  return found === null ? "" : typeof found === "object" ? JSON.stringify(found) : String(found);
+}

@@ -3,7 +3,7 @@
 import { make } from "/page/make.js";
 
 const WIDTH = 720; // as the viewBox says
-const HEIGHT = 300;
+const HEIGHT = 200;
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 45]; // degrees between lines
 
 export function point(found) {
@@ -15,7 +15,7 @@ export function draw(svg, places, select) {
   svg.toggleAttribute("hidden", places.length === 0);
   if (!places.length) return;
   const { x, y, scale, west, south } = frame(places);
-  const step = STEPS.find((one) => one * scale > 60) ?? 90;
+  const step = STEPS.find((one) => one * scale > 50) ?? 90;
   const drawn = [];
   for (let lat = Math.ceil(south / step) * step; y(lat) > 0; lat += step) {
     drawn.push(make("line", { x1: 0, x2: WIDTH, y1: y(lat), y2: y(lat) }));
@@ -27,7 +27,7 @@ export function draw(svg, places, select) {
   }
   for (const { at, name, lat, lon } of places.toReversed()) {
     const onclick = () => select(at);
-    drawn.push(make("circle", { cx: x(lon), cy: y(lat), r: 7, "data-at": at, onclick }, make("title", {}, name)));
+    drawn.push(make("circle", { cx: x(lon), cy: y(lat), r: 6, "data-at": at, onclick }, make("title", {}, name)));
   }
   svg.replaceChildren(...drawn);
 }

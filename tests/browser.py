@@ -1,0 +1,143 @@
+"""A real browser, driven over its DevTools protocol."""
+
+import asyncio
+import base64
+import itertools
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--remote-debugging-port=0",
+)
+_SECONDS = 30.0
+
+
+@dataclass
+class Page:
+    """One page of a browser.
+
+    :ivar complaints: exceptions, errors of the console, and what the content security policy has blocked
+    """
+
+    socket: aiohttp.ClientWebSocketResponse
+    session: str = ""
+    complaints: list[str] = field(default_factory=list)
+    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+    _waiting: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
+
+    async def listen(self) -> None:
+        async for message in self.socket:
+            said = json.loads(message.data)
+            if (future := self._waiting.pop(said.get("id"), None)) is not None:
+                if "error" in said:
+                    future.set_exception(RuntimeError(str(said["error"])))
+                else:
+                    future.set_result(said["result"])
+            elif said.get("method") == "Runtime.exceptionThrown":
+                self.complaints.append(str(said["params"]["exceptionDetails"]))
+            elif said.get("method") == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
+                self.complaints.append(str(said["params"]["entry"]))
+
+    async def send(self, method: str, **params: Any) -> Any:
+        number = next(self._numbers)
+        self._waiting[number] = asyncio.get_running_loop().create_future()
+        target = {"sessionId": self.session} if self.session else {}
+        await self.socket.send_json({"id": number, "method": method, "params": params, **target})
+        async with asyncio.timeout(_SECONDS):
+            return await self._waiting[number]
+
+    async def go(self, url: str) -> None:
+        await self.send("Page.navigate", url=url)
+
+    async def run(self, expression: str) -> Any:
+        """The value of an expression of JavaScript in the page."""
+        answer = await self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    async def until(self, expression: str) -> Any:
+        """Wait for an expression to be true, and return its value."""
+        async with asyncio.timeout(_SECONDS):
+            while True:
+                with suppress(AssertionError, RuntimeError):  # the page is not there yet
+                    if (value := await self.run(expression)) not in (None, False, 0, ""):  # a node is {} here
+                        return value
+                await asyncio.sleep(0.02)
+
+    async def type(self, text: str) -> None:
+        for character in text:
+            await self.send("Input.dispatchKeyEvent", type="keyDown", text=character, key=character)
+            await self.send("Input.dispatchKeyEvent", type="keyUp", key=character)
+
+    async def press(self, key: str) -> None:
+        text = {"Enter": "\r"}.get(key)
+        extra = {"text": text} if text else {}
+        code = {"Enter": 13, "Escape": 27, "ArrowDown": 40, "ArrowUp": 38}[key]
+        for kind in ("keyDown", "keyUp"):
+            await self.send("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **extra)
+
+    async def size(self, width: int, height: int, *, phone: bool = False) -> None:
+        await self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
+        )
+
+    async def picture(self) -> bytes:
+        """What is seen, as PNG."""
+        taken = await self.send("Page.captureScreenshot", format="png")
+        return base64.b64decode(taken["data"])
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Page]:
+    """A page of a new browser, which keeps nothing."""
+    assert PROGRAM
+    with tempfile.TemporaryDirectory(prefix="searchsync-browser-", ignore_cleanup_errors=True) as folder:
+        process = await asyncio.create_subprocess_exec(
+            PROGRAM,
+            *_FLAGS,
+            f"--user-data-dir={folder}",
+            "about:blank",
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            address = await _address(process)
+            async with aiohttp.ClientSession() as http, http.ws_connect(address, max_msg_size=0) as socket:
+                page = Page(socket)
+                listening = asyncio.create_task(page.listen())
+                targets = (await page.send("Target.getTargets"))["targetInfos"]
+                target = next(one["targetId"] for one in targets if one["type"] == "page")
+                attached = await page.send("Target.attachToTarget", targetId=target, flatten=True)
+                page.session = attached["sessionId"]
+                for domain in ("Page", "Runtime", "Log"):
+                    await page.send(f"{domain}.enable")
+                yield page
+                listening.cancel()
+        finally:
+            process.kill()
+            await process.wait()
+
+
+async def _address(process: asyncio.subprocess.Process) -> str:
+    assert process.stderr
+    said: list[str] = []
+    async with asyncio.timeout(_SECONDS):
+        async for line in process.stderr:
+            said.append(line.decode(errors="replace"))
+            if said[-1].startswith("DevTools listening on "):
+                return said[-1].split()[-1]
+    raise AssertionError(f"the browser does not start: {said}")

@@ -13,7 +13,11 @@ from tests.unit.search_api.asgi import call
 
 @cache
 def app(**changes: object) -> FastAPI:
-    given = {"environment": "development", "issuer": "http://127.0.0.1:9/pool", "audience": ("client",)}
+    given: dict[str, object] = {
+        "environment": "development",
+        "issuer": "http://127.0.0.1:9/pool",
+        "audience": ("client",),
+    }
     given |= {"redis_url": "redis://127.0.0.1:9", "cursor_keys": (b"k" * 32,)}
     return create_app(Settings(Target("http://127.0.0.1:9"), **{**given, **changes}))  # type: ignore[arg-type]
 

@@ -11,8 +11,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from search_api.engine.breaker import Breaker, Limits, State
+from search_api.failures import FAILURES
 
 log = logging.getLogger(__name__)
+_failures = FAILURES.labels("redis")
 
 T = TypeVar("T")
 
@@ -56,6 +58,7 @@ class Connection:
         """
         ticket = self._breaker.admit()
         if ticket is None:
+            _failures.inc()
             return None
         tell = self._breaker.abandoned
         began = False
@@ -68,6 +71,7 @@ class Connection:
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             if began:  # else all connections were in use, which says nothing about Redis
                 tell = self._breaker.failed
+                _failures.inc()
                 self._say(error)
             return None
         except exceptions.ReadOnlyError as error:  # it was the primary once: who connects anew reaches the present one

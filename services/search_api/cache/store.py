@@ -45,8 +45,7 @@ class Store:
     async def put(self, key: str, entry: Entry) -> None:
         """Keep an entry, if Redis is there and the entry is not too large."""
         if len(entry.body) <= LARGEST_BYTES:
-            value = pack(entry)
-            await self._connection.call(lambda redis: redis.set(key, value, ex=self._kept))
+            await self._connection.call(lambda redis: redis.set(key, pack(entry), ex=self._kept))
 
 
 def pack(entry: Entry) -> bytes:

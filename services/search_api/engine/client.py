@@ -17,9 +17,12 @@ from search_api.deadline import Deadline
 from search_api.engine import retry
 from search_api.engine.breaker import Breaker, State
 from search_api.engine.target import Target
+from search_api.failures import FAILURES
 from search_api.problems import Problem
+from search_api.telemetry import outgoing
 
 log = logging.getLogger(__name__)
+_failures = FAILURES.labels("opensearch")
 
 CONNECT_SECONDS: Final = 1.0
 RESERVE_SECONDS: Final = 0.2
@@ -173,6 +176,7 @@ class Engine:
     async def _watched(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Answer:
         ticket = self.breaker.admit()
         if ticket is None:
+            _failures.inc()
             raise EngineUnavailable("OpenSearch is failing, and is left alone.", retry_after=self.breaker.retry_after)
         tell = self.breaker.abandoned  # unless there is an outcome: also when this is cancelled
         try:
@@ -181,6 +185,7 @@ class Engine:
         except _Failed as failure:
             if failure.fair:
                 tell = self.breaker.failed
+                _failures.inc()
             raise
         finally:
             tell(ticket)
@@ -199,7 +204,9 @@ class Engine:
         left = deadline.remaining - RESERVE_SECONDS
         if left <= 0:
             raise _Failed("There is no time left to ask OpenSearch.", again=False, fair=False)
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers = dict(outgoing.get())
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
             async with asyncio.timeout(left):
                 if self._target.signer is not None:

@@ -18,6 +18,9 @@ from search_api.deadline import Deadline
 from search_api.engine.breaker import Breaker, Limits, State
 from search_api.engine.client import Answer, Engine, EngineUnavailable
 from search_api.engine.target import Signer, Target
+from search_api.exchange import Exchange
+from search_api.failures import FAILURES
+from search_api.telemetry import trace
 from searchsync.errors import BadConnection, BadParams
 from tests.certificates import self_signed
 from tests.integration.search_api.engine_server import EngineServer, Received, replies, serving, status
@@ -57,6 +60,9 @@ def test_bytes_go_and_come_as_they_are_over_kept_connections() -> None:
             assert headers["Authorization"] == "Basic cmVhZGVyOnMzY3JldA=="
             assert headers["Content-Type"] == "application/json"
             assert headers["Accept-Encoding"] == "identity"
+            with trace(Exchange({}, "a-request", Deadline(5))):
+                await search(engine)
+            assert server.received[-1].headers["X-Opaque-Id"] == "a-request", "OpenSearch's slow log names the request"
 
     run(test)
 
@@ -225,10 +231,11 @@ def test_a_server_that_is_away_is_left_alone_and_found_again(caplog: pytest.LogC
                 await refused(engine)
                 await refused(engine)
                 assert len(server.received) == 6
-                began = time.monotonic()
+                began, failures = time.monotonic(), FAILURES.labels("opensearch")._value.get()
                 await refused(engine)
                 assert time.monotonic() - began < 0.1
                 assert len(server.received) == 6, "nobody asks while it is open"
+                assert FAILURES.labels("opensearch")._value.get() == failures + 1
                 server.act = replies(OK)
                 await asyncio.sleep(breaker.retry_after)
                 assert [(await search(engine)).status for _ in range(2)] == [200, 200]

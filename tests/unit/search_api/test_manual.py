@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from search_api import edge, telemetry
+from search_api import edge, failures, telemetry
 from search_api.auth.roles import RIGHTS
 from search_api.query import parse, values
 from search_api.settings import PREFIX, Settings
@@ -41,7 +41,7 @@ def test_all_metrics_are_there_with_their_labels() -> None:
     section = PAGE.split("| metric | labels |", 1)[1]
     said = {match[1]: match[2] for match in re.finditer(r"^\| `(search_api_\w+)` \| (.+?) \|", section, re.MULTILINE)}
     wanted = {}
-    for metric in vars(telemetry).values():
+    for metric in (*vars(telemetry).values(), failures.FAILURES):
         if isinstance(metric, MetricWrapperBase):
             assert isinstance(metric, Counter | Histogram)
             name = metric._name + ("_total" if isinstance(metric, Counter) else "")

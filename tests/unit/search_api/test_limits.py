@@ -107,6 +107,17 @@ def test_who_keeps_asking_is_let_through_when_it_is_time() -> None:
     without_redis(work)
 
 
+def test_what_was_taken_in_advance_is_not_kept_for_the_next_minute() -> None:
+    """Lost otherwise: the limit, by a share for each process."""
+
+    async def work(limits: Limits, clock: Clock) -> None:
+        assert await let_through(limits, USER, HOME, 32) == 32  # shares of 1, 2, 4, 8, 16 and 20: 51 are counted
+        clock.now += 90
+        assert await let_through(limits, USER, HOME, 2_000) == 1_000 - 26
+
+    without_redis(work, tenant=1_000, address=10_000)
+
+
 def test_a_tenant_takes_nothing_from_another() -> None:
     """Lost otherwise: one tenant's load is an outage for all."""
 

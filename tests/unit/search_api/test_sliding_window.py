@@ -3,7 +3,7 @@
 import math
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from search_api.sliding_window import NOTHING, Counts, Rate, at, left, take, wait
@@ -53,6 +53,7 @@ def test_no_window_gives_more_than_the_limit_and_no_span_twice_as_much(
 
 
 @given(steps=STEPS, rate=RATES)
+@example(steps=[(0, 1), (100, 1)], rate=Rate(1, 100))
 def test_who_waits_as_told_is_let_through_and_who_comes_before_is_not(steps: list[tuple[int, int]], rate: Rate) -> None:
     """Lost otherwise: callers that obey Retry-After are refused again, or wait for nothing."""
     now, counts = START, NOTHING
@@ -72,3 +73,9 @@ def test_a_window_ago_is_forgotten_evenly() -> None:
         *(0, 0, 25, 99)
     ]
     assert left(at(counts, START + 2_000, 1_000), START + 2_000, rate) == 100
+
+
+def test_a_limit_that_was_lowered_gives_nothing_until_less_was_asked() -> None:
+    """Lost otherwise: a process that is told the new limit first gives out a negative number."""
+    counts = Counts(START, 0, 50)
+    assert take(counts, START, 5, Rate(10, 1_000)) == (0, counts)

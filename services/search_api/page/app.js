@@ -26,8 +26,9 @@ class Refused extends Error {
   }
 }
 
-async function ask(path, options = {}) {
+async function ask(path, options = {}, again = true) {
   const answer = await fetch(path, { ...options, headers: { authorization: `Bearer ${token}` } });
+  if (answer.status === 401 && again && (await renewed())) return ask(path, options, false);
   const body = await answer.json();
   if (!answer.ok) throw new Refused(answer.status, body);
   return [body, answer.headers];
@@ -46,7 +47,7 @@ async function signIn() {
     $("token").focus();
     return;
   }
-  const who = (await development.json()).identities;
+  const who = (await development.json()).identities.filter((one) => one.role !== "service");
   $("who").replaceChildren(
     ...who.map((one) => make("option", { value: JSON.stringify(one) }, `${one.tenant} · ${one.role.replace("_", " ")}`)),
   );
@@ -56,14 +57,22 @@ async function signIn() {
 }
 
 async function become() {
-  const answer = await fetch("/dev/token", {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: $("who").value,
-  });
+  if (await renewed()) await use(token);
+}
+
+// A token has expired, or is none: on a developer's machine there is a new one, elsewhere a person has to bring it.
+async function renewed() {
+  if ($("identity").hidden) {
+    $("main").hidden = true;
+    $("sign-in").hidden = false;
+    return false;
+  }
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch("/dev/token", { method: "POST", headers, body: $("who").value });
   const body = await answer.json();
-  if (answer.ok) await use(body.token);
+  if (answer.ok) token = body.token;
   else complain(body);
+  return answer.ok;
 }
 
 async function use(given) {

@@ -150,6 +150,26 @@ def test_another_entity_and_a_refusal_are_shown(api: Served) -> None:
     looking(api, look)
 
 
+def test_a_token_that_is_no_good_is_asked_for_again(api: Served) -> None:
+    """An expired token must not leave a page that says nothing."""
+
+    async def look(page: Page) -> None:
+        await page.run("document.querySelector('#token').value = 'Bearer a.b.c'")
+        await page.run("document.querySelector('#sign-in').requestSubmit()")
+        said = await page.until(
+            "!document.querySelector('#problem').hidden && document.querySelector('#problem').textContent"
+        )
+        assert "The token is not accepted." in said
+        assert await page.run("document.querySelector('#main').hidden && !document.querySelector('#sign-in').hidden")
+        page.complaints.clear()  # the browser reports each answer of 401
+        await page.run(f"document.querySelector('#token').value = {json.dumps(bearer())}")
+        await page.run("document.querySelector('#sign-in').requestSubmit()")
+        await page.until("!document.querySelector('#main').hidden && document.querySelector('#results li')")
+        assert await page.run("document.querySelector('#problem').hidden")
+
+    looking(api, look)
+
+
 def test_it_fits_a_phone(api: Served) -> None:
     """Nothing is wider than the screen, and what is tapped is large enough."""
 

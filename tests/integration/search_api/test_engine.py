@@ -12,7 +12,8 @@ import uvloop
 from aiohttp import web
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import CredentialRetrievalError
 
 from search_api.deadline import Deadline
 from search_api.engine.breaker import Breaker, Limits, State
@@ -325,6 +326,38 @@ def test_a_request_is_signed_as_it_is_sent() -> None:
             for received in server.received:
                 assert received.headers["Authorization"] == expected_signature(credentials, server, received)
                 assert received.headers["X-Amz-Security-Token"] == "token"
+
+    run(test)
+
+
+class Renewed:
+    """Credentials that AWS gives, or does not."""
+
+    asked = 0
+    there = True
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        self.asked += 1
+        if not self.there:
+            raise CredentialRetrievalError(provider="a role", error_msg="AWS is away")
+        return ReadOnlyCredentials("AKID", "secret", "token")
+
+
+def test_credentials_are_asked_for_once_a_minute_and_their_absence_is_not_opensearchs_fault() -> None:
+    async def test() -> None:
+        credentials = Renewed()
+        async with serving(replies(OK)) as server:
+            breaker = Breaker(Limits(calls=1))
+            target = Target(server.url, signer=Signer(credentials, "eu-central-1", "es"))
+            async with Engine(target, breaker=breaker) as engine:
+                await asyncio.gather(*(search(engine) for _ in range(5)))
+                assert credentials.asked == 1
+                target.signer._end = 0.0  # type: ignore[union-attr]
+                credentials.there = False
+                assert "AWS is away" not in (await refused(engine)).detail
+                assert breaker.state is State.CLOSED
+                credentials.there = True
+                assert (await search(engine)).status == 200
 
     run(test)
 

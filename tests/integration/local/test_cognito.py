@@ -9,6 +9,7 @@ import yaml
 from local import cognito, search_api
 from local.paths import ROOT
 from search_api.caller import Role
+from search_api.routes import development
 
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]
 
@@ -22,6 +23,10 @@ def claims(token: str) -> dict[str, Any]:
 
 def test_roles_are_those_of_the_service() -> None:
     assert set(cognito.ROLES) == set(Role)
+
+
+def test_the_page_knows_the_password_of_all_users() -> None:
+    assert development.PASSWORD == cognito.PASSWORD
 
 
 def test_a_token_says_tenant_and_role_and_for_whom_it_is(aws_url: str) -> None:

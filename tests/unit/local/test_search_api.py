@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from local import cli, cognito, redis, search_api
 from local.cognito import UserPool
-from local.paths import Home
+from local.paths import ROOT, Home
 from local.stack import PARTS, Stack
 from search_api.settings import Settings
 
@@ -71,6 +72,14 @@ def test_airflow_asks_as_a_user_that_is_made(monkeypatch: pytest.MonkeyPatch) ->
     assert connection["login"] in made
     assert (connection["schema"], connection["host"], connection["port"]) == ("http", "127.0.0.1", 4)
     assert connection["extra"] == {"client_id": "client"}
+
+
+def test_the_stack_needs_no_members() -> None:
+    """Whoever gives the sample's entity up deletes its file: `./dev` itself must start."""
+    code = "from searchsync.catalog import CATALOG; del CATALOG['members']\n"
+    code += "from local import search_api, stack; print(search_api._searchers())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[('search-ops', 'admin')]\n", "")
 
 
 def test_up_ends_with_the_page_to_search_on(home: Home) -> None:

@@ -29,7 +29,7 @@ _QUICK = ("tests/unit", "--numprocesses", "2")
 _SHORT_LIVED = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
 """Java compiles quickly rather than well: a server of the tests starts almost twice as fast, and lives for minutes."""
 _OF_MEMBERS = ("stream", "compare")
-_OF_LOCATIONS = ("reindex", "compare", "consistency")
+_OF_LOCATIONS = ("reindex", "compare", "consistency", "relevance")
 _OF_A_STACK = ("kills", "scale")
 """Which start a whole stack themselves."""
 

@@ -29,7 +29,7 @@ _QUICK = ("tests/unit", "--numprocesses", "2")
 _SHORT_LIVED = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
 """Java compiles quickly rather than well: a server of the tests starts almost twice as fast, and lives for minutes."""
 _OF_MEMBERS = ("stream", "compare")
-_OF_LOCATIONS = ("reindex", "compare", "consistency", "relevance")
+_OF_LOCATIONS = ("reindex", "compare", "consistency", "relevance", "api")
 _OF_A_STACK = ("kills", "scale")
 """Which start a whole stack themselves."""
 
@@ -72,7 +72,8 @@ def bench(name: str | None, arguments: Sequence[str]) -> int:
             aws = _start_aws(folder / "aws") if name in _OF_MEMBERS else {}
             database = _start_postgres(folder / "postgres") if name in _OF_LOCATIONS else {}
             search = {} if name in _OF_A_STACK else _start_opensearch(folder / "opensearch")
-            variables = {"SEARCHSYNC_BENCH_DIR": str(folder), **search, **aws, **database}
+            own = {"SEARCHSYNC_BENCH_DIR": str(folder), "PYTHONPATH": str(ROOT / "services")}
+            variables = {**own, **search, **aws, **database}
             return _run([sys.executable, "-m", f"benchmarks.{name}", *arguments], variables)
         finally:
             _stop_servers(folder)

@@ -5,9 +5,10 @@ import base64
 import itertools
 import json
 import shutil
+import subprocess
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,43 +102,36 @@ class Page:
         return base64.b64decode(taken["data"])
 
 
-@asynccontextmanager
-async def opened() -> AsyncIterator[Page]:
-    """A page of a new browser, which keeps nothing."""
+@contextmanager
+def running() -> Iterator[str]:
+    """A browser of the tests' own. Yields where it is driven."""
     assert PROGRAM
     with tempfile.TemporaryDirectory(prefix="searchsync-browser-", ignore_cleanup_errors=True) as folder:
-        process = await asyncio.create_subprocess_exec(
-            PROGRAM,
-            *_FLAGS,
-            f"--user-data-dir={folder}",
-            "about:blank",
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            address = await _address(process)
-            async with aiohttp.ClientSession() as http, http.ws_connect(address, max_msg_size=0) as socket:
-                page = Page(socket)
-                listening = asyncio.create_task(page.listen())
-                targets = (await page.send("Target.getTargets"))["targetInfos"]
-                target = next(one["targetId"] for one in targets if one["type"] == "page")
-                attached = await page.send("Target.attachToTarget", targetId=target, flatten=True)
-                page.session = attached["sessionId"]
-                for domain in ("Page", "Runtime", "Log"):
-                    await page.send(f"{domain}.enable")
-                yield page
-                listening.cancel()
-        finally:
-            process.kill()
-            await process.wait()
+        command = [PROGRAM, *_FLAGS, f"--user-data-dir={folder}", "about:blank"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr
+            said: list[str] = []
+            try:
+                for line in process.stderr:
+                    said.append(line)
+                    if line.startswith("DevTools listening on "):
+                        yield line.split()[-1]
+                        return
+                raise AssertionError(f"the browser does not start: {said}")
+            finally:
+                process.kill()
 
 
-async def _address(process: asyncio.subprocess.Process) -> str:
-    assert process.stderr
-    said: list[str] = []
-    async with asyncio.timeout(_SECONDS):
-        async for line in process.stderr:
-            said.append(line.decode(errors="replace"))
-            if said[-1].startswith("DevTools listening on "):
-                return said[-1].split()[-1]
-    raise AssertionError(f"the browser does not start: {said}")
+@asynccontextmanager
+async def opened(address: str) -> AsyncIterator[Page]:
+    """A new page of a browser, which knows nothing of the others."""
+    async with aiohttp.ClientSession() as http, http.ws_connect(address, max_msg_size=0) as socket:
+        page = Page(socket)
+        listening = asyncio.create_task(page.listen())
+        context = (await page.send("Target.createBrowserContext"))["browserContextId"]
+        target = (await page.send("Target.createTarget", url="about:blank", browserContextId=context))["targetId"]
+        page.session = (await page.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            await page.send(f"{domain}.enable")
+        yield page
+        listening.cancel()

@@ -18,13 +18,13 @@ from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import processes, sample_data, servers
 from searchsync.catalog import Entity, entity
-from searchsync.cluster.client import Client, connect
+from searchsync.cluster.client import Client
 from searchsync.compare import differences
 from searchsync.compare.differences import DEFAULT_EFFORT, DiffReport, Effort
 from searchsync.operations import reindex, replay
 from searchsync.sources.postgres import PostgresSource
 from tests.members import World, clients, newer
-from tests.steps import start_mortal
+from tests.steps import emptied, start_mortal
 
 REPO = Path(__file__).parents[1]
 
@@ -66,21 +66,14 @@ def mortal_folder(servers_dir: Path) -> Iterator[Path]:
 def mortal(mortal_folder: Path) -> local_opensearch.Server:
     """An OpenSearch without any index that the test may kill, and start again in its folder."""
     server = start_mortal(mortal_folder)
-    _empty(server)
+    emptied(server)
     return server
 
 
 @pytest.fixture
 def client(opensearch_server: local_opensearch.Server) -> Client:
     """A client of an OpenSearch without any index."""
-    return _empty(opensearch_server)
-
-
-def _empty(server: local_opensearch.Server) -> Client:
-    client = connect(server.url)
-    for name in client.request("GET", "/_all", params={"expand_wildcards": "all"}):
-        client.request("DELETE", f"/{name}")
-    return client
+    return emptied(opensearch_server)
 
 
 @pytest.fixture(scope="session")

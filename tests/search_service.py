@@ -12,18 +12,21 @@ import httpx
 import uvicorn
 import uvloop
 
+from local import opensearch as local_opensearch
 from search_api.app import create_app
 from search_api.engine.target import Target
 from search_api.settings import Settings
-from searchsync.catalog import Entity
+from searchsync.catalog import Entity, entity
 from searchsync.cluster import creation
 from searchsync.cluster.client import Client
 from searchsync.cluster.index import Index
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.writing import writer
 from tests import user_pool
-from tests.steps import line, never, page_of_documents, until
+from tests.steps import emptied, line, never, page_of_documents, serve, until
 from tests.user_pool import CLIENT, UserPool, bearer
+
+Documents = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,24 @@ def serving(opensearch: str, redis: str, **changes: Any) -> Iterator[Served]:
             assert not thread.is_alive(), "the service does not end"
 
 
-def fill(client: Client, entity: Entity, index: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
+@contextmanager
+def searching(
+    opensearch: local_opensearch.Server, redis: str, documents: Mapping[str, Documents], **changes: Any
+) -> Iterator[Served]:
+    """Serve these documents alone, each entity's in its live index.
+
+    :param documents: by entity and id
+    :param changes: of settings
+    """
+    client = emptied(opensearch)
+    for name, found in documents.items():
+        fill(client, entity(name), serve(client, entity(name)), found)
+    with serving(opensearch.url, redis, **changes) as served:
+        until(lambda: served.get("/ready", None).status_code == 200, "the service is ready")
+        yield served
+
+
+def fill(client: Client, entity: Entity, index: str, documents: Documents) -> None:
     """Write documents into an index, and make them searchable."""
     lines = [line(key, 1, **document) for key, document in documents.items()]
     writer.load(Index(client, index), [page_of_documents(1, lines)], on_rejected=never)

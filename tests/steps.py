@@ -16,7 +16,7 @@ from local import opensearch as local_opensearch
 from searchsync.catalog import Entity
 from searchsync.cli import workflows
 from searchsync.cluster import aliases, creation
-from searchsync.cluster.client import Client
+from searchsync.cluster.client import Client, connect
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents.page import Document, Page, Rejection, page_of, read_document, tombstone
 from searchsync.operations import reindex
@@ -94,6 +94,14 @@ def never(rejection: Rejection) -> None:
 def start_mortal(folder: Path) -> local_opensearch.Server:
     """The OpenSearch that tests kill, for the first time or again: on its data and its port."""
     return local_opensearch.start(folder, heap="512m")
+
+
+def emptied(server: local_opensearch.Server) -> Client:
+    """A client of an OpenSearch, without any index."""
+    client = connect(server.url)
+    for name in client.request("GET", "/_all", params={"expand_wildcards": "all"}):
+        client.request("DELETE", f"/{name}")
+    return client
 
 
 def make_index(

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from fastapi import FastAPI
+from starlette.convertors import register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -17,7 +18,7 @@ from search_api.edge import Edge
 from search_api.problems import Problem
 from search_api.routes import development, health, page
 from search_api.routes.bodies import method_not_allowed
-from search_api.routes.documents import Documents
+from search_api.routes.documents import AnyText, Documents
 from search_api.routes.entities import Entities
 from search_api.routes.search import Search
 from search_api.routes.suggest import Suggest
@@ -63,6 +64,9 @@ def _middleware(settings: Settings) -> list[Middleware]:
     return [Middleware(Edge), cors]
 
 
+register_url_convertor("any", AnyText())
+
+
 def _routes(service: Service) -> list[BaseRoute]:
     """Return what is answered where. What is asked most stands first; an id may have slashes, so it stands last.
 
@@ -73,7 +77,7 @@ def _routes(service: Service) -> list[BaseRoute]:
         Route("/v1/{entity}/suggest", Suggest(service).get, methods=["GET"]),
         Route("/v1/{entity}/warm", Warm(service).post, methods=["GET", "POST"]),
         Route("/v1/entities", Entities(service).get, methods=["GET"]),
-        Route("/v1/{entity}/{id:path}", Documents(service).get, methods=["GET"]),
+        Route("/v1/{entity}/{id:any}", Documents(service).get, methods=["GET"]),
         Route("/health", health.health, methods=["GET"]),
         Route("/ready", health.Readiness(health.dependencies(service)).get, methods=["GET"]),
         Route("/metrics", health.metrics, methods=["GET"]),

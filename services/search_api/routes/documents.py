@@ -1,6 +1,7 @@
 """One document by its id."""
 
 import msgspec
+from starlette.convertors import StringConvertor
 from starlette.requests import Request
 
 from search_api.query.answer import get_answer
@@ -9,6 +10,12 @@ from search_api.query.parse import parse_id
 from search_api.responses import Ready
 from search_api.routes.bodies import refuse_parameters
 from search_api.service import Service
+
+
+class AnyText(StringConvertor):
+    """A part of a path that is an id: it may have slashes and line breaks."""
+
+    regex = r"[\s\S]*"
 
 
 class Documents:

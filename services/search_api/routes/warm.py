@@ -21,8 +21,8 @@ from search_api.routes.bodies import method_not_allowed
 from search_api.routes.search import Question
 from search_api.service import Service
 
-SECONDS = 4.0
-"""Seconds for which an index is warmed. What is asked most often comes first."""
+RESERVE_SECONDS = 0.5
+"""Seconds before the deadline at which no more is asked. What is asked most often comes first."""
 
 _read = msgspec.json.Decoder(tuple[SearchRequest, None]).decode
 
@@ -42,7 +42,12 @@ class Warm:
             raise Forbidden("warming-forbidden", "Your role may not warm indexes.", "Ask as a service account.")
         index = await self._index(searchable, pairs_of(request.scope["query_string"]))
         queries = await self._service.popular.most(searchable.name)
-        warmed = await warm(queries, lambda query: self._fill(searchable, index, query), seconds=SECONDS)
+        deadline = exchange.deadline
+        warmed = await warm(
+            queries,
+            lambda query: self._fill(searchable, index, query, deadline),
+            seconds=deadline.remaining - RESERVE_SECONDS,
+        )
         return responses.json(exchange, msgspec.json.encode(warmed))
 
     async def _index(self, searchable: Searchable, pairs: list[tuple[str, str]]) -> str:
@@ -65,8 +70,8 @@ class Warm:
             )
         return index
 
-    async def _fill(self, searchable: Searchable, index: str, query: PopularQuery) -> None:
+    async def _fill(self, searchable: Searchable, index: str, query: PopularQuery, deadline: Deadline) -> None:
         asked, _ = _read(query.query)
         question = Question(searchable, asked, query.scope)
         key = cache_key(query.scope, index, query.query)
-        await self._service.answers.fill(key, lambda: question.make(self._service, index, Deadline(SECONDS)))
+        await self._service.answers.fill(key, lambda: question.make(self._service, index, deadline))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,10 @@ from search_api import service
 from search_api.cache.answers import Lifetimes
 from searchsync.catalog import Entity, entity
 from searchsync.cluster import aliases
-from searchsync.cluster.client import Client, connect
+from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
-from tests.search_service import Served, fill, serving
-from tests.steps import make_index, serve, start_mortal, until
+from tests.search_service import Served, fill, searching
+from tests.steps import make_index, start_mortal, until
 from tests.user_pool import bearer
 
 PLACES = {
@@ -65,19 +66,24 @@ def locations() -> Entity:
     return replace(entity("locations"))
 
 
-def filled(client: Client) -> None:
-    """Both entities, live."""
-    for found, documents in ((entity("locations"), places()), (entity("members"), members())):
-        fill(client, found, serve(client, found), documents)
+FILLED = {"locations": places(), "members": members()}
+
+
+@pytest.fixture(scope="module")
+def same(opensearch_server: local_opensearch.Server, redis_folder: Path) -> Iterator[Served]:
+    """For tests that change nothing."""
+    with searching(opensearch_server, local_redis.start(redis_folder).url, FILLED) as served:
+        yield served
 
 
 @pytest.fixture
 def api(
-    client: Client, opensearch_server: local_opensearch.Server, redis_server: local_redis.Server
+    client: Client,  # it empties OpenSearch, which has to happen first
+    opensearch_server: local_opensearch.Server,
+    redis_server: local_redis.Server,
 ) -> Iterator[Served]:
-    filled(client)
-    with serving(opensearch_server.url, redis_server.url) as served:
-        until(lambda: served.get("/ready", None).status_code == 200, "the service is ready")
+    """For tests that change what is served."""
+    with searching(opensearch_server, redis_server.url, FILLED) as served:
         yield served
 
 
@@ -86,59 +92,59 @@ def ids(answer: Any) -> list[str]:
     return [hit["id"] for hit in answer.json()["hits"]]
 
 
-def test_places_are_found_as_people_ask(api: Served) -> None:
+def test_places_are_found_as_people_ask(same: Served) -> None:
     """One service, all parts in place: words, typing errors, filters, facets, distance, highlights, a document."""
-    found = api.get("/v1/locations/search", q="berlin", facets="country", highlight="true")
+    found = same.get("/v1/locations/search", q="berlin", facets="country", highlight="true")
     assert ids(found)[0] == "1"
     assert found.json()["facets"]["country"][0] == {"value": "de", "count": len(found.json()["hits"])}
     assert "<em>Berlin</em>" in found.json()["hits"][0]["highlights"]["name"][0]
     assert "<b>" not in json.dumps([hit.get("highlights") for hit in found.json()["hits"]])
-    near = api.get("/v1/locations/search", near="52.5,13.4,40")
+    near = same.get("/v1/locations/search", near="52.5,13.4,40")
     assert ids(near) == ["1", "5", "4"]
     assert near.json()["hits"][0]["distance_km"] == pytest.approx(2.2, abs=0.1)
-    assert ids(api.get("/v1/locations/search", country="de", active="true", rate_max="2", sort="name")) == ["1"]
+    assert ids(same.get("/v1/locations/search", country="de", active="true", rate_max="2", sort="name")) == ["1"]
     asked = {"q": "ber", "country": ["DE", "CH"], "sort": "-population", "limit": 2}
-    by_address = api.get("/v1/locations/search", q="ber", country=["DE", "CH"], sort="-population", limit=2)
-    assert ids(api.post("/v1/locations/search", asked)) == ids(by_address)
-    assert [one["id"] for one in api.get("/v1/locations/suggest", q="berg").json()["suggestions"]] == ["3"]
-    assert api.get("/v1/locations/2").json() == {"id": "2", "document": places()["2"]}
+    by_address = same.get("/v1/locations/search", q="ber", country=["DE", "CH"], sort="-population", limit=2)
+    assert ids(same.post("/v1/locations/search", asked)) == ids(by_address)
+    assert [one["id"] for one in same.get("/v1/locations/suggest", q="berg").json()["suggestions"]] == ["3"]
+    assert same.get("/v1/locations/2").json() == {"id": "2", "document": places()["2"]}
 
 
-def test_a_tenant_sees_its_own_documents_and_no_trace_of_others(api: Served) -> None:
+def test_a_tenant_sees_its_own_documents_and_no_trace_of_others(same: Served) -> None:
     """The one promise that must hold whatever is asked: searches, ids, suggestions, facets, cursors and the cache."""
     path = "/v1/members/search"
-    assert sorted(ids(api.get(path, A, q="ada"))) == ["a-0", "a-2"]
-    assert sorted(ids(api.get(path, B, q="ada"))) == ["b-0", "b-2"]  # the answer of a is kept now
-    assert sorted(ids(api.get(path, ADMIN, q="ada"))) == ["a-0", "a-2", "b-0", "b-2", "c-0"]
-    facets = api.get(path, A, facets="city").json()
+    assert sorted(ids(same.get(path, A, q="ada"))) == ["a-0", "a-2"]
+    assert sorted(ids(same.get(path, B, q="ada"))) == ["b-0", "b-2"]  # the answer of a is kept now
+    assert sorted(ids(same.get(path, ADMIN, q="ada"))) == ["a-0", "a-2", "b-0", "b-2", "c-0"]
+    facets = same.get(path, A, facets="city").json()
     assert facets["facets"]["city"] == [{"value": "city of a", "count": 4}]
     assert facets["total"] == {"value": 4, "relation": "eq"}
-    assert api.get("/v1/members/a-1", A).json()["document"]["name"] == "Björn Müller"
-    foreign, missing = api.get("/v1/members/b-1", A), api.get("/v1/members/b-99", A)
+    assert same.get("/v1/members/a-1", A).json()["document"]["name"] == "Björn Müller"
+    foreign, missing = same.get("/v1/members/b-1", A), same.get("/v1/members/b-99", A)
     assert foreign.status_code == missing.status_code == 404
     assert foreign.json()["detail"] == missing.json()["detail"]
-    suggested = api.get("/v1/members/suggest", A, q="ada").json()["suggestions"]
+    suggested = same.get("/v1/members/suggest", A, q="ada").json()["suggestions"]
     assert {one["id"] for one in suggested} == {"a-0", "a-2"}
-    page = api.get(path, A, sort="name", limit=2).json()
-    stolen = api.get(path, B, sort="name", limit=2, cursor=page["next_cursor"])
+    page = same.get(path, A, sort="name", limit=2).json()
+    stolen = same.get(path, B, sort="name", limit=2, cursor=page["next_cursor"])
     assert (stolen.status_code, stolen.json()["title"]) == (400, "Bad cursor")
 
 
-def test_without_a_token_nothing_is_answered_but_what_everybody_may_know(api: Served) -> None:
+def test_without_a_token_nothing_is_answered_but_what_everybody_may_know(same: Served) -> None:
     for path in ("/v1/entities", "/v1/locations/search", "/v1/members/a-1", "/v1/members/suggest?q=a"):
-        answer = api.get(path, None)
+        answer = same.get(path, None)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), path
-    assert api.post("/v1/locations/search", {}, None).status_code == 401
-    assert api.get("/health", None).json() == {"status": "ok"}
-    warming = api.http.post("/v1/locations/warm?index=x", headers={"authorization": A})
+    assert same.post("/v1/locations/search", {}, None).status_code == 401
+    assert same.get("/health", None).json() == {"status": "ok"}
+    warming = same.http.post("/v1/locations/warm?index=x", headers={"authorization": A})
     assert warming.status_code == 403
 
 
-def test_what_is_asked_again_comes_from_the_cache_and_what_people_typed_is_logged_nowhere(api: Served) -> None:
+def test_what_is_asked_again_comes_from_the_cache_and_what_people_typed_is_logged_nowhere(same: Served) -> None:
     """Else OpenSearch answers each request anew, or logs become a record of what each person looks for."""
     with capture_logs() as logs:
-        first = api.get("/v1/members/search", A, q="brontë", city="Typed Town")
-        again = api.get("/v1/members/search", A, city="Typed Town", q=" brontë ")
+        first = same.get("/v1/members/search", A, q="brontë", city="Typed Town")
+        again = same.get("/v1/members/search", A, city="Typed Town", q=" brontë ")
     assert (first.headers["x-cache"], again.headers["x-cache"]) == ("miss", "hit")
     assert first.content == again.content
     assert {line["route"] for line in logs} == {"members.search"}
@@ -199,9 +205,7 @@ def test_without_opensearch_kept_answers_are_shown_and_all_else_is_refused_in_ti
 ) -> None:
     """A search engine that is away must cost neither wrong answers nor hanging ones, and must be found again."""
     monkeypatch.setattr(service, "Lifetimes", lambda: Lifetimes(cold=0.0))
-    filled(connect(mortal.url))
-    with serving(mortal.url, redis_server.url) as api:
-        until(lambda: api.get("/ready", None).status_code == 200, "the service is ready")
+    with searching(mortal, redis_server.url, FILLED) as api:
         before = api.get("/v1/locations/search", q="berlin")
         assert before.headers["x-cache"] == "miss"
         mortal.kill()

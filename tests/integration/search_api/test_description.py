@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -15,10 +16,7 @@ from schemathesis.core.result import Ok
 
 from local import opensearch as local_opensearch
 from local import redis as local_redis
-from searchsync.catalog import entity
-from searchsync.cluster.client import Client
-from tests.search_service import Served, fill, serving
-from tests.steps import serve, until
+from tests.search_service import Served, searching
 from tests.user_pool import bearer
 
 SEED = secrets.randbits(32)
@@ -35,15 +33,11 @@ FILLED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-def api(
-    client: Client, opensearch_server: local_opensearch.Server, redis_server: local_redis.Server
-) -> Iterator[Served]:
-    for name, documents in FILLED.items():
-        fill(client, entity(name), serve(client, entity(name)), documents)
+@pytest.fixture(scope="module")
+def api(opensearch_server: local_opensearch.Server, redis_folder: Path) -> Iterator[Served]:
+    redis = local_redis.start(redis_folder)
     limits = {"tenant_requests_a_minute": 10_000_000, "address_requests_a_minute": 10_000_000}
-    with serving(opensearch_server.url, redis_server.url, **limits) as served:
-        until(lambda: served.get("/ready", None).status_code == 200, "the service is ready")
+    with searching(opensearch_server, redis.url, FILLED, **limits) as served:
         yield served
 
 

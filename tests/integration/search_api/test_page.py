@@ -3,24 +3,23 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local import opensearch as local_opensearch
 from local import redis as local_redis
-from searchsync.catalog import entity
-from searchsync.cluster.client import Client
 from tests import browser
 from tests.browser import Page
-from tests.search_service import Served, fill, serving
-from tests.steps import serve, until
+from tests.search_service import Served, searching
 from tests.user_pool import bearer
 
 pytestmark = pytest.mark.skipif(
     browser.PROGRAM is None, reason="no Chromium here (Debian, Ubuntu: the package chromium)"
 )
 
+Looking = Callable[[Callable[[Page], Awaitable[None]]], None]
 SCRIPT = "<img src=x onerror=\"document.title='run'\">"
 PLACES: dict[str, dict[str, Any]] = {
     str(n): {
@@ -41,26 +40,33 @@ RESULTS = "[...document.querySelectorAll('#results li h2 span:first-child')].map
 CURRENT = "document.querySelector('#results li[aria-current]')?.querySelector('h2 span').textContent"
 
 
-@pytest.fixture
-def api(
-    client: Client, opensearch_server: local_opensearch.Server, redis_server: local_redis.Server
-) -> Iterator[Served]:
-    for name, documents in (("locations", PLACES), ("members", MEMBERS)):
-        fill(client, entity(name), serve(client, entity(name)), documents)
-    with serving(opensearch_server.url, redis_server.url) as served:
-        until(lambda: served.get("/ready", None).status_code == 200, "the service is ready")
+@pytest.fixture(scope="module")
+def api(opensearch_server: local_opensearch.Server, redis_folder: Path) -> Iterator[Served]:
+    redis = local_redis.start(redis_folder)
+    with searching(opensearch_server, redis.url, {"locations": PLACES, "members": MEMBERS}) as served:
         yield served
 
 
-def looking(api: Served, look: Callable[[Page], Awaitable[None]], token: str = "") -> None:
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[str]:
+    with browser.running() as address:
+        yield address
+
+
+@pytest.fixture
+def looking(api: Served, chromium: str) -> Looking:
+    return lambda look: looked(api, chromium, look)
+
+
+def looked(api: Served, chromium: str, look: Callable[[Page], Awaitable[None]]) -> None:
     """Open the page with a token, do something on it, and require that the browser had nothing to complain about."""
 
     async def run() -> None:
-        async with browser.opened() as page:
+        async with browser.opened(chromium) as page:
             await page.size(1280, 900)
             await page.go(api.url)
             await page.until("document.querySelector('#sign-in')?.hidden === false")
-            await page.run(f"document.querySelector('#token').value = {json.dumps(token or bearer())}")
+            await page.run(f"document.querySelector('#token').value = {json.dumps(bearer())}")
             await page.run("document.querySelector('#sign-in').requestSubmit()")
             await page.until("!document.querySelector('#main').hidden && document.querySelector('#results li')")
             await look(page)
@@ -71,7 +77,7 @@ def looking(api: Served, look: Callable[[Page], Awaitable[None]], token: str = "
     asyncio.run(run())
 
 
-def test_a_person_searches_with_the_keyboard_alone(api: Served) -> None:
+def test_a_person_searches_with_the_keyboard_alone(looking: Looking) -> None:
     """As you type, through the results, into one of them, and back."""
 
     async def look(page: Page) -> None:
@@ -91,10 +97,10 @@ def test_a_person_searches_with_the_keyboard_alone(api: Served) -> None:
         await page.until(f"{RESULTS}.length === 4")
         assert await page.run("document.activeElement.id + document.querySelector('#q').value") == "q"
 
-    looking(api, look)
+    looking(look)
 
 
-def test_facets_filters_and_the_map_narrow_a_search(api: Served) -> None:
+def test_facets_filters_and_the_map_narrow_a_search(looking: Looking) -> None:
     async def look(page: Page) -> None:
         assert await page.run("document.querySelectorAll('#map circle').length") == 4
         await page.until("document.querySelector('#facets button')")
@@ -116,10 +122,10 @@ def test_facets_filters_and_the_map_narrow_a_search(api: Served) -> None:
         await page.run("document.querySelector('.near').click()")
         assert "0.0 km" in await page.until("document.querySelector('#results .far')?.textContent")
 
-    looking(api, look)
+    looking(look)
 
 
-def test_what_a_document_holds_is_text_and_never_markup(api: Served) -> None:
+def test_what_a_document_holds_is_text_and_never_markup(looking: Looking) -> None:
     """Else whoever can write a name can act as everybody who finds it."""
 
     async def look(page: Page) -> None:
@@ -130,10 +136,10 @@ def test_what_a_document_holds_is_text_and_never_markup(api: Served) -> None:
         assert await page.run("document.querySelectorAll('#results img').length") == 0
         await page.until("document.querySelectorAll('#results mark').length")
 
-    looking(api, look)
+    looking(look)
 
 
-def test_another_entity_and_a_refusal_are_shown(api: Served) -> None:
+def test_another_entity_and_a_refusal_are_shown(looking: Looking) -> None:
     async def look(page: Page) -> None:
         await page.run(
             "[...document.querySelectorAll('#entities button')].find(one => one.textContent === 'members').click()"
@@ -147,10 +153,10 @@ def test_another_entity_and_a_refusal_are_shown(api: Served) -> None:
         assert "no parameter 'nonsense'" in said
         page.complaints.clear()  # the browser reports each answer of 400
 
-    looking(api, look)
+    looking(look)
 
 
-def test_a_token_that_is_no_good_is_asked_for_again(api: Served) -> None:
+def test_a_token_that_is_no_good_is_asked_for_again(looking: Looking) -> None:
     """An expired token must not leave a page that says nothing."""
 
     async def look(page: Page) -> None:
@@ -167,10 +173,10 @@ def test_a_token_that_is_no_good_is_asked_for_again(api: Served) -> None:
         await page.until("!document.querySelector('#main').hidden && document.querySelector('#results li')")
         assert await page.run("document.querySelector('#problem').hidden")
 
-    looking(api, look)
+    looking(look)
 
 
-def test_it_fits_a_phone(api: Served) -> None:
+def test_it_fits_a_phone(looking: Looking) -> None:
     """Nothing is wider than the screen, and what is tapped is large enough."""
 
     async def look(page: Page) -> None:
@@ -182,4 +188,4 @@ def test_it_fits_a_phone(api: Served) -> None:
         )
         assert min(heights) >= 40
 
-    looking(api, look)
+    looking(look)

@@ -43,6 +43,13 @@ def test_an_unknown_address_or_method_is_a_problem(method: str, target: str, sta
     assert answer.json["next_step"]
 
 
+@pytest.mark.parametrize("key", ["a/b", "a\nb", "a\n", "..", "ORDER#7|42", "é"])
+def test_any_id_is_asked_for_as_it_is(key: str) -> None:
+    """Keys of tables are any text: whoever has a token must get past the address of each."""
+    answer = call(app(), f"/v1/members/{key}")
+    assert (answer.status, answer.json["title"]) == (401, "Token missing")
+
+
 def test_pages_of_other_origins_get_nothing_unless_they_are_allowed() -> None:
     """Else any page that somebody visits may search with what their browser knows."""
     origin = "https://shop.example.com"

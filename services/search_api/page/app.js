@@ -257,7 +257,7 @@ function show(body, headers, milliseconds, more) {
     shown = [];
     now = -1;
     $("results").replaceChildren();
-    $("facets").replaceChildren(...Object.entries(body.facets ?? {}).map(([name, values]) => facet(name, values)).filter((one) => one));
+    $("facets").replaceChildren(...entity.facets.map((name) => facet(name, body.facets[name] ?? [])).filter((one) => one));
   }
   if (!body.hits.length && !more) $("results").append(make("li", { class: "nothing" }, NOTHING));
   const first = shown.length;
@@ -304,7 +304,7 @@ function result(hit, at) {
   const highlights = { ...hit.highlights };
   const heading = highlights[name] ? marked(highlights[name][0]) : [title(hit)];
   delete highlights[name];
-  const facts = [...new Set([...entity.facets, ...entity.sorts])].filter((one) => one !== name && document[one] != null);
+  const facts = [...new Set([...entity.facets, ...entity.sorts])].filter((one) => one !== name && text(document[one] ?? ""));
   const far = hit.distance_km == null ? "" : `${hit.distance_km.toFixed(1)} km`;
   const item = make(
     "li",

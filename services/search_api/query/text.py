@@ -113,7 +113,7 @@ def _tiers(searchable: Searchable, q: str, more: Sequence[str]) -> Iterator[list
         *(_prefix(path, typed.whole) for path in others.whole),
         *(_misspelt(path, typed.whole, sure=1) for path in others.whole if near),
         *(_term(path, typed.whole) for path in words.whole),
-        *([_each(typed.words, others, words)] if single else []),
+        *([_each(typed.words, others, words)] if single and (others.words or words.words) else []),
         _each_misspelt(typed.spelt_out, names, words),
     ]
 

@@ -109,3 +109,24 @@ def test_initials_may_be_missing_in_the_document() -> None:
 @pytest.mark.parametrize(("q", "forgiven"), [("Ulm", 0), ("Köln", 2), ("x" * 64, 2), ("x" * 65, 0)])
 def test_too_short_a_text_is_near_to_everything(q: str, forgiven: int) -> None:
     assert [kind for kind, _ in leaves(text_query(PLACES, q))].count("fuzzy") == forgiven
+
+
+def bools(query: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(query, list):
+        for one in query:
+            yield from bools(one)
+    elif isinstance(query, dict):
+        for kind, below in query.items():
+            if kind == "bool":
+                yield below
+            yield from bools(below)
+
+
+@pytest.mark.parametrize("q", ["ada", "ada b", "ada c. bell", "a", "x" * 100])
+@pytest.mark.parametrize("make", [text_query, suggest_query])
+def test_no_clause_is_empty(make: Any, q: str) -> None:
+    """An empty one finds every document: suggestions would be whatever is there."""
+    names_alone = replace(MEMBERS, text=TextRoles(("name",), (), (), None))
+    for searchable in (PLACES, MEMBERS, names_alone):
+        query = make(searchable, q)
+        assert all(clauses for one in bools(query) for clauses in one.values()), query

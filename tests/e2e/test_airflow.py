@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from local import airflow as local_airflow
+from local import cognito, processes, runs
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
-from local import processes, runs
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
 from local.stack import Stack
@@ -153,7 +153,8 @@ def test_a_load_survives_an_outage_of_the_api_server(stack: Stack, api: AirflowA
 def start_api_server(stack: Stack) -> None:
     """It alone; `./dev up` would start all of Airflow again."""
     server, name = stack.server("postgres"), "api-server"
-    env = stack._airflow_environment(server, local_postgres.create_database(server, "airflow", owner="airflow"))
+    metadata = local_postgres.create_database(server, "airflow", owner="airflow")
+    env = stack._airflow_environment(server, metadata, cognito.ensure(local_airflow.url(stack.state.ports["aws"])))
     folder = stack.home.part("airflow")
     process = processes.spawn(local_airflow.command(name), folder=folder, log=stack.home.log(name), env=env, cwd=folder)
     stack._remember(name, process, stack.state.parts["scheduler"].fingerprint)

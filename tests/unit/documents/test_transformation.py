@@ -42,7 +42,7 @@ def shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shape:
         if code:
             (folder / "shaped.py").write_text(code, encoding="utf-8")
             changes["python"] = "shaped.py"
-        return replace(entity("members"), transform=Transformation(1, **changes))
+        return replace(entity("members"), tenant=None, transform=Transformation(1, **changes))
 
     return make
 

@@ -4,6 +4,8 @@ Nothing that people typed, no token and no document is logged; a query is named 
 and traces, never in metrics: there would be thousands of series.
 """
 
+import asyncio
+import atexit
 import logging
 import random
 import re
@@ -13,7 +15,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import structlog
@@ -47,6 +49,9 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 outgoing: ContextVar[Mapping[str, str]] = ContextVar("outgoing", default={})  # noqa: B039  # nobody changes it
 """Headers that a request to another service carries while a request is answered: its id, and its place in the trace."""
+
+WAIT_SECONDS = 0.1
+"""Seconds that a line of log may wait for others."""
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 """Where each module writes its log; the fields are keyword arguments."""
@@ -187,9 +192,46 @@ def where(error: BaseException) -> str:
     return f"{type(error).__name__} at {places}"
 
 
+class Lines:
+    """Lines of log that are written together, soon after the first of them; an error at once, after those before it.
+
+    To write each for itself would take a sixth of the time of an answer from the cache.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._waiting: list[bytes] = []
+
+    def info(self, line: bytes) -> None:
+        """Write a line soon; at once when no event loop runs that could do it later."""
+        self._waiting.append(line)
+        if len(self._waiting) > 1:
+            return
+        try:
+            asyncio.get_running_loop().call_later(WAIT_SECONDS, self.flush)
+        except RuntimeError:
+            self.flush()
+
+    debug = warning = info
+
+    def error(self, line: bytes) -> None:
+        """Write a line now."""
+        self._waiting.append(line)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._file.write(b"\n".join([*waiting, b""]))
+            self._file.flush()
+
+
 def configure_logging(level: str) -> None:
     """Write all logs to standard output, a line of JSON each: those of this service and those of its libraries."""
     number = logging.getLevelNamesMapping()[level]
+    lines = Lines(sys.stdout.buffer)
+    atexit.register(lines.flush)
     shared: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper("iso", utc=True),
@@ -198,7 +240,7 @@ def configure_logging(level: str) -> None:
     structlog.configure(
         processors=[*shared, _render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from local import opensearch as local_opensearch
 from local import redis as local_redis
 from search_api import service
+from search_api.cache import popular
 from search_api.cache.answers import Lifetimes
 from searchsync.catalog import Entity, entity
 from searchsync.cluster import aliases
@@ -82,8 +83,10 @@ def api(
     client: Client,  # it empties OpenSearch, which has to happen first
     opensearch_server: local_opensearch.Server,
     redis_server: local_redis.Server,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Served]:
     """For tests that change what is served."""
+    monkeypatch.setattr(popular, "FLUSH_SECONDS", 0.1)
     with searching(opensearch_server, redis_server.url, FILLED) as served:
         yield served
 

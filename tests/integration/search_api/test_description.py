@@ -21,7 +21,7 @@ from tests.user_pool import bearer
 
 SEED = secrets.randbits(32)
 BOUNDED = hypothesis.settings(
-    max_examples=15, deadline=None, database=None, suppress_health_check=[*HealthCheck], phases=[Phase.generate]
+    max_examples=25, deadline=None, database=None, suppress_health_check=[*HealthCheck], phases=[Phase.generate]
 )
 CHECKED = ["not_a_server_error", "status_code_conformance", "content_type_conformance"]
 CHECKED += ["response_headers_conformance", "response_schema_conformance"]

@@ -1,5 +1,7 @@
 """Logs, metrics and traces: without them nobody finds a cause; with a value too many they show what is none's."""
 
+import asyncio
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -60,8 +62,9 @@ def test_a_request_is_a_line_of_json_without_what_was_typed(
     """The fields are those that alarms and dashboards read."""
     telemetry.configure_logging("INFO")
     call(Edge(app), f"/v1/places/search?q={TYPED}", headers=[("authorization", f"Bearer {TYPED}")])
+    telemetry.log.error("an error is written at once, with what waits")
     lines = capsysbinary.readouterr().out.splitlines()
-    line = json.loads(lines[-1])
+    line = json.loads(lines[-2])
     assert line | {"timestamp": "", "duration_ms": 0.0, "request_id": ""} == {
         "timestamp": "",
         "level": "info",
@@ -91,6 +94,29 @@ def test_an_error_of_a_library_is_logged_without_its_text(
     line = json.loads(capsysbinary.readouterr().out.splitlines()[-1])
     assert line["error"].startswith("LookupError at test_telemetry.py")
     assert TYPED not in str(line)
+
+
+def test_lines_of_log_are_written_together_and_an_error_at_once() -> None:
+    """What happened before a crash must be there, and in order."""
+    written = io.BytesIO()
+    lines = telemetry.Lines(written)
+    lines.info(b"before any loop runs")
+    assert written.getvalue() == b"before any loop runs\n"
+
+    async def serve() -> None:
+        lines.info(b"1")
+        lines.warning(b"2")
+        assert written.getvalue().endswith(b"runs\n")
+        lines.error(b"3")
+        assert written.getvalue().endswith(b"runs\n1\n2\n3\n")
+        lines.info(b"4")
+        await asyncio.sleep(telemetry.WAIT_SECONDS * 2)
+        assert written.getvalue().endswith(b"\n3\n4\n")
+        lines.info(b"5")
+
+    asyncio.run(serve())
+    lines.flush()
+    assert written.getvalue().endswith(b"\n4\n5\n")
 
 
 def test_no_series_of_metrics_names_a_tenant() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import time
 from http import HTTPStatus
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search_api import telemetry
@@ -20,6 +21,9 @@ DEADLINE_SECONDS = 5.0
 LONGEST_URL = 8_192
 LARGEST_BODY = 65_536
 LARGEST_HEADERS = 16_384
+
+CALLER_GONE = 499
+"""What logs and metrics say in place of a status when the caller went away before the request was whole."""
 
 SECURITY_HEADERS = (
     (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
@@ -75,6 +79,9 @@ class Edge:
                 refuse_too_large(scope, exchange)
                 body = receive if scope["method"] == "GET" else _bounded(receive)
                 await self._app(scope, body, send_with_headers)
+            return
+        except ClientDisconnect:
+            exchange.error, exchange.status = "caller-gone", CALLER_GONE
             return
         except Problem as raised:
             problem = raised

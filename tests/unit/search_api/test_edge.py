@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from search_api import edge
 from search_api.edge import Edge
 from search_api.problems import Problem
-from tests.unit.search_api.asgi import call
+from tests.unit.search_api.asgi import call, scope_of
 
 SECRET = "what somebody typed"
 
@@ -115,10 +115,22 @@ def test_a_deadline_ends_a_body_that_never_comes() -> None:
     async def send(message: dict[str, object]) -> None:
         sent.append(message)
 
-    from tests.unit.search_api.asgi import scope_of
-
     asyncio.run(answering(reading, seconds=0.05)(scope_of("/", "POST"), never, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 504
+
+
+def test_a_caller_who_goes_away_is_no_error_of_the_service() -> None:
+    """Else everybody who closes a page raises an alarm."""
+
+    async def gone() -> dict[str, object]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, object]) -> None:
+        raise AssertionError(message)
+
+    with capture_logs() as logs:
+        asyncio.run(answering(reading)(scope_of("/", "POST"), gone, send))  # type: ignore[arg-type]
+    assert [(line["log_level"], line["status"], line["error"]) for line in logs] == [("info", 499, "caller-gone")]
 
 
 @pytest.mark.parametrize(("size", "status"), [(edge.LARGEST_BODY, 200), (edge.LARGEST_BODY + 1, 413)])

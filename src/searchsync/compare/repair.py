@@ -57,7 +57,8 @@ def repair(
     if len(keys) > allowed:
         raise GateFailed(
             f"{report.index}: {len(keys)} differences are more than the {allowed} that a repair may write: this smells "
-            "of a fault of the mapping or the stream. Find it, then run the reindex; or repair with a higher cap"
+            "of a fault of the SQL, the mapping or the delivery of changes. Nothing was changed. Find the fault, then "
+            "run the reindex; or repair with a higher cap"
         )
     orphans = report.kinds.get(ORPHAN, 0)
     gone = max(believed(source.entity, report.index_count), orphans if cap else 0)

@@ -79,6 +79,8 @@ def _lines(table: Table) -> list[_Line]:
         choice = field_choice.choose(column, _values(table, column))
         if column.name in table.key and (choice.field is None or choice.casts or choice.template):
             choice = _uncast(column)
+        elif column.name in table.key and (choice.field or {}).get("type") == "text":
+            choice = Choice(field_choice.KEYWORD, note="part of the key, so it is looked for as a whole")
         field = _field_name(column.name, at)
         while field.lower() in taken:
             field += f"_{at}"

@@ -26,6 +26,12 @@ from search_api.routes.warm import Warm
 from search_api.service import Service
 from search_api.settings import Settings
 
+EXPOSED = (
+    *("age", "retry-after", "www-authenticate", "x-cache", "x-discouraged", "x-request-id"),
+    *("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
+)
+"""Headers of a response that a page of an allowed origin may read."""
+
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application. It reaches its servers when it is started, and not before."""
@@ -58,7 +64,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST"],
         allow_headers=["authorization", "content-type", "traceparent", "x-request-id"],
-        expose_headers=["age", "retry-after", "x-cache", "x-discouraged", "x-request-id"],
+        expose_headers=EXPOSED,
         max_age=600,
     )
     return [Middleware(Edge), cors]

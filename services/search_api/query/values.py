@@ -50,9 +50,12 @@ def text(parameter: str, value: str, most: int = MAX_TEXT) -> str:
 
 
 def typed(parameter: str, value: str) -> str:
-    """Return what somebody typed in one form (NFC, single spaces); empty when there is nothing but spaces."""
+    """Return what somebody typed in one form (NFC, single spaces); empty when there is nothing but spaces.
+
+    Its length is checked before: the time that the form takes grows with the square of a run of accents.
+    """
     words = " ".join(value.split())
-    return text(parameter, unicodedata.normalize("NFC", words)) if words else ""
+    return unicodedata.normalize("NFC", text(parameter, words)) if words else ""
 
 
 def boolean(parameter: str, value: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -59,7 +60,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
     """Return what stands before the routes. Pages of other origins get nothing but from those that were allowed."""
     if not settings.allowed_origins:
         return [Middleware(Edge)]
-    cors = Middleware(
+    cors = partial(
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST"],
@@ -67,7 +68,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         expose_headers=EXPOSED,
         max_age=600,
     )
-    return [Middleware(Edge), cors]
+    return [Middleware(Edge, around=cors)]
 
 
 register_url_convertor("any", AnyText())

@@ -5,6 +5,7 @@ Plain ASGI, because each layer of Starlette's own kind costs as much as an answe
 
 import asyncio
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.requests import ClientDisconnect
@@ -46,11 +47,15 @@ class Edge:
 
     :param app: what answers
     :param seconds: the deadline
+    :param around: puts around whatever answers, also with a problem, what decides which pages may read that
     """
 
-    def __init__(self, app: ASGIApp, seconds: float = DEADLINE_SECONDS) -> None:
-        self._app = app
+    def __init__(
+        self, app: ASGIApp, seconds: float = DEADLINE_SECONDS, around: Callable[[ASGIApp], ASGIApp] = lambda app: app
+    ) -> None:
+        self._app = around(app)
         self._seconds = seconds
+        self._around = around
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; all else (the service's start and end) is passed on."""
@@ -93,7 +98,7 @@ class Edge:
         exchange.error = problem.code
         if exchange.status:  # a response has begun: all that is left is to end the connection
             raise ConnectionAbortedError(problem.code)
-        await _as_response(problem, exchange)(scope, receive, send_with_headers)
+        await self._around(_as_response(problem, exchange))(scope, receive, send_with_headers)
 
 
 def _as_response(problem: Problem, exchange: Exchange) -> Ready:

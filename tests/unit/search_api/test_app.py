@@ -64,6 +64,15 @@ def test_pages_of_other_origins_get_nothing_unless_they_are_allowed() -> None:
     assert "access-control-allow-credentials" not in other.headers
 
 
+@pytest.mark.parametrize(("target", "status"), [("/health", 200), ("/v1/locations/search", 401), ("/nowhere", 404)])
+def test_pages_of_allowed_origins_may_read_problems_too(target: str, status: int) -> None:
+    """A browser shows an answer without these headers as none: the page could not tell 401 from an outage."""
+    origin = "https://shop.example.com"
+    answer = call(app(allowed_origins=(origin,)), target, headers=[("origin", origin)])
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, origin)
+    assert "retry-after" in answer.headers["access-control-expose-headers"]
+
+
 def test_the_page_has_no_script_and_no_style_within() -> None:
     """Its content security policy allows none, so that a script that gets into it does not run."""
     page = call(app(), "/").body.decode()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
+from typing import Final, Never
 from urllib.parse import quote
 
 import msgspec
@@ -31,6 +32,9 @@ from search_api.settings import Settings
 from searchsync.catalog import CATALOG, Entity
 
 Make = Callable[[str], Awaitable[bytes]]
+
+AGAIN_SECONDS: Final = 1.0
+"""Seconds after which work in the background begins again when it failed."""
 
 
 class IndexGone(Exception):
@@ -67,8 +71,8 @@ class Service:
             stack.push_async_callback(self.redis.close)
             await stack.enter_async_context(self.engine)
             await stack.enter_async_context(self.keys)
-            for work in (self.keys.run(), self.live.run(), self.popular.run()):
-                stack.push_async_callback(_end, asyncio.create_task(work))
+            for work in (self.keys.run, self.live.run, self.popular.run):
+                stack.push_async_callback(_end, asyncio.create_task(keep_up(work)))
             yield
             await self.popular.flush()
 
@@ -155,6 +159,16 @@ class Service:
                 next_step="Ask for less in one search: fewer words, fewer values.",
             )
         raise EngineUnavailable("OpenSearch refuses this service.")
+
+
+async def keep_up(work: Callable[[], Awaitable[Never]]) -> Never:
+    """Do some work that has no end. Begin it again when an error that nobody thought of ends it: nobody else would."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  # whatever it is: without this work, what is known grows old
+            telemetry.log.error("work in the background failed, and begins again", error=telemetry.where(error))
+        await asyncio.sleep(AGAIN_SECONDS)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -10,13 +10,12 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 import aiohttp
-from botocore.exceptions import BotoCoreError
 from yarl import URL
 
 from search_api.deadline import Deadline
 from search_api.engine import retry
 from search_api.engine.breaker import Breaker, State
-from search_api.engine.target import Target
+from search_api.engine.target import CannotSign, Target
 from search_api.failures import FAILURES
 from search_api.problems import Problem
 from search_api.telemetry import outgoing
@@ -218,7 +217,7 @@ class Engine:
         except TimeoutError as error:
             connecting = isinstance(error, aiohttp.ServerTimeoutError)  # else no time is left for another attempt
             raise _Failed("OpenSearch did not answer in time.", fair=connecting or left >= FAIR_SECONDS) from error
-        except BotoCoreError as error:
+        except CannotSign as error:
             raise _Failed("The request to OpenSearch cannot be signed.", fair=False) from error
         except (aiohttp.ClientError, OSError) as error:
             again = not isinstance(error, aiohttp.ClientSSLError)

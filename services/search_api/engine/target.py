@@ -12,12 +12,17 @@ from urllib.parse import urlsplit
 import botocore.session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, ClientError
 
 from searchsync import aws
 from searchsync.errors import BadConnection, BadParams, SearchSyncError
 
 CREDENTIALS_SECONDS: Final = 60.0
 """Seconds for which AWS' credentials are kept. AWS renews them at least ten minutes before they expire."""
+
+
+class CannotSign(Exception):
+    """AWS gives no credentials now. The cause says why."""
 
 
 class Signer:
@@ -40,9 +45,12 @@ class Signer:
         """Return the headers that sign exactly this request.
 
         :param url: as it is sent, percent-encoded
-        :raises BotoCoreError: when AWS gives no credentials any more
+        :raises CannotSign: when AWS gives no credentials any more
         """
-        signature = await self._current()
+        try:
+            signature = await self._current()
+        except (BotoCoreError, ClientError, RuntimeError) as error:  # botocore has no one error for this
+            raise CannotSign from error
         request = AWSRequest(method=method, url=url, data=body)
         request.headers["X-Amz-Content-SHA256"] = signature.payload(request)
         signature.add_auth(request)

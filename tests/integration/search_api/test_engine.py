@@ -13,7 +13,7 @@ from aiohttp import web
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.exceptions import CredentialRetrievalError
+from botocore.exceptions import ClientError, CredentialRetrievalError
 
 from search_api.deadline import Deadline
 from search_api.engine.breaker import Breaker, Limits, State
@@ -334,16 +334,25 @@ class Renewed:
     """Credentials that AWS gives, or does not."""
 
     asked = 0
-    there = True
+    error: Exception | None = None
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         self.asked += 1
-        if not self.there:
-            raise CredentialRetrievalError(provider="a role", error_msg="AWS is away")
+        if self.error:
+            raise self.error
         return ReadOnlyCredentials("AKID", "secret", "token")
 
 
-def test_credentials_are_asked_for_once_a_minute_and_their_absence_is_not_opensearchs_fault() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        CredentialRetrievalError(provider="a role", error_msg="AWS is away"),
+        ClientError({"Error": {"Code": "AccessDenied", "Message": "AWS is away"}}, "AssumeRoleWithWebIdentity"),
+        RuntimeError("AWS is away: the credentials were refreshed, and are still expired"),
+    ],
+    ids=["no role", "refused", "expired"],
+)
+def test_credentials_are_asked_for_once_a_minute_and_their_absence_is_not_opensearchs_fault(error: Exception) -> None:
     async def test() -> None:
         credentials = Renewed()
         async with serving(replies(OK)) as server:
@@ -353,10 +362,10 @@ def test_credentials_are_asked_for_once_a_minute_and_their_absence_is_not_opense
                 await asyncio.gather(*(search(engine) for _ in range(5)))
                 assert credentials.asked == 1
                 target.signer._end = 0.0  # type: ignore[union-attr]
-                credentials.there = False
+                credentials.error = error
                 assert "AWS is away" not in (await refused(engine)).detail
                 assert breaker.state is State.CLOSED
-                credentials.there = True
+                credentials.error = None
                 assert (await search(engine)).status == 200
 
     run(test)

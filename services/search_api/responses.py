@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
@@ -11,11 +12,18 @@ from search_api.exchange import Exchange
 GZIP_FROM = 1_400
 """Bytes from which on a body is compressed: what is smaller fits into one packet as it is."""
 
+KEPT_TO = 65_536
+"""Bytes up to which a compressed body is kept. Documents may be large, and a page has 50: such bodies could be
+gigabytes."""
+
 _LEVEL = 1
 """The fastest: the next ones save few per cent of a list of results, and take twice as long."""
 
 
 Header = tuple[bytes, bytes]
+
+VARY: Header = (b"vary", b"accept-encoding")
+"""Of each response that may be compressed, and of one that says that such a response has not changed."""
 
 
 class Ready:
@@ -25,7 +33,9 @@ class Ready:
     """
 
     def __init__(self, status: int, headers: Iterable[Header], body: bytes = b"") -> None:
-        self.headers = [*headers, (b"content-length", b"%d" % len(body))]
+        self.headers = [*headers]
+        if status != HTTPStatus.NOT_MODIFIED:  # its length would be taken for that of what is not sent
+            self.headers.append((b"content-length", b"%d" % len(body)))
         self._status = int(status)
         self._body = body
 
@@ -45,9 +55,9 @@ def ready(
     exchange: Exchange, body: bytes, media_type: bytes, headers: Iterable[Header] = (), status: int = 200
 ) -> Ready:
     """Return a response of bytes, compressed if it is long and the caller can read that."""
-    all_headers = [(b"content-type", media_type), (b"vary", b"accept-encoding"), *headers]
+    all_headers = [(b"content-type", media_type), VARY, *headers]
     if len(body) >= GZIP_FROM and accepts_gzip(exchange.headers.get(b"accept-encoding", b"")):
-        body = _compressed(body)
+        body = _kept(body) if len(body) <= KEPT_TO else _compressed(body)
         all_headers.append((b"content-encoding", b"gzip"))
     return Ready(status, all_headers, body)
 
@@ -58,8 +68,12 @@ def raw(headers: Mapping[str, str]) -> list[Header]:
 
 
 @lru_cache(maxsize=256)
-def _compressed(body: bytes) -> bytes:
+def _kept(body: bytes) -> bytes:
     """Return a body compressed. A kept answer is the same object each time, so to find it here costs nothing."""
+    return _compressed(body)
+
+
+def _compressed(body: bytes) -> bytes:
     return gzip.compress(body, _LEVEL, mtime=0)
 
 

@@ -38,7 +38,7 @@ def same(path: str, body: bytes, media_type: bytes) -> Route:
         exchange = Exchange.of(request.scope)
         exchange.route = "page"
         if exchange.headers.get(b"if-none-match") == etag:
-            return Ready(304, headers)
+            return Ready(304, [*headers, responses.VARY])
         return responses.ready(exchange, body, media_type, headers)
 
     return Route(path, answer, methods=["GET"])

@@ -87,6 +87,8 @@ def test_what_never_changes_is_sent_once(target: str) -> None:
     first = call(app(), target)
     again = call(app(), target, headers=[("if-none-match", first.headers["etag"])])
     assert (first.status, again.status, again.body) == (200, 304, b"")
+    assert "content-length" not in again.headers  # it would be that of the answer that has not changed
+    assert again.headers["vary"] == first.headers["vary"]
     assert again.headers["etag"] == first.headers["etag"]
 
 

@@ -1,12 +1,13 @@
 """Compression: without it long answers cost the caller's time; where it is not understood, they cannot be read."""
 
 import gzip
+import sys
 
 import pytest
 
 from search_api.deadline import Deadline
 from search_api.exchange import Exchange
-from search_api.responses import GZIP_FROM, accepts_gzip, json
+from search_api.responses import GZIP_FROM, KEPT_TO, accepts_gzip, json
 from tests.unit.search_api.asgi import Received, call
 
 LONG = b'{"a": "' + b"x" * GZIP_FROM + b'"}'
@@ -52,6 +53,15 @@ def test_a_short_answer_is_sent_as_it_is() -> None:
     response = received(b"{}", accept_encoding="gzip")
     assert response.body == b"{}"
     assert "content-encoding" not in response.headers
+
+
+@pytest.mark.parametrize(("size", "kept"), [(KEPT_TO, True), (KEPT_TO + 1, False)])
+def test_only_a_body_of_usual_size_is_kept_with_its_compressed_form(size: int, kept: bool) -> None:
+    """256 pages of large documents would take the memory of the process."""
+    body = bytes(size)
+    before = sys.getrefcount(body)
+    received(body, accept_encoding="gzip")
+    assert (sys.getrefcount(body) > before) is kept
 
 
 def test_answers_are_kept_by_nobody_between() -> None:

@@ -27,6 +27,9 @@ _PROBLEMS = {
     "504": "The deadline has passed.",
 }
 
+_OF_ALL = ("400", "401", "403", "414", "429", "431", "503", "504")
+"""Problems of every address that needs a token."""
+
 _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 0}
 
@@ -36,7 +39,7 @@ def document(entities: Iterable[Searchable]) -> bytes:
     paths: JSON = {
         "/health": {"get": _open("Whether the process lives", statuses=("200",))},
         "/ready": {"get": _open("Whether each dependency answers", statuses=("200", "503"))},
-        "/v1/entities": {"get": _operation("What can be asked of each entity", "Entities", errors=("401", "429"))},
+        "/v1/entities": {"get": _operation("What can be asked of each entity", "Entities")},
     }
     for searchable in entities:
         paths |= _paths(searchable)
@@ -61,20 +64,15 @@ def document(entities: Iterable[Searchable]) -> bytes:
 
 def _paths(searchable: Searchable) -> JSON:
     root = f"/v1/{searchable.name}"
-    search_errors = ("400", "401", "404", "410", "429", "503", "504")
-    get = _operation(f"Search {searchable.name}", "Hits", errors=search_errors)
+    get = _operation(f"Search {searchable.name}", "Hits", "404", "410")
     get["parameters"] = parameters.search(searchable)
-    post = _operation(f"Search {searchable.name}, with a JSON document", "Hits", errors=(*search_errors, "413", "415"))
+    post = _operation(f"Search {searchable.name}, with a JSON document", "Hits", "404", "410", "413", "415")
     post["requestBody"] = {"required": True, "content": {"application/json": parameters.body(searchable)}}
-    one = _operation(
-        f"One document of {searchable.name}", "Document", errors=("400", "401", "404", "429", "503", "504")
-    )
+    one = _operation(f"One document of {searchable.name}", "Document", "404")
     one["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}]
-    suggest = _operation(f"Names in {searchable.name} that begin like this", "Suggestions", errors=search_errors)
+    suggest = _operation(f"Names in {searchable.name} that begin like this", "Suggestions", "404")
     suggest["parameters"] = parameters.suggest(searchable)
-    warm = _operation(
-        "Warm an index that is about to be live", "Warmed", errors=("400", "401", "403", "404", "429", "503")
-    )
+    warm = _operation("Warm an index that is about to be live", "Warmed", "404")
     warm["parameters"] = [{"name": "index", "in": "query", "required": True, "schema": _TEXT}]
     return {
         f"{root}/search": {"get": get, "post": post},
@@ -84,14 +82,21 @@ def _paths(searchable: Searchable) -> JSON:
     }
 
 
-def _operation(summary: str, schema: str, *, errors: Iterable[str]) -> JSON:
+def _operation(summary: str, schema: str, *errors: str) -> JSON:
+    """Return an operation that needs a token.
+
+    :param errors: statuses of the problems that not every such operation has
+    """
     headers = {
         "X-Request-Id": {"schema": _TEXT, "description": "Name of the request in the service's log."},
         "X-Cache": {"schema": {"enum": ["hit", "miss", "stale"]}, "description": "Where the answer came from."},
         "Age": {"schema": _COUNT, "description": "Seconds since the answer was made."},
+        "X-RateLimit-Limit": {"schema": _COUNT, "description": "Requests that the caller may send in a minute."},
+        "X-RateLimit-Remaining": {"schema": _COUNT, "description": "Requests of these that are left, at least."},
+        "X-RateLimit-Reset": {"schema": _COUNT, "description": "Seconds to the next window."},
     }
     answer = {"description": "The answer.", "headers": headers, **_content(schema)}
-    problems = {status: {"$ref": f"#/components/responses/Problem{status}"} for status in (*errors, "431")}
+    problems = {status: {"$ref": f"#/components/responses/Problem{status}"} for status in sorted({*_OF_ALL, *errors})}
     return {"summary": summary, "security": [{"token": []}], "responses": {"200": answer, **problems}}
 
 

@@ -99,3 +99,15 @@ def test_the_description_is_valid_and_names_each_address() -> None:
     described = call(app(), "/openapi.json").json
     validate(described)
     assert {"/v1/locations/search", "/v1/members/{id}", "/v1/members/suggest", "/health"} <= described["paths"].keys()
+
+
+def test_what_each_address_with_a_token_may_refuse_is_described() -> None:
+    """A client that is made from the description fails at an answer that it does not name."""
+    described = call(app(), "/openapi.json").json
+    long = "?q=" + "a" * 9_000
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            if operation["security"]:
+                refused = call(app(), path.replace("{id}", "1") + long, method.upper())
+                assert refused.status == 414
+                assert {"400", "401", "403", "414", "429", "431", "503", "504"} <= operation["responses"].keys()

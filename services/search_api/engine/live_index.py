@@ -107,10 +107,10 @@ class LiveIndexes:
             found: _Found = msgspec.json.decode(answer.body, type=_Found)
         except msgspec.DecodeError as error:
             raise EngineUnavailable("What answers the question for the live indexes is not OpenSearch.") from error
-        torn = [entity.name for entity in self._entities.values() if not self._look(entity, found)]
-        if torn:
-            raise EngineUnavailable(f"These names stand for no single index: {', '.join(torn)}.")
         self._seen_at = time.monotonic()
+        torn = [entity.name for entity in self._entities.values() if not self._look(entity, found)]
+        if torn:  # the others are known, and served
+            raise EngineUnavailable(f"These names stand for no single index: {', '.join(torn)}.")
 
     def _known(self, entity: str) -> _Seen:
         seen = self._seen.get(entity)

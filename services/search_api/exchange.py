@@ -62,14 +62,15 @@ class Exchange:
         return self.headers.get(name, b"").decode("latin-1")
 
 
-def address(scope: Scope, exchange: Exchange, trusted_proxies: int) -> str:
+def address(scope: Scope, trusted_proxies: int) -> str:
     """Return whose connection it is, as far as it can be trusted.
 
-    Each proxy before the service adds the address that it saw at the end of ``X-Forwarded-For``. What stands before
-    those of our own proxies was written by the caller.
+    Each proxy before the service adds the address that it saw at the end of ``X-Forwarded-For``, or as one more such
+    header. What stands before those of our own proxies was written by the caller.
     """
     if trusted_proxies:
-        seen = [part.strip() for part in exchange.header(b"x-forwarded-for").split(",")]
+        lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        seen = [part.strip() for part in b",".join(lines).decode("latin-1").split(",")]
         if len(seen) >= trusted_proxies and seen[-trusted_proxies]:
             return seen[-trusted_proxies]
     return str(scope["client"][0]) if scope.get("client") else "unknown"

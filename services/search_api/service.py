@@ -84,7 +84,7 @@ class Service:
         """
         exchange = Exchange.of(request.scope)
         exchange.route = kind
-        caller_address = address(request.scope, exchange, self._trusted_proxies)
+        caller_address = address(request.scope, self._trusted_proxies)
         try:
             caller = await self.verifier.verify(exchange.header(b"authorization"))
         except Problem:

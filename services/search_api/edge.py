@@ -102,7 +102,12 @@ class Edge:
 
 
 def _as_response(problem: Problem, exchange: Exchange) -> Ready:
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"cache-control", b"no-store"), *raw(problem.headers)]
+    left = exchange.allowance.headers if exchange.allowance else {}
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"cache-control", b"no-store"),
+        *raw({**left, **problem.headers}),
+    ]
     return Ready(problem.status, headers, problem.body(exchange.request_id))
 
 

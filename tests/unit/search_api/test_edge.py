@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 
 from search_api import edge
 from search_api.edge import Edge
+from search_api.exchange import Exchange
+from search_api.limits import Allowance
 from search_api.problems import Problem
 from tests.unit.search_api.asgi import call, scope_of
 
@@ -82,6 +84,18 @@ def test_a_problem_says_what_to_do_next() -> None:
         "next_step": "Wait.",
         "request_id": answer.headers["x-request-id"],
     }
+
+
+def test_a_problem_says_what_is_left_of_the_limit() -> None:
+    """Else a caller whose requests are refused for something else runs into the limit unwarned."""
+
+    async def known(request: Request) -> Response:
+        Exchange.of(request.scope).allowance = Allowance(100, 42, 30)
+        return await refused(request)
+
+    headers = call(answering(known)).headers
+    assert [headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining", "reset")] == ["100", "42", "30"]
+    assert headers["retry-after"] == "7"
 
 
 def test_an_error_is_answered_and_logged_without_a_value() -> None:

@@ -22,6 +22,9 @@ COUNTED = 10_000
 FACET_VALUES = 20
 """Number of values of a facet: the most frequent ones."""
 
+_UNMAPPED = {Kind.KEYWORD: "keyword", Kind.WHOLE: "long", Kind.DECIMAL: "double", Kind.DATE: "date"}
+"""By kind, the type that a field is sorted as where an index does not have it."""
+
 Clause = Mapping[str, Any]
 
 
@@ -37,7 +40,8 @@ def search_body(searchable: Searchable, request: SearchRequest, scope: Scope, cu
     found["filter"] += filters.values()
     if request.near:
         place = {"lat": request.near.lat, "lon": request.near.lon}
-        found["filter"].append({"geo_distance": {"distance": f"{request.near.km!r}km", str(searchable.near): place}})
+        circle = {"distance": f"{request.near.km!r}km", str(searchable.near): place, "ignore_unmapped": True}
+        found["filter"].append({"geo_distance": circle})
     typed = text.text_query(searchable, request.q) if request.q else None
     if typed:
         found["must"] = [typed]
@@ -128,15 +132,23 @@ def _sort(searchable: Searchable, request: SearchRequest) -> list[Clause | str]:
     if request.sort.by == RELEVANCE:
         return [*(["_score"] if request.q else []), *_best(searchable), *distance]
     field = searchable.sorts[request.sort.by]
-    order = {"order": "desc" if request.sort.descending else "asc", "missing": "_last"}
-    return [{field.path: order}, *_unique(searchable), *distance]
+    order = _order(field.path, field.kind, descending=request.sort.descending)
+    return [order, *_unique(searchable), *distance]
 
 
 def _best(searchable: Searchable) -> list[Clause | str]:
     """Return the order of hits that match equally well: the most prominent first."""
     prominence = searchable.text.prominence
-    greatest: list[Clause | str] = [{prominence: {"order": "desc", "missing": "_last"}}] if prominence else []
+    greatest = [_order(prominence, Kind.WHOLE, descending=True)] if prominence else []
     return [*greatest, *_unique(searchable)]
+
+
+def _order(path: str, kind: Kind, *, descending: bool) -> Clause:
+    """Return the order of a field. A document without a value stands last.
+
+    So do all documents of an index that is older than the field; else OpenSearch would answer no search of it.
+    """
+    return {path: {"order": "desc" if descending else "asc", "missing": "_last", "unmapped_type": _UNMAPPED[kind]}}
 
 
 def _unique(searchable: Searchable) -> list[Clause | str]:
@@ -147,4 +159,5 @@ def _distance(searchable: Searchable, request: SearchRequest) -> list[Clause | s
     if request.near is None:
         return []
     place = {"lat": request.near.lat, "lon": request.near.lon}
-    return [{"_geo_distance": {str(searchable.near): place, "order": "asc", "unit": "km"}}]
+    by = {str(searchable.near): place, "order": "asc", "unit": "km", "ignore_unmapped": True}
+    return [{"_geo_distance": by}]

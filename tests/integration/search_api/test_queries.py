@@ -212,3 +212,28 @@ def test_pages_go_on_in_the_index_of_a_swap(client: Client, places: Entity, api:
         across = [hit["id"] for page in api.pages(EveryTenant(), f"{query}&limit=7", then=green) for hit in page]
         assert across == whole, query
         api.index = blue
+
+
+def test_an_index_that_is_older_than_its_fields_is_searched(client: Client, places: Entity) -> None:
+    """The service may be deployed before the reindex: what the index lacks yet finds, counts and orders nothing."""
+    old = replace(places)
+    old.__dict__["index_body"] = deepcopy(places.index_body)
+    properties = old.index_body["mappings"]["properties"]
+    for name in ("population", "rate", "updated_at", "coordinates", "region"):
+        del properties[name]
+    for name in ("name", "alternate_names"):
+        del properties[name]["fields"]
+    index = make_index(client, old, "old")
+    lines = [line(str(n), 1, location_id=n, name=f"Town {n}", owner="acme", country="DE") for n in range(9)]
+    writer.load(Index(client, index), [page_of_documents(1, lines)], on_rejected=never)
+    creation.make_searchable(EntityIndexes(client, old), index)
+    api = Api(client, places, index)
+    for query in ("q=town", "sort=rate", "sort=-population", "sort=name", "sort=-updated_at", "highlight=true&q=town"):
+        pages = [hit["id"] for page in api.pages(ACME, f"{query}&limit=4") for hit in page]
+        assert pages == [str(n) for n in range(9)], query
+    assert api.search(ACME, "facets=region,country")["facets"] == {
+        "country": [{"value": "de", "count": 9}],
+        "region": [],
+    }
+    for query in ("near=52,13,100", "near=52,13,100&q=town&sort=name", "rate_min=1", "region=DE-BE"):
+        assert api.ids(ACME, query) == set(), query

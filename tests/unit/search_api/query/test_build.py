@@ -48,11 +48,13 @@ def test_no_two_hits_have_the_same_place(what: tuple[Searchable, SearchRequest])
 
 
 def test_the_best_come_first() -> None:
-    greatest = {"population": {"order": "desc", "missing": "_last"}}
+    greatest = {"population": {"order": "desc", "missing": "_last", "unmapped_type": "long"}}
     assert body([("q", "berlin")])["sort"] == ["_score", greatest, {"location_id": "asc"}]
     assert body([])["sort"] == [greatest, {"location_id": "asc"}]
     assert body([], MEMBERS)["sort"] == [{"member_id": "asc"}]
-    assert body([("sort", "-name")])["sort"][0] == {"name.exact": {"order": "desc", "missing": "_last"}}
+    assert body([("sort", "-name")])["sort"][0] == {
+        "name.exact": {"order": "desc", "missing": "_last", "unmapped_type": "keyword"}
+    }
 
 
 def test_bounds_of_a_field_are_one_clause() -> None:

@@ -47,8 +47,9 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 @pytest.fixture
 def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test configures is as before afterwards."""
+    """What a test configures is as before afterwards, and what Airflow configured for the server is not there."""
     root = logging.getLogger()
+    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "propagate", True)
     before = root.handlers, root.level
     monkeypatch.setattr(telemetry, "log", structlog.get_logger())
     yield

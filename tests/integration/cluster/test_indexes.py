@@ -587,7 +587,10 @@ def test_only_indexes_that_nobody_will_finish_are_abandoned(client: Client, loca
 # -- mapping and settings
 
 
-NAME = {"type": "text", "analyzer": "typed_index", "search_analyzer": "typed_search", "similarity": "typed"}
+NAME = {
+    "type": "text", "analyzer": "typed_index", "search_analyzer": "typed_search", "similarity": "typed",
+    "index_options": "freqs",
+}  # fmt: skip
 WITHOUT_SEARCH_ANALYZER = {name: value for name, value in NAME.items() if name != "search_analyzer"}
 
 

@@ -121,13 +121,12 @@ class Load:
                 await asyncio.sleep(early)
             while not free:
                 await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            task = asyncio.create_task(self._borrowed(free, request, due))
+            task = asyncio.create_task(self._borrowed(free, free.popleft(), request, due))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         await asyncio.gather(*under_way)
 
-    async def _borrowed(self, free: deque[Connection], request: bytes, due: float) -> None:
-        connection = free.popleft()
+    async def _borrowed(self, free: deque[Connection], connection: Connection, request: bytes, due: float) -> None:
         try:
             await self._one(connection, request, due)
         finally:

@@ -20,8 +20,9 @@ from search_api.cache.popular import Popular
 from search_api.cache.store import Store
 from search_api.caller import Caller, Scope
 from search_api.deadline import Deadline
-from search_api.engine.client import Engine, EngineUnavailable
+from search_api.engine.client import AT_ONCE, WAITING, Engine, EngineUnavailable
 from search_api.engine.live_index import LiveIndexes
+from search_api.engine.shares import Shares
 from search_api.exchange import Exchange, address
 from search_api.limits import Limits
 from search_api.problems import Problem
@@ -51,6 +52,7 @@ class Service:
         served = list(_served())
         self.entities = {searchable.name: searchable for _, searchable in served}
         self.engine = Engine(settings.opensearch)
+        self._shares = Shares((AT_ONCE + WAITING) // 2)
         self.live = LiveIndexes(self.engine, [entity for entity, _ in served])
         self.redis = Connection(settings.redis_url)
         lifetimes = Lifetimes()
@@ -137,14 +139,15 @@ class Service:
         exchange.cache = state
         return responses.json(exchange, body, [(b"x-cache", state.encode()), (b"age", b"%d" % age)])
 
-    async def ask(self, index: str, body: bytes, deadline: Deadline) -> bytes:
+    async def ask(self, index: str, body: bytes, scope: Scope, deadline: Deadline) -> bytes:
         """Return OpenSearch's answer to a query.
 
+        :param scope: whose query it is
         :raises EngineUnavailable: when it has none now
         :raises IndexGone: when the index is not there any more
         :raises Problem: when it refuses the query
         """
-        with telemetry.step("opensearch"):
+        with self._shares.one(scope), telemetry.step("opensearch"):
             status, answer = await self.engine.send("POST", f"/{quote(index)}/_search", body, deadline)
         if status == HTTPStatus.OK:
             return answer

@@ -27,6 +27,12 @@ CONNECT_SECONDS: Final = 1.0
 RESERVE_SECONDS: Final = 0.2
 """Seconds before the deadline at which a call ends, so that a kept answer or a problem can still be sent."""
 
+AT_ONCE: Final = 32
+"""Requests that OpenSearch gets from this process at a time."""
+
+WAITING: Final = 128
+"""Requests that wait for their turn; any more are refused at once."""
+
 FAIR_SECONDS: Final = 1.0
 """A call that had less time than this and ran out of it says nothing about OpenSearch."""
 
@@ -86,7 +92,7 @@ class Engine:
     """
 
     def __init__(
-        self, target: Target, *, breaker: Breaker | None = None, at_once: int = 32, waiting: int = 128
+        self, target: Target, *, breaker: Breaker | None = None, at_once: int = AT_ONCE, waiting: int = WAITING
     ) -> None:
         self.breaker = breaker or Breaker()
         self._target = target

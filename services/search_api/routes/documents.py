@@ -33,7 +33,7 @@ class Documents:
         body = get_body(searchable, key, caller.scope)
 
         async def make(index: str) -> bytes:
-            return get_answer(await service.ask(index, body, exchange.deadline))
+            return get_answer(await service.ask(index, body, caller.scope, exchange.deadline))
 
         canonical = msgspec.json.encode(("document", key))
         return await service.answer(

@@ -53,7 +53,8 @@ class Question:
 
     async def make(self, service: Service, index: str, deadline: Deadline) -> bytes:
         """Return the response's body from an index."""
-        raw = await service.ask(index, search_body(self.searchable, self.asked, self.scope, self.cursor), deadline)
+        body = search_body(self.searchable, self.asked, self.scope, self.cursor)
+        raw = await service.ask(index, body, self.scope, deadline)
         return search_answer(self.searchable, Page(self.asked, self.scope, index, self.cursor), raw, service.cursors)
 
 

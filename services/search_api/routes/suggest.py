@@ -24,7 +24,7 @@ class Suggest:
 
         async def make(index: str) -> bytes:
             body = suggest_body(searchable, asked.q, caller.scope, asked.limit)
-            return suggest_answer(await service.ask(index, body, exchange.deadline))
+            return suggest_answer(await service.ask(index, body, caller.scope, exchange.deadline))
 
         return await service.answer(
             exchange,

@@ -106,7 +106,7 @@ def test_no_wrong_answer_no_other_error_no_late_one_and_soon_well_again(redis_se
             trouble.share = 0.0
             began = time.monotonic()
             while {await ask(number) for number in range(QUESTIONS)} & {"stale", "unavailable"}:
-                assert time.monotonic() - began < 5, "the breaker's pause, and the slowest search that was under way"
+                assert time.monotonic() - began < 15, "the breaker's pause, and the slowest search that was under way"
             print(f"well again after {time.monotonic() - began:.2f} s; {dict(states)}; slowest {slowest:.2f} s")
             assert engine.in_flight == 0
         await connection.close()

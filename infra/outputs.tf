@@ -1,0 +1,4 @@
+output "environment" {
+  description = "The environment that was applied."
+  value       = var.environment
+}

@@ -1,5 +1,6 @@
 """The environment is made again when it has to be, and only then; a half-made one is never used."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,10 @@ class Installation:
 
 @pytest.fixture
 def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
-    for name, path in {"ROOT": "", "LOCAL": ".local", "VENV": ".local/venv", "LOCK": "lock.txt"}.items():
+    for name, path in {"ROOT": "", "LOCAL": ".local", "LOG": ".local/logs/install.log"}.items():
         monkeypatch.setattr(environment, name, tmp_path / path)
-    monkeypatch.setattr(environment, "STAMP", tmp_path / ".local/venv/.complete")
-    monkeypatch.setattr(environment, "LOG", tmp_path / ".local/logs/install.log")
-    monkeypatch.setattr(environment, "NEEDED_BYTES", 0)
+    venv = replace(environment.VENV, folder=tmp_path / ".local/venv", lock=tmp_path / "lock.txt", needed_bytes=0)
+    monkeypatch.setattr(environment, "VENV", venv)
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "lock.txt").write_text(LOCK)
     installation = Installation(tmp_path / ".local/venv")
@@ -72,7 +72,7 @@ def test_it_is_made_again_when_what_it_depends_on_changes(
 
 def test_an_interrupted_installation_is_thrown_away(installation: Installation, tmp_path: Path) -> None:
     environment.main()
-    environment.STAMP.unlink()
+    environment.VENV.stamp.unlink()
     (tmp_path / ".local/venv/half").touch()
     del installation.commands[:]
     assert environment.main() == 0
@@ -84,7 +84,7 @@ def test_pip_takes_over_where_uv_does_not_work(installation: Installation, tmp_p
     installation.broken.add(str(tmp_path / ".local/venv/bin/uv"))
     assert environment.main() == 0
     assert installation.commands[-1][1:4] == ("-m", "pip", "install")
-    assert environment.STAMP.exists()
+    assert environment.VENV.stamp.exists()
 
 
 def test_without_a_network_there_is_one_message_and_no_environment(
@@ -95,7 +95,7 @@ def test_without_a_network_there_is_one_message_and_no_environment(
     assert len(installation.commands) == 3, "venv, then uv's wheel and the packages by pip"
     (_, message) = capsys.readouterr().err.splitlines()
     assert "could not install the packages of lock.txt (the reason): check the network" in message
-    assert not environment.STAMP.exists()
+    assert not environment.VENV.stamp.exists()
 
 
 def test_uv_comes_at_the_version_and_hashes_of_the_lock(
@@ -109,6 +109,24 @@ def test_uv_comes_at_the_version_and_hashes_of_the_lock(
 
     environment.LOCAL.mkdir()
     monkeypatch.setattr(environment, "_run", run)
-    environment._installer("python")
+    environment._installer(environment.VENV)
     assert seen == ["uv==9.9 \\\n    --hash=sha256:11 \\\n    --hash=sha256:22\n    # via -r x\n"]
     assert installation.commands == []
+
+
+def test_tools_have_an_environment_of_their_own(installation: Installation, tmp_path: Path) -> None:
+    """Checkov takes an older boto3 than the code is tested with."""
+    tools = replace(environment.TOOLS, folder=tmp_path / ".local/tools", lock=tmp_path / "lock.txt", needed_bytes=0)
+    installation.venv = tools.folder
+    assert environment.ensure(tools) == tools.folder / "bin"
+    assert not [command for command in installation.commands if "-e" in command], "nothing there imports the project"
+    del installation.commands[:]
+    (tmp_path / "pyproject.toml").write_text(PROJECT.replace('"a"', '"b"'))
+    environment.ensure(tools)
+    assert installation.commands == []
+
+
+@pytest.mark.parametrize("made", [environment.VENV, environment.TOOLS])
+def test_every_lock_brings_uv(made: environment.Environment) -> None:
+    """Without it, pip would take minutes where uv takes seconds."""
+    assert "\nuv==" in made.lock.read_text()

@@ -42,6 +42,12 @@ locals {
     # Names of buckets are unique in the world, so the account is part of them.
     buckets = { for purpose in local.bucket_purposes : purpose => "searchsync-${purpose}-${var.account_id}" }
     roles   = { for role in local.role_names : role => "searchsync-${role}" }
+    # Module observe makes them all. WAF takes a group only if its name begins like that.
+    log_groups = merge(
+      { for purpose in local.log_purposes : purpose => "/searchsync/${purpose}" },
+      { waf = "aws-waf-logs-searchsync" },
+    )
+    token_customisation = "searchsync-token-customisation" # a function of Cognito's
     secrets = { for secret in local.secret_names : secret => "searchsync/${secret}" }
     # A key is named by its alias: its ARN is not known before it is made.
     key_aliases = { for purpose in local.key_purposes : purpose => "alias/searchsync-${purpose}" }
@@ -53,13 +59,17 @@ locals {
     [for name in keys(local.dynamodb) : "stream-${name}"],
     [
       "airflow-task", "airflow-execution", "search-api-task", "search-api-execution", "snapshot", "token-customisation",
-      "replication", "rds-monitoring", "flow-logs", "deploy", "opensearch-admin",
+      "replication", "rds-monitoring", "flow-logs", "deploy", "opensearch-admin", "chatbot",
     ],
   )
   secret_names = [
     "airflow-api-secret-key", "airflow-fernet-key", "airflow-jwt-secret", "airflow-database", "slack-webhook",
-    "search-api-cursor-keys", "search-api-warmer",
+    "search-api-cursor-keys", "search-api-warmer", "pagerduty",
   ]
+  log_purposes = concat(
+    [for name in keys(local.dynamodb) : "stream-${name}"],
+    ["airflow", "search-api", "token-customisation", "edge", "flow-logs"],
+  )
 }
 
 locals {

@@ -48,7 +48,7 @@ locals {
       { waf = "aws-waf-logs-searchsync" },
     )
     token_customisation = "searchsync-token-customisation" # a function of Cognito's
-    secrets = { for secret in local.secret_names : secret => "searchsync/${secret}" }
+    secrets             = { for secret in local.secret_names : secret => "searchsync/${secret}" }
     # A key is named by its alias: its ARN is not known before it is made.
     key_aliases = { for purpose in local.key_purposes : purpose => "alias/searchsync-${purpose}" }
   }

@@ -1,0 +1,17 @@
+module "keys" {
+  source = "./modules/keys"
+
+  aliases     = local.names.key_aliases
+  account_arn = local.arn.account
+  service_access = {
+    logs = {
+      principal = "logs.${var.region}.amazonaws.com"
+      condition = { ArnLike = { "kms:EncryptionContext:aws:logs:arn" = "arn:${local.partition}:logs:${local.here}:log-group:*" } }
+    }
+    # An alarm publishes to an encrypted topic.
+    alarms = {
+      principal = "cloudwatch.amazonaws.com"
+      condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+    }
+  }
+}

@@ -1,0 +1,16 @@
+module "network" {
+  source = "./modules/network"
+
+  region              = var.region
+  name                = local.names.prefix
+  cidr                = local.environment.vpc_cidr
+  zones               = local.environment.zones
+  nat_gateways        = local.environment.nat_gateways
+  interface_endpoints = local.environment.interface_endpoints
+  operator_cidrs      = local.environment.operator_cidrs
+  flow_logs = {
+    days     = local.environment.log_days
+    role_arn = local.arn.role_flow-logs
+    key_arn  = module.keys.arns.logs
+  }
+}

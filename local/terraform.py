@@ -31,6 +31,15 @@ _READ_BY_ROOT: Final = ("include", "lambdas", "services", "src")
 """Folders beside `infra/` whose files the root reads."""
 
 _NOTHING_IS_ASKED: Final = """provider "aws" {
+  allowed_account_ids         = []
+  skip_credentials_validation = true
+  skip_requesting_account_id  = true
+  skip_metadata_api_check     = true
+}
+
+provider "aws" {
+  alias                       = "replica"
+  allowed_account_ids         = []
   skip_credentials_validation = true
   skip_requesting_account_id  = true
   skip_metadata_api_check     = true

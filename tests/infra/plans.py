@@ -1,0 +1,87 @@
+"""Plans of the infrastructure, made without a network, and how tests look into them."""
+
+import fcntl
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from local import terraform
+from local.files import write_atomically
+from local.stream_function import served
+from local.terraform import Terraform
+
+REGION: Final = "eu-west-1"
+ACCOUNT: Final = "123456789012"
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan from nothing: what an environment consists of.
+
+    :ivar json: the plan as Terraform describes it
+    :ivar values: what is known of each resource before it is made, by address
+    """
+
+    json: Mapping[str, Any]
+    values: Mapping[str, Values]
+
+    def one(self, address: str) -> Values:
+        """Return the values of a resource."""
+        assert address in self.values, f"there is no {address}; of its type: {[*self.of(address.partition('[')[0])]}"
+        return self.values[address]
+
+    def of(self, text: str) -> dict[str, Values]:
+        """Return the values of the resources that have a text in their address, such as ``.aws_s3_bucket.``."""
+        return {address: values for address, values in self.values.items() if text in address}
+
+
+def variables(environment: str, packages: Path) -> dict[str, Any]:
+    """Return values for all variables of the root, with packages that are empty."""
+    function_packages = {entity.name: str(packages / f"{entity.name}.zip") for entity in served()}
+    for path in function_packages.values():
+        with zipfile.ZipFile(path, "w"):
+            pass
+    return {
+        "environment": environment,
+        "region": REGION,
+        "account_id": ACCOUNT,
+        "airflow_image": f"example.org/airflow@sha256:{'a' * 64}",
+        "search_api_image": f"example.org/search-api@sha256:{'b' * 64}",
+        "function_packages": function_packages,
+        "domain_name": "search.example.org",
+    }
+
+
+def runner(work: Path) -> Terraform:
+    """Return Terraform on a copy of the root that needs no network.
+
+    :raises TerraformMissing: when program or provider cannot be had
+    """
+    root, keys = terraform.offline(work)
+    runs = Terraform(root, work, keys)
+    runs.init({})
+    return runs
+
+
+def made(runs: Terraform, environment: str, folder: Path) -> Planned:
+    """Return the plan of an environment, which is made once in a folder that processes may share."""
+    shown = folder / f"{environment}.json"
+    with (folder / f"{environment}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shown.exists():
+            runs.plan(variables(environment, folder), folder / environment, "-refresh=false")
+            write_atomically(shown, json.dumps(runs.show(folder / environment)))
+    plan = json.loads(shown.read_text())
+    return Planned(plan, dict(_resources(plan["planned_values"]["root_module"])))
+
+
+def _resources(module: Mapping[str, Any]) -> Iterator[tuple[str, Values]]:
+    for resource in module.get("resources", ()):
+        yield resource["address"], resource["values"]
+    for child in module.get("child_modules", ()):
+        yield from _resources(child)

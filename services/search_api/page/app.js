@@ -214,6 +214,10 @@ async function search(more = false) {
     if (!more) suggest(number);
   } catch (error) {
     if (error.name === "AbortError" || number !== latest) return;
+    if (!more) {
+      empty(); // what is shown answers another question
+      $("suggestions").replaceChildren();
+    }
     complain(error.problem ?? { detail: `The service does not answer: ${error.message}.` });
   }
 }
@@ -249,16 +253,22 @@ function complain(problem) {
 
 // ---- showing
 
+function empty() {
+  shown = [];
+  now = -1;
+  $("more").hidden = true;
+  for (const id of ["results", "facets"]) $(id).replaceChildren();
+  locate();
+}
+
 function show(body, headers, milliseconds, more) {
   $("problem").hidden = true;
-  cursor = body.next_cursor;
-  $("more").hidden = !cursor;
   if (!more) {
-    shown = [];
-    now = -1;
-    $("results").replaceChildren();
+    empty();
     $("facets").replaceChildren(...entity.facets.map((name) => facet(name, body.facets[name] ?? [])).filter((one) => one));
   }
+  cursor = body.next_cursor;
+  $("more").hidden = !cursor;
   if (!body.hits.length && !more) $("results").append(make("li", { class: "nothing" }, NOTHING));
   const first = shown.length;
   shown.push(...body.hits);
@@ -268,7 +278,11 @@ function show(body, headers, milliseconds, more) {
   const stale = cache === "stale" ? ", an earlier answer: the search engine does not answer" : "";
   $("status").textContent =
     `${relation === "gte" ? "at least " : ""}${count.toLocaleString("en")} found · ${milliseconds.toFixed(0)} ms` +
-    ` (engine ${body.took_ms} ms, cache: ${cache})${stale}`;
+    ` (${cache === "miss" ? `engine ${body.took_ms} ms, ` : ""}cache: ${cache})${stale}`;
+  locate();
+}
+
+function locate() {
   const places = shown.map((hit, at) => ({ at, name: title(hit), ...point(hit.document?.[entity.near]) }));
   draw($("map"), places.filter((one) => "lat" in one), (at) => select(at, false));
 }
@@ -308,11 +322,12 @@ function result(hit, at) {
   const far = hit.distance_km == null ? "" : `${hit.distance_km.toFixed(1)} km`;
   const item = make(
     "li",
-    { tabindex: "-1", onclick: () => select(at, true) },
+    { tabindex: "-1", onclick: (event) => !event.target.closest(".whole") && select(at, true) },
     make("h2", {}, make("span", {}, ...heading), make("span", { class: "far" }, far)),
     make("p", { class: "facts" }, ...facts.slice(0, FACTS).map((one) => make("span", {}, `${label(one)} `, make("b", {}, text(document[one]))))),
   );
-  const extracts = Object.values(highlights).flat().slice(0, 2);
+  const plain = (marks) => marks.map((one) => one.textContent ?? one).join("");
+  const extracts = Object.values(highlights).flat().filter((one) => plain(marked(one)) !== title(hit)).slice(0, 2);
   if (extracts.length) item.append(make("p", { class: "extract" }, ...extracts.flatMap((one) => [...marked(one), " … "]).slice(0, -1)));
   return item;
 }
@@ -389,5 +404,6 @@ $("more").addEventListener("click", () => search(true));
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", key);
 window.addEventListener("hashchange", read);
+window.addEventListener("resize", locate);
 $("narrow").open = matchMedia("(min-width: 48rem)").matches;
 signIn();

@@ -27,5 +27,7 @@ export function text(found) {
   if (Array.isArray(found)) return found.map(text).join(", ");
   if (typeof found === "number") return found.toLocaleString("en", { maximumFractionDigits: 6 });
   if (typeof found === "string") return found.replace(/^(\d{4}-\d\d-\d\d)T.*/, "$1");
-  return found === null ? "" : typeof found === "object" ? JSON.stringify(found) : String(found);
+  if (found === null) return "";
+  if (typeof found !== "object") return String(found);
+  return "lat" in found && "lon" in found ? `${found.lat}, ${found.lon}` : JSON.stringify(found);
 }

@@ -1,6 +1,7 @@
 """The page, in a real browser: what a person sees who searches with the keyboard, the mouse or a phone."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -93,6 +94,9 @@ def test_a_person_searches_with_the_keyboard_alone(looking: Looking) -> None:
         assert await page.run(CURRENT) == "Berlin"
         await page.press("Enter")
         assert "3,400,000" in await page.until("document.querySelector('.whole')?.textContent")
+        assert "48, 9" in await page.run("document.querySelector('.whole').textContent")
+        await page.run("document.querySelector('.whole dd').click()")
+        assert await page.run("!!document.querySelector('.whole')"), "who marks a text does not close it"
         await page.press("Escape")
         await page.until(f"{RESULTS}.length === 4")
         assert await page.run("document.activeElement.id + document.querySelector('#q').value") == "q"
@@ -151,6 +155,7 @@ def test_another_entity_and_a_refusal_are_shown(looking: Looking) -> None:
             "!document.querySelector('#problem').hidden && document.querySelector('#problem').textContent"
         )
         assert "no parameter 'nonsense'" in said
+        assert await page.run(f"{RESULTS}.length + document.querySelector('#facets').children.length") == 0
         page.complaints.clear()  # the browser reports each answer of 400
 
     looking(look)
@@ -182,6 +187,18 @@ def test_it_fits_a_phone(looking: Looking) -> None:
     async def look(page: Page) -> None:
         await page.size(390, 844, phone=True)
         assert await page.run("document.documentElement.scrollWidth") <= 390
+        await page.until("document.querySelector('#map').viewBox.baseVal.width < 390")
+        boxes = await page.run(
+            "[...document.querySelectorAll('#map text')].map(one => one.getBoundingClientRect())"
+            ".map(one => [one.left, one.right, one.top, one.bottom])"
+        )
+        assert all(bottom - top > 10 for *_, top, bottom in boxes), "a label that nobody can read"
+        overlapping = [
+            (a, b)
+            for a, b in itertools.combinations(boxes, 2)
+            if a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
+        ]
+        assert not overlapping
         assert await page.run("document.querySelector('#q').getBoundingClientRect().height") >= 44
         heights = await page.run(
             "[...document.querySelectorAll('nav button')].map(one => one.getBoundingClientRect().height)"

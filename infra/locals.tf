@@ -22,8 +22,14 @@ locals {
       from_export = try(entity.read_from, "scan") == "export"
     } if entity.source == "dynamodb"
   }
-  # Several entities may share a table.
-  tables = { for entity in values(local.dynamodb) : entity.table => entity... }
+  # Several entities may share a table; then they say the same about it.
+  tables = {
+    for table, entities in { for entity in values(local.dynamodb) : entity.table => entity... } : table => {
+      key       = one(distinct([for entity in entities : entity.key]))
+      key_types = one(distinct([for entity in entities : entity.key_types]))
+      expires   = one(distinct([for entity in entities : entity.expires]))
+    }
+  }
 
   stream_settings = jsondecode(file("${path.module}/../lambdas/stream/settings.json"))
 }
@@ -36,7 +42,7 @@ locals {
     functions          = { for name in keys(local.dynamodb) : name => "${name}-stream" }
     dead_letter_queues = { for name in keys(local.dynamodb) : name => "${name}-dlq" }
     parked_queues      = { for name in keys(local.dynamodb) : name => "${name}-parked" }
-    databases          = { source = "searchsync-source", airflow = "searchsync-airflow" }
+    databases          = local.database_names
     caches             = { broker = "searchsync-broker", cache = "searchsync-cache" }
     repositories       = { airflow = "searchsync-airflow", search_api = "searchsync-search-api" }
     # Names of buckets are unique in the world, so the account is part of them.
@@ -46,6 +52,8 @@ locals {
     log_groups = merge(
       { for purpose in local.log_purposes : purpose => "/searchsync/${purpose}" },
       { waf = "aws-waf-logs-searchsync" },
+      # RDS chooses these names.
+      { for purpose, name in local.database_names : "database-${purpose}" => "/aws/rds/instance/${name}/postgresql" },
     )
     token_customisation = "searchsync-token-customisation" # a function of Cognito's
     secrets             = { for secret in local.secret_names : secret => "searchsync/${secret}" }
@@ -53,7 +61,8 @@ locals {
     key_aliases = { for purpose in local.key_purposes : purpose => "alias/searchsync-${purpose}" }
   }
 
-  bucket_purposes = ["snapshots", "records", "exports", "reports", "logs"]
+  bucket_purposes = ["snapshots", "records", "exports", "logs"]
+  database_names  = { source = "searchsync-source", airflow = "searchsync-airflow" }
   key_purposes    = ["tables", "databases", "search", "caches", "objects", "queues", "secrets", "logs", "alarms"]
   role_names = concat(
     [for name in keys(local.dynamodb) : "stream-${name}"],
@@ -68,7 +77,10 @@ locals {
   ]
   log_purposes = concat(
     [for name in keys(local.dynamodb) : "stream-${name}"],
-    ["airflow", "search-api", "token-customisation", "edge", "flow-logs"],
+    [
+      "airflow", "search-api", "token-customisation", "edge", "flow-logs",
+      "search-application", "search-audit", "search-slow-queries", "search-slow-writes",
+    ],
   )
 }
 
@@ -96,6 +108,7 @@ locals {
     { for name, queue in local.names.parked_queues : "parked_${name}" => "arn:${local.partition}:sqs:${local.here}:${queue}" },
     { for purpose, bucket in local.names.buckets : "bucket_${purpose}" => "arn:${local.partition}:s3:::${bucket}" },
     { for kind, repository in local.names.repositories : "repository_${kind}" => "arn:${local.partition}:ecr:${local.here}:repository/${repository}" },
+    { for purpose, group in local.names.log_groups : "log_group_${purpose}" => "arn:${local.partition}:logs:${local.here}:log-group:${group}" },
     { for role, name in local.names.roles : "role_${role}" => "arn:${local.partition}:iam::${var.account_id}:role/${name}" },
     # Secrets Manager appends a hyphen and six characters of its own.
     { for secret, name in local.names.secrets : "secret_${secret}" => "arn:${local.partition}:secretsmanager:${local.here}:secret:${name}-??????" },

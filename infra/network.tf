@@ -9,8 +9,7 @@ module "network" {
   interface_endpoints = local.environment.interface_endpoints
   operator_cidrs      = local.environment.operator_cidrs
   flow_logs = {
-    days     = local.environment.log_days
-    role_arn = local.arn.role_flow-logs
-    key_arn  = module.keys.arns.logs
+    log_group_arn = local.arn.log_group_flow-logs
+    role_arn      = local.arn.role_flow-logs
   }
 }

@@ -32,10 +32,9 @@ variable "operator_cidrs" {
 }
 
 variable "flow_logs" {
-  description = "Where accepted and refused connections are logged: days that they are kept, the role that writes them, and the key."
+  description = "Where accepted and refused connections are logged, and the role that writes there."
   type = object({
-    days     = number
-    role_arn = string
-    key_arn  = string
+    log_group_arn = string
+    role_arn      = string
   })
 }

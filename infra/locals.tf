@@ -47,7 +47,9 @@ locals {
     repositories       = { airflow = "searchsync-airflow", search_api = "searchsync-search-api" }
     # Names of buckets are unique in the world, so the account is part of them.
     buckets = { for purpose in local.bucket_purposes : purpose => "searchsync-${purpose}-${var.account_id}" }
-    roles   = { for role in local.role_names : role => "searchsync-${role}" }
+    # In another region. Exports are made again, and access logs are not needed to go on elsewhere.
+    bucket_copies = { for purpose in ["records", "snapshots"] : purpose => "searchsync-${purpose}-copy-${var.account_id}" }
+    roles         = { for role in local.role_names : role => "searchsync-${role}" }
     # Module observe makes them all. WAF takes a group only if its name begins like that.
     log_groups = merge(
       { for purpose in local.log_purposes : purpose => "/searchsync/${purpose}" },
@@ -107,6 +109,7 @@ locals {
     { for name, queue in local.names.dead_letter_queues : "dead_letters_${name}" => "arn:${local.partition}:sqs:${local.here}:${queue}" },
     { for name, queue in local.names.parked_queues : "parked_${name}" => "arn:${local.partition}:sqs:${local.here}:${queue}" },
     { for purpose, bucket in local.names.buckets : "bucket_${purpose}" => "arn:${local.partition}:s3:::${bucket}" },
+    { for purpose, bucket in local.names.bucket_copies : "bucket_copy_${purpose}" => "arn:${local.partition}:s3:::${bucket}" },
     { for kind, repository in local.names.repositories : "repository_${kind}" => "arn:${local.partition}:ecr:${local.here}:repository/${repository}" },
     { for purpose, group in local.names.log_groups : "log_group_${purpose}" => "arn:${local.partition}:logs:${local.here}:log-group:${group}" },
     { for role, name in local.names.roles : "role_${role}" => "arn:${local.partition}:iam::${var.account_id}:role/${name}" },

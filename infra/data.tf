@@ -1,0 +1,46 @@
+module "data" {
+  source    = "./modules/data"
+  providers = { aws = aws, aws.replica = aws.replica }
+
+  name                = local.names.prefix
+  account_id          = var.account_id
+  deletion_protection = local.environment.deletion_protection
+  backup_days         = local.environment.database_backup_days
+  keys                = module.keys.arns
+  role_arns = {
+    replication    = local.arn.role_replication
+    rds_monitoring = local.arn.role_rds-monitoring
+  }
+
+  tables    = local.tables
+  databases = local.names.databases
+  database = {
+    class              = local.environment.database_class
+    gigabytes          = local.environment.database_gb
+    standby            = local.environment.database_standby
+    monitoring_seconds = local.environment.database_monitoring_seconds
+  }
+  buckets            = local.names.buckets
+  copy_objects       = local.environment.replica_region != null
+  bucket_copies      = local.names.bucket_copies
+  secrets            = local.names.secrets
+  subnet_ids         = module.network.isolated_subnet_ids
+  security_group_ids = module.network.security_group_ids
+}
+
+module "caches" {
+  source = "./modules/caches"
+  count  = var.emulated ? 0 : 1
+
+  names              = local.names.caches
+  node_type          = local.environment.cache_type
+  nodes              = local.environment.cache_nodes
+  key_arn            = module.keys.arns.caches
+  subnet_ids         = module.network.isolated_subnet_ids
+  security_group_ids = module.network.security_group_ids
+}
+
+locals {
+  # The emulator has no caches: the services get names that lead nowhere.
+  cache_addresses = var.emulated ? { broker = "broker.invalid", cache = "cache.invalid" } : module.caches[0].addresses
+}

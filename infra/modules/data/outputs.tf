@@ -17,13 +17,3 @@ output "secret_arns" {
   description = "Of the secrets, by purpose."
   value       = { for purpose, secret in aws_secretsmanager_secret.this : purpose => secret.arn }
 }
-
-output "reports" {
-  description = "The file system that DAG runs share, and the way into it."
-  value = {
-    file_system_id  = aws_efs_file_system.reports.id
-    access_point_id = aws_efs_access_point.reports.id
-  }
-
-  depends_on = [aws_efs_mount_target.reports]
-}

@@ -79,6 +79,6 @@ variable "subnet_ids" {
 }
 
 variable "security_group_ids" {
-  description = "Of the databases, by purpose, and of the file system: `reports`."
+  description = "Of the databases: `source_database`, `airflow_database`."
   type        = map(string)
 }

@@ -35,7 +35,7 @@ FLOORS = (
     ("catalog",),
     ("config", "documents"),
     ("cluster", "sources"),
-    ("writing",),
+    ("access", "writing"),
     ("stream",),
     ("compare",),
     ("operations", "quality"),

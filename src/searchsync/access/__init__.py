@@ -1,0 +1,1 @@
+"""Who may do what: the roles of AWS, and those of OpenSearch."""

@@ -3,8 +3,9 @@
 ``searchsync_opensearch`` (type opensearch): host, port, login and password or, in ``extra``, ``aws_conn_id`` and
 ``region`` for SigV4; ``use_ssl`` (default true), ``verify_certs`` (default true), ``ca_certs``.
 The two others have the ids that the files of ``include/entities`` name:
-``searchsync_postgres`` (type postgres): the login that may SELECT; ``extra`` takes libpq's ``ssl*`` options
-and ``source_id``, an operator's name for this very database (docs/protocol.md, Position).
+``searchsync_postgres`` (type postgres): the login that may SELECT; ``extra`` takes libpq's ``ssl*`` options,
+``source_id``, an operator's name for this very database (docs/protocol.md, Position), and ``iam``: true for a login by
+a token of IAM in place of a password, made with the AWS connection ``aws_conn_id`` (``aws_default``).
 ``aws_default`` (type aws): a role that may read the tables, their streams and CloudWatch's metrics, use the
 dead-letter queues, and export what is read from exports (docs/operations/reindex.md).
 ``search_api`` (type http) may be missing: ``search_ops.warming`` says what it is for.
@@ -17,6 +18,7 @@ from airflow.sdk import BaseHook
 if TYPE_CHECKING:
     from searchsync.cluster.client import Client
     from searchsync.connections import Connections
+    from searchsync.sources.postgres_connection import Dsn
 
 OPENSEARCH = "searchsync_opensearch"
 SLACK = "searchsync_slack"
@@ -88,19 +90,26 @@ def connections() -> "Connections":
     return Connections(opensearch, _postgres, aws)
 
 
-def _postgres(connection_id: str) -> tuple[str, str]:
+def _postgres(connection_id: str) -> tuple["Dsn", str]:
     from psycopg.conninfo import make_conninfo
 
+    from searchsync.sources.postgres_iam import IamLogin, is_wanted
+
     connection = BaseHook.get_connection(connection_id)
+    extra: dict[str, Any] = connection.extra_dejson
     dsn = make_conninfo(
         host=connection.host,
         port=connection.port or 5432,
         user=connection.login,
         password=connection.password,
         dbname=connection.schema,
-        **{name: value for name, value in connection.extra_dejson.items() if name in _LIBPQ},
+        **{name: value for name, value in extra.items() if name in _LIBPQ},
     )
-    return dsn, str(connection.extra_dejson.get("source_id", ""))
+    source_id = str(extra.get("source_id", ""))
+    if is_wanted(extra.get("iam", False), f"iam in the extra of the connection {connection_id}"):
+        signs = extra.get("aws_conn_id") or "aws_default"
+        return IamLogin(dsn, f"the connection {connection_id}", lambda: aws(signs, "rds")), source_id
+    return dsn, source_id
 
 
 def aws(connection_id: str, service: str) -> Any:

@@ -17,6 +17,7 @@ from searchsync.sources.dynamodb import DynamoSource
 from searchsync.sources.dynamodb_export import ExportSource
 from searchsync.sources.export_requests import EXPORT_BUCKET, ExportAccess
 from searchsync.sources.postgres import PostgresSource
+from searchsync.sources.postgres_connection import Dsn
 from searchsync.stream.lag import Lag
 from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE, Queue
 
@@ -26,13 +27,13 @@ class Connections:
     """What reaches the servers.
 
     :ivar opensearch: makes a client of the cluster
-    :ivar postgres: returns for a connection's id the connection string of the login that may SELECT, and an operator's
-        name for this very database, which may be empty
+    :ivar postgres: returns for a connection's id the connection string of the login that may SELECT, or what makes one
+        for each connection, and an operator's name for this very database, which may be empty
     :ivar aws: makes a client of a service, by the id of a connection and the service's name in botocore
     """
 
     opensearch: Callable[[], Client]
-    postgres: Callable[[str], tuple[str, str]]
+    postgres: Callable[[str], tuple[Dsn, str]]
     aws: Callable[[str, str], Any]
 
     def source(

@@ -8,7 +8,9 @@ from search_ops import hook
 from searchsync.catalog import Entity, entity
 from searchsync.cli.connections import SHELL
 from searchsync.cluster.indexes import BuiltFrom
+from searchsync.errors import BadConnection
 from searchsync.sources.postgres import PostgresSource
+from searchsync.sources.postgres_iam import IamLogin
 
 
 def test_each_entity_has_the_connection_that_its_file_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +23,7 @@ def test_each_entity_has_the_connection_that_its_file_names(monkeypatch: pytest.
     for connections in (hook.connections(), SHELL):
         source = connections.rows(products)
         assert source._source_id == "the-shop"
-        assert "shop" in source._session._dsn
+        assert "shop" in str(source._session._dsn)
     assert hook.connections().rows(entity("locations"))._source_id == ""
 
 
@@ -35,3 +37,29 @@ def test_a_name_for_the_database_reaches_its_identity(monkeypatch: pytest.Monkey
     for source in (connections.source(locations), connections.source(locations, of)):
         assert isinstance(source, PostgresSource)
         assert source._source_id == wanted
+
+
+IAM = "iam=true&sslmode=verify-full&sslrootcert=/certificates.pem"
+
+
+def test_a_login_by_iam_is_that_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a shell and in Airflow, with the same region and role as all else."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", '{"conn_type": "aws", "extra": {"region_name": "eu-west-1"}}')
+    monkeypatch.setenv("AIRFLOW_CONN_SEARCHSYNC_POSTGRES", f"postgres://reader@db.example.org/app?{IAM}")
+    settings = "sslmode=verify-full sslrootcert=/certificates.pem"
+    monkeypatch.setenv("SEARCHSYNC_POSTGRES_DSN", f"host=db.example.org dbname=app user=reader {settings}")
+    monkeypatch.setenv("SEARCHSYNC_POSTGRES_IAM", "true")
+    for connections in (hook.connections(), SHELL):
+        login, _ = connections.postgres("searchsync_postgres")
+        assert isinstance(login, IamLogin)
+        assert "db.example.org:5432/?Action=connect&DBUser=reader&" in login()
+        assert "eu-west-1%2Frds-db" in login()
+
+
+def test_a_login_by_iam_without_a_checked_certificate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SEARCHSYNC_POSTGRES", "postgres://reader@db.example.org/app?iam=true")
+    with pytest.raises(BadConnection, match="the connection searchsync_postgres logs in by a token of IAM, but"):
+        hook.connections().rows(entity("locations"))

@@ -6,9 +6,12 @@ from typing import Any
 import botocore.session
 
 from searchsync.aws import CONFIG, errors
+from searchsync.catalog import DEFAULT_CONNECTION
 from searchsync.cluster.client import connect_from_environment, setting
 from searchsync.connections import Connections
 from searchsync.errors import SearchSyncError
+from searchsync.sources.postgres_connection import Dsn
+from searchsync.sources.postgres_iam import IamLogin, is_wanted
 
 
 def aws(connection: str, service: str) -> Any:
@@ -23,9 +26,13 @@ def aws(connection: str, service: str) -> Any:
         return botocore.session.Session(profile=profile).create_client(service, config=CONFIG)
 
 
-def _postgres(connection: str) -> tuple[str, str]:
+def _postgres(connection: str) -> tuple[Dsn, str]:
+    """Return the connection string and the name of the database. ``<ID>_IAM`` says to log in by a token of IAM."""
     name = connection.upper()
-    return setting(f"{name}_DSN"), os.environ.get(f"{name}_SOURCE_ID", "")
+    dsn, source_id = setting(f"{name}_DSN"), os.environ.get(f"{name}_SOURCE_ID", "")
+    if is_wanted(os.environ.get(f"{name}_IAM", ""), f"{name}_IAM"):
+        return IamLogin(dsn, f"{name}_DSN", lambda: aws(DEFAULT_CONNECTION["dynamodb"], "rds")), source_id
+    return dsn, source_id
 
 
 SHELL = Connections(connect_from_environment, _postgres, aws)

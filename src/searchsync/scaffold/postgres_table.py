@@ -10,7 +10,7 @@ from psycopg import sql
 
 from searchsync.errors import BadSource
 from searchsync.sources import postgres_connection
-from searchsync.sources.postgres_connection import begin_asking
+from searchsync.sources.postgres_connection import Dsn, begin_asking
 
 SAMPLE_ROWS = 1_000
 
@@ -57,10 +57,10 @@ class Table:
     sample: tuple[dict[str, Any], ...]
 
 
-def read(dsn: str, name: str) -> Table:
+def read(dsn: Dsn, name: str) -> Table:
     """Return a table of a database.
 
-    :param dsn: libpq connection string of the login that will read the table
+    :param dsn: libpq connection string of the login that will read the table, or what makes one
     :param name: the table, with its schema unless that is ``public``; a name with dots stands in double quotes
     :raises SourceUnavailable: when the server does not answer
     :raises BadConnection: when the server refuses the login

@@ -23,6 +23,7 @@ from searchsync.documents.transforms import Transform
 from searchsync.errors import BadParams, BadSource, SourceChanged
 from searchsync.sources import postgres_columns
 from searchsync.sources.postgres_columns import Columns
+from searchsync.sources.postgres_connection import Dsn
 from searchsync.sources.postgres_session import Session, locking_first
 from searchsync.sources.postgres_sql import BUCKETS_OF_IDS, Partition, Queries, Read
 from searchsync.sources.spool import Spool
@@ -42,7 +43,7 @@ READ_BYTES = 2_000_000
 class PostgresSource:
     """The rows of one entity. Not thread-safe: it has one connection and does one read at a time.
 
-    :param dsn: libpq connection string of a login that may SELECT
+    :param dsn: libpq connection string of a login that may SELECT, or what makes one for each connection
     :param epoch: first part of all positions; a new one after a restore or failover (protocol.md, Position)
     :param identity: the expected server; a read from any other raises ``SourceChanged``
     :param select: the SELECT that an older index was made with, instead of the entity's SQL file
@@ -55,7 +56,7 @@ class PostgresSource:
     def __init__(
         self,
         entity: Entity,
-        dsn: str,
+        dsn: Dsn,
         *,
         epoch: int = 1,
         identity: str | None = None,
@@ -81,7 +82,7 @@ class PostgresSource:
     def sqlalchemy_url(self) -> str:
         """Return the address for a library that connects by itself, with the settings of our own connection.
 
-        It contains the password: never log or store it.
+        It contains the password, or a token that is good for 15 minutes: never log or store it.
         """
         return self._session.sqlalchemy_url()
 

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: the settings that each of them needs, and what their errors mean."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -9,6 +9,9 @@ import psycopg
 from psycopg import sql
 
 from searchsync.errors import BadConnection, BadSource, SearchSyncError, SourceUnavailable
+
+Dsn = str | Callable[[], str]
+"""A libpq connection string, or what makes one for each connection (``postgres_iam.IamLogin``)."""
 
 LOCK_SECONDS = 300
 """Seconds that a read waits for a lock: a reload or a rewrite of a table takes minutes. Nobody else waits for it."""
@@ -74,10 +77,15 @@ def options(version: int) -> str:
     )
 
 
-def connect(dsn: str) -> psycopg.Connection[Any]:
+def current(dsn: Dsn) -> str:
+    """Return the connection string for a connection that is opened now. It may hold a password: never log it."""
+    return dsn() if callable(dsn) else dsn
+
+
+def connect(dsn: Dsn) -> psycopg.Connection[Any]:
     """Open a connection that begins no transaction by itself and notices a dead peer (``KEEPALIVES``)."""
     return psycopg.connect(
-        dsn,
+        current(dsn),
         autocommit=True,
         prepare_threshold=None,
         connect_timeout=10,

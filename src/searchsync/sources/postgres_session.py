@@ -23,7 +23,16 @@ from psycopg.conninfo import conninfo_to_dict
 from searchsync.documents.position import Snapshot
 from searchsync.errors import BadSource, SourceUnavailable
 from searchsync.sources import postgres_connection
-from searchsync.sources.postgres_connection import KEEPALIVES, begin_asking, errors, options, rows_of, set_local
+from searchsync.sources.postgres_connection import (
+    KEEPALIVES,
+    Dsn,
+    begin_asking,
+    current,
+    errors,
+    options,
+    rows_of,
+    set_local,
+)
 from searchsync.sources.postgres_identity import MARKS, choose_marks
 
 TRIES = 5
@@ -138,11 +147,11 @@ class Session:
 
     :param name: name of the entity, for messages
     :param file: file that holds the SQL, for messages
-    :param dsn: libpq connection string
+    :param dsn: libpq connection string, or what makes one for each connection
     :param source_id: an operator's name for this very database, the last part of its identity
     """
 
-    def __init__(self, name: str, file: str, dsn: str, *, source_id: str = "") -> None:
+    def __init__(self, name: str, file: str, dsn: Dsn, *, source_id: str = "") -> None:
         self._name = name
         self._file = file
         self._dsn = dsn
@@ -167,7 +176,7 @@ class Session:
     def sqlalchemy_url(self) -> str:
         """Return what ``PostgresSource.sqlalchemy_url`` promises."""
         version = self.version()  # first: its error does not quote a malformed connection string, with the password
-        parts = conninfo_to_dict(self._dsn)
+        parts = conninfo_to_dict(current(self._dsn))
         parts["options"] = f"{parts.get('options') or ''} {options(version)}".strip()
         parts |= {name: str(value) for name, value in KEEPALIVES.items()}
         names = {"host", "port", "user", "password", "dbname"}

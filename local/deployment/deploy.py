@@ -1,0 +1,144 @@
+"""One deployment, from the checks before it to the checks after it."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from local.deployment import checkout, functions, mappings, release, services
+from local.deployment import plan as plans
+from local.deployment.approval import Approval
+from local.deployment.functions import Shift
+from local.deployment.release import Release
+from local.deployment.target import Target, clients, read_release
+from local.errors import LocalError
+from local.paths import LOCAL, ROOT
+from local.terraform import Terraform, Variables
+
+_COMMAND = "scripts/deploy.sh"
+_HEALTHY_SECONDS = 300.0
+_POLL_SECONDS = 5.0
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def deploy(target: Target, approval: Approval) -> None:
+    """Deploy the checkout to an environment.
+
+    :raises LocalError: with what was not changed, or how to go back
+    """
+    new = read_release(checkout.commit(), os.environ)
+    aws = clients(target.session())
+    before = release.deployed(aws["ssm"])
+    if before is not None:
+        mappings.check(before.commit)
+        sound = preflight(target)
+        if approval.automatic and not sound:
+            raise LocalError(
+                f"the preflight of {target.environment} failed before the deployment (above), and with --auto-approve "
+                "nobody looks at it. Nothing was changed. Mend it, or run it without --auto-approve"
+            )
+    work = LOCAL / "deployment" / target.environment
+    terraform = target.terraform(ROOT, work)
+    plan = saved_plan(terraform, target.variables(new, checkout.packages(ROOT)), work)
+    if not approval.given(terraform.show(plan), _COMMAND):
+        return
+    release.record(aws["ssm"], new)
+    try:
+        terraform.apply(plan, event=show)
+        roll_out(target, aws, new, first=before is None)
+    except LocalError as error:
+        back = f"to go back: scripts/rollback.sh --environment {target.environment}"
+        raise LocalError(f"{error}. The release is not complete; {back}") from None
+
+
+def saved_plan(terraform: Terraform, variables: Variables, work: Path) -> Path:
+    """Save a plan. Return its file.
+
+    :raises LocalError: when it would destroy what holds data
+    """
+    plan = work / "plan"
+    say("planning ...")
+    terraform.plan(variables, plan)
+    plans.refuse_loss(terraform.show(plan))
+    return plan
+
+
+def roll_out(target: Target, aws: dict[str, Any], new: Release, *, first: bool) -> None:
+    """Bring traffic to what Terraform made, try it, and record it as complete.
+
+    :param first: whether the environment was empty: no version shares its events with another, and nothing can be
+        searched before the first reindex.
+    """
+    services.migrate(aws["ecs"], say)
+    services.await_images(aws["ecs"], {new.airflow_image, new.search_api_image}, say)
+    versions = {name: functions.current(aws["lambda"], name) for name in functions.names()}
+    if not first:
+        versions = shift_all(Shift(aws["lambda"], aws["cloudwatch"], target.bake_seconds, say), versions)
+        smoke(target)
+    found = services.definitions(aws["ecs"])
+    release.record(aws["ssm"], Release(*new.content, functions=versions, task_definitions=found, complete=True))
+    say(f"{target.environment} runs {new.commit[:12]}")
+    if first:
+        say("it is empty: docs/infrastructure/README.md says which reindexes come next, and what to check then")
+
+
+def shift_all(shift: Shift, before: dict[str, str]) -> dict[str, str]:
+    """Bring each function to its newest version; when one fails, all of them go back. Return the versions."""
+    after: dict[str, str] = {}
+    try:
+        for name in before:
+            after[name] = shift.to_newest(name)
+    except BaseException:
+        for name in after:
+            functions.put(shift.functions, name, before[name])
+        raise
+    return after
+
+
+def preflight(target: Target) -> bool:
+    """Run the preflight of the environment, which prints what it finds. Return whether all of it passed."""
+    variables = {**os.environ, "AWS_REGION": target.region, "AWS_DEFAULT_REGION": target.region}
+    command = [sys.executable, "-m", "searchsync.cli.main", "preflight"]
+    return subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode == 0
+
+
+def smoke(target: Target) -> None:
+    """Try what was deployed.
+
+    :raises LocalError: when the search API does not say that it is healthy, or the preflight fails
+    """
+    url = f"https://{target.domain_name}/health"
+    if why := _unhealthy(url):
+        raise LocalError(f"{url} does not answer as it should: {why}")
+    say(f"{url}: healthy")
+    if not preflight(target):
+        raise LocalError("the preflight failed after the deployment (above)")
+
+
+def _unhealthy(url: str) -> str:
+    """Why the search API is not healthy after some patience: a new name takes a while to be known."""
+    end = time.monotonic() + _HEALTHY_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10):
+                return ""
+        except urllib.error.HTTPError as error:
+            why = f"status {error.code}"
+        except OSError as error:
+            why = str(error)
+        if time.monotonic() > end:
+            return why
+        time.sleep(_POLL_SECONDS)
+
+
+def show(event: dict[str, Any]) -> None:
+    """Print a line of Terraform's progress."""
+    if event.get("type") in ("apply_complete", "change_summary"):
+        say(event["@message"])

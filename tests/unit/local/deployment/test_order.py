@@ -1,0 +1,298 @@
+"""The steps of a deployment and of a rollback: what comes before what, and what a failure leaves."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from local.deployment import __main__ as command_line
+from local.deployment import checkout, deploy, functions, mappings, release, rollback, services, target
+from local.deployment.approval import Approval
+from local.deployment.release import Release
+from local.deployment.target import Target
+from local.errors import LocalError
+from local.paths import ROOT
+from tests.unit.local.deployment.conftest import IMAGES, REGION, alarm, define
+from tests.unit.local.deployment.test_plan import TABLE, change
+
+ACCOUNT = "123456789012"  # of moto
+OLD = Release("a" * 40, "airflow@sha256:" + "0" * 64, IMAGES["old"], {"members-stream": "1"}, complete=True)
+NEW_COMMIT = "b" * 40
+DEV = Target("dev", ACCOUNT, REGION, "search.example.org")
+AUTOMATIC = Approval("dev", automatic=True)
+
+
+@dataclass
+class Stage:
+    """AWS with the old release, and a Terraform that does what it is told; `steps` is what happened."""
+
+    aws: dict[str, Any]
+    steps: list[str] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    variables: dict[str, Any] = field(default_factory=dict)
+    sound: list[bool] = field(default_factory=lambda: [True])
+    applies: Callable[[], None] = lambda: None
+
+    # What Terraform is asked for.
+    def plan(self, variables: dict[str, Any], out: Path) -> bool:
+        self.steps.append("plan")
+        self.variables = variables
+        self.planned = out
+        return True
+
+    def show(self, plan: Path) -> dict[str, Any]:
+        assert plan == self.planned
+        return {"resource_changes": self.changes}
+
+    def apply(self, plan: Path, event: Any) -> None:
+        assert plan == self.planned, "a saved plan is applied"
+        self.steps.append("apply")
+        event({"type": "apply_complete", "@message": "made"})
+        self.applies()
+
+    def preflight(self, _: Target) -> bool:
+        self.steps.append("preflight")
+        return self.sound.pop(0) if len(self.sound) > 1 else self.sound[0]
+
+    def routed(self) -> str:
+        alias = self.aws["lambda"].get_alias(FunctionName="members-stream", Name=functions.ALIAS)
+        assert not (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights")
+        version: str = alias["FunctionVersion"]
+        return version
+
+
+@pytest.fixture
+def stage(
+    session: boto3.Session, cluster: dict[str, Any], function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Stage:
+    alarm(cluster, "searchsync-members-errors")
+    stage = Stage(cluster)
+    release.record(cluster["ssm"], OLD)
+
+    def noted(name: str, answer: Any = None) -> Callable[..., Any]:
+        def call(*_: Any, **__: Any) -> Any:
+            stage.steps.append(name)
+            return answer
+
+        return call
+
+    @contextmanager
+    def lent(commit: str) -> Iterator[Path]:
+        stage.steps.append(f"checkout of {commit[0]}")
+        yield tmp_path / commit
+
+    def terraform(_: Target, root: Path, work: Path) -> Stage:
+        stage.steps.append("terraform here" if root == ROOT else f"terraform of {root.name[0]}")
+        return stage
+
+    monkeypatch.setattr(checkout, "commit", lambda: NEW_COMMIT)
+    monkeypatch.setattr(checkout, "at", lent)
+    monkeypatch.setattr(checkout, "packages", lambda folder: {"members": str(folder)})
+    monkeypatch.setattr(boto3, "Session", lambda **_: session)
+    monkeypatch.setattr(Target, "terraform", terraform)
+    monkeypatch.setattr(Target, "bake_seconds", 0.0)
+    monkeypatch.setattr(mappings, "check", noted("mappings"))
+    monkeypatch.setattr(services, "migrate", noted("migrate"))
+    monkeypatch.setattr(services, "_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(deploy, "preflight", stage.preflight)
+    monkeypatch.setattr(deploy, "_unhealthy", noted("health", ""))
+    for name, image in {"airflow_image": OLD.airflow_image, "search_api_image": IMAGES["old"]}.items():
+        monkeypatch.setenv(f"TF_VAR_{name}", image)
+    return stage
+
+
+def test_checks_then_plan_then_everything_else(stage: Stage) -> None:
+    deploy.deploy(DEV, AUTOMATIC)
+    order = ["mappings", "preflight", "terraform here", "plan", "apply", "migrate", "health", "preflight"]
+    assert stage.steps == order
+    assert stage.variables == {
+        "environment": "dev",
+        "account_id": ACCOUNT,
+        "region": REGION,
+        "domain_name": "search.example.org",
+        "airflow_image": OLD.airflow_image,
+        "search_api_image": IMAGES["old"],
+        "function_packages": {"members": str(ROOT)},
+    }
+    assert stage.routed() == "2"
+    found = release.deployed(stage.aws["ssm"])
+    assert found is not None
+    assert (found.commit, found.functions) == (NEW_COMMIT, {"members-stream": "2"})
+    assert set(found.task_definitions) == {services.SCHEDULER, "search-api"}
+
+
+def test_a_plan_alone_changes_nothing(stage: Stage) -> None:
+    deploy.deploy(DEV, Approval("dev", plan_only=True))
+    assert stage.steps[-1] == "plan"
+    assert release.history(stage.aws["ssm"]) == [OLD]
+    assert stage.routed() == "1"
+
+
+def test_a_narrower_mapping_is_refused_before_anything(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(commit: str) -> None:
+        raise LocalError(f"mappings may only gain fields, and since {commit} ...")
+
+    monkeypatch.setattr(mappings, "check", refuse)
+    with pytest.raises(LocalError, match=f"since {OLD.commit}"):
+        deploy.deploy(DEV, AUTOMATIC)
+    assert stage.steps == []
+
+
+def test_what_holds_data_is_never_destroyed(stage: Stage) -> None:
+    stage.changes = [change(TABLE, "delete", "create")]
+    for script in (deploy.deploy, rollback.roll_back):
+        for approval in (AUTOMATIC, Approval("dev", plan_only=True), Approval("dev", digest="sha256:any")):
+            with pytest.raises(LocalError, match="destroys what holds data"):
+                script(DEV, approval)
+        release.record(stage.aws["ssm"], Release(NEW_COMMIT, "x", "y"))
+    assert "apply" not in stage.steps
+
+
+def test_a_broken_environment_needs_a_person(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deployment may be what mends it, so a person may go on; nobody is not asked."""
+    stage.sound = [False, False, True]
+    with pytest.raises(LocalError, match=r"preflight of dev failed .* Nothing was changed"):
+        deploy.deploy(DEV, AUTOMATIC)
+    assert "plan" not in stage.steps
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: "dev")
+    monkeypatch.setattr(Approval.given, "__defaults__", (lambda _: "dev",))
+    deploy.deploy(DEV, Approval("dev"))
+    assert stage.routed() == "2"
+
+
+def test_after_a_failure_the_way_back_is_told(stage: Stage) -> None:
+    stage.applies = lambda: alarm(stage.aws, "searchsync-late", function="other")
+    stage.sound = [True, False]
+    with pytest.raises(LocalError, match=r"preflight failed after .* scripts/rollback\.sh --environment dev"):
+        deploy.deploy(DEV, AUTOMATIC)
+    newest, before = release.history(stage.aws["ssm"])
+    assert (newest.commit, newest.complete) == (NEW_COMMIT, False)
+    assert before == OLD
+    stage.steps.clear()
+    stage.sound = [True]
+    rollback.roll_back(DEV, AUTOMATIC)
+    assert stage.routed() == "1"
+    assert release.deployed(stage.aws["ssm"]) == release.history(stage.aws["ssm"])[0]
+
+
+def test_an_alarm_during_the_deployment_leaves_the_old_version(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = functions.put
+
+    def alarming(*arguments: Any) -> None:
+        put(*arguments)
+        alarm(stage.aws, "searchsync-members-errors", state="ALARM")
+
+    monkeypatch.setattr(functions, "put", alarming)
+    with pytest.raises(LocalError, match=r"version 2 of members-stream got 10% .* scripts/rollback\.sh"):
+        deploy.deploy(DEV, AUTOMATIC)
+    assert stage.routed() == "1"
+    assert "health" not in stage.steps
+
+
+def test_the_first_deployment_has_nothing_to_hold_against(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.aws["ssm"].delete_parameter(Name=release.PARAMETER)
+    deploy.deploy(DEV, AUTOMATIC)
+    assert stage.steps == ["terraform here", "plan", "apply", "migrate"]
+    assert "it is empty" in capsys.readouterr().out
+    assert release.deployed(stage.aws["ssm"]) is not None
+
+
+def test_credentials_of_another_account_are_refused(stage: Stage) -> None:
+    other = Target("dev", "999999999999", REGION, "search.example.org")
+    with pytest.raises(LocalError, match=rf"of account {ACCOUNT}, and dev is in account 999999999999 .* Nothing"):
+        deploy.deploy(other, AUTOMATIC)
+    assert stage.steps == []
+
+
+def test_a_rollback_brings_traffic_back_first(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    before = services.definitions(stage.aws["ecs"])
+    deploy.deploy(DEV, AUTOMATIC)
+    good = release.deployed(stage.aws["ssm"])
+    assert good is not None
+    new = define(stage.aws, "search-api", IMAGES["new"])
+    stage.aws["ecs"].update_service(cluster=services.CLUSTER, service="search-api", taskDefinition=new)
+    release.record(stage.aws["ssm"], Release("c" * 40, good.airflow_image, IMAGES["new"]))
+    functions.put(stage.aws["lambda"], "members-stream", "1")
+    stage.steps.clear()
+    stage.applies = lambda: stage.steps.append(f"version {stage.routed()}")
+    rollback.roll_back(DEV, AUTOMATIC)
+    back = ["checkout of b", "terraform of b", "plan", "apply", "version 2", "health", "preflight"]
+    assert stage.steps == back
+    assert services.definitions(stage.aws["ecs"]) == before
+    assert stage.variables["search_api_image"] == IMAGES["old"]
+    assert stage.variables["function_packages"]["members"].endswith(NEW_COMMIT)
+    assert release.history(stage.aws["ssm"])[0] == good
+    assert "search-api: goes back to search-api:1" in capsys.readouterr().out
+
+
+def test_a_rollback_says_how_far_it_came(stage: Stage) -> None:
+    release.record(stage.aws["ssm"], Release(NEW_COMMIT, "x", "y"))
+    stage.changes = [change("module.data.aws_sqs_queue.new", "delete")]
+    functions.put(stage.aws["lambda"], "members-stream", "2")
+    with pytest.raises(
+        LocalError, match=r"functions and services are back at a{12}; the rest .* is not: the plan dest"
+    ):
+        rollback.roll_back(DEV, AUTOMATIC)
+    assert stage.routed() == "1"
+
+
+def test_the_command_line_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("account_id", "region", "domain_name"):
+        monkeypatch.delenv(f"TF_VAR_{name}", raising=False)
+    assert command_line.main(["deploy", "--environment", "dev"]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("deploy: not set: TF_VAR_account_id, TF_VAR_region, TF_VAR_domain_name. Nothing was changed")
+    assert command_line.main(["rollback", "--environment", "production", "--auto-approve"]) == 1
+    assert "production takes no --auto-approve" in capsys.readouterr().err
+    for wrong in (["--environment", "prod"], [], ["--environment", "dev", "--auto-approve", "--approved", "x"]):
+        with pytest.raises(SystemExit) as ended:
+            command_line.main(["deploy", *wrong])
+        assert ended.value.code == 2
+    capsys.readouterr()
+
+
+def test_every_environment_has_a_time_to_bake() -> None:
+    assert [Target(name, "", "", "").bake_seconds for name in ("dev", "staging", "production")] == [60, 300, 600]
+
+
+def test_the_search_api_is_asked_until_it_is_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Exception | None] = [OSError("no such host"), OSError("refused"), None]
+    asked = []
+
+    @contextmanager
+    def open_url(url: str, timeout: float) -> Iterator[None]:
+        asked.append(url)
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+        yield
+
+    monkeypatch.setattr("urllib.request.urlopen", open_url)
+    monkeypatch.setattr(deploy, "_POLL_SECONDS", 0.0)
+    assert deploy._unhealthy("https://search.example.org/health") == ""
+    assert len(asked) == 3
+    monkeypatch.setattr(deploy, "_HEALTHY_SECONDS", 0.0)
+    answers.append(OSError("refused"))
+    assert deploy._unhealthy("https://search.example.org/health") == "refused"
+
+
+def test_only_the_state_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    class Program:
+        def __init__(self, root: Path, work: Path) -> None:
+            seen.append((root, work))
+
+        def init(self, backend: dict[str, str]) -> None:
+            seen.append(backend)
+
+    monkeypatch.setattr(target, "Terraform", Program)
+    DEV.terraform(tmp_path, tmp_path / "work")
+    state = {"bucket": f"searchsync-state-{ACCOUNT}", "key": "searchsync.tfstate", "region": REGION}
+    assert seen == [(tmp_path / "infra", tmp_path / "work"), state]

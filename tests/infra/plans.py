@@ -16,6 +16,22 @@ from local.terraform import Terraform
 REGION: Final = "eu-west-1"
 ACCOUNT: Final = "123456789012"
 
+MADE: Final = """locals {
+  made = {
+    opensearch_host  = "vpc-searchsync.eu-west-1.es.amazonaws.com"
+    source_database  = "source.abc.eu-west-1.rds.amazonaws.com"
+    airflow_database = "airflow.abc.eu-west-1.rds.amazonaws.com"
+    broker           = "master.broker.abc.euw1.cache.amazonaws.com"
+    cache            = "master.cache.abc.euw1.cache.amazonaws.com"
+    records_bucket   = local.names.buckets.records
+    secret_arns      = { for secret, name in local.names.secrets : secret => "arn:aws:secretsmanager:::${name}-AbCdEf" }
+    issuer           = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI"
+    audience         = ["client1", "client2"]
+  }
+}
+"""
+"""What AWS would say of what it makes, in place of infra/made.tf."""
+
 Values = Mapping[str, Any]
 
 
@@ -63,6 +79,7 @@ def runner(work: Path) -> Terraform:
     :raises TerraformMissing: when program or provider cannot be had
     """
     root, keys = terraform.offline(work)
+    write_atomically(root / "made_override.tf", MADE)
     runs = Terraform(root, work, keys)
     runs.init({})
     return runs

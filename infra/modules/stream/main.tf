@@ -41,7 +41,6 @@ resource "aws_lambda_function" "stream" {
   memory_size                    = var.settings.function.memory_mb
   architectures                  = ["arm64"]
   reserved_concurrent_executions = var.reserved_concurrency
-  kms_key_arn                    = var.function_key_arn
   publish                        = true
 
   environment {
@@ -83,7 +82,7 @@ resource "aws_lambda_event_source_mapping" "stream" {
 
   event_source_arn                   = each.value.stream_arn
   function_name                      = aws_lambda_alias.live[each.key].arn
-  enabled                            = var.mapping_enabled
+  enabled                            = false
   batch_size                         = var.settings.event_source_mapping.BatchSize
   maximum_batching_window_in_seconds = var.settings.event_source_mapping.MaximumBatchingWindowInSeconds
   starting_position                  = var.settings.event_source_mapping.StartingPosition
@@ -98,5 +97,10 @@ resource "aws_lambda_event_source_mapping" "stream" {
     on_failure {
       destination_arn = var.records_bucket_arn
     }
+  }
+
+  # Enabled after the entity's first reindex, and paused and resumed later by people: docs/operations/stream.md.
+  lifecycle {
+    ignore_changes = [enabled]
   }
 }

@@ -43,11 +43,6 @@ variable "reserved_concurrency" {
   type        = number
 }
 
-variable "mapping_enabled" {
-  description = "Whether changes are delivered. Enable it after the entity's first reindex: docs/operations/stream.md."
-  type        = bool
-}
-
 variable "opensearch_url" {
   description = "Address of the domain, https."
   type        = string
@@ -75,10 +70,5 @@ variable "records_bucket_arn" {
 
 variable "queue_key_arn" {
   description = "KMS key of the queues."
-  type        = string
-}
-
-variable "function_key_arn" {
-  description = "KMS key of the functions' variables."
   type        = string
 }

@@ -8,8 +8,8 @@ module "data" {
   backup_days         = local.environment.database_backup_days
   keys                = module.keys.arns
   role_arns = {
-    replication    = local.arn.role_replication
-    rds_monitoring = local.arn.role_rds-monitoring
+    replication    = module.identity.role_arns["replication"]
+    rds_monitoring = module.identity.role_arns["rds-monitoring"]
   }
 
   tables    = local.tables

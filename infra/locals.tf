@@ -48,7 +48,7 @@ locals {
     # Names of buckets are unique in the world, so the account is part of them.
     buckets = { for purpose in local.bucket_purposes : purpose => "searchsync-${purpose}-${var.account_id}" }
     # In another region. Exports are made again, and access logs are not needed to go on elsewhere.
-    bucket_copies = { for purpose in ["records", "snapshots"] : purpose => "searchsync-${purpose}-copy-${var.account_id}" }
+    bucket_copies = { for purpose in ["records", "snapshots"] : purpose => "searchsync-${purpose}-${var.account_id}-replica" }
     roles         = { for role in local.role_names : role => "searchsync-${role}" }
     # Module observe makes them all. WAF takes a group only if its name begins like that.
     log_groups = merge(

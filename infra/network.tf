@@ -10,6 +10,6 @@ module "network" {
   operator_cidrs      = local.environment.operator_cidrs
   flow_logs = {
     log_group_arn = local.arn.log_group_flow-logs
-    role_arn      = local.arn.role_flow-logs
+    role_arn      = module.identity.role_arns["flow-logs"]
   }
 }

@@ -10,7 +10,7 @@ module "search" {
   standby           = local.environment.search_standby
   auto_tune         = local.environment.search_auto_tune
   key_arn           = module.keys.arns.search
-  administrator_arn = local.arn.role_opensearch-admin
+  administrator_arn = module.identity.role_arns["opensearch-admin"]
   log_group_arns = {
     application  = local.arn.log_group_search-application
     audit        = local.arn.log_group_search-audit

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.infra.plans import Planned
+from tests.infra.plans import ACCOUNT, REGION, Planned
 
 ENVIRONMENTS = ("dev", "production")
 RULES = "module.network.aws_vpc_security_group_{}_rule.connection"
@@ -94,5 +94,6 @@ def test_subnets_do_not_overlap(planned: Callable[[str], Planned]) -> None:
 
 def test_connections_are_logged(planned: Callable[[str], Planned]) -> None:
     plan = planned("production")
-    assert plan.one("module.network.aws_flow_log.this")["traffic_type"] == "ALL"
-    assert plan.one("module.network.aws_cloudwatch_log_group.flow")["retention_in_days"] == 30
+    log = plan.one("module.network.aws_flow_log.this")
+    assert log["traffic_type"] == "ALL"
+    assert log["log_destination"] == f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/searchsync/flow-logs"

@@ -2,9 +2,9 @@ variable "name" {
   type = string
 }
 
-variable "key_arn" {
+variable "key" {
   description = "The key of the objects; null where the service that writes them takes S3's own alone."
-  type        = string
+  type        = object({ arn = string })
 }
 
 variable "delete_with_objects" {

@@ -29,7 +29,7 @@ module "bucket" {
   for_each = var.buckets
 
   name                = each.value
-  key_arn             = each.key == "logs" ? null : var.keys.objects # load balancers cannot use a key
+  key                 = each.key == "logs" ? null : { arn = var.keys.objects } # load balancers cannot use a key
   delete_with_objects = !var.deletion_protection
   days                = local.days[each.key]
   statements          = try(local.statements[each.key], [])
@@ -70,7 +70,7 @@ module "replica" {
   providers = { aws = aws.replica }
 
   name                = each.value
-  key_arn             = aws_kms_key.replica[0].arn
+  key                 = { arn = aws_kms_key.replica[0].arn }
   delete_with_objects = false
   days                = local.days[each.key]
 }

@@ -7,11 +7,6 @@ locals {
   }
 }
 
-# The service's own role: without it no domain can be in a network. It is not there in an empty account.
-resource "aws_iam_service_linked_role" "this" {
-  aws_service_name = "opensearchservice.amazonaws.com"
-}
-
 resource "aws_cloudwatch_log_resource_policy" "this" {
   policy_name = "${var.name}-opensearch"
 
@@ -141,5 +136,5 @@ resource "aws_opensearch_domain" "this" {
     delete = var.emulated ? "1s" : "90m"
   }
 
-  depends_on = [aws_iam_service_linked_role.this, aws_cloudwatch_log_resource_policy.this]
+  depends_on = [aws_cloudwatch_log_resource_policy.this]
 }

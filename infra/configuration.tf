@@ -4,15 +4,15 @@
 locals {
   configuration = merge(
     {
-      SEARCHSYNC_OPENSEARCH_URL         = "https://${module.search.endpoint}"
+      SEARCHSYNC_OPENSEARCH_URL         = "https://${local.made.opensearch_host}"
       SEARCHSYNC_OPENSEARCH_AWS_SERVICE = "es"
-      SEARCHSYNC_POSTGRES_DSN           = "postgresql://locations_reader@${module.data.database_addresses.source}:5432/app?sslmode=require"
+      SEARCHSYNC_POSTGRES_DSN           = "postgresql://locations_reader@${local.made.source_database}:5432/app?sslmode=verify-full"
+      SEARCHSYNC_POSTGRES_IAM           = "true"
     },
-    { for name, queue in local.names.dead_letter_queues : "SEARCHSYNC_${upper(name)}_DEAD_LETTER_QUEUE" => "${local.queue_url}/${queue}" },
-    { for name, queue in local.names.parked_queues : "SEARCHSYNC_${upper(name)}_PARKED_QUEUE" => "${local.queue_url}/${queue}" },
+    { for name, queue in local.names.dead_letter_queues : "SEARCHSYNC_${upper(name)}_DEAD_LETTER_QUEUE" => "${local.queue_url_prefix}${queue}" },
+    { for name, queue in local.names.parked_queues : "SEARCHSYNC_${upper(name)}_PARKED_QUEUE" => "${local.queue_url_prefix}${queue}" },
     { for name, entity in local.dynamodb : "SEARCHSYNC_${upper(name)}_EXPORT_BUCKET" => "${local.names.buckets.exports}/${name}" if entity.from_export },
   )
-  queue_url = "https://sqs.${var.region}.amazonaws.com/${var.account_id}"
 }
 
 resource "aws_ssm_parameter" "configuration" {

@@ -15,7 +15,6 @@ from search_api.auth.keys import Keys
 from search_api.auth.tokens import Verifier
 from search_api.cache.answers import Answers, Lifetimes
 from search_api.cache.connection import Connection
-from search_api.cache.key import cache_key
 from search_api.cache.popular import Popular
 from search_api.cache.store import Store
 from search_api.caller import Caller, Scope
@@ -32,6 +31,7 @@ from search_api.responses import Ready
 from search_api.settings import Settings
 from searchsync.catalog import CATALOG, Entity
 
+Key = Callable[[str], str]
 Make = Callable[[str], Awaitable[bytes]]
 
 AGAIN_SECONDS: Final = 1.0
@@ -114,26 +114,24 @@ class Service:
         exchange.route = f"{name}.{kind}"
         return exchange, searchable, caller
 
-    async def answer(
-        self, exchange: Exchange, scope: Scope, canonical: bytes, *, index: Callable[[], str], make: Make
-    ) -> Ready:
+    async def answer(self, exchange: Exchange, key: Key, *, index: Callable[[], str], make: Make) -> Ready:
         """Return a response from the cache, or a new one.
 
-        :param canonical: the question in its one form, with its kind
+        :param key: names the question in the cache, when it is given the index
         :param index: says which index answers now
         :param make: makes the body of the response from this index
         """
         try:
-            return await self._answer(exchange, scope, canonical, index(), make)
+            return await self._answer(exchange, key, index(), make)
         except IndexGone:
             await self.live.refresh()
         try:
-            return await self._answer(exchange, scope, canonical, index(), make)
+            return await self._answer(exchange, key, index(), make)
         except IndexGone:
             raise EngineUnavailable("The index was replaced in this moment.") from None
 
-    async def _answer(self, exchange: Exchange, scope: Scope, canonical: bytes, index: str, make: Make) -> Ready:
-        key = cache_key(scope, index, canonical)
+    async def _answer(self, exchange: Exchange, key_of: Key, index: str, make: Make) -> Ready:
+        key = key_of(index)
         exchange.query = key[-16:]
         body, state, age = await self.answers.get(key, lambda: make(index), exchange.deadline)
         exchange.cache = state

@@ -245,6 +245,7 @@ function complain(problem) {
   $("problem").replaceChildren(
     make("strong", {}, problem.detail ?? "Something failed."),
     ` ${problem.next_step ?? ""} `,
+    ...(problem.type ? [make("a", { href: problem.type, target: "_blank" }, "What this means"), " "] : []),
     make("small", {}, problem.request_id ? `(request ${problem.request_id})` : ""),
   );
   $("problem").hidden = false;

@@ -1,8 +1,12 @@
 """What may be asked of an entity: the block ``search`` of its file, with the types of its mapping."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
+
+import msgspec
 
 from search_api.caller import EveryTenant, Scope
 from searchsync.catalog import Entity
@@ -101,6 +105,11 @@ class Searchable:
             facets={name: searching.faceted(properties, name) for name in search.facets},
             sorts={name: searching.sorted_by(properties, name) for name in search.sorts},
         )
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of all of this: an answer that was made by another file or mapping is not the answer of this one."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
     def filters(self, scope: Scope) -> list[Mapping[str, Any]]:
         """Return the filters of every query: what is visible at all, and what this scope may see.

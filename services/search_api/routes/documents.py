@@ -1,9 +1,12 @@
 """One document by its id."""
 
+from functools import partial
+
 import msgspec
 from starlette.convertors import StringConvertor
 from starlette.requests import Request
 
+from search_api.cache.key import cache_key
 from search_api.query.answer import get_answer
 from search_api.query.build import get_body
 from search_api.query.parse import parse_id
@@ -36,6 +39,5 @@ class Documents:
             return get_answer(await service.ask(index, body, caller.scope, exchange.deadline))
 
         canonical = msgspec.json.encode(("document", key))
-        return await service.answer(
-            exchange, caller.scope, canonical, index=lambda: service.live.of(searchable.name), make=make
-        )
+        named = partial(cache_key, caller.scope, searchable.version, canonical=canonical)
+        return await service.answer(exchange, named, index=lambda: service.live.of(searchable.name), make=make)

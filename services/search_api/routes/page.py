@@ -1,20 +1,22 @@
 """The page on which a person searches, and other answers that are always the same."""
 
 import hashlib
+import html
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.routing import Route
 
-from search_api import responses
+from search_api import problems, responses
 from search_api.exchange import Exchange
 from search_api.responses import Ready
 
 _FOLDER = Path(__file__).parents[1] / "page"
+_HTML = b"text/html; charset=utf-8"
 _JAVASCRIPT = b"text/javascript; charset=utf-8"
 
 FILES = {
-    "/": ("index.html", b"text/html; charset=utf-8"),
+    "/": ("index.html", _HTML),
     "/page/app.js": ("app.js", _JAVASCRIPT),
     "/page/make.js": ("make.js", _JAVASCRIPT),
     "/page/map.js": ("map.js", _JAVASCRIPT),
@@ -25,8 +27,17 @@ FILES = {
 
 
 def routes() -> list[Route]:
-    """Return the routes of the page."""
-    return [same(path, (_FOLDER / name).read_bytes(), media_type) for path, (name, media_type) in FILES.items()]
+    """Return the routes of the page, and of the one that says what problems mean."""
+    files = [same(path, (_FOLDER / name).read_bytes(), media_type) for path, (name, media_type) in FILES.items()]
+    return [*files, same(problems.PATH, _explained(), _HTML)]
+
+
+def _explained() -> bytes:
+    meanings = "".join(
+        f'<dt id="{code}">{code}</dt><dd>{html.escape(meaning)}</dd>' for code, meaning in problems.CODES.items()
+    )
+    page = (_FOLDER / "problems.html").read_text(encoding="utf-8")
+    return page.replace("<!-- meanings -->", meanings).encode()
 
 
 def same(path: str, body: bytes, media_type: bytes) -> Route:

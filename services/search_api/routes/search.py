@@ -1,10 +1,11 @@
 """Searching: by parameters of the address, or by the same names in a JSON document."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from starlette.requests import Request
 
+from search_api.cache.key import cache_key
 from search_api.caller import Scope
 from search_api.deadline import Deadline
 from search_api.engine.live_index import LiveIndexes
@@ -35,10 +36,14 @@ class Question:
     scope: Scope
     cursor: Cursor | None = None
 
-    @property
+    @cached_property
     def canonical(self) -> bytes:
         """Its one form."""
         return canonical(self.asked, self.cursor)
+
+    def key(self, index: str) -> str:
+        """Return the key of the answer of an index."""
+        return cache_key(self.scope, self.searchable.version, index, self.canonical)
 
     def index(self, live: LiveIndexes) -> str:
         """Return the index that answers it: the live one, or the one that its first page came from.
@@ -81,13 +86,11 @@ class Search:
     async def _answer(self, exchange: Exchange, searchable: Searchable, asked: SearchRequest, scope: Scope) -> Ready:
         cursor = self._service.cursors.open(asked, scope)
         question = Question(searchable, asked, scope, cursor)
-        canonical = question.canonical
         if cursor is None:
-            self._service.popular.count(searchable.name, scope, canonical)
+            self._service.popular.count(searchable.name, scope, question.canonical)
         response = await self._service.answer(
             exchange,
-            scope,
-            canonical,
+            question.key,
             index=lambda: question.index(self._service.live),
             make=lambda index: question.make(self._service, index, exchange.deadline),
         )

@@ -1,8 +1,11 @@
 """Suggestions: names that begin with what somebody has typed so far."""
 
+from functools import partial
+
 import msgspec
 from starlette.requests import Request
 
+from search_api.cache.key import cache_key
 from search_api.query.answer import suggest_answer
 from search_api.query.build import suggest_body
 from search_api.query.parse import pairs_of, parse_suggest
@@ -26,10 +29,6 @@ class Suggest:
             body = suggest_body(searchable, asked.q, caller.scope, asked.limit)
             return suggest_answer(await service.ask(index, body, caller.scope, exchange.deadline))
 
-        return await service.answer(
-            exchange,
-            caller.scope,
-            msgspec.json.encode(("suggest", asked.q, asked.limit)),
-            index=lambda: service.live.of(searchable.name),
-            make=make,
-        )
+        canonical = msgspec.json.encode(("suggest", asked.q, asked.limit))
+        key = partial(cache_key, caller.scope, searchable.version, canonical=canonical)
+        return await service.answer(exchange, key, index=lambda: service.live.of(searchable.name), make=make)

@@ -8,7 +8,6 @@ from starlette.requests import Request
 from search_api import responses
 from search_api.auth.roles import RIGHTS
 from search_api.auth.tokens import Forbidden
-from search_api.cache.key import cache_key
 from search_api.cache.popular import PopularQuery
 from search_api.cache.warming import warm
 from search_api.deadline import Deadline
@@ -73,5 +72,4 @@ class Warm:
     async def _fill(self, searchable: Searchable, index: str, query: PopularQuery, deadline: Deadline) -> None:
         asked, _ = _read(query.query)
         question = Question(searchable, asked, query.scope)
-        key = cache_key(query.scope, index, query.query)
-        await self._service.answers.fill(key, lambda: question.make(self._service, index, deadline))
+        await self._service.answers.fill(question.key(index), lambda: question.make(self._service, index, deadline))

@@ -18,7 +18,7 @@ from searchsync.catalog import Entity, entity
 from searchsync.cluster import aliases
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
-from tests.search_service import Served, fill, searching
+from tests.search_service import Served, fill, searching, serving
 from tests.steps import make_index, start_mortal, until
 from tests.user_pool import bearer
 
@@ -194,6 +194,24 @@ def test_a_warm_index_answers_frequent_queries_from_the_cache(api: Served, clien
     assert api.get("/v1/locations/search", **asked).headers["x-cache"] == "hit"
     unknown = api.http.post("/v1/locations/warm?index=.kibana", headers={"authorization": WARMER})
     assert (unknown.status_code, unknown.json()["title"]) == (404, "Unknown index")
+
+
+def test_what_was_kept_for_all_tenants_is_not_shown_when_the_file_gives_it_to_one(
+    api: Served,
+    opensearch_server: local_opensearch.Server,
+    redis_server: local_redis.Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The file of an entity becomes stricter, the index stays: old answers in Redis must not outlive that."""
+    asked = ("/v1/locations/search", "/v1/locations/1", "/v1/locations/suggest?q=berlin")
+    before = [api.get(path) for path in asked]
+    assert [answer.status_code for answer in before] == [200, 200, 200]
+    stricter = replace(entity("locations"), tenant="timezone")
+    monkeypatch.setattr(service, "CATALOG", {"locations": stricter})
+    with serving(opensearch_server.url, redis_server.url) as changed:
+        until(lambda: changed.get("/ready", None).status_code == 200, "the service is ready")
+        search, one, suggested = (changed.get(path) for path in asked)
+    assert (search.json()["hits"], one.status_code, suggested.json()["suggestions"]) == ([], 404, [])
 
 
 def test_without_redis_everything_is_answered(api: Served, redis_server: local_redis.Server) -> None:

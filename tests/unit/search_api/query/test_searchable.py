@@ -25,6 +25,14 @@ def test_a_tenant_sees_its_own_and_an_administrator_everything() -> None:
     assert LOCATIONS.filters(OneTenant("acme")) == [entity("locations").visible]
 
 
+def test_another_file_is_another_version() -> None:
+    """Kept answers that were made by the one are not shown by the other: it may say that fewer people see them."""
+    shared = Searchable.of(entity("locations"))
+    assert shared.version == Searchable.of(entity("locations")).version
+    for change in ({"tenant": "timezone"}, {"search": Search(names=("name",), shared=True)}):
+        assert Searchable.of(replace(entity("locations"), **change)).version != shared.version, change
+
+
 def test_what_may_be_asked_comes_from_the_file_and_the_mapping() -> None:
     assert (MEMBERS.near, MEMBERS.key, MEMBERS.tenant) == (None, ("member_id",), "tenant_id")
     assert (LOCATIONS.near, LOCATIONS.key) == ("coordinates", ("location_id",))

@@ -1,4 +1,4 @@
-"""What ``./dev bench api`` measures, started for it: the search API, its peer, Redis, and an issuer of tokens."""
+"""What ``./dev bench api`` and ``soak`` ask, started for them: the search API, its peer, Redis, an issuer of tokens."""
 
 import json
 import os
@@ -48,25 +48,9 @@ def running(opensearch_url: str, folder: Path) -> Iterator[Servers]:
     with ExitStack() as stack:
         cache = redis.start(folder / "redis")
         stack.callback(cache.stop)
-        issuer, token = stack.enter_context(_issuer())
-        settings = {
-            "SEARCH_API_ENVIRONMENT": "development",
-            "SEARCH_API_REDIS_URL": cache.url,
-            "SEARCH_API_ISSUER": issuer,
-            "SEARCH_API_AUDIENCE": CLIENT,
-            "SEARCH_API_CURSOR_KEYS": "00" * 32,
-            "SEARCH_API_TENANT_REQUESTS_A_MINUTE": _NO_LIMIT,
-            "SEARCH_API_ADDRESS_REQUESTS_A_MINUTE": _NO_LIMIT,
-        }
-        api_port, plain_port = ports.choose(), ports.choose()
-        api = stack.enter_context(
-            _started(
-                [sys.executable, "-m", "search_api"],
-                {**settings, "SEARCH_API_PORT": str(api_port)},
-                f"http://{ports.LOOPBACK}:{api_port}/ready",
-                folder / "api.log",
-            )
-        )
+        issuer = stack.enter_context(issuing())
+        api, api_port = stack.enter_context(search_api(opensearch_url, cache.url, issuer, folder / "api.log"))
+        plain_port = ports.choose()
         uvicorn = ["-m", "uvicorn", "--port", str(plain_port), "--no-access-log", "--log-level", "warning"]
         stack.enter_context(
             _started(
@@ -77,7 +61,32 @@ def running(opensearch_url: str, folder: Path) -> Iterator[Servers]:
             )
         )
         where = {"ours": api_port, "plain": plain_port, "direct": int(opensearch_url.rsplit(":", 1)[1])}
-        yield Servers(psutil.Process(api.pid), where, token, cache)
+        yield Servers(api, where, issuer.token(TENANT, "tenant_user"), cache)
+
+
+@contextmanager
+def search_api(
+    opensearch_url: str, redis_url: str, issuer: "Issuer", log: Path, *, tenant_limit: str = _NO_LIMIT
+) -> Iterator[tuple[psutil.Process, int]]:
+    """Start the search API alone. Yield its process and its port.
+
+    :param tenant_limit: requests of a tenant in a minute
+    """
+    port = ports.choose()
+    settings = {
+        "SEARCHSYNC_OPENSEARCH_URL": opensearch_url,
+        "SEARCH_API_ENVIRONMENT": "development",
+        "SEARCH_API_REDIS_URL": redis_url,
+        "SEARCH_API_ISSUER": issuer.url,
+        "SEARCH_API_AUDIENCE": CLIENT,
+        "SEARCH_API_CURSOR_KEYS": "00" * 32,
+        "SEARCH_API_TENANT_REQUESTS_A_MINUTE": tenant_limit,
+        "SEARCH_API_ADDRESS_REQUESTS_A_MINUTE": _NO_LIMIT,
+        "SEARCH_API_PORT": str(port),
+    }
+    command = [sys.executable, "-m", "search_api"]
+    with _started(command, settings, f"http://{ports.LOOPBACK}:{port}/ready", log) as process:
+        yield psutil.Process(process.pid), port
 
 
 @contextmanager
@@ -110,9 +119,33 @@ def _answers(url: str) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class Issuer:
+    """Who issues tokens.
+
+    :ivar url: its name, and where its keys are
+    """
+
+    url: str
+    _key: RSAKey
+
+    def token(self, tenant: str | None, role: str, *, seconds: int = 86_400) -> str:
+        """Return a token.
+
+        :param tenant: None for none, as administrators have
+        :param seconds: for which it is good; below zero for one that has expired
+        """
+        now = int(time.time())
+        claims = {
+            "iss": self.url, "aud": CLIENT, "token_use": "id", "sub": "benchmark", "iat": now, "exp": now + seconds,
+            "cognito:groups": [role], **({"custom:tenant_id": tenant} if tenant else {}),
+        }  # fmt: skip
+        return jwt.encode({"alg": "RS256", "kid": "benchmark"}, claims, self._key)
+
+
 @contextmanager
-def _issuer() -> Iterator[tuple[str, str]]:
-    """Serve a public key. Yield the issuer's address, and a token of a tenant's user."""
+def issuing() -> Iterator[Issuer]:
+    """Serve a public key while the block runs."""
     key = RSAKey.generate_key(2048, parameters={"kid": "benchmark", "use": "sig", "alg": "RS256"})
     keys = json.dumps({"keys": [key.as_dict(private=False)]}).encode()
 
@@ -129,13 +162,7 @@ def _issuer() -> Iterator[tuple[str, str]]:
 
     server = HTTPServer((ports.LOOPBACK, 0), Keys)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    issuer = f"http://{ports.LOOPBACK}:{server.server_port}"
-    now = int(time.time())
-    claims = {
-        "iss": issuer, "aud": CLIENT, "token_use": "id", "sub": "benchmark", "iat": now, "exp": now + 86_400,
-        "custom:tenant_id": TENANT, "cognito:groups": ["tenant_user"],
-    }  # fmt: skip
     try:
-        yield issuer, jwt.encode({"alg": "RS256", "kid": "benchmark"}, claims, key)
+        yield Issuer(f"http://{ports.LOOPBACK}:{server.server_port}", key)
     finally:
         server.shutdown()

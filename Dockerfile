@@ -2,8 +2,11 @@
 #   docker build .                  Airflow with our library, DAGs, plugins and mappings; nothing for development in it
 #   docker build --target local .   the same plus the stand-ins for AWS and Slack and the sample data (docker-compose.yaml)
 #   docker build --target search-api .   the search API: entities, mappings and its own packages; no Airflow
+#
+# The base is named by the digest of its index for all platforms: the same build tomorrow has the same base. To renew it:
+# `docker buildx imagetools inspect python:3.11-slim-trixie`, then put the digest on both lines. This one is of 2026-08-16.
 
-FROM python:3.11-slim AS airflow
+FROM python:3.11-slim-trixie@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7 AS airflow
 
 ENV AIRFLOW_HOME=/opt/airflow \
     SEARCHSYNC_INCLUDE=/opt/airflow/include \
@@ -35,7 +38,7 @@ USER 50000:0
 
 FROM airflow AS local
 
-USER root
+USER 0:0
 COPY requirements-dev.txt ./
 RUN pip install --only-binary :all: --require-hashes --requirement requirements-dev.txt \
     && install --directory --owner=airflow --group=0 --mode=0775 /opt/airflow/slack
@@ -44,7 +47,7 @@ COPY local ./local
 USER 50000:0
 
 
-FROM python:3.11-slim AS search-api
+FROM python:3.11-slim-trixie@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7 AS search-api
 
 ENV SEARCHSYNC_INCLUDE=/opt/search-api/include \
     SEARCH_API_HOST=0.0.0.0 \

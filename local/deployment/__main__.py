@@ -1,4 +1,4 @@
-"""The command line behind `scripts/deploy.sh` and `scripts/rollback.sh`."""
+"""The command line behind `scripts/bootstrap.sh`, `scripts/deploy.sh` and `scripts/rollback.sh`."""
 
 import argparse
 import os
@@ -8,11 +8,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.deployment import target
 from local.deployment.approval import Approval
+from local.deployment.bootstrap import prepare
 from local.deployment.deploy import deploy
 from local.deployment.rollback import roll_back
 from local.errors import LocalError
 
-_SCRIPTS = {"deploy": deploy, "rollback": roll_back}
+_SCRIPTS = {"bootstrap": prepare, "deploy": deploy, "rollback": roll_back}
 _INTERRUPTED = 130
 
 
@@ -35,12 +36,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser(script: str) -> argparse.ArgumentParser:
     texts = {
+        "bootstrap": "Make what must be there before Terraform: the bucket of its state, and repositories of images.",
         "deploy": "Deploy the checkout: checks before, a saved plan, functions by weights, checks after.",
         "rollback": "Go back to the release before: functions and services at once, then the plan of its commit.",
     }
     parser = argparse.ArgumentParser(prog=f"scripts/{script}.sh", description=texts[script])
     parser.add_argument("--environment", required=True, choices=("dev", "staging", "production"))
     parser.add_argument("--plan-only", action="store_true", help="show the plan and its digest; change nothing")
+    if script == "bootstrap":
+        parser.set_defaults(auto_approve=False, approved=None)
+        return parser
     approved = parser.add_mutually_exclusive_group()
     approved.add_argument("--auto-approve", action="store_true", help="apply the plan unseen; production refuses it")
     approved.add_argument("--approved", metavar="DIGEST", help="apply the plan only if it is the one with this digest")

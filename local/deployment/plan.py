@@ -13,7 +13,7 @@ STATEFUL: Final = frozenset(
         "aws_cognito_user_pool",  # its users
         "aws_db_instance",
         "aws_dynamodb_table",
-        "aws_ecr_repository",  # the images that a rollback needs
+        "aws_efs_file_system",  # reports of runs
         "aws_kms_key",  # without it, what it encrypted is lost
         "aws_kms_replica_key",
         "aws_opensearch_domain",

@@ -49,8 +49,7 @@ class Target:
     def terraform(self, checkout: Path, work: Path) -> Terraform:
         """Return Terraform on the root of a checkout, with the environment's state."""
         terraform = Terraform(checkout / "infra", work)
-        bucket = f"searchsync-state-{self.account_id}"
-        terraform.init({"bucket": bucket, "key": STATE_KEY, "region": self.region})
+        terraform.init({"bucket": state_bucket(self), "key": STATE_KEY, "region": self.region})
         return terraform
 
     @property
@@ -58,6 +57,11 @@ class Target:
         """Seconds for which each share of a function's events is watched."""
         rows = yaml.safe_load((ROOT / "infra" / "environments.yaml").read_text(encoding="utf-8"))
         return float(rows["bake_seconds"][self.environment])
+
+
+def state_bucket(target: Target) -> str:
+    """Return the name of the bucket with the state."""
+    return f"searchsync-state-{target.account_id}"
 
 
 def read(environment: str, variables: Mapping[str, str]) -> Target:

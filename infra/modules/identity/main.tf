@@ -67,6 +67,9 @@ resource "aws_iam_role" "this" {
     )]
   })
   force_detach_policies = true
+
+  # OpenSearch may take hours to change, and Terraform could not write its state with a token that has ended meanwhile.
+  max_session_duration = can(local.trust[each.key].federated) ? 10800 : 3600
 }
 
 resource "aws_iam_role_policy" "this" {

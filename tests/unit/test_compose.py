@@ -391,6 +391,23 @@ def test_images_are_built_from_locked_packages_and_run_as_nobody_special() -> No
         assert last == {"": [], "search-api": ["USER 50000:50000"]}.get(name, ["USER 50000:0"])
 
 
+def test_images_are_small_closed_and_the_same_tomorrow() -> None:
+    """A tag of the base is another image tomorrow; a compiler, or a package manager's cache, helps only an intruder."""
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    outside = {base for base in bases if base not in stages()}
+    assert len(outside) == 1, "one base: its layers are stored once"
+    assert all(re.fullmatch(r"python:3\.11-slim-\w+@sha256:[0-9a-f]{64}", base) for base in outside)
+    commands = [line for lines in stages().values() for line in lines if line.startswith("RUN")]
+    for line in commands:
+        assert not re.search(r"\b(apt-get|apk|gcc|g\+\+|make|build-essential|curl|wget|git)\b", line), line
+        if "pip install" in line and "/build" not in line:
+            assert "--only-binary :all:" in line, "nothing is compiled"
+    for name in ("airflow", "search-api"):
+        assert any("PIP_NO_CACHE_DIR=1" in line for line in stages()[name])
+        copied = [line for line in stages()[name] if line.startswith("COPY")]
+        assert not [line for line in copied if "--chown" in line], "what a task runs, it cannot change"
+
+
 def test_build_context_holds_what_is_copied_and_no_more() -> None:
     """A missing folder fails the build; one too many sends `.env` or the data of the embedded stack to the builder."""
     allowed = [

@@ -103,6 +103,30 @@ def test_the_same_checkout_is_the_same_bytes(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["members_stream-arm64.zip", "members_stream-x86_64.zip"]
 
 
+def test_another_machine_makes_the_same_bytes(packages: list[Package], tmp_path: Path) -> None:
+    """Its folder, its user, its language, its time and what it has in its caches are others: the archive is not."""
+    checkout = tmp_path / "elsewhere" / "a checkout"
+    for name in ("include", "lambdas", "local", "src"):
+        shutil.copytree(REPO / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPO / "requirements.txt", checkout)
+    for path in checkout.rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    other = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("UV_", "SEARCHSYNC_", "XDG_"))},
+        **{name: value for name, value in os.environ.items() if name == "UV_DEFAULT_INDEX"},
+        "HOME": str(tmp_path / "home"),
+        "UV_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONPATH": str(checkout / "src"),
+        "PYTHONHASHSEED": "1",
+        "LC_ALL": "C",
+        "TZ": "Pacific/Auckland",
+    }
+    command = [sys.executable, "-m", "local", "package", "members"]
+    done = subprocess.run(command, cwd=checkout, env=other, capture_output=True, text=True, check=False, umask=0o077)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"SHA-256 +(\w+)", done.stdout) == [package.sha256 for package in packages]
+
+
 def test_packages_hold_what_the_function_needs_for_their_processor(packages: list[Package]) -> None:
     assert [_architecture(package) for package in packages] == ["x86_64", "arm64"]
     for package in packages:

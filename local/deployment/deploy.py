@@ -20,6 +20,7 @@ from local.paths import LOCAL, ROOT
 from local.terraform import Terraform, Variables
 
 _COMMAND = "scripts/deploy.sh"
+_CONFIGURATION = "/searchsync"
 _HEALTHY_SECONDS = 300.0
 _POLL_SECONDS = 5.0
 
@@ -38,7 +39,7 @@ def deploy(target: Target, approval: Approval) -> None:
     before = release.deployed(aws["ssm"])
     if before is not None:
         mappings.check(before.commit)
-        sound = preflight(target)
+        sound = preflight(target, aws["ssm"])
         if approval.automatic and not sound:
             raise LocalError(
                 f"the preflight of {target.environment} failed before the deployment (above), and with --auto-approve "
@@ -81,7 +82,7 @@ def roll_out(target: Target, aws: dict[str, Any], new: Release, *, first: bool) 
     versions = {name: functions.current(aws["lambda"], name) for name in functions.names()}
     if not first:
         versions = shift_all(Shift(aws["lambda"], aws["cloudwatch"], target.bake_seconds, say), versions)
-        smoke(target)
+        smoke(target, aws["ssm"])
     found = services.definitions(aws["ecs"])
     release.record(aws["ssm"], Release(*new.content, functions=versions, task_definitions=found, complete=True))
     say(f"{target.environment} runs {new.commit[:12]}")
@@ -102,14 +103,21 @@ def shift_all(shift: Shift, before: dict[str, str]) -> dict[str, str]:
     return after
 
 
-def preflight(target: Target) -> bool:
+def preflight(target: Target, ssm: Any) -> bool:
     """Run the preflight of the environment, which prints what it finds. Return whether all of it passed."""
-    variables = {**os.environ, "AWS_REGION": target.region, "AWS_DEFAULT_REGION": target.region}
-    command = [sys.executable, "-m", "searchsync.cli.main", "preflight"]
+    variables = {**os.environ, **configuration(ssm), "AWS_DEFAULT_REGION": target.region}
+    command = [sys.executable, "-m", "searchsync.cli.main", "preflight", "--environment", target.environment]
     return subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode == 0
 
 
-def smoke(target: Target) -> None:
+def configuration(ssm: Any) -> dict[str, str]:
+    """Return the variables of a shell that works with the environment, as infra/configuration.tf keeps them."""
+    pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=_CONFIGURATION)
+    found = {one["Name"].rpartition("/")[2]: one["Value"] for page in pages for one in page["Parameters"]}
+    return {name: value for name, value in found.items() if name.isupper()}
+
+
+def smoke(target: Target, ssm: Any) -> None:
     """Try what was deployed.
 
     :raises LocalError: when the search API does not say that it is healthy, or the preflight fails
@@ -118,7 +126,7 @@ def smoke(target: Target) -> None:
     if why := _unhealthy(url):
         raise LocalError(f"{url} does not answer as it should: {why}")
     say(f"{url}: healthy")
-    if not preflight(target):
+    if not preflight(target, ssm):
         raise LocalError("the preflight failed after the deployment (above)")
 
 

@@ -37,7 +37,7 @@ def roll_back(target: Target, approval: Approval) -> None:
         ) from None
     if applied:
         services.await_images(aws["ecs"], {wanted.airflow_image, wanted.search_api_image}, say)
-        smoke(target)
+        smoke(target, aws["ssm"])
         release.record(aws["ssm"], replace(wanted, task_definitions=services.definitions(aws["ecs"])))
         say(f"{target.environment} runs {wanted.commit[:12]}")
 

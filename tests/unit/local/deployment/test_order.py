@@ -1,5 +1,6 @@
 """The steps of a deployment and of a rollback: what comes before what, and what a failure leaves."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,7 +55,7 @@ class Stage:
         event({"type": "apply_complete", "@message": "made"})
         self.applies()
 
-    def preflight(self, _: Target) -> bool:
+    def preflight(self, *_: Any) -> bool:
         self.steps.append("preflight")
         return self.sound.pop(0) if len(self.sound) > 1 else self.sound[0]
 
@@ -280,6 +281,26 @@ def test_the_search_api_is_asked_until_it_is_healthy(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(deploy, "_HEALTHY_SECONDS", 0.0)
     answers.append(OSError("refused"))
     assert deploy._unhealthy("https://search.example.org/health") == "refused"
+
+
+def test_the_preflight_is_told_where_everything_is(aws: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {"SEARCHSYNC_OPENSEARCH_URL": "https://vpc-searchsync", "release": "{}"}
+    for name, value in kept.items():
+        aws["ssm"].put_parameter(Name=f"/searchsync/{name}", Value=value, Type="String")
+    seen: list[Any] = []
+
+    def run(command: list[str], **options: Any) -> Any:
+        seen.append((command[1:], options["env"]))
+        return subprocess.CompletedProcess(command, len(seen) - 1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert deploy.preflight(DEV, aws["ssm"])
+    assert not deploy.preflight(DEV, aws["ssm"])
+    command, variables = seen[0]
+    assert command == ["-m", "searchsync.cli.main", "preflight", "--environment", "dev"]
+    assert variables["SEARCHSYNC_OPENSEARCH_URL"] == "https://vpc-searchsync"
+    assert variables["AWS_DEFAULT_REGION"] == REGION
+    assert "release" not in variables
 
 
 def test_only_the_state_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -76,8 +76,19 @@ variable "function_packages" {
   }
 }
 
+variable "token_customisation_package" {
+  description = "The zip file of the function that adds the tenant to tokens, as `./dev package token-customisation` makes it."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = fileexists(var.token_customisation_package)
+    error_message = "There is no file ${var.token_customisation_package}. Nothing was changed. Make it with `./dev package token-customisation`."
+  }
+}
+
 variable "domain_name" {
-  description = "The public name of the search API, in a Route 53 zone of this account."
+  description = "The public name of the search API. It gets a Route 53 zone, which the zone above has to delegate to."
   type        = string
   nullable    = false
 

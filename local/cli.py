@@ -107,8 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     stream = command("stream", _stream, "the delivery of the streams of DynamoDB entities to their functions")
     stream.add_argument("action", choices=("pause", "resume", "status"))
     stream.add_argument("entity", nargs="?", help=f"{', '.join(streams)}; all when none is named")
-    package = command("package", _package, "write the deployment packages of the function of a DynamoDB entity")
-    package.add_argument("entity", help=", ".join(streams))
+    package = command("package", _package, "write the deployment packages of a function of AWS")
+    package.add_argument(
+        "name", help=f"{', '.join(streams)}: on this table's stream; token-customisation: of the user pool"
+    )
     demo = command("demo", _demo, "write, change and delete a few members, and see each become searchable")
     demo.add_argument("name", choices=("members",))
     token = command("token", _token, "print a token for the search API, good for an hour, from the emulated user pool")
@@ -304,7 +306,11 @@ def _delivers(folder: Path, served: Entity, running: bool) -> str:
 def _package(options: argparse.Namespace) -> int:
     from local import lambda_package
 
-    for package in lambda_package.build(_with_function(options.entity)):
+    if options.name == lambda_package.TOKEN_CUSTOMISATION:
+        packages = [lambda_package.build_token_customisation()]
+    else:
+        packages = lambda_package.build(_with_function(options.name))
+    for package in packages:
         size = f"{package.path.stat().st_size:,} bytes, {package.unzipped:,} unzipped"
         _say(table([("package", str(package.path)), ("size", size), ("SHA-256", package.sha256)]))
     return 0

@@ -28,6 +28,9 @@ from searchsync import entity_file
 from searchsync.catalog import Entity, include_dir
 
 PACKAGES = LOCAL / "packages"
+TOKEN_CUSTOMISATION = "token-customisation"
+"""The function of the user pool. No entity has a hyphen in its name."""
+
 UNZIPPED_LIMIT = 262_144_000
 """Bytes that Lambda takes."""
 
@@ -79,6 +82,16 @@ def build(entity: Entity, folder: Path = PACKAGES, source: Path = FOLDER) -> lis
             shutil.copy(source / "handler.py", content)
             packages.append(_archive(content, folder / f"{name_of(entity)}-{architecture}.zip"))
     return packages
+
+
+def build_token_customisation(folder: Path = PACKAGES) -> Package:
+    """Write the archive of the function that adds the tenant to tokens: its one file, for each architecture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as scratch:
+        content = Path(scratch) / "content"
+        content.mkdir()
+        shutil.copy(ROOT / "lambdas" / "token_customisation" / "handler.py", content)
+        return _archive(content, folder / f"{TOKEN_CUSTOMISATION}.zip")
 
 
 def _pack_files(entity: Entity, content: Path) -> None:

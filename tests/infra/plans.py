@@ -59,7 +59,8 @@ class Planned:
 def variables(environment: str, packages: Path) -> dict[str, Any]:
     """Return values for all variables of the root, with packages that are empty."""
     function_packages = {entity.name: str(packages / f"{entity.name}.zip") for entity in served()}
-    for path in function_packages.values():
+    token_package = str(packages / "token-customisation.zip")
+    for path in (*function_packages.values(), token_package):
         with zipfile.ZipFile(path, "w"):
             pass
     return {
@@ -69,6 +70,7 @@ def variables(environment: str, packages: Path) -> dict[str, Any]:
         "airflow_image": f"example.org/airflow@sha256:{'a' * 64}",
         "search_api_image": f"example.org/search-api@sha256:{'b' * 64}",
         "function_packages": function_packages,
+        "token_customisation_package": token_package,
         "domain_name": "search.example.org",
     }
 
@@ -99,6 +101,6 @@ def made(runs: Terraform, environment: str, folder: Path) -> Planned:
 
 def _resources(module: Mapping[str, Any]) -> Iterator[tuple[str, Values]]:
     for resource in module.get("resources", ()):
-        yield resource["address"], resource["values"]
+        yield resource["address"], resource.get("values", {})  # none when nothing is known
     for child in module.get("child_modules", ()):
         yield from _resources(child)

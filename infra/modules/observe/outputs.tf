@@ -1,0 +1,14 @@
+output "log_groups" {
+  description = "Name and ARN of each log group, by purpose."
+  value       = { for purpose, group in aws_cloudwatch_log_group.this : purpose => { name = group.name, arn = group.arn } }
+}
+
+output "topic_arns" {
+  description = "The topic of each severity."
+  value       = { for severity, topic in aws_sns_topic.this : severity => topic.arn }
+}
+
+output "alarm_names" {
+  description = "Names of the alarms, by row, and what the row has one each for."
+  value       = { for key, alarm in local.alarms : key => alarm.name }
+}

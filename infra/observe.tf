@@ -1,0 +1,67 @@
+module "observe" {
+  source = "./modules/observe"
+
+  table       = yamldecode(file("${local.include}/policies/alarms.yaml"))
+  environment = var.environment
+  name        = local.names.prefix
+  region      = var.region
+  account_id  = var.account_id
+  emulated    = var.emulated
+
+  freshness = {
+    for name, entity in local.entities :
+    name => merge(yamldecode(file("${local.include}/policies/freshness.yaml")), entity.freshness)
+  }
+  sizes = {
+    search_gigabytes   = local.environment.search_nodes.gigabytes
+    database_gigabytes = local.environment.database_gb
+  }
+
+  words = {
+    account             = var.account_id
+    domain              = local.names.domain
+    cluster             = local.names.prefix
+    token_customisation = local.names.token_customisation
+    api                 = module.edge.api_id
+    load_balancer       = module.edge.search_api.load_balancer.arn_suffix
+    target_group        = module.edge.search_api.target_group.arn_suffix
+  }
+  each = {
+    entity = {
+      for name in keys(local.dynamodb) : name => {
+        entity            = name
+        function          = local.names.functions[name]
+        dead_letter_queue = local.names.dead_letter_queues[name]
+        parked_queue      = local.names.parked_queues[name]
+      }
+    }
+    database    = { for purpose, name in local.names.databases : purpose => { database = name } }
+    broker_node = { for node in local.cache_node_names.broker : node => { node = node } }
+    cache_node  = { for node in local.cache_node_names.cache : node => { node = node } }
+    service     = { for name in local.service_names : name => { service = name } }
+  }
+
+  log_groups = local.names.log_groups
+  log_days   = local.environment.log_days
+  key_arns   = { logs = module.keys.arns.logs, alarms = module.keys.arns.alarms }
+
+  mail = local.environment.alarm_mail
+  slack = local.environment.alarm_slack == null || var.emulated ? null : {
+    team_id    = local.environment.alarm_slack.team_id
+    channel_id = local.environment.alarm_slack.channel_id
+    role_arn   = local.arn.role_chatbot
+  }
+  pagerduty_secret = local.environment.alarm_pagerduty && !var.emulated ? local.names.secrets.pagerduty : null
+}
+
+locals {
+  # ElastiCache numbers the nodes of a cache; the emulator has no caches.
+  cache_node_names = {
+    for purpose, name in local.names.caches :
+    purpose => [for number in range(var.emulated ? 0 : local.environment.cache_nodes) : format("%s-%03d", name, number + 1)]
+  }
+  service_names = concat(
+    ["searchsync-search-api"],
+    [for part in ["api-server", "scheduler", "dag-processor", "triggerer", "worker"] : "searchsync-airflow-${part}"],
+  )
+}

@@ -15,7 +15,7 @@ module "edge" {
 
   token_customisation = {
     name     = local.names.token_customisation
-    package  = var.token_customisation_package
+    package  = var.function_packages.token-customisation
     runtime  = local.stream_settings.function.runtime
     role_arn = local.arn.role_token-customisation
   }

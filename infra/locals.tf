@@ -75,7 +75,7 @@ locals {
   )
   secret_names = [
     "airflow-api-secret-key", "airflow-fernet-key", "airflow-jwt-secret", "airflow-database", "slack-webhook",
-    "search-api-cursor-keys", "search-api-warmer", "pagerduty",
+    "search-api-cursor-keys", "search-api-warmer",
   ]
   log_purposes = concat(
     [for name in keys(local.dynamodb) : "stream-${name}"],

@@ -9,5 +9,10 @@ locals {
     cache            = local.cache_addresses.cache
     records_bucket   = module.data.bucket_names.records
     secret_arns      = module.data.secret_arns
+    issuer           = module.edge.search_api.issuer
+    audience         = module.edge.search_api.audience
+    api              = module.edge.api_id
+    load_balancer    = module.edge.search_api.load_balancer.arn_suffix
+    target_group     = module.edge.search_api.target_group.arn_suffix
   }
 }

@@ -22,9 +22,9 @@ module "observe" {
     domain              = local.names.domain
     cluster             = local.names.prefix
     token_customisation = local.names.token_customisation
-    api                 = module.edge.api_id
-    load_balancer       = module.edge.search_api.load_balancer.arn_suffix
-    target_group        = module.edge.search_api.target_group.arn_suffix
+    api                 = local.made.api
+    load_balancer       = local.made.load_balancer
+    target_group        = local.made.target_group
   }
   each = {
     entity = {
@@ -51,7 +51,7 @@ module "observe" {
     channel_id = local.environment.alarm_slack.channel_id
     role_arn   = local.arn.role_chatbot
   }
-  pagerduty_secret = local.environment.alarm_pagerduty && !var.emulated ? local.names.secrets.pagerduty : null
+  pagerduty_secret = local.environment.alarm_pagerduty && !var.emulated ? "searchsync/pagerduty" : null
 }
 
 locals {

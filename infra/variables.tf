@@ -61,29 +61,18 @@ variable "search_api_image" {
 }
 
 variable "function_packages" {
-  description = "The zip file of the function of each DynamoDB entity, as `./dev package ENTITY` makes it."
+  description = "The zip file of each function, as `./dev package NAME` makes it: one for each DynamoDB entity, and token-customisation."
   type        = map(string)
   nullable    = false
 
   validation {
-    condition     = toset(keys(var.function_packages)) == toset(keys(local.dynamodb))
-    error_message = "function_packages names ${jsonencode(keys(var.function_packages))}, and include/entities has these entities of DynamoDB: ${jsonencode(keys(local.dynamodb))}. Nothing was changed. Say one package for each entity."
+    condition     = toset(keys(var.function_packages)) == toset(concat(keys(local.dynamodb), ["token-customisation"]))
+    error_message = "function_packages names ${jsonencode(keys(var.function_packages))}, and there are these functions: ${jsonencode(concat(keys(local.dynamodb), ["token-customisation"]))}. Nothing was changed. Say one package for each."
   }
 
   validation {
     condition     = alltrue([for path in values(var.function_packages) : fileexists(path)])
-    error_message = "There is no file ${join(", ", [for path in values(var.function_packages) : path if !fileexists(path)])}. Nothing was changed. Make it with `./dev package ENTITY`."
-  }
-}
-
-variable "token_customisation_package" {
-  description = "The zip file of the function that adds the tenant to tokens, as `./dev package token-customisation` makes it."
-  type        = string
-  nullable    = false
-
-  validation {
-    condition     = fileexists(var.token_customisation_package)
-    error_message = "There is no file ${var.token_customisation_package}. Nothing was changed. Make it with `./dev package token-customisation`."
+    error_message = "There is no file ${join(", ", [for path in values(var.function_packages) : path if !fileexists(path)])}. Nothing was changed. Make it with `./dev package NAME`."
   }
 }
 

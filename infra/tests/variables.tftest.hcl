@@ -12,7 +12,7 @@ variables {
   account_id        = "123456789012"
   airflow_image     = "example.org/airflow@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
   search_api_image  = "example.org/search-api@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-  function_packages = { members = "tests/variables.tftest.hcl" } # any file
+  function_packages = { members = "tests/variables.tftest.hcl", token-customisation = "tests/variables.tftest.hcl" } # any file
   domain_name       = "search.example.org"
 }
 
@@ -73,7 +73,7 @@ run "an_image_by_a_short_digest" {
   expect_failures = [var.search_api_image]
 }
 
-run "no_package_of_an_entity" {
+run "no_package_of_a_function" {
   command = plan
   variables {
     function_packages = {}
@@ -81,10 +81,10 @@ run "no_package_of_an_entity" {
   expect_failures = [var.function_packages]
 }
 
-run "a_package_of_no_entity" {
+run "a_package_of_no_function" {
   command = plan
   variables {
-    function_packages = { members = "tests/variables.tftest.hcl", orders = "tests/variables.tftest.hcl" }
+    function_packages = { members = "tests/variables.tftest.hcl", token-customisation = "tests/variables.tftest.hcl", orders = "tests/variables.tftest.hcl" }
   }
   expect_failures = [var.function_packages]
 }
@@ -92,7 +92,7 @@ run "a_package_of_no_entity" {
 run "a_package_that_is_not_there" {
   command = plan
   variables {
-    function_packages = { members = "no/such/file.zip" }
+    function_packages = { members = "no/such/file.zip", token-customisation = "no/such/file.zip" }
   }
   expect_failures = [var.function_packages]
 }

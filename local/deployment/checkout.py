@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from local.errors import LocalError
+from local.lambda_package import TOKEN_CUSTOMISATION
 from local.paths import LOCAL, ROOT
 
 
@@ -50,7 +51,7 @@ def at(revision: str) -> Iterator[Path]:
 
 
 def packages(checkout: Path) -> dict[str, str]:
-    """Make the package of each function from a checkout. Return their paths by entity.
+    """Make the package of each function from a checkout. Return their paths by entity, and that of the user pool's.
 
     The checkout's own code makes them, so the same commit makes the same bytes, whoever deploys it.
     """
@@ -58,14 +59,15 @@ def packages(checkout: Path) -> dict[str, str]:
     for file in sorted((checkout / "include" / "entities").glob("*.yaml")):
         if yaml.safe_load(file.read_text(encoding="utf-8"))["source"] == "dynamodb":
             made[file.stem] = _package(checkout, file.stem)
+    made[TOKEN_CUSTOMISATION] = _package(checkout, TOKEN_CUSTOMISATION)
     return made
 
 
-def _package(checkout: Path, entity: str) -> str:
+def _package(checkout: Path, name: str) -> str:
     environment = {"PYTHONPATH": str(checkout / "src")}
-    command = [sys.executable, "-m", "local", "package", entity]
+    command = [sys.executable, "-m", "local", "package", name]
     said = _run(command, checkout, environment)
-    return next(word for word in said.split() if word.endswith("-arm64.zip"))
+    return next(word for word in said.split() if word.endswith(("-arm64.zip", f"{TOKEN_CUSTOMISATION}.zip")))
 
 
 def _git(*arguments: str) -> str:

@@ -27,6 +27,9 @@ MADE: Final = """locals {
     secret_arns      = { for secret, name in local.names.secrets : secret => "arn:aws:secretsmanager:::${name}-AbCdEf" }
     issuer           = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_AbCdEfGhI"
     audience         = ["client1", "client2"]
+    api              = "a1b2c3d4e5"
+    load_balancer    = "app/searchsync-search-api/0123456789abcdef"
+    target_group     = "targetgroup/searchsync-search-api/0123456789abcdef"
   }
 }
 """
@@ -58,9 +61,9 @@ class Planned:
 
 def variables(environment: str, packages: Path) -> dict[str, Any]:
     """Return values for all variables of the root, with packages that are empty."""
-    function_packages = {entity.name: str(packages / f"{entity.name}.zip") for entity in served()}
-    token_package = str(packages / "token-customisation.zip")
-    for path in (*function_packages.values(), token_package):
+    functions = [*(entity.name for entity in served()), "token-customisation"]
+    function_packages = {name: str(packages / f"{name}.zip") for name in functions}
+    for path in function_packages.values():
         with zipfile.ZipFile(path, "w"):
             pass
     return {
@@ -70,7 +73,6 @@ def variables(environment: str, packages: Path) -> dict[str, Any]:
         "airflow_image": f"example.org/airflow@sha256:{'a' * 64}",
         "search_api_image": f"example.org/search-api@sha256:{'b' * 64}",
         "function_packages": function_packages,
-        "token_customisation_package": token_package,
         "domain_name": "search.example.org",
     }
 

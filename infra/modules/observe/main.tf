@@ -55,6 +55,8 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   alarm_actions       = local.actions[try(each.value.row.severity, "none")]
   ok_actions          = local.actions[try(each.value.row.severity, "none")]
 
+  depends_on = [aws_sns_topic.this]
+
   # Of few datapoints a percentile says nothing.
   evaluate_low_sample_count_percentiles = can(regex("^p", try(each.value.of.value.statistic, ""))) ? "ignore" : null
 

@@ -3,7 +3,11 @@
 locals {
   severities = var.table.severities
 
-  actions = merge({ none = [] }, { for severity, topic in aws_sns_topic.this : severity => [topic.arn] })
+  # Composed, so that a plan shows who will be told.
+  actions = merge({ none = [] }, {
+    for severity in keys(local.severities) : severity => ["arn:aws:sns:${var.region}:${var.account_id}:${local.topics[severity]}"]
+  })
+  topics  = { for severity in keys(local.severities) : severity => "${var.name}-${lower(severity)}" }
   answers = merge({ none = "" }, { for severity, row in local.severities : severity => "${severity}, answer ${row.answer}: " })
 
   by_channel = {
@@ -15,7 +19,7 @@ locals {
 resource "aws_sns_topic" "this" {
   for_each = local.severities
 
-  name              = "${var.name}-${lower(each.key)}"
+  name              = local.topics[each.key]
   kms_master_key_id = var.key_arns.alarms
 }
 

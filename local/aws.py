@@ -6,7 +6,6 @@ differently stays as it is.
 """
 
 import argparse
-import inspect
 import logging
 import os
 import signal
@@ -32,9 +31,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from moto.sqs.models import Message, Queue, SQSBackend, sqs_backends
 from werkzeug.serving import make_server
 
-from local import exports
+from local import exports, infra_bridges
+from local.moto_functions import current, replace
 
-WRITTEN_FOR = "5.2.5"
 _ITERATORS_KEPT = 500
 SAME_IDS = {f"MOTO_COGNITO_IDP_USER_POOL_{what}_STRATEGY": "HASH" for what in ("ID", "CLIENT_ID")}
 """User pools and their clients get the same ids in each emulator: who knows them need not be told again."""
@@ -52,7 +51,7 @@ def one_dynamodb_request_at_a_time() -> None:
         return call_action
 
     for handler in (DynamoHandler, DynamoDBStreamsHandler):
-        _replace(handler, "call_action", locked(_current(handler, "call_action", "self")))
+        replace(handler, "call_action", locked(current(handler, "call_action", "self")))
 
 
 def scan_sorts_in_c() -> None:
@@ -65,30 +64,30 @@ def scan_sorts_in_c() -> None:
         items = [item for same_hash in rows for item in same_hash.values()]
         return sorted(items, key=lambda item: (item.hash_key.cast_value, item.range_key.cast_value))
 
-    _current(Table, "all_items", "self")
-    _replace(Table, "all_items", all_items)
+    current(Table, "all_items", "self")
+    replace(Table, "all_items", all_items)
 
 
 def binary_keys_have_segments() -> None:
     """Moto hashes a partition key as text: a parallel scan of a table with binary keys answers 500."""
-    by_text = _current(Item, "is_within_segment", "self", "segments")
+    by_text = current(Item, "is_within_segment", "self", "segments")
 
     def is_within_segment(self: Item, segments: Any) -> bool:
         key, (number, total) = self.hash_key.value, segments
         return crc32(key) % total == number if total and isinstance(key, bytes) else bool(by_text(self, segments))
 
-    _replace(Item, "is_within_segment", is_within_segment)
+    replace(Item, "is_within_segment", is_within_segment)
 
 
 def a_write_that_changes_nothing_makes_no_record() -> None:
     """Moto streams every write, DynamoDB every change: code that expects a record for each put would hang on AWS."""
-    add = _current(StreamShard, "add", "self", "old", "new")
+    add = current(StreamShard, "add", "self", "old", "new")
 
     def add_if_changed(self: StreamShard, old: Item | None, new: Item | None) -> None:
         if old is None or new is None or _content(old.attrs) != _content(new.attrs):
             add(self, old, new)
 
-    _replace(StreamShard, "add", add_if_changed)
+    replace(StreamShard, "add", add_if_changed)
 
 
 def _content(value: Any) -> Any:
@@ -104,7 +103,7 @@ def _content(value: Any) -> Any:
 
 def an_update_that_creates_makes_one_record() -> None:
     """Moto first streams the bare key as an item, which the table never held and a strict reader takes for poison."""
-    update = _current(
+    update = current(
         DynamoDBBackend,
         "update_item",
         *(
@@ -128,7 +127,7 @@ def an_update_that_creates_makes_one_record() -> None:
             shard.items[before:] = [whole]
         return item
 
-    _replace(DynamoDBBackend, "update_item", update_item)
+    replace(DynamoDBBackend, "update_item", update_item)
 
 
 def stream_records_look_like_those_of_aws() -> None:
@@ -136,7 +135,7 @@ def stream_records_look_like_those_of_aws() -> None:
 
     It also makes base64 of binary keys twice: the key would be another one.
     """
-    create = _current(StreamRecord, "__init__", "self", "table", "stream_type", "event_name", "old", "new", "seq")
+    create = current(StreamRecord, "__init__", "self", "table", "stream_type", "event_name", "old", "new", "seq")
 
     def create_record(self: StreamRecord, table: Table, *args: Any, **kwargs: Any) -> None:
         create(self, table, *args, **kwargs)
@@ -147,12 +146,12 @@ def stream_records_look_like_those_of_aws() -> None:
         change["ApproximateCreationDateTime"] = change["ApproximateCreationDateTime"].replace(microsecond=0)
         change["Keys"] = {name: attributes[name] for name in change["Keys"]}
 
-    _replace(StreamRecord, "__init__", create_record)
+    replace(StreamRecord, "__init__", create_record)
 
 
 def old_stream_iterators_are_forgotten() -> None:
     """Moto keeps 2 kB for ever per GetRecords, a gigabyte a day under a polling reader; AWS keeps them 15 minutes."""
-    get = _current(DynamoDBStreamsBackend, "get_records", "self", "iterator_arn", "limit")
+    get = current(DynamoDBStreamsBackend, "get_records", "self", "iterator_arn", "limit")
 
     def get_records(self: DynamoDBStreamsBackend, iterator_arn: str, limit: int) -> Any:
         records = get(self, iterator_arn, limit)
@@ -160,7 +159,7 @@ def old_stream_iterators_are_forgotten() -> None:
             del self.shard_iterators[next(iter(self.shard_iterators))]
         return records
 
-    _replace(DynamoDBStreamsBackend, "get_records", get_records)
+    replace(DynamoDBStreamsBackend, "get_records", get_records)
 
 
 def queues_do_not_recount_for_each_message() -> None:
@@ -187,26 +186,26 @@ def queues_do_not_recount_for_each_message() -> None:
         "approximate_number_of_messages_delayed": delayed,
         "approximate_number_of_messages_not_visible": not_visible,
     }.items():
-        _current(Queue, name, "self")
-        _replace(Queue, name, property(count))
-    _current(SQSBackend, "is_message_valid_based_on_retention_period", "self", "queue_name", "message")
-    _replace(SQSBackend, "is_message_valid_based_on_retention_period", is_retained)
+        current(Queue, name, "self")
+        replace(Queue, name, property(count))
+    current(SQSBackend, "is_message_valid_based_on_retention_period", "self", "queue_name", "message")
+    replace(SQSBackend, "is_message_valid_based_on_retention_period", is_retained)
 
 
 def one_deletion_from_a_queue_at_a_time() -> None:
     """Moto deletes by copying the queue: what is deleted meanwhile comes back, and what is sent can be lost."""
-    delete = _current(Queue, "delete_message", "self", "receipt_handle")
+    delete = current(Queue, "delete_message", "self", "receipt_handle")
 
     def delete_message(self: Queue, receipt_handle: str) -> None:
         with self._messages_lock:  # the one that sending takes
             delete(self, receipt_handle)
 
-    _replace(Queue, "delete_message", delete_message)
+    replace(Queue, "delete_message", delete_message)
 
 
 def queues_report_their_age() -> None:
     """AWS publishes ``ApproximateAgeOfOldestMessage`` every minute, moto never."""
-    get = _current(
+    get = current(
         CloudWatchBackend,
         "get_metric_statistics",
         *("self", "namespace", "metric_name", "start_time", "end_time", "period", "stats", "dimensions", "unit"),
@@ -223,7 +222,7 @@ def queues_report_their_age() -> None:
         point.metric_data.append(MetricDatum(namespace, metric_name, now - min(sent, default=now), [], utcnow()))
         return [point]
 
-    _replace(CloudWatchBackend, "get_metric_statistics", get_metric_statistics)
+    replace(CloudWatchBackend, "get_metric_statistics", get_metric_statistics)
 
 
 def reads_cost_what_they_cost_on_aws() -> None:
@@ -251,9 +250,9 @@ def reads_cost_what_they_cost_on_aws() -> None:
             consumed["CapacityUnits"] = units if asked.get("ConsistentRead") else units / 2
         return found
 
-    scan_items, get_items = (_current(DynamoHandler, name, "self") for name in ("scan", "batch_get_item"))
-    _replace(DynamoHandler, "scan", scan)
-    _replace(DynamoHandler, "batch_get_item", batch_get_item)
+    scan_items, get_items = (current(DynamoHandler, name, "self") for name in ("scan", "batch_get_item"))
+    replace(DynamoHandler, "scan", scan)
+    replace(DynamoHandler, "batch_get_item", batch_get_item)
 
 
 def _size(attributes: dict[str, Any]) -> int:
@@ -266,7 +265,7 @@ def _units(size: int) -> float:
 
 def exports_are_those_of_aws() -> None:
     """Moto writes one data file and no manifest, tells no time, and makes an export for each repeated request."""
-    create = _current(
+    create = current(
         TableExport,
         "__init__",
         *("self", "s3_bucket", "s3_prefix", "region_name", "account_id", "table", "export_format", "export_type"),
@@ -275,21 +274,21 @@ def exports_are_those_of_aws() -> None:
     def create_export(self: TableExport, **arguments: Any) -> None:
         exports.begin(self, create, **arguments)
 
-    _current(TableExport, "_backup_to_s3_file", "self", "s3_backend")
-    described = _current(TableExport, "response", "self")
+    current(TableExport, "_backup_to_s3_file", "self", "s3_backend")
+    described = current(TableExport, "response", "self")
     requested, looked_up = (
-        _current(DynamoHandler, name, "self") for name in ("export_table_to_point_in_time", "describe_export")
+        current(DynamoHandler, name, "self") for name in ("export_table_to_point_in_time", "describe_export")
     )
-    _replace(TableExport, "__init__", create_export)
-    _replace(TableExport, "_backup_to_s3_file", exports.write)
-    _replace(TableExport, "response", lambda self: exports.describe(self, described))
-    _replace(DynamoHandler, "export_table_to_point_in_time", lambda self: exports.request(self, requested))
-    _replace(DynamoHandler, "describe_export", lambda self: exports.look_up(self, looked_up))
+    replace(TableExport, "__init__", create_export)
+    replace(TableExport, "_backup_to_s3_file", exports.write)
+    replace(TableExport, "response", lambda self: exports.describe(self, described))
+    replace(DynamoHandler, "export_table_to_point_in_time", lambda self: exports.request(self, requested))
+    replace(DynamoHandler, "describe_export", lambda self: exports.look_up(self, looked_up))
 
 
 def users_write_what_their_client_may() -> None:
     """Moto lets users write any attribute of theirs: whoever has a token could put themselves into another tenant."""
-    update = _current(CognitoIdpBackend, "update_user_attributes", "self", "access_token", "attributes")
+    update = current(CognitoIdpBackend, "update_user_attributes", "self", "access_token", "attributes")
 
     def update_user_attributes(self: CognitoIdpBackend, access_token: str, attributes: list[dict[str, str]]) -> None:
         for pool in self.user_pools.values():
@@ -300,7 +299,7 @@ def users_write_what_their_client_may() -> None:
                     raise NotAuthorizedError("A client attempted to write unauthorized attribute")
         update(self, access_token, attributes)
 
-    _replace(CognitoIdpBackend, "update_user_attributes", update_user_attributes)
+    replace(CognitoIdpBackend, "update_user_attributes", update_user_attributes)
 
 
 BRIDGES = (
@@ -320,26 +319,6 @@ BRIDGES = (
 )
 
 
-def _current(owner: type, name: str, *parameters: str) -> Callable[..., Any]:
-    """The function of moto that a bridge replaces.
-
-    :raises SystemExit: if this moto has no such function, or one with other parameters: the bridge may no longer fit.
-    """
-    found = getattr(owner, name, None)
-    function = found.fget if isinstance(found, property) else found
-    if not callable(function) or tuple(inspect.signature(function).parameters) != parameters:
-        raise SystemExit(
-            f"moto {version('moto')} has no {owner.__name__}.{name}({', '.join(parameters)}), which a bridge in "
-            f"local/aws.py, written for moto {WRITTEN_FOR}, replaces: adapt the bridge, or remove it if its test "
-            "passes with --plain"
-        )
-    return function
-
-
-def _replace(owner: type, name: str, value: object) -> None:
-    setattr(owner, name, value)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT; the first line printed names the address."""
     parser = argparse.ArgumentParser(
@@ -350,11 +329,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--host", default="127.0.0.1", help="another address only inside a container: there is no authentication"
     )
     parser.add_argument("--plain", action="store_true", help="moto without the bridges, to see what they change")
+    parser.add_argument(
+        "--infrastructure",
+        action="store_true",
+        help="for Terraform to apply the infrastructure to: nothing is delivered",
+    )
     options = parser.parse_args(arguments)
 
-    if not options.plain:
-        for bridge in BRIDGES:
-            bridge()
+    for bridge in () if options.plain else (*BRIDGES, *infra_bridges.BRIDGES * options.infrastructure):
+        bridge()
     os.environ |= SAME_IDS
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # errors only, not every request
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -30,7 +30,7 @@ from botocore.exceptions import ClientError
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
 
-from local import aws, cognito
+from local import aws, cognito, moto_functions
 
 ROOT = Path(__file__).parents[3]
 RACING = "import sys; sys.setswitchinterval(1e-6); from local.aws import main; main()"
@@ -449,7 +449,7 @@ def test_scan_order_is_that_of_moto_without_comparisons(range_key: str | None, m
 def test_a_moto_that_changed_is_refused(name: str, parameters: tuple[str, ...]) -> None:
     """A bridge would replace something else, or nothing, and the tests on top would meet an unknown server."""
     with pytest.raises(SystemExit, match=rf"has no Table\.{name}\(.*adapt the bridge"):
-        aws._current(Table, name, *parameters)
+        moto_functions.current(Table, name, *parameters)
 
 
 def test_command_serves_on_loopback_with_a_date_and_ends_on_sigterm() -> None:

@@ -1,0 +1,72 @@
+"""What the emulator lacks for Terraform: each bridge replaces functions of moto, as those in `local.aws` do.
+
+They are for the emulator that the infrastructure is applied to, not for the one that a stack works with.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+from moto.awslambda.models import LambdaBackend
+from moto.rds.models import RDSBackend
+from moto.sqs.models import Queue
+
+from local.moto_functions import current, replace
+
+_OF_A_QUEUE = "RedriveAllowPolicy"
+
+
+def queues_say_whose_dead_letters_they_take() -> None:
+    """Moto takes `RedriveAllowPolicy` and never returns it: the provider waits for it until its patience is over."""
+    attributes = current(Queue, "attributes", "self")
+
+    def with_policy(self: Queue) -> dict[str, Any]:
+        policy = getattr(self, "redrive_allow_policy", None)
+        return {**attributes(self), **({_OF_A_QUEUE: policy} if policy else {})}
+
+    replace(Queue, "attributes", property(with_policy))
+
+
+def event_source_mappings_deliver_nothing() -> None:
+    """Moto runs the function itself on each write, in Docker, and empties the stream: our own runner delivers it."""
+    current(LambdaBackend, "send_dynamodb_items", "self", "function_arn", "items", "source")
+    replace(LambdaBackend, "send_dynamodb_items", lambda *_: "")
+
+
+def what_is_scaled_has_tags() -> None:
+    """Moto answers no question about the tags of a scalable target, and the provider asks for them at once."""
+    register = current(ApplicationAutoScalingResponse, "register_scalable_target", "self")
+    tags: dict[str, dict[str, str]] = {}
+
+    def register_scalable_target(self: ApplicationAutoScalingResponse) -> str:
+        answer: str = register(self)
+        if given := json.loads(self.body).get("Tags"):
+            tags[json.loads(answer)["ScalableTargetARN"]] = given
+        return answer
+
+    def list_tags_for_resource(self: ApplicationAutoScalingResponse) -> str:
+        return json.dumps({"Tags": tags.get(json.loads(self.body)["ResourceARN"], {})})
+
+    replace(ApplicationAutoScalingResponse, "register_scalable_target", register_scalable_target)
+    replace(ApplicationAutoScalingResponse, "list_tags_for_resource", list_tags_for_resource)
+
+
+def each_database_has_an_id_of_its_own() -> None:
+    """Moto gives all of them one `DbiResourceId`: by it the provider finds two, and waits for one of them for ever."""
+    create = current(RDSBackend, "create_db_instance", "self", "db_kwargs")
+
+    def create_db_instance(self: RDSBackend, db_kwargs: dict[str, Any]) -> Any:
+        made = create(self, db_kwargs)
+        made.dbi_resource_id = f"db-{hashlib.sha256(made.db_instance_identifier.encode()).hexdigest()[:26].upper()}"
+        return made
+
+    replace(RDSBackend, "create_db_instance", create_db_instance)
+
+
+BRIDGES = (
+    queues_say_whose_dead_letters_they_take,
+    event_source_mappings_deliver_nothing,
+    what_is_scaled_has_tags,
+    each_database_has_an_id_of_its_own,
+)

@@ -41,6 +41,7 @@ FLOORS = (
     ("operations", "quality"),
     ("scaffold",),
     ("connections",),
+    ("preflight",),
     ("cli",),
 )
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from searchsync.catalog import BAD_ENTITIES, CATALOG, NO_ENTITIES, entity
-from searchsync.cli import entities, tables, workflows
+from searchsync.cli import entities, preflight, tables, workflows
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
 from searchsync.cluster.indexes import BuiltFrom, explain_without_entity, without_entity
@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--parked", action="store_true", help="replay the parked messages, which wait for a person")
     _add_read_units(again)
     again.set_defaults(command=_replay)
+    preflight.add(commands)
     return parser
 
 

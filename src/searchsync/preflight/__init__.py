@@ -1,0 +1,1 @@
+"""Whether an environment is as its files say: before a deployment, after it, and whenever something seems wrong."""

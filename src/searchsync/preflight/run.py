@@ -1,0 +1,29 @@
+"""All checks, one after the other."""
+
+from collections.abc import Callable, Iterator
+
+from searchsync.preflight import network, roles, rows, search, stream, tables
+from searchsync.preflight.checks import Check, Outcome, Result
+from searchsync.preflight.target import Target
+
+PARTS: tuple[Callable[[Target], Iterator[Check]], ...] = (
+    search.checks,
+    rows.checks,
+    tables.checks,
+    stream.checks,
+    network.checks,
+    roles.checks,
+)
+
+
+def run(target: Target) -> list[Result]:
+    """Make all checks of an environment, and change nothing. Return a result for each of them.
+
+    :raises BadParams: when there is no such environment, or files are missing
+    """
+    return [check.run() for part in PARTS for check in part(target)]
+
+
+def is_good(result: Result) -> bool:
+    """Return whether nothing is wrong with a result, and it could be looked at."""
+    return result.outcome in (Outcome.PASSED, Outcome.NOT_APPLICABLE)

@@ -117,6 +117,11 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--tenant", required=True, help="whose documents its bearer may find")
     token.add_argument("--role", choices=cognito.ROLES, default="tenant_user")
     command("psql", _psql, "PostgreSQL's shell in the database app, as its owner; with psql's arguments")
+    infra = command("infra", _infra, "the infrastructure, applied to an emulator of its own by Terraform")
+    infra.add_argument("action", choices=("up", "plan", "check", "down"))
+    infra.add_argument(
+        "--environment", default="dev", help="a column of infra/environments.yaml; production is not for the emulator"
+    )
     command("bench", _bench, "run a benchmark NAME, and hand it all other arguments, on servers of its own")
     command(
         "test", _test, "run the tests on servers of their own, with pytest's arguments; --quick: those without servers"
@@ -321,6 +326,20 @@ def _demo(_: argparse.Namespace) -> int:
 
     demo.run(Stack(Home.from_environment(), _say), _say)
     return 0
+
+
+def _infra(options: argparse.Namespace) -> int:
+    from local import infra_commands  # AWS' and PostgreSQL's clients, which few other commands need
+
+    home = Home.from_environment()
+    with exclusively(home.part("infra") / ".lock", f"infra {options.action}"):
+        try:
+            return infra_commands.ACTIONS[options.action](home, options.environment, _say)
+        except KeyboardInterrupt:
+            raise LocalError(
+                "interrupted; Terraform stopped in order. `./dev infra up` goes on from here, `./dev infra down` "
+                "destroys what was made"
+            ) from None
 
 
 def _bench(options: argparse.Namespace) -> int:

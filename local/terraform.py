@@ -46,6 +46,9 @@ provider "aws" {
 }
 """
 
+_OF_THE_SHELL: Final = ("AWS_", "TF_VAR_", "TF_CLI_ARGS")
+"""Variables that would make a run mean something else than it was asked for."""
+
 Variables = Mapping[str, str | bool | int | Mapping[str, str]]
 Event = Callable[[dict[str, Any]], None]
 
@@ -117,7 +120,7 @@ class Terraform:
 
     :param root: folder of the root's files
     :param work: folder for what Terraform keeps between runs, and its settings; made when it is missing
-    :param environment: further variables of the environment, such as credentials
+    :param environment: credentials and addresses, in place of those that the shell has for AWS
     """
 
     def __init__(self, root: Path, work: Path, environment: Mapping[str, str] | None = None) -> None:
@@ -125,7 +128,7 @@ class Terraform:
         settings = work / "terraform.rc"
         write_atomically(settings, _settings(self._tools.mirror))
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("TF_VAR_", "TF_CLI_ARGS"))},
+            **{name: value for name, value in os.environ.items() if not name.startswith(_OF_THE_SHELL)},
             **(environment or {}),
             "TF_CLI_CONFIG_FILE": str(settings),
             "TF_DATA_DIR": str(work / "data"),
@@ -210,13 +213,16 @@ class Terraform:
 
     def _events(self, *command: str, event: Event | None = None) -> tuple[int, list[dict[str, Any]]]:
         """Run a command that tells its progress as lines of JSON."""
-        told, errors = [], []
+        told: list[dict[str, Any]] = []
+        errors: list[str] = []
+        plain: list[str] = []
 
         def hear(line: str) -> None:
             try:
                 one = json.loads(line)
             except ValueError:
-                one = {"type": "diagnostic", "diagnostic": {"severity": "error", "summary": line}} if line else {}
+                plain.append(line)  # what a provider says when it crashes
+                return
             told.append(one)
             if one.get("type") == "diagnostic" and one["diagnostic"]["severity"] == "error":
                 errors.append(_explain(one["diagnostic"]))
@@ -225,7 +231,7 @@ class Terraform:
 
         code = self._stream([command[0], "-json", *command[1:]], hear)
         if code == 1 or errors:
-            raise TerraformFailed(command[0], errors or ["it ended without saying why"])
+            raise TerraformFailed(command[0], errors or _said(plain) or ["it ended without saying why"])
         return code, told
 
     def _run(self, *command: str) -> tuple[int, list[str]]:

@@ -97,6 +97,15 @@ def search_answer(searchable: Searchable, page: Page, raw: bytes, cursors: Curso
     return _encode(_Shown(found.hits.total, found.took, shown, facets, _next(page, found.hits.hits, cursors)))
 
 
+def is_nothing(raw: bytes) -> bool:
+    """Return whether a search has no hit on any page.
+
+    :raises Problem: as ``search_answer``
+    """
+    total = _whole(raw).hits.total
+    return total is not None and total.value == 0
+
+
 def get_answer(raw: bytes) -> bytes:
     """Return the response with one document.
 

@@ -28,10 +28,18 @@ _UNMAPPED = {Kind.KEYWORD: "keyword", Kind.WHOLE: "long", Kind.DECIMAL: "double"
 Clause = Mapping[str, Any]
 
 
-def search_body(searchable: Searchable, request: SearchRequest, scope: Scope, cursor: Cursor | None = None) -> bytes:
+def search_body(
+    searchable: Searchable,
+    request: SearchRequest,
+    scope: Scope,
+    cursor: Cursor | None = None,
+    *,
+    guesses: bool = True,
+) -> bytes:
     """Return the query of one page of a search.
 
     :param cursor: where the page begins; None for the first
+    :param guesses: whether ``q`` may be misspelt
     """
     body = _limited(searchable, scope, request.limit, request.fields)
     filters = _filters(searchable, request)
@@ -42,7 +50,7 @@ def search_body(searchable: Searchable, request: SearchRequest, scope: Scope, cu
         place = {"lat": request.near.lat, "lon": request.near.lon}
         circle = {"distance": f"{request.near.km!r}km", str(searchable.near): place, "ignore_unmapped": True}
         found["filter"].append({"geo_distance": circle})
-    typed = text.text_query(searchable, request.q) if request.q else None
+    typed = text.text_query(searchable, request.q, guesses=guesses) if request.q else None
     if typed:
         found["must"] = [typed]
     body |= {"track_total_hits": COUNTED, "sort": _sort(searchable, request)}

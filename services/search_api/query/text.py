@@ -27,14 +27,17 @@ MISSPELT_LETTERS = range(4, 65)
 Clause = dict[str, Any]
 
 
-def text_query(searchable: Searchable, q: str) -> Clause:
-    """Return the clause that finds and scores documents by what was typed."""
-    return _ranked(_tiers(searchable, q, searchable.text.words))
+def text_query(searchable: Searchable, q: str, *, guesses: bool = True) -> Clause:
+    """Return the clause that finds and scores documents by what was typed.
+
+    :param guesses: whether it may be misspelt
+    """
+    return _ranked(_tiers(searchable, q, searchable.text.words, guesses=guesses))
 
 
 def suggest_query(searchable: Searchable, q: str) -> Clause:
     """Return the clause that finds and scores documents by a name that is being typed; other words find nothing."""
-    return _ranked(_tiers(searchable, q, ()))
+    return _ranked(_tiers(searchable, q, (), guesses=True))
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,17 @@ class _Text:
         return cls(tuple(whole), tuple(words), tuple(begun))
 
 
-def _tiers(searchable: Searchable, q: str, more: Sequence[str]) -> Iterator[list[Clause]]:
+def _tiers(searchable: Searchable, q: str, more: Sequence[str], *, guesses: bool) -> Iterator[list[Clause]]:
     """Yield the clauses of each tier, the surest first.
 
     :param more: fields whose words may be among those of a name
+    :param guesses: whether what was typed may be misspelt
     """
     roles = searchable.text
     names, others, words = (_Text.of(searchable.properties, of) for of in (roles.names, roles.other_names, more))
     each = len(names.words + others.words + words.words)
     typed = _Typed.of(q, min(MOST_LETTERS, _MOST_CLAUSES // each))
-    single, near = len(typed.words) == 1, len(typed.whole) in MISSPELT_LETTERS
+    single, near = len(typed.words) == 1, guesses and len(typed.whole) in MISSPELT_LETTERS
     yield [_term(path, typed.whole) for path in (*names.whole, *others.whole)]
     if not single:
         yield [_each(typed.words, names, others, words)]
@@ -114,7 +118,7 @@ def _tiers(searchable: Searchable, q: str, more: Sequence[str]) -> Iterator[list
         *(_misspelt(path, typed.whole, sure=1) for path in others.whole if near),
         *(_term(path, typed.whole) for path in words.whole),
         *([_each(typed.words, others, words)] if single and (others.words or words.words) else []),
-        _each_misspelt(typed.spelt_out, names, words),
+        *([_each_misspelt(typed.spelt_out, names, words)] if guesses else []),
     ]
 
 

@@ -10,11 +10,11 @@ from search_api.caller import Scope
 from search_api.deadline import Deadline
 from search_api.engine.live_index import LiveIndexes
 from search_api.exchange import Exchange
-from search_api.query.answer import search_answer
+from search_api.query.answer import is_nothing, search_answer
 from search_api.query.build import canonical, search_body
 from search_api.query.cursor import DISCOURAGED_PAGE, Cursor, Page
 from search_api.query.parse import pairs_of, parse, parse_json
-from search_api.query.request import SearchRequest
+from search_api.query.request import RELEVANCE, SearchRequest
 from search_api.query.searchable import Searchable
 from search_api.responses import Ready
 from search_api.routes.bodies import read_json, refuse_parameters
@@ -57,9 +57,20 @@ class Question:
         return self.cursor.index
 
     async def make(self, service: Service, index: str, deadline: Deadline) -> bytes:
-        """Return the response's body from an index."""
-        body = search_body(self.searchable, self.asked, self.scope, self.cursor)
-        raw = await service.ask(index, body, self.scope, deadline)
+        """Return the response's body from an index.
+
+        What is only like ``q`` is the end of a list by relevance. In any other order it would stand anywhere, so there
+        it is looked for only when nothing else is found on any page.
+        """
+
+        async def ask(*, guesses: bool) -> bytes:
+            body = search_body(self.searchable, self.asked, self.scope, self.cursor, guesses=guesses)
+            return await service.ask(index, body, self.scope, deadline)
+
+        guesses = not self.asked.q or self.asked.sort.by == RELEVANCE
+        raw = await ask(guesses=guesses)
+        if not guesses and is_nothing(raw):
+            raw = await ask(guesses=True)
         return search_answer(self.searchable, Page(self.asked, self.scope, index, self.cursor), raw, service.cursors)
 
 

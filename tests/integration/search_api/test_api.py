@@ -114,6 +114,17 @@ def test_places_are_found_as_people_ask(same: Served) -> None:
     assert same.get("/v1/locations/2").json() == {"id": "2", "document": places()["2"]}
 
 
+def test_guesses_do_not_come_before_what_was_asked_for_in_any_order(same: Served) -> None:
+    """By name or distance, a place that is only spelt alike would stand anywhere, also on the first page."""
+    path = "/v1/locations/search"
+    assert ids(same.get(path, q="berlino")) == ["1", "5"], "Berlino is Berlin, and is spelt nearly as Bernau bei Berlin"
+    assert ids(same.get(path, q="berlino", sort="population")) == ["1"]
+    assert ids(same.get(path, q="berln", sort="population")) == ["5", "2", "1"], "nothing is found but guesses"
+    first = same.get(path, q="berlino", sort="population", limit=1)
+    after = same.get(path, q="berlino", sort="population", limit=1, cursor=first.json()["next_cursor"])
+    assert (ids(first), ids(after)) == (["1"], []), "the page after the last one has no guesses either"
+
+
 def test_a_tenant_sees_its_own_documents_and_no_trace_of_others(same: Served) -> None:
     """The one promise that must hold whatever is asked: searches, ids, suggestions, facets, cursors and the cache."""
     path = "/v1/members/search"

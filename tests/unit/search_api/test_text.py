@@ -94,6 +94,16 @@ def test_a_name_as_it_is_comes_before_what_is_only_like_it() -> None:
     ]  # fmt: skip
 
 
+def test_without_guesses_nothing_is_misspelt() -> None:
+    query = text_query(PLACES, "Köln", guesses=False)
+    assert tiers(query) == [
+        ["term name.exact", "term alternate_names.exact"],
+        ["prefix name.exact", "match name.plain"],
+        ["match name", "prefix alternate_names.exact", "term region", "match alternate_names", "match region.words"],
+    ]
+    assert "fuzz" not in str(text_query(MEMBERS, "Ada M. Lovelace", guesses=False))
+
+
 def test_a_suggestion_is_found_by_names_alone() -> None:
     asked = {field for tier in tiers(suggest_query(MEMBERS, "ada lo")) for field in tier}
     assert asked == {"term name.exact", "prefix name.exact", "fuzzy name.exact", "match name.plain", "match name"}

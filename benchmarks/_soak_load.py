@@ -11,12 +11,15 @@ from typing import Any
 import aiohttp
 
 from benchmarks._soak_referee import GREEDY, Answer, Referee
-from benchmarks._soak_truth import EVERYBODY, LOCATIONS, TENANTS, Question, Walk, paged, questions
+from benchmarks._soak_truth import ALL, EVERYBODY, LOCATIONS, TENANTS, Question, Walk, paged, questions
 
 PEOPLE = 4
 """Callers of each tenant, and as many who see all tenants."""
 
 THINKING_SECONDS = 0.4
+RARE = 0.5
+"""Part of the searches of which there are fifty times as many: few answers of these are kept."""
+
 LIMIT = 1_500
 """Requests of a tenant in a minute: people stay well below it."""
 
@@ -76,6 +79,8 @@ class Load:
         self.chance.shuffle(asked)
         while not self._stopped:
             question = asked[min(int(self.chance.paretovariate(0.7)) - 1, len(asked) - 1)]
+            if self.chance.random() < RARE:
+                question = question.shortened(self.chance.randrange(1, ALL))
             await self._ask(question, whose)
             await asyncio.sleep(self.chance.expovariate(1 / THINKING_SECONDS))
 

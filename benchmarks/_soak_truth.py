@@ -130,6 +130,13 @@ class Question:
         value = one[self.order.removeprefix("-")]
         return (-value if self.order.startswith("-") else value, key)
 
+    def shortened(self, limit: int) -> "Question":
+        """Return the same search with fewer hits; what has no such limit stays as it is."""
+        if self.path != "search":
+            return self
+        pairs = [pair for pair in self.parameters if pair[0] != "limit"]
+        return replace(self, parameters=(*pairs, ("limit", str(limit))), limit=limit)
+
     def right(self, whose: str, generation: int) -> tuple[int, Any]:
         """Return the status and what matters of the body, for a caller and an index."""
         found = self.seen(whose, generation)

@@ -78,7 +78,7 @@ def refused(file: str, error: RequestRejected) -> RequestRejected | BadMapping:
     if error.error_type == "validation_exception" and "awareness" in str(error):
         return BadMapping(
             f"this domain wants as many copies of an index as it has zones, or a multiple ({error}): with three zones "
-            f'{file} needs "number_of_replicas": 2 instead of "auto_expand_replicas"'
+            f'{file} needs "auto_expand_replicas": "0-2", or "number_of_replicas": 2 in its place'
         )
     return BadMapping(f"OpenSearch refuses {file}: {error}")
 

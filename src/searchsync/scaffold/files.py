@@ -16,7 +16,7 @@ _LINE = 118
 
 SETTINGS = {
     "number_of_shards": 1,
-    "auto_expand_replicas": "0-1",
+    "auto_expand_replicas": "0-2",
     "refresh_interval": "1s",
     "analysis": {
         "analyzer": {"words": {"tokenizer": "standard", "filter": ["lowercase", "asciifolding"]}},

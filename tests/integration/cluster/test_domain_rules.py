@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from searchsync.catalog import Entity
+from searchsync.catalog import Entity, include_dir
 from searchsync.cluster import aliases, auto_create, creation, schema
 from searchsync.cluster.bookkeeping import Bookkeeping
 from searchsync.cluster.client import Client, connect_from_environment
@@ -133,6 +133,14 @@ def test_a_file_with_too_few_copies_for_the_zones_is_told_the_domains_rule(
         Bookkeeping(client, "searchsync-gaps").put("1", {})
     no_wait_for_shards(include, replicas=2)
     assert creation.find_or_create(EntityIndexes(client, fresh()), run_id="run", source=SOURCE).name
+
+
+@pytest.mark.parametrize("zones", ["a,b,c"], indirect=True)
+@pytest.mark.parametrize("file", ["locations", "members", "searchsync-gaps", "searchsync-quality"])
+def test_production_with_its_three_zones_takes_our_own_files(client: Client, zones: None, file: str) -> None:
+    """And one node takes them, too, with as many copies as it can have."""
+    body = json.loads((include_dir() / "mappings" / f"{file}.json").read_text())
+    client.request("PUT", f"/{file}-tried?wait_for_active_shards=0", body=body)
 
 
 def no_wait_for_shards(include: Path, *, replicas: int) -> None:

@@ -610,7 +610,7 @@ def test_make_searchable_puts_back_what_loading_switched_off(client: Client, loc
     schema.check(EntityIndexes(client, locations), name)
     assert client.request("GET", f"/{name}/_count")["count"] == 1
     settings = client.request("GET", f"/{name}/_settings")[name]["settings"]["index"]
-    assert (settings["refresh_interval"], settings["auto_expand_replicas"]) == ("1s", "0-1")
+    assert (settings["refresh_interval"], settings["auto_expand_replicas"]) == ("1s", "0-2")
 
 
 @pytest.mark.parametrize(

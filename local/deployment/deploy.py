@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from local.deployment import checkout, functions, mappings, release, services
+from local.deployment import checkout, functions, mappings, release, secrets, services
 from local.deployment import plan as plans
 from local.deployment.approval import Approval
 from local.deployment.functions import Shift
@@ -77,7 +77,10 @@ def roll_out(target: Target, aws: dict[str, Any], new: Release, *, first: bool) 
     :param first: whether the environment was empty: no version shares its events with another, and nothing can be
         searched before the first reindex.
     """
+    secrets.fill(aws["secretsmanager"], say)
     services.migrate(aws["ecs"], say)
+    if first:
+        services.renew(aws["ecs"])
     services.await_images(aws["ecs"], {new.airflow_image, new.search_api_image}, say)
     versions = {name: functions.current(aws["lambda"], name) for name in functions.names()}
     if not first:

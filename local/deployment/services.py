@@ -67,6 +67,12 @@ def migrate(ecs: Any, say: Callable[[str], None], patience: float = PATIENCE_SEC
         raise LocalError(f"the task {MIGRATION} failed ({task.get('stoppedReason') or codes}); see its log")
 
 
+def renew(ecs: Any) -> None:
+    """Let each service start new tasks: ECS has given up those that had no secrets and no database yet."""
+    for name in definitions(ecs):
+        ecs.update_service(cluster=CLUSTER, service=name, forceNewDeployment=True)
+
+
 def bring_back(ecs: Any, wanted: dict[str, str], say: Callable[[str], None]) -> None:
     """Let each service run the task definition that it had, as far as it differs."""
     for name, definition in definitions(ecs).items():

@@ -93,4 +93,4 @@ def _values(names: Sequence[str], variables: Mapping[str, str]) -> dict[str, str
 
 def clients(session: boto3.Session) -> dict[str, Any]:
     """Return the clients that a deployment needs, by service."""
-    return {name: session.client(name) for name in ("cloudwatch", "ecs", "lambda", "ssm")}
+    return {name: session.client(name) for name in ("cloudwatch", "ecs", "lambda", "secretsmanager", "ssm")}

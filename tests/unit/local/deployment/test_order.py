@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from local.deployment import __main__ as command_line
-from local.deployment import checkout, deploy, functions, mappings, release, rollback, services, target
+from local.deployment import checkout, deploy, functions, mappings, release, rollback, secrets, services, target
 from local.deployment.approval import Approval
 from local.deployment.release import Release
 from local.deployment.target import Target
@@ -97,7 +97,9 @@ def stage(
     monkeypatch.setattr(Target, "terraform", terraform)
     monkeypatch.setattr(Target, "bake_seconds", 0.0)
     monkeypatch.setattr(mappings, "check", noted("mappings"))
+    monkeypatch.setattr(secrets, "fill", noted("secrets"))
     monkeypatch.setattr(services, "migrate", noted("migrate"))
+    monkeypatch.setattr(services, "renew", noted("renew"))
     monkeypatch.setattr(services, "_POLL_SECONDS", 0.0)
     monkeypatch.setattr(deploy, "preflight", stage.preflight)
     monkeypatch.setattr(deploy, "_unhealthy", noted("health", ""))
@@ -108,8 +110,8 @@ def stage(
 
 def test_checks_then_plan_then_everything_else(stage: Stage) -> None:
     deploy.deploy(DEV, AUTOMATIC)
-    order = ["mappings", "preflight", "terraform here", "plan", "apply", "migrate", "health", "preflight"]
-    assert stage.steps == order
+    order = ["mappings", "preflight", "terraform here", "plan", "apply", "secrets", "migrate"]
+    assert stage.steps == [*order, "health", "preflight"]
     assert stage.variables == {
         "environment": "dev",
         "account_id": ACCOUNT,
@@ -198,7 +200,7 @@ def test_an_alarm_during_the_deployment_leaves_the_old_version(stage: Stage, mon
 def test_the_first_deployment_has_nothing_to_hold_against(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     stage.aws["ssm"].delete_parameter(Name=release.PARAMETER)
     deploy.deploy(DEV, AUTOMATIC)
-    assert stage.steps == ["terraform here", "plan", "apply", "migrate"]
+    assert stage.steps == ["terraform here", "plan", "apply", "secrets", "migrate", "renew"]
     assert "it is empty" in capsys.readouterr().out
     assert release.deployed(stage.aws["ssm"]) is not None
 

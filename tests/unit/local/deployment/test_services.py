@@ -89,6 +89,13 @@ def test_services_go_back_to_their_definitions(cluster: dict[str, Any]) -> None:
     assert said == ["search-api: goes back to search-api:1"]
 
 
+def test_each_service_starts_anew(cluster: dict[str, Any]) -> None:
+    ecs = Answers(cluster["ecs"], update_service=[{}])
+    services.renew(ecs)
+    told = [(arguments["service"], arguments["forceNewDeployment"]) for _, arguments in ecs.calls]
+    assert sorted(told) == sorted((name, True) for name in services.definitions(cluster["ecs"]))
+
+
 def task(status: str, *codes: int) -> dict[str, Any]:
     containers = [{"exitCode": code} for code in codes]
     return {"tasks": [{"taskArn": "t", "lastStatus": status, "containers": containers, "stoppedReason": "why"}]}

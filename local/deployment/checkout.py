@@ -51,23 +51,22 @@ def at(revision: str) -> Iterator[Path]:
 
 
 def packages(checkout: Path) -> dict[str, str]:
-    """Make the package of each function from a checkout. Return their paths by entity, and that of the user pool's.
+    """Make the package of each function from a checkout. Return their paths, by the names that Terraform takes.
 
     The checkout's own code makes them, so the same commit makes the same bytes, whoever deploys it.
     """
-    made = {}
-    for file in sorted((checkout / "include" / "entities").glob("*.yaml")):
-        if yaml.safe_load(file.read_text(encoding="utf-8"))["source"] == "dynamodb":
-            made[file.stem] = _package(checkout, file.stem)
-    made[TOKEN_CUSTOMISATION] = _package(checkout, TOKEN_CUSTOMISATION)
-    return made
+    names = [
+        file.stem
+        for file in sorted((checkout / "include" / "entities").glob("*.yaml"))
+        if yaml.safe_load(file.read_text(encoding="utf-8"))["source"] == "dynamodb"
+    ]
+    return {name: _package(checkout, name) for name in [*names, TOKEN_CUSTOMISATION]}
 
 
 def _package(checkout: Path, name: str) -> str:
-    environment = {"PYTHONPATH": str(checkout / "src")}
-    command = [sys.executable, "-m", "local", "package", name]
-    said = _run(command, checkout, environment)
-    return next(word for word in said.split() if word.endswith(("-arm64.zip", f"{TOKEN_CUSTOMISATION}.zip")))
+    said = _run([sys.executable, "-m", "local", "package", name], checkout, {"PYTHONPATH": str(checkout / "src")})
+    made = [word for word in said.split() if word.endswith(".zip")]
+    return next((path for path in made if path.endswith("-arm64.zip")), made[-1])
 
 
 def _git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Secrets that have no value yet: those that nobody has to know are made here, the others are asked for.
+"""Secrets that have no value yet: those that nobody has to choose are made here, the others are asked for.
 
 Terraform makes the places alone: its state would keep the values.
 """
@@ -22,14 +22,15 @@ MADE: Final[dict[str, Callable[[], str]]] = {
     "airflow-api-secret-key": lambda: secrets.token_urlsafe(48),
     "airflow-database": lambda: secrets.token_urlsafe(32),
     "airflow-fernet-key": _fernet_key,
+    "airflow-login": lambda: secrets.token_urlsafe(32),
     "airflow-jwt-secret": lambda: secrets.token_urlsafe(64),
     "search-api-cursor-keys": lambda: secrets.token_hex(32),
 }
-"""How each secret is made that nobody has to know, by its name."""
+"""How each secret is made that nobody has to choose, by its name."""
 
 GIVEN: Final = {
-    "search-api-warmer": "the password of the user as whom a reindex warms the cache",
-    "slack-webhook": "what follows https://hooks.slack.com/services/ in the address of the webhook",
+    "search-api-warmer": "Airflow's connection search_api as JSON, as docker-compose.yaml shows it",
+    "slack-webhook": "Airflow's connection searchsync_slack as JSON, as docker-compose.yaml shows it",
 }
 """What each secret is that a person gives, by its name."""
 

@@ -112,3 +112,22 @@ def test_an_older_commit_is_lent_and_given_back(
     assert not folder.exists()
     with pytest.raises(LocalError, match="Nothing was changed"), checkout.at("0" * 40):
         pass
+
+
+def test_every_function_is_packed_for_the_processor_that_it_runs_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entities = tmp_path / "include" / "entities"
+    entities.mkdir(parents=True)
+    for name, source in {"orders": "dynamodb", "places": "postgres"}.items():
+        (entities / f"{name}.yaml").write_text(f"source: {source}\n")
+    answers = {"orders": "package a/o-x86_64.zip size 1 package a/o-arm64.zip size 2", "token-customisation": "t.zip"}
+    seen: list[tuple[Path, dict[str, str]]] = []
+
+    def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+        seen.append((folder, environment))
+        return answers[command[-1]]
+
+    monkeypatch.setattr(checkout, "_run", run)
+    assert checkout.packages(tmp_path) == {"orders": "a/o-arm64.zip", "token-customisation": "t.zip"}
+    assert seen == [(tmp_path, {"PYTHONPATH": str(tmp_path / "src")})] * 2, "by the code of that checkout"

@@ -1,0 +1,119 @@
+"""For each alarm two stories as CloudWatch would see them: one that somebody must be told, and one that nobody must.
+
+The newest datapoint is the last one; ``_`` is a period without data.
+"""
+
+from typing import Final, NamedTuple
+
+from tests.infra.alarms import Series
+
+_: Final = None
+MINUTE: Final = 60_000
+"""Milliseconds, in which the age of a stream's iterator is told."""
+
+GIB: Final = 1024**3
+
+
+class Stories(NamedTuple):
+    """What is seen when it is wrong, and when it is not."""
+
+    fires: Series | dict[str, Series]
+    quiet: Series | dict[str, Series]
+
+
+STORIES: Final[dict[str, Stories]] = {
+    "stream-behind": Stories(
+        fires=[1_000, 16 * MINUTE, 17 * MINUTE, 18 * MINUTE, 19 * MINUTE, 20 * MINUTE],
+        quiet=[_, 14 * MINUTE, 16 * MINUTE, 17 * MINUTE, 2_000, _],  # a burst that was caught up with
+    ),
+    "stream-expiring": Stories(
+        fires=[721 * MINUTE, _, 722 * MINUTE, 723 * MINUTE],
+        quiet=[700 * MINUTE, 710 * MINUTE, 719 * MINUTE, 719 * MINUTE],
+    ),
+    "stream-lag": Stories(
+        fires=[310, 320, 330, 2, 340, 350, 360, 370, 380, 390],
+        quiet=[310, 320, 330, 340, 1, 1, 2, 1, 1, 1],
+    ),
+    "records-unacknowledged": Stories(
+        fires=[100, _, 100, _, 100],  # an outage: an invocation each 70 seconds
+        quiet=[0, 0, 100, 100, 0],  # a batch that failed once, and was taken the second time
+    ),
+    "records-parked": Stories(fires=[0, 140, 0, 400], quiet=[3, 101, 7, 0, 12]),
+    "index-bypassed": Stories(fires=[1, 1, 1], quiet=[0, 1, 1, 0, 0]),
+    "values-dropped": Stories(fires=[0, 0, 2], quiet=[0, 0, 0]),
+    "function-errors": Stories(
+        fires={"errors": [3, 0, 4], "invocations": [100, 100, 100]},
+        quiet={"errors": [0, 2, 0], "invocations": [10, 100, 10_000]},
+    ),
+    "function-throttled": Stories(fires=[1, 5, 2], quiet=[40, 12, 0]),
+    "dead-letters": Stories(
+        fires=[4, 4, 4, 4, 4, 4],
+        quiet=[900, 4, 0, 12, 9, 0],  # the replay empties it every ten minutes
+    ),
+    "dead-letters-many": Stories(fires=[501, 700, 900], quiet=[900, 900, 400]),
+    "dead-letters-old": Stories(fires=[7_100, 7_300, 7_600], quiet=[7_100, 7_300, 0]),
+    "parked-for-a-person": Stories(fires=[0, 1], quiet=[0, 0]),
+    "cluster-red": Stories(fires=[0, 1], quiet=[0, 0]),
+    "cluster-silent": Stories(fires=[3, *[_] * 12], quiet=[*[3] * 9, _, _, 3]),
+    "cluster-yellow": Stories(fires=[1] * 15, quiet=[*[1] * 14, 0]),  # a node that was replaced
+    "cluster-blocked": Stories(fires=[0, 1, 1, 1], quiet=[0, 1, 0, 1, 0]),
+    "cluster-disk": Stories(fires=[25_000] * 5, quiet=[25_000, 25_000, 25_000, 25_000, 40_000]),
+    "cluster-memory": Stories(fires=[80, 95, 96, 97], quiet=[96, 97, 90]),
+    "cluster-cpu": Stories(fires=[81, 90, 95], quiet=[100, 100, 40]),  # a reindex of half an hour
+    "cluster-manager-away": Stories(fires=[1, 0, 0, 0], quiet=[1, 0, 0, 1]),
+    "cluster-manager-cpu": Stories(fires=[50, 51, 52], quiet=[60, 60, 49]),
+    "cluster-snapshot-failed": Stories(fires=[0, 1], quiet=[0, 0]),
+    "cluster-key-away": Stories(fires=[_, 1], quiet=[_, 0]),
+    "cluster-errors": Stories(
+        fires={"failed": [30, 40, 50], "asked": [300, 300, 300]},
+        quiet={"failed": [50, 60, 70], "asked": [60, 70, 90]},  # too few requests to say anything
+    ),
+    "database-disk": Stories(fires=[20 * GIB, 19 * GIB, 18 * GIB], quiet=[19 * GIB, 19 * GIB, 60 * GIB]),
+    "database-silent": Stories(fires=[5, *[_] * 5], quiet=[5, 5, _, 5]),
+    "database-cpu": Stories(fires=[91, 95, 99], quiet=[99, 99, 60]),
+    "broker-full": Stories(fires=[70, 81, 85], quiet=[60, 81, 60]),
+    "cache-full": Stories(
+        fires={"memory": [95] * 12, "evictions": [5_000] * 12},
+        quiet={"memory": [100] * 12, "evictions": [20] * 12},  # full, which a cache may be
+    ),
+    "cache-hits-rare": Stories(
+        fires={"hits": [700] * 6, "misses": [500] * 6},
+        quiet={"hits": [10] * 6, "misses": [90] * 6},  # at night there is nothing to repeat
+    ),
+    "service-tasks-missing": Stories(
+        fires={"running": [2] * 15, "desired": [3] * 15},
+        quiet={"running": [3, *[2] * 13, 3], "desired": [3] * 15},  # a task that was replaced
+    ),
+    "service-memory": Stories(fires=[91, 93, 95], quiet=[95, 95, 88]),
+    "api-no-task-ready": Stories(fires=[3, 0, _, _, _, _], quiet=[3, 0, 0, 3]),
+    "api-errors-1h": Stories(
+        fires={"failed": [80], "asked": [10_000]},
+        quiet={"failed": [70], "asked": [10_000]},
+    ),
+    "api-errors-5m": Stories(
+        fires={"failed": [0, 10], "asked": [900, 1_000]},
+        quiet={"failed": [4, 4], "asked": [4, 4]},  # four failures are no rate
+    ),
+    "api-errors-6h": Stories(
+        fires={"failed": [31], "asked": [10_000]},
+        quiet={"failed": [29], "asked": [10_000]},
+    ),
+    "api-errors-30m": Stories(
+        fires={"failed": [31], "asked": [10_000]},
+        quiet={"failed": [29], "asked": [10_000]},
+    ),
+    "api-errors-1d": Stories(
+        fires={"failed": [16], "asked": [10_000]},
+        quiet={"failed": [14], "asked": [10_000]},
+    ),
+    "api-errors-2h": Stories(
+        fires={"failed": [16], "asked": [10_000]},
+        quiet={"failed": [14], "asked": [10_000]},
+    ),
+    "api-slow": Stories(fires=[200, 510, 600, 700], quiet=[900, 900, 480]),
+    "api-slower": Stories(fires=[401, 410, 420, 430], quiet=[450, 450, 450, 390]),
+    "api-unexpected": Stories(fires=[0, 1], quiet=[0, 0]),
+    "api-breaker-open": Stories(fires=[0, 1, 1], quiet=[0, 1, 0, 0, 0]),
+    "api-answers-stale": Stories(fires=[12, 40, 31], quiet=[0, 3, 0, 2, 0]),
+    "login-broken": Stories(fires=[0, 3, 2], quiet=[0, 1, 0, 0, 0]),
+}

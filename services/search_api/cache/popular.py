@@ -82,15 +82,18 @@ class Popular:
             most = heapq.nlargest(FLUSHED, counts.items(), key=lambda item: item[1])
             await self._connection.call(partial(_add, key=_key(entity, hour), counts=most))
 
-    async def most(self, entity: str, *, each: int = 20, of_all: int = 500) -> list[PopularQuery]:
+    async def most(
+        self, entity: str, *, each: int = 20, of_all: int = 500, seconds: float = READ_SECONDS
+    ) -> list[PopularQuery]:
         """Return the most frequent queries of the last day. Each tenant's most frequent one stands before any second.
 
         :param each: number of queries of one tenant
         :param of_all: number of queries
+        :param seconds: in which Redis has to say them; no more than two are waited for
         """
         hour = _hour()
         keys = [_key(entity, hour - ago) for ago in range(HOURS + 1)]
-        hours = await self._connection.call(partial(_read, keys=keys), seconds=READ_SECONDS)
+        hours = await self._connection.call(partial(_read, keys=keys), seconds=min(seconds, READ_SECONDS))
         sums: defaultdict[bytes, int] = defaultdict(int)
         for members in hours or []:
             for member, times in members:

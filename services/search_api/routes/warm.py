@@ -40,8 +40,8 @@ class Warm:
         if not RIGHTS[caller.role].warms:
             raise Forbidden("warming-forbidden", "Your role may not warm indexes.", "Ask as a service account.")
         index = await self._index(searchable, pairs_of(request.scope["query_string"]))
-        queries = await self._service.popular.most(searchable.name)
         deadline = exchange.deadline
+        queries = await self._service.popular.most(searchable.name, seconds=deadline.remaining - RESERVE_SECONDS)
         warmed = await warm(
             queries,
             lambda query: self._fill(searchable, index, query, deadline),

@@ -1,11 +1,22 @@
 """Warming a new index: whatever happens in it, the swap that waits for it goes on."""
 
 import asyncio
+import json
 import time
+
+import pytest
+from starlette.requests import Request
 
 from search_api.cache.popular import PopularQuery
 from search_api.cache.warming import AT_ONCE, warm
-from search_api.caller import OneTenant
+from search_api.caller import Caller, OneTenant, Role
+from search_api.engine.target import Target
+from search_api.exchange import Exchange
+from search_api.responses import Ready
+from search_api.routes.warm import Warm
+from search_api.service import Service
+from search_api.settings import Settings
+from tests.unit.search_api.asgi import call, scope_of
 
 QUERIES = [PopularQuery(OneTenant("a"), b"%d" % number, 1) for number in range(10)]
 
@@ -45,3 +56,34 @@ def test_it_ends_in_time_whatever_the_index_does() -> None:
     result = asyncio.run(warm(QUERIES, fill, seconds=0.2))
     assert time.monotonic() - began < 20
     assert (result.filled, result.failed, result.left) == (4, 0, 6)
+
+
+def test_what_redis_and_opensearch_take_is_taken_from_the_time_of_warming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both were late: else the answer would be 504, and nobody would know what was warmed."""
+    service = Service(Settings(Target("http://127.0.0.1:9"), redis_url="redis://127.0.0.1:9", cursor_keys=(b"k" * 32,)))
+    scope = scope_of("/v1/locations/warm?index=green", "POST")
+    exchange = Exchange.begin(scope, 1.0)
+
+    async def admit(*_: object) -> object:
+        return exchange, service.entities["locations"], Caller("s", Role.SERVICE, OneTenant("a"))
+
+    async def refresh() -> None:
+        await asyncio.sleep(0.3)
+
+    async def most(_: str, *, seconds: float) -> list[PopularQuery]:
+        await asyncio.sleep(seconds)
+        return QUERIES
+
+    monkeypatch.setattr(service, "admit", admit)
+    monkeypatch.setattr(service.live, "refresh", refresh)
+    monkeypatch.setattr(service.live, "is_written", lambda *_: True)
+    monkeypatch.setattr(service.popular, "most", most)
+    answers: list[Ready] = []
+
+    async def main() -> None:
+        answers.append(await Warm(service).post(Request(scope)))
+        assert exchange.deadline.remaining > 0.2, "it is answered before the deadline"
+
+    asyncio.run(main())
+    told = json.loads(call(answers[0]).body)
+    assert (told["filled"], told["failed"] + told["left"]) == (0, 10)

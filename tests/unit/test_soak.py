@@ -1,0 +1,121 @@
+"""The judge of ``./dev bench soak``: one who overlooks a wrong answer would call any service right."""
+
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from benchmarks._soak_referee import GREEDY, Answer, Asked, Referee, Scene
+from benchmarks._soak_truth import (
+    EVERYBODY,
+    LOCATIONS,
+    MEMBERS,
+    TENANTS,
+    Question,
+    Walk,
+    documents,
+    kilometres,
+    paged,
+    questions,
+)
+
+ALL_OF_ACME = next(one for one in questions() if one.entity == MEMBERS.name and one.order == "name" and one.limit == 10)
+ONE_OF_GLOBEX = next(one for one in questions() if one.key.startswith("globex"))
+
+
+def body_of(question: Question, whose: str, generation: int) -> Any:
+    """A right body, as the service makes it."""
+    status, told = question.right(whose, generation)
+    if question.key:
+        return {"id": told[0][0], "document": told[0][1]} if status == 200 else {"code": "not-found"}
+    total, hits, facets = told
+    return {
+        "total": {"value": total, "relation": "eq"},
+        "hits": [{"id": key, "document": one} for key, one in hits],
+        "facets": {name: [{"value": v, "count": n} for v, n in counts.items()] for name, counts in facets.items()},
+    }
+
+
+def judged(question: Question, whose: str, *, oldest: int = 1, **changes: Any) -> set[str]:
+    """What the referee says of a right answer with changes."""
+    referee = Referee(Scene())
+    referee.scene.newest[question.entity] = 2
+    status = question.right(whose, 2)[0]
+    headers = {"X-Cache": "hit", "Age": "3"} if status == 200 else {}
+    right = Answer(status, headers, body_of(question, whose, 2), 0.1)
+    referee.judge(Asked(question, whose, "nothing", False, oldest), replace(right, **changes))
+    return set(referee.violations)
+
+
+@pytest.mark.parametrize("whose", [*TENANTS, EVERYBODY])
+@pytest.mark.parametrize("question", [ALL_OF_ACME, ONE_OF_GLOBEX])
+def test_a_right_answer_is_right(question: Question, whose: str) -> None:
+    assert judged(question, whose) == set()
+
+
+def test_what_is_wrong_is_noticed() -> None:
+    right = body_of(ALL_OF_ACME, "acme", 2)
+    foreign = {**right, "hits": body_of(ALL_OF_ACME, "globex", 2)["hits"]}
+    less = {**right, "hits": right["hits"][1:]}
+    turned = {**right, "hits": right["hits"][::-1]}
+    miscounted = {**right, "facets": {**right["facets"], "status": [{"value": "active", "count": 1}]}}
+    of_two = {**right, "hits": body_of(ALL_OF_ACME, "acme", 1)["hits"]}
+    for body in (less, turned, miscounted, of_two):
+        assert judged(ALL_OF_ACME, "acme", body=body) == {"wrong answer"}
+    assert "another tenant's document" in judged(ALL_OF_ACME, "acme", body=foreign)
+    shown = {"status": 200, "headers": {}, "body": body_of(ONE_OF_GLOBEX, "globex", 2)}
+    assert "another tenant's document" in judged(ONE_OF_GLOBEX, "acme", **shown)
+    old = body_of(ALL_OF_ACME, "acme", 1)
+    assert judged(ALL_OF_ACME, "acme", body=old) == set(), "nobody had seen a newer one"
+    assert judged(ALL_OF_ACME, "acme", oldest=2, body=old) == {"an answer of an index that was replaced"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "said"),
+    [
+        (500, {"Retry-After": "1"}, {"status 500"}),
+        (504, {"Retry-After": "1"}, {"status 504"}),
+        (400, {}, {"status 400"}),
+        (503, {}, {"no Retry-After"}),
+        (503, {"Retry-After": "0"}, {"no Retry-After"}),
+        (503, {"Retry-After": "30"}, set()),
+        (429, {"Retry-After": "30"}, {"429 for a tenant that keeps its limit"}),
+        (200, {"X-Cache": "hit", "Age": "90"}, {"old and not marked as stale"}),
+        (200, {"X-Cache": "miss", "Age": "2"}, {"old and not marked as stale"}),
+        (200, {"X-Cache": "stale", "Age": "90"}, set()),
+    ],
+)
+def test_refusals_and_age(status: int, headers: dict[str, str], said: set[str]) -> None:
+    assert judged(ALL_OF_ACME, "acme", status=status, headers=headers) == said
+
+
+def test_whoever_passes_the_limit_may_be_told_so_and_a_late_answer_may_not_come() -> None:
+    referee = Referee(Scene())
+    asked = referee.ask(ALL_OF_ACME, GREEDY)
+    referee.judge(asked, Answer(429, {"Retry-After": "7"}, None, 0.1))
+    assert not referee.violations
+    assert judged(ALL_OF_ACME, "acme", seconds=7.0) == {"late"}
+
+
+def test_pages_have_each_document_once() -> None:
+    question = paged()[0]
+    ids = [*question.seen("acme", 1)]
+    assert Walk(question, "acme", 1, ids).complaints(1) == []
+    assert Walk(question, "acme", 1, [*ids, ids[0]]).complaints(1) == ["pages: 1 documents twice"]
+    assert Walk(question, "acme", 1, ids[1:]).complaints(1) == ["pages: 1 documents left out"]
+    assert Walk(question, "acme", 1, [*ids, "globex-1"]).complaints(1) == ["pages: 1 documents not to be seen"]
+    gone = [key for key in ids if key not in documents(MEMBERS.name, 2)]
+    assert gone
+    assert Walk(question, "acme", 1, [key for key in ids if key not in gone]).complaints(2) == []
+
+
+def test_each_question_has_one_right_answer() -> None:
+    """Distances that are nearly equal, or nearly the radius, could be right both ways."""
+    for question in questions():
+        assert question.seen(EVERYBODY, 1) or question.key
+        if question.near:
+            places = documents(LOCATIONS.name, 1).values()
+            far = sorted(kilometres(question.near, one["coordinates"]) for one in places)
+            assert min(abs(one - question.near[2]) for one in far) > 0.1
+            assert min(abs(a - b) for a, b in combinations([one for one in far if one < 400], 2)) > 0.1

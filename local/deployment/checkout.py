@@ -1,6 +1,7 @@
 """What git knows of the checkout that is deployed: its commit, and the files of an older one."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def packages(checkout: Path) -> dict[str, str]:
 
 def _package(checkout: Path, name: str) -> str:
     said = _run([sys.executable, "-m", "local", "package", name], checkout, {"PYTHONPATH": str(checkout / "src")})
-    made = [word for word in said.split() if word.endswith(".zip")]
+    made = re.findall(r"package +(\S.*\.zip)$", said, re.MULTILINE)
     return next((path for path in made if path.endswith("-arm64.zip")), made[-1])
 
 

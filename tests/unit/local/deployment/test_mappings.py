@@ -121,7 +121,8 @@ def test_every_function_is_packed_for_the_processor_that_it_runs_on(
     entities.mkdir(parents=True)
     for name, source in {"orders": "dynamodb", "places": "postgres"}.items():
         (entities / f"{name}.yaml").write_text(f"source: {source}\n")
-    answers = {"orders": "package a/o-x86_64.zip size 1 package a/o-arm64.zip size 2", "token-customisation": "t.zip"}
+    both = "  package  a b/o-x86_64.zip\n  size  1\n  package  a b/o-arm64.zip\n  size  2\n"
+    answers = {"orders": both, "token-customisation": "  package  t.zip\n"}
     seen: list[tuple[Path, dict[str, str]]] = []
 
     def run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
@@ -129,5 +130,5 @@ def test_every_function_is_packed_for_the_processor_that_it_runs_on(
         return answers[command[-1]]
 
     monkeypatch.setattr(checkout, "_run", run)
-    assert checkout.packages(tmp_path) == {"orders": "a/o-arm64.zip", "token-customisation": "t.zip"}
+    assert checkout.packages(tmp_path) == {"orders": "a b/o-arm64.zip", "token-customisation": "t.zip"}
     assert seen == [(tmp_path, {"PYTHONPATH": str(tmp_path / "src")})] * 2, "by the code of that checkout"

@@ -12,8 +12,9 @@ module "data" {
     rds_monitoring = module.identity.role_arns["rds-monitoring"]
   }
 
-  tables    = local.tables
-  databases = local.names.databases
+  tables              = local.tables
+  database_log_groups = [for purpose in keys(local.names.databases) : module.observe.log_groups["database-${purpose}"].name]
+  databases           = local.names.databases
   database = {
     class              = local.environment.database_class
     gigabytes          = local.environment.database_gb

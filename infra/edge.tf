@@ -17,7 +17,7 @@ module "edge" {
     name     = local.names.token_customisation
     package  = var.function_packages.token-customisation
     runtime  = local.stream_settings.function.runtime
-    role_arn = local.arn.role_token-customisation
+    role_arn = module.identity.role_arns["token-customisation"]
   }
   log_groups = {
     edge                = module.observe.log_groups.edge

@@ -1,5 +1,5 @@
-# What the product's own files say, and the names and ARNs that follow from it. ARNs are composed here, so that policies
-# are known when Terraform plans.
+# What the product's own files say, and the names that follow from it. ARNs are composed, so that policies are known when
+# Terraform plans.
 
 locals {
   include = "${path.module}/../include"
@@ -44,12 +44,10 @@ locals {
     parked_queues      = { for name in keys(local.dynamodb) : name => "${name}-parked" }
     databases          = local.database_names
     caches             = { broker = "searchsync-broker", cache = "searchsync-cache" }
-    repositories       = { airflow = "searchsync-airflow", search_api = "searchsync-search-api" }
     # Names of buckets are unique in the world, so the account is part of them.
     buckets = { for purpose in local.bucket_purposes : purpose => "searchsync-${purpose}-${var.account_id}" }
     # In another region. Exports are made again, and access logs are not needed to go on elsewhere.
     bucket_copies = { for purpose in ["records", "snapshots"] : purpose => "searchsync-${purpose}-${var.account_id}-replica" }
-    roles         = { for role in local.role_names : role => "searchsync-${role}" }
     # Module observe makes them all. WAF takes a group only if its name begins like that.
     log_groups = merge(
       { for purpose in local.log_purposes : purpose => "/searchsync/${purpose}" },
@@ -66,13 +64,6 @@ locals {
   bucket_purposes = ["snapshots", "records", "exports", "logs"]
   database_names  = { source = "searchsync-source", airflow = "searchsync-airflow" }
   key_purposes    = ["tables", "databases", "search", "caches", "objects", "queues", "secrets", "logs", "alarms"]
-  role_names = concat(
-    [for name in keys(local.dynamodb) : "stream-${name}"],
-    [
-      "airflow-task", "airflow-execution", "search-api-task", "search-api-execution", "snapshot", "token-customisation",
-      "replication", "rds-monitoring", "flow-logs", "deploy", "opensearch-admin", "chatbot",
-    ],
-  )
   secret_names = [
     "airflow-api-secret-key", "airflow-fernet-key", "airflow-jwt-secret", "airflow-database", "slack-webhook",
     "search-api-cursor-keys", "search-api-warmer",
@@ -90,30 +81,12 @@ locals {
   partition = "aws" # var.region is of no other one
   here      = "${var.region}:${var.account_id}"
 
-  # By what they name; `<kind>_<name>` where there are several.
+  # What policies of keys and of the domain have to name. Roles are in include/policies/roles.yaml.
   arn = merge(
     {
-      account        = "arn:${local.partition}:iam::${var.account_id}:root"
-      domain         = "arn:${local.partition}:es:${local.here}:domain/${local.names.domain}"
-      keys           = "arn:${local.partition}:kms:${local.here}:key/*" # with a condition kms:ResourceAliases
-      cluster        = "arn:${local.partition}:ecs:${local.here}:cluster/${local.names.prefix}"
-      source_login   = "arn:${local.partition}:rds-db:${local.here}:dbuser:*/locations_reader"
-      all_parameters = "arn:${local.partition}:ssm:${local.here}:parameter/searchsync/*"
-      all_log_groups = "arn:${local.partition}:logs:${local.here}:log-group:/searchsync/*"
+      account = "arn:${local.partition}:iam::${var.account_id}:root"
+      domain  = "arn:${local.partition}:es:${local.here}:domain/${local.names.domain}"
     },
-    { for name, table in local.names.tables : "table_${name}" => "arn:${local.partition}:dynamodb:${local.here}:table/${table}" },
-    # The ARN of a stream ends in the time at which it was made.
-    { for name, table in local.names.tables : "stream_${name}" => "arn:${local.partition}:dynamodb:${local.here}:table/${table}/stream/*" },
-    { for name, table in local.names.tables : "export_${name}" => "arn:${local.partition}:dynamodb:${local.here}:table/${table}/export/*" },
-    { for name, function in local.names.functions : "function_${name}" => "arn:${local.partition}:lambda:${local.here}:function:${function}" },
-    { for name, queue in local.names.dead_letter_queues : "dead_letters_${name}" => "arn:${local.partition}:sqs:${local.here}:${queue}" },
-    { for name, queue in local.names.parked_queues : "parked_${name}" => "arn:${local.partition}:sqs:${local.here}:${queue}" },
-    { for purpose, bucket in local.names.buckets : "bucket_${purpose}" => "arn:${local.partition}:s3:::${bucket}" },
-    { for purpose, bucket in local.names.bucket_copies : "bucket_copy_${purpose}" => "arn:${local.partition}:s3:::${bucket}" },
-    { for kind, repository in local.names.repositories : "repository_${kind}" => "arn:${local.partition}:ecr:${local.here}:repository/${repository}" },
     { for purpose, group in local.names.log_groups : "log_group_${purpose}" => "arn:${local.partition}:logs:${local.here}:log-group:${group}" },
-    { for role, name in local.names.roles : "role_${role}" => "arn:${local.partition}:iam::${var.account_id}:role/${name}" },
-    # Secrets Manager appends a hyphen and six characters of its own.
-    { for secret, name in local.names.secrets : "secret_${secret}" => "arn:${local.partition}:secretsmanager:${local.here}:secret:${name}-??????" },
   )
 }

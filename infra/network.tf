@@ -9,7 +9,7 @@ module "network" {
   interface_endpoints = local.environment.interface_endpoints
   operator_cidrs      = local.environment.operator_cidrs
   flow_logs = {
-    log_group_arn = local.arn.log_group_flow-logs
+    log_group_arn = module.observe.log_groups["flow-logs"].arn
     role_arn      = module.identity.role_arns["flow-logs"]
   }
 }

@@ -49,7 +49,7 @@ module "observe" {
   slack = local.environment.alarm_slack == null || var.emulated ? null : {
     team_id    = local.environment.alarm_slack.team_id
     channel_id = local.environment.alarm_slack.channel_id
-    role_arn   = local.arn.role_chatbot
+    role_arn   = module.identity.role_arns["chatbot"]
   }
   pagerduty_secret = local.environment.alarm_pagerduty && !var.emulated ? "searchsync/pagerduty" : null
 }

@@ -12,10 +12,10 @@ module "search" {
   key_arn           = module.keys.arns.search
   administrator_arn = module.identity.role_arns["opensearch-admin"]
   log_group_arns = {
-    application  = local.arn.log_group_search-application
-    audit        = local.arn.log_group_search-audit
-    slow_queries = local.arn.log_group_search-slow-queries
-    slow_writes  = local.arn.log_group_search-slow-writes
+    application  = module.observe.log_groups["search-application"].arn
+    audit        = module.observe.log_groups["search-audit"].arn
+    slow_queries = module.observe.log_groups["search-slow-queries"].arn
+    slow_writes  = module.observe.log_groups["search-slow-writes"].arn
   }
 
   subnet_ids        = module.network.isolated_subnet_ids

@@ -70,4 +70,6 @@ resource "aws_db_instance" "this" {
   performance_insights_kms_key_id = var.keys.databases
   monitoring_interval             = var.database.monitoring_seconds
   monitoring_role_arn             = var.database.monitoring_seconds == 0 ? null : var.role_arns.rds_monitoring
+
+  depends_on = [var.database_log_groups]
 }

@@ -53,6 +53,11 @@ variable "database" {
   })
 }
 
+variable "database_log_groups" {
+  description = "Log groups of the instances. They have to be there first: RDS makes what is missing, and keeps logs for ever."
+  type        = list(string)
+}
+
 variable "buckets" {
   description = "Names of the buckets, by purpose."
   type        = map(string)

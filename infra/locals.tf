@@ -38,7 +38,6 @@ locals {
   names = {
     prefix             = "searchsync"
     domain             = "searchsync"
-    tables             = { for name, entity in local.dynamodb : name => entity.table }
     functions          = { for name in keys(local.dynamodb) : name => "${name}-stream" }
     dead_letter_queues = { for name in keys(local.dynamodb) : name => "${name}-dlq" }
     parked_queues      = { for name in keys(local.dynamodb) : name => "${name}-parked" }

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import yaml
 
-from local import infra_drift, infra_server, stream_function, tables, terraform
+from local import infra_drift, infra_server, lambda_package, stream_function, tables, terraform
 from local.airflow import REGION, aws_environment
 from local.errors import LocalError
 from local.infra_drift import Change
+from local.lambda_package import TOKEN_CUSTOMISATION
 from local.paths import Home
 from local.terraform import INFRA, Terraform, Variables
 
@@ -87,7 +88,8 @@ class Infrastructure:
         terraform.find()  # before anything is started: it may be missing
         endpoint, began = infra_server.start(self.folder), time.monotonic()
         runs = self._prepared(endpoint, environment)
-        if runs.plan(self._variables(environment, build=True), self._plan, _AT_ONCE):
+        self._build()
+        if runs.plan(self._variables(environment), self._plan, _AT_ONCE):
             self._apply(runs)
         refuse_changes(self._second_plan(runs, environment))
         rows = [("applied", f"{environment}, in {time.monotonic() - began:.0f} s"), ("emulator", endpoint)]
@@ -142,29 +144,27 @@ class Infrastructure:
         check_owner(runs.output(), environment, ACCOUNT)
         return runs
 
-    def _variables(self, environment: str, *, build: bool = False) -> Variables:
-        packages = {
-            one.name: self.folder / "packages" / f"{stream_function.name_of(one)}-{ARCHITECTURE}.zip"
-            for one in stream_function.served()
-        }
-        if build:
-            self._build()
+    def _variables(self, environment: str) -> Variables:
+        """Values for all variables of the root. The images are names: the emulator runs no containers."""
+        folder = self.folder / "packages"
+        streams = {one.name: f"{stream_function.name_of(one)}-{ARCHITECTURE}" for one in stream_function.served()}
+        packages = {**streams, TOKEN_CUSTOMISATION: TOKEN_CUSTOMISATION}
         return {
             "environment": environment,
             "region": REGION,
             "account_id": ACCOUNT,
             "airflow_image": f"example.org/airflow@sha256:{'0' * 64}",
             "search_api_image": f"example.org/search-api@sha256:{'0' * 64}",
-            "function_packages": {name: str(path) for name, path in packages.items()},
+            "function_packages": {name: str(folder / f"{file}.zip") for name, file in packages.items()},
             "domain_name": DOMAIN_NAME,
             "emulated": True,
         }
 
     def _build(self) -> None:
-        from local import lambda_package
-
+        """Make the packages of all functions."""
         for entity in stream_function.served():
             lambda_package.build(entity, self.folder / "packages")
+        lambda_package.build_token_customisation(self.folder / "packages")
 
     def _second_plan(self, runs: Terraform, environment: str) -> list[Change]:
         runs.plan(self._variables(environment), self._plan, _AT_ONCE)

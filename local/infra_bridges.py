@@ -7,8 +7,9 @@ import hashlib
 import json
 from typing import Any
 
+from moto.apigatewayv2.models import DomainName
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
-from moto.awslambda.models import LambdaBackend
+from moto.awslambda.models import LambdaBackend, LambdaFunction
 from moto.rds.models import RDSBackend
 from moto.sqs.models import Queue
 
@@ -64,9 +65,59 @@ def each_database_has_an_id_of_its_own() -> None:
     replace(RDSBackend, "create_db_instance", create_db_instance)
 
 
+def names_of_an_api_become_available() -> None:
+    """Moto never says that a name of an API is available, nor which address it has: the provider gives it up."""
+    shown = current(DomainName, "to_json", "self")
+
+    def to_json(self: DomainName) -> dict[str, Any]:
+        has = {
+            "domainNameStatus": "AVAILABLE",
+            "apiGatewayDomainName": f"d-emulated.{self.domain_name}",
+            "hostedZoneId": "Z1",
+        }
+        found = shown(self)
+        return {**found, "domainNameConfigurations": [{**has, **one} for one in found["domainNameConfigurations"]]}
+
+    replace(DomainName, "to_json", to_json)
+
+
+def event_source_mappings_are_told_as_they_were_asked_for() -> None:
+    """Moto puts a version's ARN in the place of an alias', and knows no batching window where AWS has 0."""
+    create = current(LambdaBackend, "create_event_source_mapping", "self", "spec")
+
+    def create_event_source_mapping(self: LambdaBackend, spec: dict[str, Any]) -> Any:
+        asked, made = spec.get("FunctionName", ""), create(self, spec)
+        made.max_batch_window = made.max_batch_window or 0
+        if asked.startswith("arn:"):
+            made.function_arn = asked
+        return made
+
+    replace(LambdaBackend, "create_event_source_mapping", create_event_source_mapping)
+
+
+def functions_log_where_they_were_told_to() -> None:
+    """Moto forgets `LoggingConfig`: each plan would publish another version of the function."""
+    init = current(LambdaFunction, "__init__", "self", "account_id", "spec", "region", "version")
+    shown = current(LambdaFunction, "get_configuration", "self", "on_create")
+
+    def made(self: LambdaFunction, account_id: str, spec: dict[str, Any], region: str, version: int = 1) -> None:
+        init(self, account_id, spec, region, version)
+        self.logging_config = spec.get("LoggingConfig")  # type: ignore[attr-defined]
+
+    def get_configuration(self: LambdaFunction, on_create: bool = False) -> dict[str, Any]:
+        logging = vars(self).get("logging_config")
+        return {**shown(self, on_create), **({"LoggingConfig": logging} if logging else {})}
+
+    replace(LambdaFunction, "__init__", made)
+    replace(LambdaFunction, "get_configuration", get_configuration)
+
+
 BRIDGES = (
     queues_say_whose_dead_letters_they_take,
     event_source_mappings_deliver_nothing,
     what_is_scaled_has_tags,
     each_database_has_an_id_of_its_own,
+    names_of_an_api_become_available,
+    event_source_mappings_are_told_as_they_were_asked_for,
+    functions_log_where_they_were_told_to,
 )

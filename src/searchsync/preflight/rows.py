@@ -12,7 +12,11 @@ from searchsync.sources import postgres_connection
 
 _ASK = (
     "SELECT current_user, pg_is_in_recovery(), current_setting('server_encoding'), rolsuper OR rolcreaterole"
-    " OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
+    " OR rolcreatedb, (SELECT string_agg(DISTINCT table_schema || '.' || table_name, ', ')"
+    " FROM information_schema.table_privileges WHERE grantee IN (current_user, 'PUBLIC')"
+    " AND privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')"
+    " AND table_schema NOT IN ('pg_catalog', 'information_schema'))"
+    " FROM pg_roles WHERE rolname = current_user"
 )
 
 
@@ -45,7 +49,7 @@ def checks(target: Target) -> Iterator[Check]:
             "PostgreSQL login's power",
             connection,
             "who gets hold of it could change what it only has to read",
-            "ALTER ROLE ... NOSUPERUSER NOCREATEROLE NOCREATEDB",
+            "ALTER ROLE ... NOSUPERUSER NOCREATEROLE NOCREATEDB; REVOKE INSERT, UPDATE, DELETE, TRUNCATE",
             partial(_power, target, entity),
         )
     for entity in target.of("postgres"):
@@ -79,8 +83,9 @@ def _encoding(target: Target, entity: Entity) -> Finding:
 
 
 def _power(target: Target, entity: Entity) -> Finding:
-    login, *_, powerful = _asked(target, entity)
-    return Finding(f"{login} may not administer", [f"{login} may administer the server"] if powerful else [])
+    login, _, _, administers, changes = _asked(target, entity)
+    problems = [f"{login} may administer the server"] if administers else []
+    return Finding(f"{login} may read alone", problems + ([f"{login} may change rows of {changes}"] if changes else []))
 
 
 def _rows(target: Target, entity: Entity) -> Finding:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from searchsync.preflight import network, roles, rows, search, stream, tables
+from searchsync.preflight import network, roles, rows, search, stream, tables, users
 from searchsync.preflight.checks import Check, Outcome, Result
 from searchsync.preflight.target import Target
 
@@ -13,6 +13,7 @@ PARTS: tuple[Callable[[Target], Iterator[Check]], ...] = (
     stream.checks,
     network.checks,
     roles.checks,
+    users.checks,
 )
 
 

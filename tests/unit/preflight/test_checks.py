@@ -8,9 +8,10 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
+from search_api.caller import Role as ApiRole
 from searchsync.access.roles import Grant, Role
 from searchsync.errors import IndexUnavailable
-from searchsync.preflight import roles, table
+from searchsync.preflight import roles, table, users
 from searchsync.preflight.checks import Check, Finding, NotApplicable, NotAsItShould, Outcome, Result
 
 
@@ -164,3 +165,7 @@ def test_each_difference_of_a_policy_is_named() -> None:
         "there is Allow s3:GetObject, s3:PutObject on *, which the file has not",
         "there is no Allow s3:GetObject, s3:PutObject on arn:aws:s3:::searchsync-snapshots/*, which the file has",
     ]
+
+
+def test_groups_are_the_roles_of_the_search_api() -> None:
+    assert set(users.ROLES) == {role.value for role in ApiRole}

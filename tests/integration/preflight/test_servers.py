@@ -1,0 +1,97 @@
+"""The checks of OpenSearch and PostgreSQL, on real ones: what somebody changes there turns its row red."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from local import postgres as local_postgres
+from searchsync.catalog import Entity
+from searchsync.cluster.client import Client
+from searchsync.connections import Connections
+from searchsync.preflight import rows, search
+from searchsync.preflight.checks import Outcome, Result
+from searchsync.preflight.target import Target
+from tests.steps import connector, rebuild, serve, with_dsn
+
+Look = Callable[[], dict[str, Result]]
+
+
+def _look(target: Target) -> dict[str, Result]:
+    return {check.name: check.run() for part in (search.checks, rows.checks) for check in part(target)}
+
+
+def _target(client: Client, locations: Entity, dsn: str) -> Target:
+    def no_aws(*_: str) -> Any:
+        raise AssertionError("nothing of AWS is asked")
+
+    return Target(Connections(lambda: client, lambda _: (dsn, ""), no_aws), "dev", {"locations": locations})
+
+
+@pytest.fixture
+def look(client: Client, locations: Entity, app: local_postgres.AppDatabase, rows: int, reports: Path) -> Look:
+    """All checks of an environment with a live index and a table with rows."""
+    rebuild(client, connector(locations, app.reader_dsn), reports)
+    return partial(_look, _target(client, locations, app.reader_dsn))
+
+
+def _red(found: dict[str, Result]) -> dict[str, str]:
+    return {name: result.seen for name, result in found.items() if result.outcome is Outcome.FAILED}
+
+
+def test_an_environment_as_its_files_say_is_green(look: Look) -> None:
+    found = look()
+    assert _red(found) == {}
+    assert found["snapshot repository"].outcome is Outcome.NOT_APPLICABLE
+    assert found["PostgreSQL encoding"].seen == "UTF8"
+
+
+def test_nothing_live_is_red(client: Client, locations: Entity, app: local_postgres.AppDatabase, rows: int) -> None:
+    red = _red(_look(_target(client, locations, app.reader_dsn)))
+    assert list(red) == ["mapping"]
+    assert "locations" in red["mapping"]
+
+
+def test_another_setting_of_the_live_index_is_red(look: Look, client: Client) -> None:
+    client.request("PUT", "/locations/_settings", body={"index": {"refresh_interval": "7s"}})
+    assert _red(look()) == {"mapping": "settings.refresh_interval: '7s' instead of '1s'"}
+
+
+def test_a_login_that_may_write_is_red(look: Look, owner: psycopg.Connection) -> None:
+    owner.execute(f"GRANT DELETE ON locations TO {local_postgres.READER}")
+    try:
+        assert _red(look()) == {
+            "PostgreSQL login's power": f"{local_postgres.READER} may change rows of public.locations"
+        }
+    finally:
+        owner.execute(f"REVOKE DELETE ON locations FROM {local_postgres.READER}")
+
+
+def test_a_login_that_may_not_read_is_red(look: Look, owner: psycopg.Connection) -> None:
+    owner.execute(f"REVOKE SELECT ON locations FROM {local_postgres.READER}")
+    try:
+        red = _red(look())
+        assert list(red) == ["rows"]
+        assert "permission denied" in red["rows"]
+    finally:
+        owner.execute(f"GRANT SELECT ON locations TO {local_postgres.READER}")
+
+
+def test_a_login_that_is_refused_is_red_everywhere(
+    client: Client, locations: Entity, app: local_postgres.AppDatabase, rows: int
+) -> None:
+    serve(client, locations)
+    red = _red(_look(_target(client, locations, with_dsn(app.reader_dsn, password="wrong", user="nobody"))))
+    assert {"PostgreSQL login", "rows"} <= red.keys()
+    assert "wrong" not in str(red)
+
+
+def test_a_repository_that_is_missing_is_red(look: Look, include: Path) -> None:
+    policy = include / "policies" / "retention.yaml"
+    policy.write_text(policy.read_text().replace("snapshot_repository: ", "snapshot_repository: daily ", 1))
+    red = _red(look())
+    assert list(red) == ["snapshot repository"]
+    assert "repository_missing_exception" in red["snapshot repository"]

@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from redis.asyncio import Redis
-
 from search_api import sliding_window
 from search_api.auth.roles import RIGHTS
 from search_api.cache.connection import Connection
@@ -174,12 +172,7 @@ class Limits:
 
     async def _ask_redis(self, name: str, share: _Share, rate: Rate) -> int:
         """Return how many requests are given; those of this process alone are counted when Redis is away."""
-
-        async def script(redis: Redis) -> list[int]:
-            given: list[int] = await redis.eval(SCRIPT, 1, f"limit:{name}", *map(str, (*rate, share.ask)))
-            return given
-
-        answer = await self._connection.call(script)
+        answer: list[int] | None = await self._connection.call("EVAL", SCRIPT, 1, f"limit:{name}", *rate, share.ask)
         self._tell(alone=answer is None)
         if answer is None:
             given, share.counts = sliding_window.take(share.counts, self._now(), share.ask, rate)

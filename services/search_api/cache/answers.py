@@ -84,7 +84,7 @@ class Answers:
         """Make an answer and keep it as that of a hot query, whatever is kept."""
         entry = Entry(await make(), time.time(), self._lifetimes.hot)
         self._memory.put(key, entry)
-        await self._store.put(key, entry)
+        self._store.put(key, entry)
 
     async def _landed(
         self, key: str, flight: asyncio.Future[Cached | Problem | None], deadline: Deadline
@@ -104,7 +104,7 @@ class Answers:
         self._flights[key] = flight
         result: Cached | Problem | None = None
         try:
-            result, made = await self._kept_or_made(key, make)
+            result = await self._kept_or_made(key, make)
         except Problem as problem:
             # What the request is to blame for, all others are told, too. After any other failure they try themselves.
             result = problem if problem.status < 500 else None
@@ -112,25 +112,23 @@ class Answers:
         finally:
             del self._flights[key]
             flight.set_result(result)
-        if made is not None:
-            await self._store.put(key, made)  # nobody else waits for this
         return result
 
-    async def _kept_or_made(self, key: str, make: Make) -> tuple[Cached, Entry | None]:
-        """Return an answer, and the entry to keep if it is a new one."""
+    async def _kept_or_made(self, key: str, make: Make) -> Cached:
         known = await self._known(key)
         if known is not None and (age := time.time() - known.made_at) < known.fresh_for:
-            return Cached(known.body, "hit", max(0.0, age)), None
+            return Cached(known.body, "hit", max(0.0, age))
         try:
             body = await make()
         except Problem as problem:
             stale = self._stale(known)
             if stale is None or problem.status < 500:
                 raise
-            return stale, None
+            return stale
         made = Entry(body, time.time(), self._lifetimes.cold if known is None else self._lifetimes.hot)
         self._memory.put(key, made)
-        return Cached(body, "miss", 0.0), made
+        self._store.put(key, made)
+        return Cached(body, "miss", 0.0)
 
     async def _known(self, key: str) -> Entry | None:
         """Return what is kept, here or in Redis, whichever is newer."""

@@ -8,14 +8,11 @@ import asyncio
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from functools import partial
 from typing import Final, NamedTuple, Never
 
 import msgspec
-from redis.asyncio import Redis
 
-from search_api.cache.connection import Connection
+from search_api.cache.connection import Command, Connection
 from search_api.caller import EveryTenant, OneTenant, Scope
 
 FLUSH_SECONDS: Final = 10.0
@@ -80,7 +77,10 @@ class Popular:
         hour = _hour()
         for entity, counts in gathered.items():
             most = heapq.nlargest(FLUSHED, counts.items(), key=lambda item: item[1])
-            await self._connection.call(partial(_add, key=_key(entity, hour), counts=most))
+            key = _key(entity, hour)
+            commands: list[Command] = [("ZINCRBY", key, count, member) for member, count in most]
+            commands += [("ZREMRANGEBYRANK", key, 0, -HELD - 1), ("EXPIRE", key, (HOURS + 2) * 3_600)]
+            await self._connection.calls(commands)
 
     async def most(
         self, entity: str, *, each: int = 20, of_all: int = 500, seconds: float = READ_SECONDS
@@ -89,14 +89,16 @@ class Popular:
 
         :param each: number of queries of one tenant
         :param of_all: number of queries
-        :param seconds: in which Redis has to say them; no more than two are waited for
+        :param seconds: in which Redis has to say them; after two at most, the hours that are known by then decide
         """
-        hour = _hour()
-        keys = [_key(entity, hour - ago) for ago in range(HOURS + 1)]
-        hours = await self._connection.call(partial(_read, keys=keys), seconds=min(seconds, READ_SECONDS))
+        hour, end = _hour(), time.monotonic() + min(seconds, READ_SECONDS)
         sums: defaultdict[bytes, int] = defaultdict(int)
-        for members in hours or []:
-            for member, times in members:
+        for ago in range(HOURS + 1):  # one after another, so that no search waits for all of it
+            if time.monotonic() > end:
+                break
+            key = _key(entity, hour - ago)
+            found = await self._connection.call("ZREVRANGE", key, 0, HELD - 1, "WITHSCORES")
+            for member, times in zip(*[iter(found or ())] * 2, strict=True):
                 sums[member] += int(times)
         by_scope: defaultdict[Scope, list[PopularQuery]] = defaultdict(list)
         for member, times in sorted(sums.items(), key=lambda item: -item[1]):
@@ -113,20 +115,3 @@ def _hour() -> int:
 
 def _key(entity: str, hour: int) -> str:
     return f"popular:1:{entity}:{hour}"
-
-
-async def _add(redis: Redis, *, key: str, counts: Sequence[tuple[bytes, int]]) -> None:
-    pipeline = redis.pipeline(transaction=False)
-    for member, count in counts:
-        pipeline.zincrby(key, count, member)
-    pipeline.zremrangebyrank(key, 0, -HELD - 1)
-    pipeline.expire(key, (HOURS + 2) * 3_600)
-    await pipeline.execute()
-
-
-async def _read(redis: Redis, *, keys: Sequence[str]) -> list[list[tuple[bytes, float]]]:
-    pipeline = redis.pipeline(transaction=False)
-    for key in keys:
-        pipeline.zrevrange(key, 0, HELD - 1, withscores=True)
-    hours: list[list[tuple[bytes, float]]] = await pipeline.execute()
-    return hours

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from search_api.cache.connection import Connection
 
-COMPRESS_BYTES: Final = 2_048
-"""A body of this size or more is compressed. A smaller one fits into one packet or two as it is."""
+COMPRESS_BYTES: Final = 4_096
+"""A body of this size or more is compressed. To compress a smaller one takes as long as to keep ten of them."""
 
 LARGEST_BYTES: Final = 1_048_576
 _HEAD = struct.Struct("!Bdd")
@@ -39,13 +39,14 @@ class Store:
 
     async def get(self, key: str) -> Entry | None:
         """Return an entry; None when there is none, when it cannot be read, or when Redis is away."""
-        value = await self._connection.call(lambda redis: redis.get(key))
+        value = await self._connection.call("GET", key)
         return unpack(value) if isinstance(value, bytes) else None
 
-    async def put(self, key: str, entry: Entry) -> None:
-        """Keep an entry, if Redis is there and the entry is not too large."""
+    def put(self, key: str, entry: Entry) -> None:
+        """Keep an entry soon, if Redis is there and the entry is not too large. Nobody waits for it."""
         if len(entry.body) <= LARGEST_BYTES:
-            await self._connection.call(lambda redis: redis.set(key, pack(entry), ex=self._kept))
+            value = pack(entry)
+            self._connection.tell("SET", key, value, "EX", self._kept, size=len(value))
 
 
 def pack(entry: Entry) -> bytes:

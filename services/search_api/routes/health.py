@@ -59,7 +59,7 @@ def dependencies(service: Service) -> dict[str, Dependency]:
         return service.keys.ready
 
     async def redis() -> bool:
-        return await service.redis.call(lambda redis: redis.ping()) is not None
+        return await service.redis.call("PING") is not None
 
     return {
         "indexes": Dependency(indexes, required=True),

@@ -21,6 +21,8 @@ def main() -> int:
     """Serve until a signal ends it. Return the exit code: 2 when the environment is wrong."""
     import uvicorn  # noqa: PLC0415 - not in the other modules' way
 
+    from search_api.protocol import Protocol  # noqa: PLC0415
+
     try:
         settings = Settings.from_environment()
     except BadSettings as error:
@@ -35,7 +37,7 @@ def main() -> int:
         port=settings.port,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         log_config=None,
         access_log=False,

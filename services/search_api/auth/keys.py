@@ -3,15 +3,17 @@
 import asyncio
 import json
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Never, Self
+from urllib.parse import urlsplit, urlunsplit
 
-import aiohttp
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
+from search_api.http_client import CannotConnectInTime, HttpClient, TooLarge
 from search_api.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -56,18 +58,16 @@ class Keys:
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
         self._clock = clock
-        self._session: aiohttp.ClientSession
+        parts = urlsplit(url)
+        self._path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        self._http = HttpClient(url, tls=ssl.create_default_context, headers=headers, largest=LARGEST_DOCUMENT)
         self._keys: dict[str, RSAKey] = {}
         self._fetching: asyncio.Task[bool] | None = None
         self._asked_at = float("-inf")
         self._well = False
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
         return self
 
     async def __aexit__(
@@ -75,7 +75,7 @@ class Keys:
     ) -> None:
         if self._fetching is not None:
             self._fetching.cancel()
-        await self._session.close()
+        self._http.close()
 
     @property
     def ready(self) -> bool:
@@ -124,7 +124,7 @@ class Keys:
     async def _fetch(self) -> bool:
         try:
             found = keys_in(await self._document())
-        except (aiohttp.ClientError, OSError, TimeoutError, _BadDocument) as error:
+        except (OSError, CannotConnectInTime, _BadDocument) as error:
             if self._well or not self._keys:
                 log.warning("the keys of %s are not fetched; those known stay: %s", self._url, _reason(error))
             self._well = False
@@ -135,15 +135,14 @@ class Keys:
         return True
 
     async def _document(self) -> bytes:
-        async with self._session.get(self._url, allow_redirects=False) as response:
-            if response.status != 200:
-                raise _BadDocument(f"the answer has status {response.status}")
-            body = bytearray()
-            async for part in response.content.iter_any():
-                body += part
-                if len(body) > LARGEST_DOCUMENT:
-                    raise _BadDocument(f"the document has more than {LARGEST_DOCUMENT} bytes")
-            return bytes(body)
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                response = await self._http.ask("GET", self._path, {})
+        except TooLarge as error:
+            raise _BadDocument(f"the document has more than {LARGEST_DOCUMENT} bytes") from error
+        if response.status != 200:
+            raise _BadDocument(f"the answer has status {response.status}")
+        return response.body
 
 
 def keys_in(document: bytes) -> dict[str, RSAKey]:

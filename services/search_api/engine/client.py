@@ -6,24 +6,22 @@ Bytes go in and bytes come out. Whoever is cancelled closes the connection, and 
 import asyncio
 import logging
 import math
+import ssl
 from types import TracebackType
 from typing import Final, NamedTuple, Self
-
-import aiohttp
-from yarl import URL
 
 from search_api.deadline import Deadline
 from search_api.engine import retry
 from search_api.engine.breaker import Breaker, State
 from search_api.engine.target import CannotSign, Target
 from search_api.failures import FAILURES
+from search_api.http_client import CannotConnectInTime, HttpClient, TooLarge
 from search_api.problems import Problem
 from search_api.telemetry import outgoing
 
 log = logging.getLogger(__name__)
 _failures = FAILURES.labels("opensearch")
 
-CONNECT_SECONDS: Final = 1.0
 RESERVE_SECONDS: Final = 0.2
 """Seconds before the deadline at which a call ends, so that a kept answer or a problem can still be sent."""
 
@@ -35,6 +33,9 @@ WAITING: Final = 128
 
 FAIR_SECONDS: Final = 1.0
 """A call that had less time than this and ran out of it says nothing about OpenSearch."""
+
+LARGEST_ANSWER: Final = 8 * 1_048_576
+"""Bytes of an answer. There are some at a time, and all are in memory."""
 
 TIMED_OUT: Final = b'"timed_out":true'
 TIMED_OUT_WITHIN: Final = 64
@@ -100,26 +101,20 @@ class Engine:
         self._inside = 0
         self._left_alone = False
         self._turns = asyncio.Semaphore(at_once)
-        self._session: aiohttp.ClientSession
+        self._http = HttpClient(
+            target.url,
+            tls=target.tls,
+            headers={"Accept-Encoding": "identity", **target.login},
+            largest=LARGEST_ANSWER,
+        )
 
     async def __aenter__(self) -> Self:
-        secure = self._target.url.startswith("https")
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._target.tls() if secure else True)  # bounded by our turns
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            headers={"Accept-Encoding": "identity", **self._target.login},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-        )
-        self._root = self._target.url.rstrip("/")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        self._http.close()
 
     @property
     def in_flight(self) -> int:
@@ -205,7 +200,6 @@ class Engine:
         self._left_alone = state is not State.CLOSED
 
     async def _request(self, method: str, path: str, body: bytes | None, deadline: Deadline) -> Answer:
-        url = self._root + path
         left = deadline.remaining - RESERVE_SECONDS
         if left <= 0:
             raise _Failed("There is no time left to ask OpenSearch.", again=False, fair=False)
@@ -215,22 +209,30 @@ class Engine:
         try:
             async with asyncio.timeout(left):
                 if self._target.signer is not None:
-                    headers |= await self._target.signer.headers(method, url, body)
-                async with self._session.request(
-                    method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
-                ) as response:
-                    answer = Answer(response.status, await response.read())
-        except TimeoutError as error:
-            connecting = isinstance(error, aiohttp.ServerTimeoutError)  # else no time is left for another attempt
-            raise _Failed("OpenSearch did not answer in time.", fair=connecting or left >= FAIR_SECONDS) from error
+                    headers |= await self._target.signer.headers(method, self._target.url.rstrip("/") + path, body)
+                status, given, answer = await self._http.ask(method, path, headers, body)
+        except CannotConnectInTime as error:
+            raise _Failed("OpenSearch did not answer in time.") from error
+        except TimeoutError as error:  # no time is left for another attempt
+            raise _Failed("OpenSearch did not answer in time.", fair=left >= FAIR_SECONDS) from error
+        except TooLarge as error:
+            raise _answer_too_large() from error
         except CannotSign as error:
             raise _Failed("The request to OpenSearch cannot be signed.", fair=False) from error
-        except (aiohttp.ClientError, OSError) as error:
-            again = not isinstance(error, aiohttp.ClientSSLError)
-            raise _Failed("OpenSearch cannot be reached.", again=again) from error
-        if retry.is_overload_or_fault(answer.status):
-            asked = retry.seconds_asked(response.headers.get("Retry-After"))
-            raise _Failed(f"OpenSearch answered {answer.status}.", asked=asked)
-        if answer.body.find(TIMED_OUT, 0, TIMED_OUT_WITHIN) >= 0:
+        except OSError as error:
+            raise _Failed("OpenSearch cannot be reached.", again=not isinstance(error, ssl.SSLError)) from error
+        if retry.is_overload_or_fault(status):
+            asked = retry.seconds_asked(given.get(b"retry-after", b"").decode("latin-1"))
+            raise _Failed(f"OpenSearch answered {status}.", asked=asked)
+        if answer.find(TIMED_OUT, 0, TIMED_OUT_WITHIN) >= 0:
             raise _Failed("OpenSearch did not answer in time.", again=False)
-        return answer
+        return Answer(status, answer)
+
+
+def _answer_too_large() -> Problem:
+    return Problem(
+        400,
+        "answer-too-large",
+        f"The documents that were found have more than {LARGEST_ANSWER} bytes together.",
+        next_step="Ask for less in one search: fewer hits (limit), fewer fields (fields).",
+    )

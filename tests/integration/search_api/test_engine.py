@@ -23,6 +23,7 @@ from search_api.engine.client import Answer, Engine, EngineUnavailable
 from search_api.engine.target import Signer, Target
 from search_api.exchange import Exchange
 from search_api.failures import FAILURES
+from search_api.problems import Problem
 from search_api.telemetry import trace
 from searchsync.errors import BadConnection, BadParams
 from tests.certificates import self_signed
@@ -155,6 +156,24 @@ def test_a_search_that_opensearch_broke_off_is_no_answer() -> None:
         whole = web.Response(body=b'{"took":1,"timed_out":false,"hits":{"hits":[{"note":"\\"timed_out\\":true"}]}}')
         async with serving(replies(whole)) as server, Engine(Target(server.url)) as engine:
             assert (await search(engine)).body == whole.body
+
+    run(test)
+
+
+def test_an_answer_that_is_too_large_is_refused_once_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is in memory as a whole; and the same question would have the same answer again."""
+    monkeypatch.setattr(client, "LARGEST_ANSWER", 1_000)
+
+    async def test() -> None:
+        async with serving(replies(web.Response(body=b" " * 1_001))) as server:
+            breaker = Breaker(Limits(calls=1))
+            async with Engine(Target(server.url), breaker=breaker) as engine:
+                with pytest.raises(Problem) as raised:
+                    await search(engine)
+            assert (raised.value.status, raised.value.code) == (400, "answer-too-large")
+            assert "fields" in raised.value.next_step
+            assert len(server.received) == 1
+            assert breaker.state is State.CLOSED
 
     run(test)
 

@@ -15,6 +15,7 @@ import uvloop
 from local import opensearch as local_opensearch
 from search_api.app import create_app
 from search_api.engine.target import Target
+from search_api.protocol import Protocol
 from search_api.settings import Settings
 from searchsync.catalog import Entity, entity
 from searchsync.cluster import creation
@@ -75,7 +76,9 @@ def serving(opensearch: str, redis: str, **changes: Any) -> Iterator[Served]:
     async def serve() -> None:
         async with UserPool().serving() as pool:
             app = create_app(replace(settings, **{"jwks_url": pool.url, **changes}))
-            config = uvicorn.Config(app, ws="none", log_config=None, access_log=False, proxy_headers=False)
+            config = uvicorn.Config(
+                app, http=Protocol, ws="none", log_config=None, access_log=False, proxy_headers=False
+            )
             servers.append(uvicorn.Server(config))
             await servers[0].serve(sockets=[listening])
 

@@ -24,7 +24,7 @@ LARGEST_BODY = 65_536
 LARGEST_HEADERS = 16_384
 
 CALLER_GONE = 499
-"""What logs and metrics say in place of a status when the caller went away before the request was whole."""
+"""What logs and metrics say in place of a status when the caller went away before it was answered."""
 
 SECURITY_HEADERS = (
     (b"strict-transport-security", b"max-age=63072000; includeSubDomains"),
@@ -86,6 +86,11 @@ class Edge:
                 await self._app(scope, body, send_with_headers)
             return
         except ClientDisconnect:
+            exchange.error, exchange.status = "caller-gone", CALLER_GONE
+            return
+        except asyncio.CancelledError:
+            if not exchange.gone:
+                raise
             exchange.error, exchange.status = "caller-gone", CALLER_GONE
             return
         except Problem as raised:

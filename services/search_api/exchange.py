@@ -1,9 +1,10 @@
 """One request on its way: what the middleware, the routes and the log say about it."""
 
+import asyncio
 import os
 import re
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from starlette.types import Scope
 
@@ -29,6 +30,8 @@ class Exchange:
     :ivar error: code of the problem that was answered
     :ivar status: status of the response; 0 before it has begun
     :ivar allowance: what the caller may still ask; None before that is known
+    :ivar task: what answers
+    :ivar gone: whether the caller went away before it was answered
     """
 
     headers: dict[bytes, bytes]
@@ -41,6 +44,8 @@ class Exchange:
     error: str = ""
     status: int = 0
     allowance: Allowance | None = None
+    task: asyncio.Task[Any] | None = None
+    gone: bool = False
 
     @classmethod
     def begin(cls, scope: Scope, seconds: float) -> "Exchange":
@@ -48,14 +53,25 @@ class Exchange:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
-        exchange = cls(headers, request_id, Deadline(seconds))
+        exchange = cls(headers, request_id, Deadline(seconds), task=asyncio.current_task())
         scope[KEY] = exchange
         return exchange
+
+    @classmethod
+    def begun(cls, scope: Scope) -> "Exchange | None":
+        """Return the exchange of a request; None when nobody answers it yet."""
+        return scope.get(KEY)
 
     @classmethod
     def of(cls, scope: Scope) -> "Exchange":
         """Return the exchange of a request."""
         return cast("Exchange", scope[KEY])
+
+    def leave(self) -> None:
+        """Stop what is done for a caller that went away: nobody would get it."""
+        self.gone = True
+        if self.task:
+            self.task.cancel()
 
     def header(self, name: bytes) -> str:
         """Return a header's value; empty when it was not sent."""

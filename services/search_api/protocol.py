@@ -1,13 +1,18 @@
-"""HTTP/1.1 as uvicorn speaks it, but for one thing: a response is sent as one piece.
+"""HTTP/1.1 as uvicorn speaks it, but for two things.
 
-uvicorn sends head and body apart. Each is a call of the kernel, and to send one takes as long as to find an answer in
-the cache; and whoever waits for the response is woken twice.
+A response is sent as one piece. uvicorn sends head and body apart: two calls of the kernel, each of which takes as long
+as to find an answer in the cache, and whoever waits for the response is woken twice.
+
+When a caller goes away, what is done for it stops. uvicorn would go on until there is an answer that nobody gets.
 """
 
 import asyncio
 from typing import Any, cast
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from search_api.exchange import Exchange
 
 
 class Whole:
@@ -52,6 +57,13 @@ class Protocol(HttpToolsProtocol):
         """Send responses whole."""
         self._whole = Whole(cast(asyncio.Transport, transport))
         super().connection_made(cast(asyncio.Transport, self._whole))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop what is done for the caller."""
+        cycle = self.cycle
+        super().connection_lost(exc)
+        if cycle and not cycle.response_complete and (exchange := Exchange.begun(cast(Scope, cycle.scope))):
+            exchange.leave()
 
     def on_response_complete(self) -> None:
         """Send the response now: there is no more of it."""

@@ -19,7 +19,9 @@ from tests.steps import until
 from tests.user_pool import bearer
 
 NO_REDIS = "redis://127.0.0.1:9"
-ALIASES: dict[str, Any] = {f"{name}-1": {"aliases": {name: {}, f"{name}-writers": {}}} for name in ("locations", "members")}
+ALIASES: dict[str, Any] = {
+    f"{name}-1": {"aliases": {name: {}, f"{name}-writers": {}}} for name in ("locations", "members")
+}
 
 
 async def slow(received: Received) -> web.Response:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Never, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
@@ -58,16 +58,15 @@ class Keys:
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
         self._clock = clock
-        parts = urlsplit(url)
-        self._path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
-        self._http = HttpClient(url, tls=ssl.create_default_context, headers=headers, largest=LARGEST_DOCUMENT)
+        self._http: HttpClient
         self._keys: dict[str, RSAKey] = {}
         self._fetching: asyncio.Task[bool] | None = None
         self._asked_at = float("-inf")
         self._well = False
 
     async def __aenter__(self) -> Self:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        self._http = HttpClient(self._url, tls=ssl.create_default_context, headers=headers, largest=LARGEST_DOCUMENT)
         return self
 
     async def __aexit__(
@@ -137,7 +136,7 @@ class Keys:
     async def _document(self) -> bytes:
         try:
             async with asyncio.timeout(FETCH_SECONDS):
-                response = await self._http.ask("GET", self._path, {})
+                response = await self._http.ask("GET", urlsplit(self._url)._replace(scheme="", netloc="").geturl(), {})
         except TooLarge as error:
             raise _BadDocument(f"the document has more than {LARGEST_DOCUMENT} bytes") from error
         if response.status != 200:

@@ -101,14 +101,11 @@ class Engine:
         self._inside = 0
         self._left_alone = False
         self._turns = asyncio.Semaphore(at_once)
-        self._http = HttpClient(
-            target.url,
-            tls=target.tls,
-            headers={"Accept-Encoding": "identity", **target.login},
-            largest=LARGEST_ANSWER,
-        )
+        self._http: HttpClient
 
     async def __aenter__(self) -> Self:
+        headers = {"Accept-Encoding": "identity", **self._target.login}
+        self._http = HttpClient(self._target.url, tls=self._target.tls, headers=headers, largest=LARGEST_ANSWER)
         return self
 
     async def __aexit__(

@@ -18,7 +18,10 @@ from search_api.engine.target import Target
 from search_api.settings import Settings
 
 SECRET = "a value"
-SETTINGS = Settings(Target("http://127.0.0.1:9"), redis_url="redis://127.0.0.1:9", cursor_keys=(b"k" * 32,))
+NOWHERE = "127.0.0.1:9"
+SETTINGS = Settings(
+    Target(f"http://{NOWHERE}"), redis_url=f"redis://{NOWHERE}", issuer=f"http://{NOWHERE}", cursor_keys=(b"k" * 32,)
+)
 
 
 def test_work_in_the_background_begins_again_when_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:

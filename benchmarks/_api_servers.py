@@ -31,11 +31,11 @@ _NO_LIMIT = "10000000"
 class Servers:
     """The two that are compared, and a token for the first.
 
-    :ivar api: process of the search API
+    :ivar processes: of each way; ``direct`` has none of its own
     :ivar ports: where each way listens; ``direct`` is OpenSearch itself
     """
 
-    api: psutil.Process
+    processes: Mapping[str, psutil.Process]
     ports: Mapping[str, int]
     token: str
     cache: redis.Server
@@ -52,7 +52,7 @@ def running(opensearch_url: str, folder: Path) -> Iterator[Servers]:
         api, api_port = stack.enter_context(search_api(opensearch_url, cache.url, issuer, folder / "api.log"))
         plain_port = ports.choose()
         uvicorn = ["-m", "uvicorn", "--port", str(plain_port), "--no-access-log", "--log-level", "warning"]
-        stack.enter_context(
+        plain = stack.enter_context(
             _started(
                 [sys.executable, *uvicorn, "benchmarks._api_plain:app"],
                 {},
@@ -61,7 +61,8 @@ def running(opensearch_url: str, folder: Path) -> Iterator[Servers]:
             )
         )
         where = {"ours": api_port, "plain": plain_port, "direct": int(opensearch_url.rsplit(":", 1)[1])}
-        yield Servers(api, where, issuer.token(TENANT, "tenant_user"), cache)
+        processes = {"ours": api, "plain": psutil.Process(plain.pid)}
+        yield Servers(processes, where, issuer.token(TENANT, "tenant_user"), cache)
 
 
 @contextmanager

@@ -93,12 +93,19 @@ class Benchmark:
         recorded.write_bytes(b"".join(self._request(way, query) + b"\0" for query in queries))
         job = {"host": "127.0.0.1", "port": self.servers.ports[way], "requests": str(recorded), "count": count}
         with ready("benchmarks._api_load", [{**job, "connections": connections, "rate": rate}]) as processes:
+            before = self._cpu(way)
             (figures,) = go(processes)
+            figures["cpu_us"] = (self._cpu(way) - before) / count * 1e6
         if any(not answer.startswith("200") for answer in figures["answers"]):
             raise RuntimeError(f"{way} answered {figures['answers']}")
         self.measured.setdefault(f"{what}: {way}", []).append(figures)
         say(f"  {what}: {way}: {figures['rate']:,.0f}/s, p50 {figures['p50']:.2f} ms, p99 {figures['p99']:.2f} ms")
         return figures
+
+    def _cpu(self, way: str) -> float:
+        """Return the seconds of processor time that a way's own process has taken."""
+        process = self.servers.processes.get(way)
+        return sum(process.cpu_times()[:2]) if process else 0.0
 
     def figure(self, what: str, way: str, name: str) -> float:
         """Return the median of a figure."""
@@ -207,9 +214,9 @@ def _memory(benchmark: Benchmark, few: list[list[tuple[str, str]]], count: int) 
     """Return how much larger the process is after many requests than after the first tenth of them."""
     mixed = few + benchmark.fresh(CACHED)
     benchmark.load("memory", "ours", mixed, count=count // 10)
-    before = benchmark.servers.api.memory_info().rss
+    before = benchmark.servers.processes["ours"].memory_info().rss
     benchmark.load("memory", "ours", mixed, count=count - count // 10)
-    after = benchmark.servers.api.memory_info().rss
+    after = benchmark.servers.processes["ours"].memory_info().rss
     say(f"  memory: {before / 1e6:.0f} MB after {count // 10:,} more requests, {after / 1e6:.0f} MB after {count:,}")
     return float(after / before)
 
@@ -236,8 +243,8 @@ def bars(benchmark: Benchmark, figures: Figures) -> list[Bar]:
 
 def report(benchmark: Benchmark) -> str:
     """Return the table for people."""
-    columns = ("rate", "p50", "p95", "p99")
-    lines = [f"\n{'medians':32}" + "".join(f"{name:>10}" for name in ("req/s", "p50 ms", "p95 ms", "p99 ms"))]
+    columns = {"rate": "req/s", "p50": "p50 ms", "p95": "p95 ms", "p99": "p99 ms", "cpu_us": "CPU µs"}
+    lines = [f"\n{'medians':32}" + "".join(f"{name:>10}" for name in columns.values())]
     for name, runs in benchmark.measured.items():
         cells = (f"{median(run[column] for run in runs):>10,.2f}" for column in columns)
         lines.append(f"{name:32}{''.join(cells)}")

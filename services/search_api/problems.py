@@ -12,6 +12,7 @@ PATH = "/problems"
 
 CODES: Final[Mapping[str, str]] = {
     "address-too-long": "The address has more bytes than the service reads. Send a search as JSON instead.",
+    "answer-too-large": "The documents that were found are too large together. Ask for fewer hits or fewer fields.",
     "bad-address": "The address is no UTF-8, or has too many parameters.",
     "bad-body": "The body is not the JSON that is asked for here.",
     "bad-cursor": "The cursor was changed, or belongs to another search or another tenant.",

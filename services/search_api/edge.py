@@ -64,6 +64,7 @@ class Edge:
             return
         began = time.perf_counter()
         exchange = Exchange.begin(scope, self._seconds)
+        exchange.task = asyncio.current_task()
         with telemetry.trace(exchange):
             try:
                 await self._answer(scope, exchange, receive, send)

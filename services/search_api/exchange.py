@@ -53,7 +53,7 @@ class Exchange:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
-        exchange = cls(headers, request_id, Deadline(seconds), task=asyncio.current_task())
+        exchange = cls(headers, request_id, Deadline(seconds))
         scope[KEY] = exchange
         return exchange
 

@@ -56,7 +56,7 @@ def test_two_workers_count_together_and_end_in_order_on_a_signal(tmp_path: Path)
             for _ in range(30):
                 assert ask(port, "/v1/entities")[0] == 401
             counted = b'search_api_problems_total{code="token-missing",route="entities"} 30.0'
-            assert counted in ask(port, "/metrics")[1]
+            until(lambda: counted in ask(port, "/metrics")[1], "all are counted, the last one just after its answer")
             assert ask(port, "/ready")[0] == 503  # it never knew where to search
             process.send_signal(signal.SIGTERM)
             out, errors = process.communicate(timeout=30)

@@ -6,7 +6,6 @@ module "observe" {
   name        = local.names.prefix
   region      = var.region
   account_id  = var.account_id
-  emulated    = var.emulated
 
   freshness = {
     for name, entity in local.entities :
@@ -46,19 +45,19 @@ module "observe" {
   key_arns   = { logs = module.keys.arns.logs, alarms = module.keys.arns.alarms }
 
   mail = local.environment.alarm_mail
-  slack = local.environment.alarm_slack == null || var.emulated ? null : {
+  slack = local.environment.alarm_slack == null ? null : {
     team_id    = local.environment.alarm_slack.team_id
     channel_id = local.environment.alarm_slack.channel_id
     role_arn   = module.identity.role_arns["chatbot"]
   }
-  pagerduty_secret = local.environment.alarm_pagerduty && !var.emulated ? "searchsync/pagerduty" : null
+  pagerduty_secret = local.environment.alarm_pagerduty ? "searchsync/pagerduty" : null
 }
 
 locals {
-  # ElastiCache numbers the nodes of a cache; the emulator has no caches.
+  # ElastiCache numbers the nodes of a cache.
   cache_node_names = {
     for purpose, name in local.names.caches :
-    purpose => [for number in range(var.emulated ? 0 : local.environment.cache_nodes) : format("%s-%03d", name, number + 1)]
+    purpose => [for number in range(local.environment.cache_nodes) : format("%s-%03d", name, number + 1)]
   }
   service_names = concat(
     ["searchsync-search-api"],

@@ -31,7 +31,7 @@ locals {
 
   together = {
     for name, row in var.table.together : name => row
-    if alltrue([for part in row.parts : contains(keys(local.alarms), part)]) && !var.emulated
+    if alltrue([for part in row.parts : contains(keys(local.alarms), part)])
   }
 
   operators = {

@@ -72,8 +72,3 @@ variable "pagerduty_secret" {
   description = "Name of the secret whose text is the HTTPS address of PagerDuty's integration; null for none."
   type        = string
 }
-
-variable "emulated" {
-  description = "Whether composite alarms are left out: the emulator has none."
-  type        = bool
-}

@@ -16,7 +16,7 @@ from tests.infra.plans import ACCOUNT, Planned
 
 GATEWAY = "module.edge.aws_apigatewayv2"
 EACH = pytest.mark.parametrize("environment", ["dev", "production"])
-PUBLIC = {"GET /", "GET /page/{file}", "GET /health", "GET /openapi.json"}
+PUBLIC = {"GET /", "GET /page/{file}", "GET /health", "GET /openapi.json", "GET /problems"}
 HEADER = "x-client-address"
 
 
@@ -34,7 +34,7 @@ def test_only_what_shows_no_document_needs_no_token(planned: Callable[[str], Pla
 
 
 def test_all_files_of_the_page_are_public() -> None:
-    """A page without its script shows nothing, and nobody can log in without the page."""
+    """A page without its script shows nothing, and who gets a problem without a token has to find what it means."""
     paths = {route.path for route in page.routes() if isinstance(route, Route)}
     assert {f"GET {path if path.count('/') == 1 else '/page/{file}'}" for path in paths} == PUBLIC - {
         "GET /health",

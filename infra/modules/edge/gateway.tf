@@ -49,7 +49,7 @@ locals {
   issuer   = "https://cognito-idp.${var.region}.amazonaws.com/${aws_cognito_user_pool.this.id}"
   audience = [for client in aws_cognito_user_pool_client.this : client.id]
 
-  public_routes = ["GET /", "GET /page/{file}", "GET /health", "GET /openapi.json"]
+  public_routes = ["GET /", "GET /page/{file}", "GET /health", "GET /openapi.json", "GET /problems"]
 }
 
 resource "aws_apigatewayv2_route" "public" {

@@ -408,6 +408,17 @@ def test_images_are_small_closed_and_the_same_tomorrow() -> None:
         assert not [line for line in copied if "--chown" in line], "what a task runs, it cannot change"
 
 
+def test_the_image_knows_the_authorities_of_the_database() -> None:
+    """Without the file, no connection to RDS would be made; with another file, one to somebody else might be."""
+    added = re.findall(
+        r"^ADD +(\S+) +(--checksum=sha256:[0-9a-f]{64}) +(\S+) +(\S+)$", "\n".join(stages()["airflow"]), re.M
+    )
+    ((mode, _, source, target),) = [tuple(part.strip() for part in one) for one in added]
+    assert (mode, source.startswith("https://truststore.pki.rds.amazonaws.com/")) == ("--chmod=0444", True)
+    settings = (ROOT / "infra" / "modules" / "airflow" / "settings.tf").read_text(encoding="utf-8")
+    assert f'certificates = "{target}"' in settings
+
+
 def test_build_context_holds_what_is_copied_and_no_more() -> None:
     """A missing folder fails the build; one too many sends `.env` or the data of the embedded stack to the builder."""
     allowed = [

@@ -1,5 +1,6 @@
 """The steps of a deployment and of a rollback: what comes before what, and what a failure leaves."""
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,14 @@ OLD = Release("a" * 40, "airflow@sha256:" + "0" * 64, IMAGES["old"], {"members-s
 NEW_COMMIT = "b" * 40
 DEV = Target("dev", ACCOUNT, REGION, "search.example.org")
 AUTOMATIC = Approval("dev", automatic=True)
+REAL = Target.terraform
+PROGRAM = """#!/bin/sh
+echo "$@" >>"$(dirname "$0")/calls"
+case "$*" in
+*" show "*) echo '{"resource_changes": []}' ;;
+*" plan "*) exit 2 ;;
+esac
+"""
 
 
 @dataclass
@@ -126,6 +135,29 @@ def test_checks_then_plan_then_everything_else(stage: Stage) -> None:
     assert found is not None
     assert (found.commit, found.functions) == (NEW_COMMIT, {"members-stream": "2"})
     assert set(found.task_definitions) == {services.SCHEDULER, "search-api"}
+
+
+def test_the_program_applies_the_file_that_it_planned(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "terraform"
+    program.parent.mkdir()
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    (tmp_path / "mirror" / "registry.terraform.io" / "hashicorp" / "aws").mkdir(parents=True)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("TF_PLUGIN_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setattr(Target, "terraform", REAL)
+    monkeypatch.setattr(deploy, "LOCAL", tmp_path)
+    deploy.deploy(DEV, AUTOMATIC)
+    calls = [line.split() for line in (program.parent / "calls").read_text().splitlines()]
+    assert [call[1] for call in calls] == ["init", "plan", "show", "show", "apply"]
+    assert {call[0] for call in calls} == {f"-chdir={ROOT / 'infra'}"}
+    assert f"-backend-config=bucket=searchsync-state-{ACCOUNT}" in calls[0]
+    file = tmp_path / "deployment" / "dev" / "plan"
+    assert f"-out={file}" in calls[1]
+    assert "-var=environment=dev" in calls[1]
+    assert calls[-1] == [calls[0][0], "apply", "-json", str(file)], "the saved plan, and no variable or target"
 
 
 def test_a_plan_alone_changes_nothing(stage: Stage) -> None:

@@ -66,7 +66,7 @@ def packages(checkout: Path) -> dict[str, str]:
 
 def _package(checkout: Path, name: str) -> str:
     said = _run([sys.executable, "-m", "local", "package", name], checkout, {"PYTHONPATH": str(checkout / "src")})
-    made = re.findall(r"package +(\S.*\.zip)$", said, re.MULTILINE)
+    made: list[str] = re.findall(r"package +(\S.*\.zip)$", said, re.MULTILINE)
     return next((path for path in made if path.endswith("-arm64.zip")), made[-1])
 
 

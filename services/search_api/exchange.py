@@ -78,12 +78,18 @@ class Exchange:
         return self.headers.get(name, b"").decode("latin-1")
 
 
-def address(scope: Scope, trusted_proxies: int) -> str:
+def address(scope: Scope, trusted_proxies: int, header: str = "") -> str:
     """Return whose connection it is, as far as it can be trusted.
 
     Each proxy before the service adds the address that it saw at the end of ``X-Forwarded-For``, or as one more such
     header. What stands before those of our own proxies was written by the caller.
+
+    :param header: name of a header that a gateway overwrites with the caller's address; it is believed when it is there
     """
+    if header:
+        written = [value for name, value in scope["headers"] if name == header.encode() and value]
+        if written:
+            return str(written[-1].decode("latin-1").strip())
     if trusted_proxies:
         lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
         seen = [part.strip() for part in b",".join(lines).decode("latin-1").split(",")]

@@ -64,7 +64,7 @@ class Service:
         self.limits = Limits(
             self.redis, tenant=settings.tenant_requests_a_minute, address=settings.address_requests_a_minute
         )
-        self._trusted_proxies = settings.trusted_proxies
+        self._trusted_proxies, self._address_header = settings.trusted_proxies, settings.address_header
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -86,7 +86,7 @@ class Service:
         """
         exchange = Exchange.of(request.scope)
         exchange.route = kind
-        caller_address = address(request.scope, self._trusted_proxies)
+        caller_address = address(request.scope, self._trusted_proxies, self._address_header)
         try:
             caller = await self.verifier.verify(exchange.header(b"authorization"))
         except Problem:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -42,6 +43,7 @@ class Settings:
     :ivar cognito_url: address of an emulated user pool, which issues development tokens; empty in production
     :ivar cursor_keys: keys that seal cursors; the first one seals, all of them open
     :ivar allowed_origins: web origins whose pages may call the service
+    :ivar address_header: header that a gateway overwrites with the caller's address; empty when none does
     :ivar trusted_proxies: how many proxies before the service add the caller's address to ``X-Forwarded-For``
     :ivar tenant_requests_a_minute: limit of a tenant
     :ivar address_requests_a_minute: limit of an address
@@ -61,6 +63,7 @@ class Settings:
     cognito_url: str = ""
     cursor_keys: tuple[bytes, ...] = field(default=(), repr=False)
     allowed_origins: tuple[str, ...] = ()
+    address_header: str = ""
     trusted_proxies: int = 0
     tenant_requests_a_minute: int = 6_000
     address_requests_a_minute: int = 1_200
@@ -182,6 +185,12 @@ def _ratio(text: str) -> float:
     return value
 
 
+def _header(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+", text):
+        raise ValueError("must be the name of a header: letters, digits and hyphens")
+    return text.lower()
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for part in text.split(",") if (word := part.strip()))
 
@@ -210,6 +219,7 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "cognito_url": _url("http", "https"),
     "cursor_keys": _keys,
     "allowed_origins": _words,
+    "address_header": _header,
     "trusted_proxies": _whole(0, 10),
     "tenant_requests_a_minute": _whole(1, 10_000_000),
     "address_requests_a_minute": _whole(1, 10_000_000),

@@ -13,6 +13,7 @@ locals {
       HOME                                                      = local.home
       AIRFLOW__API__BASE_URL                                    = var.url
       AIRFLOW__API__WORKERS                                     = "1"
+      AIRFLOW__CELERY__BROKER_URL                               = "rediss://${var.broker_host}:6379/0?ssl_cert_reqs=required"
       AIRFLOW__CELERY__EXTRA_CELERY_CONFIG                      = jsonencode({ imports = ["search_ops.ecs_worker"] })
       AIRFLOW__CELERY__WORKER_CONCURRENCY                       = tostring(var.workers.concurrency)
       AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION                = "True"

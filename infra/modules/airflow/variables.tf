@@ -89,6 +89,11 @@ variable "airflow_database" {
   type        = object({ host = string, port = number, name = string, user = string })
 }
 
+variable "broker_host" {
+  description = "Host of the cache with Celery's queue; it speaks TLS alone."
+  type        = string
+}
+
 variable "secrets" {
   description = "By environment variable: ARN of the secret whose whole text it is."
   type        = map(string)

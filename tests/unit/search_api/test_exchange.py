@@ -22,3 +22,18 @@ from tests.unit.search_api.asgi import scope_of
 def test_only_our_own_proxies_say_who_called(proxies: int, forwarded: list[str], wanted: str) -> None:
     scope = scope_of("/", headers=[("x-forwarded-for", value) for value in forwarded], client="9.9.9.9")
     assert address(scope, proxies) == wanted
+
+
+@pytest.mark.parametrize(
+    ("headers", "wanted"),
+    [
+        ([("x-client-address", "1.2.3.4"), ("x-forwarded-for", "6.6.6.6, 10.0.0.1")], "1.2.3.4"),
+        ([("x-client-address", "2001:db8::1")], "2001:db8::1"),
+        ([("x-client-address", "")], "9.9.9.9"),
+        ([("x-forwarded-for", "6.6.6.6, 10.0.0.1")], "9.9.9.9"),
+    ],
+)
+def test_a_gateway_that_overwrites_a_header_is_believed(headers: list[tuple[str, str]], wanted: str) -> None:
+    """Behind an HTTP API, ``X-Forwarded-For`` has addresses of AWS alone: all callers would share one limit."""
+    assert address(scope_of("/", headers=headers, client="9.9.9.9"), 0, "x-client-address") == wanted
+    assert address(scope_of("/", headers=headers, client="9.9.9.9"), 0) == "9.9.9.9"

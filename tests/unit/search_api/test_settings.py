@@ -115,3 +115,11 @@ def test_a_wrong_value_and_a_typing_error_are_named_and_not_repeated(
     with pytest.raises(BadSettings, match=f"SEARCH_API_{name}") as refused:
         Settings.from_environment()
     assert "secret-word" not in str(refused.value)
+
+
+def test_the_header_of_a_gateway_is_compared_as_servers_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_API_ADDRESS_HEADER", "X-Client-Address")
+    assert Settings.from_environment().address_header == "x-client-address"
+    monkeypatch.setenv("SEARCH_API_ADDRESS_HEADER", "x client")
+    with pytest.raises(BadSettings, match="SEARCH_API_ADDRESS_HEADER: must be the name of a header"):
+        Settings.from_environment()

@@ -25,6 +25,7 @@ WORDS = {
     "domain": "searchsync",
     "cluster": "searchsync",
     "token_customisation": "searchsync-token-customisation",
+    "workers": "airflow-worker",
     "api": "a1b2c3d4e5",
     "load_balancer": "app/searchsync-search-api/0123456789abcdef",
     "target_group": "targetgroup/searchsync-search-api/0123456789abcdef",
@@ -182,8 +183,7 @@ def test_what_alarms_watch_has_the_names_that_it_is_made_with(planned: Callable[
     plan = planned("production")
     made = {
         "database": {one["identifier"] for one in plan.of(".aws_db_instance.").values()},
-        "function": {one["function_name"] for one in plan.of(".module.stream.aws_lambda_function.").values()}
-        | {one["function_name"] for one in plan.of("module.stream.aws_lambda_function.").values()},
+        "function": {one["function_name"] for one in plan.of("module.stream.aws_lambda_function.").values()},
         "queues": {one["name"] for one in plan.of(".aws_sqs_queue.").values()},
         "nodes": {
             f"{group['replication_group_id']}-{number:03}"

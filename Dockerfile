@@ -38,6 +38,10 @@ RUN pip install --no-deps --no-build-isolation /build && rm -r /build
 COPY include ./include
 COPY plugins ./plugins
 COPY dags ./dags
+
+# On a read-only file system, the only place to write beside the reports. Fargate gives the volume that it mounts there to
+# root alone, unless the image declares one; then it has the owner and mode that the folder has here.
+VOLUME ["/tmp"]
 USER 50000:0
 
 

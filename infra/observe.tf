@@ -21,6 +21,7 @@ module "observe" {
     domain              = local.names.domain
     cluster             = local.names.prefix
     token_customisation = local.names.token_customisation
+    workers             = "airflow-worker" # as plugins/search_ops/ecs_worker.py calls them
     api                 = local.made.api
     load_balancer       = local.made.load_balancer
     target_group        = local.made.target_group

@@ -85,6 +85,8 @@ STORIES: Final[dict[str, Stories]] = {
         quiet={"running": [3, *[2] * 13, 3], "desired": [3] * 15},  # a task that was replaced
     ),
     "service-memory": Stories(fires=[91, 93, 95], quiet=[95, 95, 88]),
+    "airflow-workers-silent": Stories(fires=[10, *[_] * 5], quiet=[10, _, _, 5]),  # a deployment
+    "airflow-tasks-waiting": Stories(fires=[3] * 12, quiet=[*[40] * 11, 0]),  # a reindex
     "api-no-task-ready": Stories(fires=[3, 0, _, _, _, _], quiet=[3, 0, 0, 3]),
     "api-errors-1h": Stories(
         fires={"failed": [80], "asked": [10_000]},

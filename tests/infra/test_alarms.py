@@ -17,6 +17,7 @@ from search_api import telemetry
 from search_api.engine.breaker import State
 from search_api.engine.client import Engine
 from search_api.exchange import Exchange
+from search_ops import ecs_worker
 from searchsync.stream.consumer import Outcome
 from tests.infra.alarm_series import STORIES
 from tests.infra.alarms import ALARMS, TABLE, Rule, evaluate, measured, rule_of, values_of
@@ -225,18 +226,24 @@ def test_metrics_of_aws_are_documented() -> None:
     assert not unknown
 
 
-def test_metrics_of_the_function_are_those_that_it_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_of_our_own_are_those_that_functions_and_workers_print(monkeypatch: pytest.MonkeyPatch) -> None:
     """An alarm on a metric that nobody emits is quiet for ever."""
-    printed = _printed_by_the_function(monkeypatch)
-    described = printed["_aws"]["CloudWatchMetrics"][0]
-    emitted = {metric["Name"] for metric in described["Metrics"]}
-    assert emitted <= printed.keys()
-    for name, row in ALARMS.items():
-        for metric in measured(row).values():
-            if metric["namespace"] == "SearchSync":
-                assert metric["namespace"] == described["Namespace"]
-                assert metric["name"] in emitted, name
-                assert [*metric["dimensions"]] in described["Dimensions"], name
+    workers = json.loads(ecs_worker.metrics(queued=1, running=2))
+    assert "airflow-worker" in (ROOT / "infra" / "observe.tf").read_text()
+    assert workers["Service"] == "airflow-worker"
+    emitted = set()
+    for line in (_printed_by_the_function(monkeypatch), workers):
+        described = line["_aws"]["CloudWatchMetrics"][0]
+        names = {metric["Name"] for metric in described["Metrics"]}
+        assert names <= line.keys()
+        emitted |= {(described["Namespace"], *described["Dimensions"][0], name) for name in names}
+    used = {
+        (metric["namespace"], *metric["dimensions"], metric["name"])
+        for row in ALARMS.values()
+        for metric in measured(row).values()
+        if metric["namespace"] == "SearchSync"
+    }
+    assert used <= emitted
 
 
 def _printed_by_the_function(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:

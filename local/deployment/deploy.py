@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from local.deployment import checkout, functions, mappings, release, secrets, services
 from local.deployment import plan as plans
@@ -20,7 +20,8 @@ from local.paths import LOCAL, ROOT
 from local.terraform import Terraform, Variables
 
 _COMMAND = "scripts/deploy.sh"
-_CONFIGURATION = "/searchsync"
+CONFIGURATION: Final = "/searchsync"
+"""Where Parameter Store has what a shell needs (infra/configuration.tf)."""
 _HEALTHY_SECONDS = 300.0
 _POLL_SECONDS = 5.0
 
@@ -115,7 +116,7 @@ def preflight(target: Target, ssm: Any) -> bool:
 
 def configuration(ssm: Any) -> dict[str, str]:
     """Return the variables of a shell that works with the environment, as infra/configuration.tf keeps them."""
-    pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=_CONFIGURATION)
+    pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=CONFIGURATION)
     found = {one["Name"].rpartition("/")[2]: one["Value"] for page in pages for one in page["Parameters"]}
     return {name: value for name, value in found.items() if name.isupper()}
 

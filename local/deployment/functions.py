@@ -12,7 +12,7 @@ ALIAS: Final = "live"
 WEIGHTS: Final = (0.1, 0.5)
 """Shares of the events that the new version gets, one after the other, before it gets all of them."""
 
-_PREFIX = "searchsync-"
+PREFIX: Final = "searchsync-"
 _POLL_SECONDS = 10.0
 
 Say = Callable[[str], None]
@@ -104,7 +104,7 @@ def _newest(functions: Any, name: str) -> str:
 
 def _alarms(cloudwatch: Any) -> list[dict[str, Any]]:
     kinds = ["MetricAlarm", "CompositeAlarm"]
-    pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=_PREFIX, AlarmTypes=kinds)
+    pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=PREFIX, AlarmTypes=kinds)
     return [one for page in pages for kind in ("MetricAlarms", "CompositeAlarms") for one in page.get(kind, [])]
 
 

@@ -153,3 +153,10 @@ def test_no_secret_is_in_the_plan(planned: Plans) -> None:
     assert not plan.of("secret_version")
     for address, values in plan.of("aws_ssm_parameter.").items():
         assert values["type"] == "String", address
+
+
+def test_dev_is_small(planned: Plans) -> None:
+    plan = planned("dev")
+    assert {values["instance_class"] for values in plan.of(".aws_db_instance.").values()} == {"db.t4g.micro"}
+    caches = plan.of(".aws_elasticache_replication_group.").values()
+    assert {(cache["node_type"], cache["num_cache_clusters"]) for cache in caches} == {("cache.t4g.micro", 1)}

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from searchsync.catalog import CATALOG, Entity
 from tests.infra.plans import ACCOUNT, REGION, Planned, Values
 
 Plans = Callable[[str], Planned]
@@ -79,3 +80,12 @@ def test_what_is_slow_is_logged(planned: Plans, environment: str) -> None:
     (statement,) = json.loads(policy)["Statement"]
     assert set(statement["Resource"]) == {f"{arn}:*" for arn in groups.values()}
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
+
+
+@pytest.mark.parametrize("entity", CATALOG.values(), ids=lambda entity: entity.name)
+def test_indexes_say_what_slow_means(entity: Entity) -> None:
+    """Without these settings the logs stay empty. What is in a document is not logged."""
+    settings = entity.index_body["settings"]
+    assert settings["search.slowlog.threshold.query.warn"] == "1s"
+    assert settings["indexing.slowlog.threshold.index.warn"] == "1s"
+    assert settings["indexing.slowlog.source"] == "0"

@@ -18,6 +18,9 @@ SETTINGS = {
     "number_of_shards": 1,
     "auto_expand_replicas": "0-2",
     "refresh_interval": "1s",
+    "search.slowlog.threshold.query.warn": "1s",
+    "indexing.slowlog.threshold.index.warn": "1s",
+    "indexing.slowlog.source": "0",  # the log tells ids, not what is in the documents
     "analysis": {
         "analyzer": {"words": {"tokenizer": "standard", "filter": ["lowercase", "asciifolding"]}},
         "normalizer": {"exact": {"type": "custom", "filter": ["lowercase", "asciifolding"]}},

@@ -1,4 +1,4 @@
-# What a shell needs to work with this environment, by the names of its variables (docs/infrastructure/modules.md).
+# What a shell needs to work with this environment, by the names of its variables (docs/infrastructure/migration.md).
 # Nothing here is secret: logins are those of IAM.
 
 locals {

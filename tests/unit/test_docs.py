@@ -43,6 +43,17 @@ def test_runbooks_are_those_of_every_entity() -> None:
     assert not named, "write <entity> instead"
 
 
+def test_each_module_of_the_infrastructure_has_its_five_lines() -> None:
+    text = (REPO / "docs" / "infrastructure" / "modules.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    assert set(sections) == {path.name for path in (REPO / "infra" / "modules").iterdir() if path.is_dir()}
+    for name, body in sections.items():
+        starts = re.findall(r"^- (\w[\w ]*):", body, re.MULTILINE)
+        assert starts == ["Answers", "Makes", "Why so", "Differs", "Tests"], name
+        for path in re.findall(r"`(tests/\S+)`", body):
+            assert (REPO / path).exists(), f"{name}: {path}"
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     """A page that was renamed, or a heading that was reworded, would be missed when it is needed."""
     pages = [REPO / "README.md", *(REPO / "docs").rglob("*.md")]

@@ -11,14 +11,17 @@ from typing import Any
 import aiohttp
 
 from benchmarks._soak_referee import GREEDY, Answer, Referee
-from benchmarks._soak_truth import ALL, EVERYBODY, LOCATIONS, TENANTS, Question, Walk, paged, questions
+from benchmarks._soak_truth import EVERYBODY, LOCATIONS, TENANTS, Question, Walk, paged, questions
 
 PEOPLE = 4
 """Callers of each tenant, and as many who see all tenants."""
 
 THINKING_SECONDS = 0.4
 RARE = 0.5
-"""Part of the searches of which there are fifty times as many: few answers of these are kept."""
+"""Part of the searches that have a limit of their own: few answers of these are kept."""
+
+MOST_OF_RARE = 15
+"""Hits of such a search, at most: all that is kept is small, so that a leak of memory would be seen."""
 
 LIMIT = 1_500
 """Requests of a tenant in a minute: people stay well below it."""
@@ -80,7 +83,7 @@ class Load:
         while not self._stopped:
             question = asked[min(int(self.chance.paretovariate(0.7)) - 1, len(asked) - 1)]
             if self.chance.random() < RARE:
-                question = question.shortened(self.chance.randrange(1, ALL))
+                question = question.shortened(self.chance.randrange(1, MOST_OF_RARE + 1))
             await self._ask(question, whose)
             await asyncio.sleep(self.chance.expovariate(1 / THINKING_SECONDS))
 
@@ -109,7 +112,7 @@ class Load:
         return False
 
     async def _greedy(self) -> None:
-        question = questions()[-1]
+        question = next(one for one in questions() if one.near)
         while not self._stopped:
             answer = await self._ask(question, GREEDY)
             if answer.status == 429:

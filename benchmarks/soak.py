@@ -157,7 +157,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for what, example in referee.examples.items():
         say(f"VIOLATION, {referee.violations[what]} times: {what}: {example}")
     figures: dict[str, Any] = {"benchmark": "soak", "seed": options.seed, "recoveries": soak.recoveries}
-    figures |= {"answers": referee.answers, "swaps": soak.swaps, "walks": soak.load.walks}
+    figures |= {
+        "memory": soak.memory[:: max(1, len(soak.memory) // 20)],
+        "answers": referee.answers,
+        "swaps": soak.swaps,
+        "walks": soak.load.walks,
+    }
     return conclude(report(soak), {**figures, "violations": referee.violations}, bars(soak, options.minutes))
 
 

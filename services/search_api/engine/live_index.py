@@ -55,6 +55,7 @@ class LiveIndexes:
         self._path = f"/{names}/_alias?ignore_unavailable=true"  # no error for a name that is not there yet
         self._seen: dict[str, _Seen] = {}
         self._seen_at = float("-inf")
+        self._asked_at = float("-inf")  # when the question was sent whose answer is known
 
     @property
     def age(self) -> float:
@@ -100,6 +101,7 @@ class LiveIndexes:
 
         :raises EngineUnavailable: when the answer cannot be used, or not for each entity; what was seen last stays
         """
+        asked_at = time.monotonic()
         answer = await self._engine.once("GET", self._path, None, Deadline(PATIENCE_SECONDS))
         try:
             if answer.status != 200:
@@ -107,7 +109,9 @@ class LiveIndexes:
             found: _Found = msgspec.json.decode(answer.body, type=_Found)
         except msgspec.DecodeError as error:
             raise EngineUnavailable("What answers the question for the live indexes is not OpenSearch.") from error
-        self._seen_at = time.monotonic()
+        if asked_at < self._asked_at:
+            return  # who asked later was answered before, and knows of a later swap
+        self._asked_at, self._seen_at = asked_at, time.monotonic()
         torn = [entity.name for entity in self._entities.values() if not self._look(entity, found)]
         if torn:  # the others are known, and served
             raise EngineUnavailable(f"These names stand for no single index: {', '.join(torn)}.")

@@ -1,6 +1,7 @@
 """Which index is searched, as the aliases of a real OpenSearch say it: a search of the wrong one is a wrong answer."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -74,6 +75,33 @@ def test_what_is_known_follows_the_aliases_and_outlives_an_outage(client: Client
             await live.refresh()
             assert live.of("locations") == SECOND
             assert len(set(proxy.requests)) == 1, "one request for all entities"
+
+    uvloop.run(test())
+
+
+def test_a_late_answer_does_not_take_a_swap_back(client: Client, proxy: OpenSearchProxy) -> None:
+    """Two ask at one time, as each second and a search of a deleted index do; what one of them knows is older."""
+
+    async def test() -> None:
+        async with Engine(Target(proxy.url)) as engine:
+            live = LiveIndexes(engine, [PLACES])
+            create(client, FIRST, *PLACES.aliases)
+            create(client, SECOND, PLACES.write_alias)
+            answered, known = threading.Event(), threading.Event()
+
+            def hold() -> None:
+                answered.set()
+                known.wait(10)
+
+            proxy.after("_alias", hold)
+            early = asyncio.create_task(live.refresh())
+            await asyncio.to_thread(answered.wait, 10)
+            swap(client, SECOND)
+            await live.refresh()
+            assert live.of("locations") == SECOND
+            known.set()
+            await early
+            assert live.of("locations") == SECOND
 
     uvloop.run(test())
 

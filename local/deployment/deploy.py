@@ -85,26 +85,13 @@ def roll_out(target: Target, aws: dict[str, Any], new: Release, *, first: bool) 
     services.await_images(aws["ecs"], {new.airflow_image, new.search_api_image}, say)
     versions = {name: functions.current(aws["lambda"], name) for name in functions.names()}
     if not first:
-        versions = shift_all(Shift(aws["lambda"], aws["cloudwatch"], target.bake_seconds, say), versions)
+        versions = Shift(aws["lambda"], aws["cloudwatch"], target.bake_seconds, say).to_newest(versions)
         smoke(target, aws["ssm"])
     found = services.definitions(aws["ecs"])
     release.record(aws["ssm"], Release(*new.content, functions=versions, task_definitions=found, complete=True))
     say(f"{target.environment} runs {new.commit[:12]}")
     if first:
         say("it is empty: docs/infrastructure/README.md says which reindexes come next, and what to check then")
-
-
-def shift_all(shift: Shift, before: dict[str, str]) -> dict[str, str]:
-    """Bring each function to its newest version; when one fails, all of them go back. Return the versions."""
-    after: dict[str, str] = {}
-    try:
-        for name in before:
-            after[name] = shift.to_newest(name)
-    except BaseException:
-        for name in after:
-            functions.put(shift.functions, name, before[name])
-        raise
-    return after
 
 
 def preflight(target: Target, ssm: Any) -> bool:

@@ -29,7 +29,7 @@ class AlarmFired(LocalError):
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """How the alias of each function goes to its newest version.
+    """How the aliases of functions go to the newest versions: all at once, so that no commit writes beside another.
 
     :param bake_seconds: for which each share is watched; longer than an alarm takes to fire.
     """
@@ -39,46 +39,45 @@ class Shift:
     bake_seconds: float
     say: Say
 
-    def to_newest(self, name: str) -> str:
-        """Bring all events of a function to its newest version, and return that.
+    def to_newest(self, before: Mapping[str, str]) -> dict[str, str]:
+        """Bring all events of functions to their newest versions, and return those.
 
-        :raises AlarmFired: when an alarm fired that was silent before; the alias is as it was
-        :raises LocalError: when no alarm watches the function
+        :param before: the version that gets the events of each function, by its name
+        :raises AlarmFired: when an alarm fired that was silent before; the aliases are as they were
+        :raises LocalError: when no alarm watches a function
         """
-        before = current(self.functions, name)
-        newest = _newest(self.functions, name)
-        if newest == before:
-            put(self.functions, name, before)  # a shift that was interrupted may have left a share
-            self.say(f"{name}: version {before} gets all events already")
-            return before
-        if not _watched(self.alarms, name):
+        newest = {name: _newest(self.functions, name) for name in before}
+        changed = [name for name in before if newest[name] != before[name]]
+        for name in set(before) - set(changed):
+            put(self.functions, name, before[name])  # a shift that was killed may have left a share
+        if alone := [name for name in changed if not _watched(self.alarms, name)]:
             raise LocalError(
-                f"no alarm watches {name}, so nothing would bring a bad version back. Version {before} still gets all "
-                "events. Add alarms of the function to include/policies/alarms.yaml, and deploy again"
+                f"no alarm watches {', '.join(alone)}, so nothing would bring a bad version back. The versions of "
+                "before still get all events. Add alarms to include/policies/alarms.yaml, and deploy again"
             )
         firing = _firing(self.alarms)
         try:
-            for share in WEIGHTS:
-                put(self.functions, name, before, {newest: share})
-                self._watch(name, newest, share, firing)
-            put(self.functions, name, newest)
-            self._watch(name, newest, 1.0, firing)
+            for share in (*WEIGHTS, 1.0) if changed else ():
+                for name in changed:
+                    _give(self.functions, name, before[name], newest[name], share)
+                self._watch(f"{', '.join(changed)}: the newest version", share, firing)
         except BaseException:
-            put(self.functions, name, before)
-            self.say(f"{name}: version {before} gets all events again")
+            for name in changed:
+                put(self.functions, name, before[name])
+            self.say(f"{', '.join(changed)}: the version of before gets all events again")
             raise
         return newest
 
-    def _watch(self, name: str, version: str, share: float, before: Mapping[str, str]) -> None:
-        self.say(f"{name}: version {version} gets {share:.0%} of the events, for {self.bake_seconds:.0f} s at least")
+    def _watch(self, what: str, share: float, before: Mapping[str, str]) -> None:
+        self.say(f"{what} gets {share:.0%} of the events, for {self.bake_seconds:.0f} s at least")
         end = time.monotonic() + self.bake_seconds
         while True:
             new = {alarm: why for alarm, why in _firing(self.alarms).items() if alarm not in before}
             if new:
                 fired = "; ".join(f"{alarm} ({why})" for alarm, why in sorted(new.items()))
                 raise AlarmFired(
-                    f"version {version} of {name} got {share:.0%} of the events when this fired: {fired}. It gets none "
-                    "any more. Look at the function's log, mend it and deploy again"
+                    f"{what} got {share:.0%} of the events when this fired: {fired}. It gets none any more. Look at "
+                    "the function's log, mend it and deploy again"
                 )
             if (left := end - time.monotonic()) <= 0:
                 return
@@ -95,6 +94,13 @@ def put(functions: Any, name: str, version: str, shares: Mapping[str, float] | N
     """Point the alias to a version; `shares` of the events go to others."""
     routing = {"AdditionalVersionWeights": dict(shares or {})}
     functions.update_alias(FunctionName=name, Name=ALIAS, FunctionVersion=version, RoutingConfig=routing)
+
+
+def _give(functions: Any, name: str, before: str, newest: str, share: float) -> None:
+    if share < 1.0:
+        put(functions, name, before, {newest: share})
+    else:
+        put(functions, name, newest)
 
 
 def _newest(functions: Any, name: str) -> str:

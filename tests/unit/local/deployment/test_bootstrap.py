@@ -1,6 +1,7 @@
 """The state and the images are private, kept, and not overwritten."""
 
 import json
+import re
 
 import boto3
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from local.deployment import bootstrap
 from local.deployment.approval import Approval
 from local.deployment.target import Target, state_bucket
+from local.paths import ROOT
 from tests.unit.local.deployment.conftest import REGION
 
 TARGET = Target("dev", "123456789012", REGION, "search.example.org")
@@ -34,8 +36,8 @@ def test_it_is_made_once(
     assert {one["imageTagMutability"] for one in repositories} == {"IMMUTABLE"}
 
 
-def test_names_are_those_of_terraform() -> None:
-    from local.paths import ROOT
-
-    text = (ROOT / "infra" / "locals.tf").read_text()
-    assert all(f'"{name}"' in text for name in bootstrap.REPOSITORIES)
+def test_names_are_those_that_the_roles_may_pull_from() -> None:
+    text = (ROOT / "include" / "policies" / "roles.yaml").read_text(encoding="utf-8")
+    assert {f"searchsync-{name}" for name in re.findall(r"\[\"\$\{ecr\}/searchsync-([a-z-]+)\"\]", text)} == set(
+        bootstrap.REPOSITORIES
+    )

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from local.deployment import functions
-from local.deployment.deploy import shift_all
 from local.deployment.functions import ALIAS, AlarmFired, Shift
 from local.errors import LocalError
-from tests.unit.local.deployment.conftest import alarm
+from tests.unit.local.deployment.conftest import alarm, package
 
 
 class Shares:
@@ -46,10 +45,12 @@ def routed(aws: dict[str, Any], function: str) -> tuple[str, dict[str, float]]:
 
 
 def test_a_tenth_then_half_then_all(aws: dict[str, Any], function: str, shares: Shares, shift: Shift) -> None:
-    assert shift.to_newest(function) == "2"
+    assert shift.to_newest({function: "1"}) == {function: "2"}
     assert shares.seen == [("1", {"2": 0.1}), ("1", {"2": 0.5}), ("2", {})]
     assert routed(aws, function) == ("2", {})
-    assert shift.to_newest(function) == "2", "the second time changes nothing"
+    shares.seen.clear()
+    assert shift.to_newest({function: "2"}) == {function: "2"}
+    assert shares.seen == [("2", {})], "the second time changes nothing"
 
 
 @pytest.mark.parametrize("at", [1, 2, 3])
@@ -58,8 +59,8 @@ def test_an_alarm_takes_the_version_back(
 ) -> None:
     shares.after[at] = lambda: alarm(aws, "searchsync-members-errors", state="ALARM")
     share = ("10%", "50%", "100%")[at - 1]
-    with pytest.raises(AlarmFired, match=rf"version 2 of members-stream got {share} .*members-errors is ALARM"):
-        shift.to_newest(function)
+    with pytest.raises(AlarmFired, match=rf"members-stream: the newest version got {share} .*members-errors is ALARM"):
+        shift.to_newest({function: "1"})
     assert routed(aws, function) == ("1", {})
     assert len(shares.seen) == at + 1
 
@@ -71,12 +72,12 @@ def test_any_alarm_of_the_product_counts_and_only_new_ones(
     alarm(aws, "searchsync-search-api-errors", function="other", state="ALARM")
     alarm(aws, "of-somebody-else", function="other")
     shares.after[1] = lambda: alarm(aws, "of-somebody-else", function="other", state="ALARM")
-    assert shift.to_newest(function) == "2"
+    assert shift.to_newest({function: "1"}) == {function: "2"}
     functions.put(aws["lambda"], function, "1")
     shares.seen.clear()
     shares.after[1] = lambda: alarm(aws, "searchsync-queue-age", function="other", state="ALARM")
     with pytest.raises(AlarmFired, match="searchsync-queue-age"):
-        shift.to_newest(function)
+        shift.to_newest({function: "1"})
     assert routed(aws, function) == ("1", {})
 
 
@@ -88,28 +89,41 @@ def test_an_interruption_takes_the_version_back(
 
     shares.after[2] = interrupt
     with pytest.raises(KeyboardInterrupt):
-        shift.to_newest(function)
+        shift.to_newest({function: "1"})
     assert routed(aws, function) == ("1", {})
 
 
 def test_a_share_that_a_killed_deployment_left_is_taken_away(aws: dict[str, Any], function: str, shift: Shift) -> None:
     functions.put(aws["lambda"], function, "2", {"1": 0.5})
-    assert shift.to_newest(function) == "2"
+    assert shift.to_newest({function: "2"}) == {function: "2"}
     assert routed(aws, function) == ("2", {})
 
 
 def test_a_function_that_no_alarm_watches_is_not_shifted(aws: dict[str, Any], function: str) -> None:
     alarm(aws, "searchsync-other", function="other")
-    with pytest.raises(LocalError, match=r"no alarm watches members-stream.*Version 1 still gets all events"):
-        Shift(aws["lambda"], aws["cloudwatch"], 0.0, lambda _: None).to_newest(function)
+    with pytest.raises(LocalError, match=r"no alarm watches members-stream.*versions of before still get all events"):
+        Shift(aws["lambda"], aws["cloudwatch"], 0.0, lambda _: None).to_newest({function: "1"})
     assert routed(aws, function) == ("1", {})
 
 
-def test_when_one_function_goes_back_all_do(aws: dict[str, Any], function: str, shift: Shift) -> None:
+def test_functions_go_and_come_back_together(aws: dict[str, Any], function: str, shares: Shares, shift: Shift) -> None:
     """Two entities of one table must not be written by two commits."""
-    with pytest.raises(aws["lambda"].exceptions.ResourceNotFoundException):
-        shift_all(shift, {function: "1", "missing-stream": "1"})
-    assert routed(aws, function) == ("1", {})
+    other = "orders-stream"
+    role = aws["lambda"].get_function(FunctionName=function)["Configuration"]["Role"]
+    code = {"ZipFile": package("1")}
+    made = {"Runtime": "python3.13", "Role": role, "Handler": "handler.handler", "Code": code, "Publish": True}
+    aws["lambda"].create_function(FunctionName=other, **made)
+    aws["lambda"].create_alias(FunctionName=other, Name=ALIAS, FunctionVersion="1")
+    aws["lambda"].update_function_code(FunctionName=other, ZipFile=package("2"), Publish=True)
+    before = {function: "1", other: "1"}
+    with pytest.raises(LocalError, match="no alarm watches orders-stream"):
+        shift.to_newest(before)
+    assert shares.seen == [], "none of them was shifted"
+    alarm(aws, "searchsync-orders-errors", function=other)
+    shares.after[4] = lambda: alarm(aws, "searchsync-orders-errors", function=other, state="ALARM")
+    with pytest.raises(AlarmFired, match="members-stream, orders-stream: the newest version got 50%"):
+        shift.to_newest(before)
+    assert [routed(aws, name) for name in before] == [("1", {})] * 2
 
 
 def test_an_alarm_on_a_calculation_watches_its_functions(aws: dict[str, Any], function: str, shift: Shift) -> None:
@@ -129,4 +143,4 @@ def test_an_alarm_on_a_calculation_watches_its_functions(aws: dict[str, Any], fu
             {"Id": "e", "Expression": "m * 100", "ReturnData": True},
         ],
     )
-    assert shift.to_newest(function) == "2"
+    assert shift.to_newest({function: "1"}) == {function: "2"}

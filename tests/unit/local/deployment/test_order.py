@@ -223,7 +223,7 @@ def test_an_alarm_during_the_deployment_leaves_the_old_version(stage: Stage, mon
         alarm(stage.aws, "searchsync-members-errors", state="ALARM")
 
     monkeypatch.setattr(functions, "put", alarming)
-    with pytest.raises(LocalError, match=r"version 2 of members-stream got 10% .* scripts/rollback\.sh"):
+    with pytest.raises(LocalError, match=r"members-stream: the newest version got 10% .* scripts/rollback\.sh"):
         deploy.deploy(DEV, AUTOMATIC)
     assert stage.routed() == "1"
     assert "health" not in stage.steps

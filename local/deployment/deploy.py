@@ -9,6 +9,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from local.deployment import checkout, functions, mappings, release, secrets, services
 from local.deployment import plan as plans
 from local.deployment.approval import Approval
@@ -55,9 +57,11 @@ def deploy(target: Target, approval: Approval) -> None:
     try:
         terraform.apply(plan, event=show)
         roll_out(target, aws, new, first=before is None)
-    except LocalError as error:
-        back = f"to go back: scripts/rollback.sh --environment {target.environment}"
-        raise LocalError(f"{error}. The release is not complete; {back}") from None
+    except (LocalError, BotoCoreError, ClientError) as error:
+        back = f"go back with scripts/rollback.sh --environment {target.environment}, or mend it and deploy again"
+        raise LocalError(
+            f"{error}. The release is not complete: {back if before else 'mend it and deploy again'}"
+        ) from None
 
 
 def saved_plan(terraform: Terraform, variables: Variables, work: Path) -> Path:
@@ -91,7 +95,7 @@ def roll_out(target: Target, aws: dict[str, Any], new: Release, *, first: bool) 
     release.record(aws["ssm"], Release(*new.content, functions=versions, task_definitions=found, complete=True))
     say(f"{target.environment} runs {new.commit[:12]}")
     if first:
-        say("it is empty: docs/infrastructure/README.md says which reindexes come next, and what to check then")
+        say("it is empty: docs/infrastructure/deployment.md says which reindexes come next, and what to check then")
 
 
 def preflight(target: Target, ssm: Any) -> bool:

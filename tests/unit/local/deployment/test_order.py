@@ -215,6 +215,22 @@ def test_after_a_failure_the_way_back_is_told(stage: Stage) -> None:
     assert release.deployed(stage.aws["ssm"]) == release.history(stage.aws["ssm"])[0]
 
 
+def test_after_an_error_of_aws_the_way_back_is_told_too(stage: Stage) -> None:
+    stage.applies = lambda: stage.aws["lambda"].delete_function(FunctionName="members-stream")
+    with pytest.raises(LocalError, match=r"ResourceNotFound.*not complete: go back with scripts/rollback\.sh"):
+        deploy.deploy(DEV, AUTOMATIC)
+
+
+def test_a_first_deployment_that_fails_has_no_way_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise LocalError("these secrets have no value")
+
+    stage.aws["ssm"].delete_parameter(Name=release.PARAMETER)
+    monkeypatch.setattr(secrets, "fill", refuse)
+    with pytest.raises(LocalError, match=r"no value\. The release is not complete: mend it and deploy again$"):
+        deploy.deploy(DEV, AUTOMATIC)
+
+
 def test_an_alarm_during_the_deployment_leaves_the_old_version(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     put = functions.put
 

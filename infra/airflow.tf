@@ -38,7 +38,7 @@ module "airflow" {
   }
 
   role_arns          = { task = module.identity.role_arns.airflow-task, execution = module.identity.role_arns.airflow-execution }
-  log_group          = { name = module.observe.log_groups.airflow.name, arn = local.arn.log_group_airflow }
+  log_group          = module.observe.log_groups.airflow
   vpc_id             = module.network.vpc_id
   subnet_ids         = module.network.private_subnet_ids
   security_group_ids = [module.network.security_group_ids.airflow]

@@ -12,7 +12,6 @@ locals {
     for file in fileset("${local.include}/entities", "*.yaml") :
     trimsuffix(file, ".yaml") => yamldecode(file("${local.include}/entities/${file}"))
   }
-  postgres = { for name, entity in local.entities : name => entity if entity.source == "postgres" }
   dynamodb = {
     for name, entity in local.entities : name => {
       table       = try(entity.table, name)
@@ -22,12 +21,12 @@ locals {
       from_export = try(entity.read_from, "scan") == "export"
     } if entity.source == "dynamodb"
   }
-  # Several entities may share a table; then they say the same about it.
+  # Several entities may share a table; then none says otherwise about it than another one.
   tables = {
     for table, entities in { for entity in values(local.dynamodb) : entity.table => entity... } : table => {
       key       = one(distinct([for entity in entities : entity.key]))
       key_types = one(distinct([for entity in entities : entity.key_types]))
-      expires   = one(distinct([for entity in entities : entity.expires]))
+      expires   = one(compact(distinct([for entity in entities : entity.expires])))
     }
   }
 
@@ -81,11 +80,8 @@ locals {
   here      = "${var.region}:${var.account_id}"
 
   # What policies of keys and of the domain have to name. Roles are in include/policies/roles.yaml.
-  arn = merge(
-    {
-      account = "arn:${local.partition}:iam::${var.account_id}:root"
-      domain  = "arn:${local.partition}:es:${local.here}:domain/${local.names.domain}"
-    },
-    { for purpose, group in local.names.log_groups : "log_group_${purpose}" => "arn:${local.partition}:logs:${local.here}:log-group:${group}" },
-  )
+  arn = {
+    account = "arn:${local.partition}:iam::${var.account_id}:root"
+    domain  = "arn:${local.partition}:es:${local.here}:domain/${local.names.domain}"
+  }
 }

@@ -11,6 +11,7 @@ from tests.infra import plans
 from tests.infra.plans import Planned
 
 ENVIRONMENTS = {"dev", "staging", "production"}
+LOCAL_CODE = INFRA.parent / "local"
 TABLE = yaml.safe_load((INFRA / "environments.yaml").read_text(encoding="utf-8"))
 
 
@@ -21,6 +22,14 @@ def test_each_row_has_a_value_of_one_kind_for_each_environment(name: str) -> Non
     assert len({type(value) for value in row.values() if value is not None}) == 1
     if all(isinstance(value, dict) for value in row.values()):
         assert len({frozenset(value) for value in row.values() if value}) == 1, "a column lacks a part"
+
+
+def test_each_row_is_used() -> None:
+    """A row that nothing reads is a promise that nothing keeps."""
+    terraform = "\n".join(path.read_text(encoding="utf-8") for path in INFRA.glob("*.tf"))
+    deployment = "\n".join(path.read_text(encoding="utf-8") for path in (LOCAL_CODE / "deployment").glob("*.py"))
+    unused = [name for name in TABLE if f"local.environment.{name}" not in terraform and f'"{name}"' not in deployment]
+    assert unused == []
 
 
 def test_environments_share_no_network() -> None:

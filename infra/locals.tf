@@ -14,9 +14,10 @@ locals {
   }
   dynamodb = {
     for name, entity in local.entities : name => {
-      table       = try(entity.table, name)
-      key         = entity.key
-      key_types   = try(entity.key_types, [for part in entity.key : "S"])
+      table = try(entity.table, name)
+      key   = entity.key
+      # Terraform reads N in YAML as false, unlike Python.
+      key_types   = [for type in try(entity.key_types, [for part in entity.key : "S"]) : type == false ? "N" : type]
       expires     = try(entity.expires, null)
       from_export = try(entity.read_from, "scan") == "export"
     } if entity.source == "dynamodb"

@@ -97,7 +97,11 @@ def made(runs: Terraform, environment: str, folder: Path) -> Planned:
         if not shown.exists():
             runs.plan(variables(environment, folder), folder / environment, "-refresh=false")
             write_atomically(shown, json.dumps(runs.show(folder / environment)))
-    plan = json.loads(shown.read_text())
+    return read(json.loads(shown.read_text()))
+
+
+def read(plan: Mapping[str, Any]) -> Planned:
+    """Return a plan that Terraform has shown."""
     return Planned(plan, dict(_resources(plan["planned_values"]["root_module"])))
 
 

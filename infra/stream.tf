@@ -6,6 +6,7 @@ module "stream" {
       function          = local.names.functions[name]
       dead_letter_queue = local.names.dead_letter_queues[name]
       parked_queue      = local.names.parked_queues[name]
+      dead_letters_arn  = "arn:${local.partition}:sqs:${local.here}:${local.names.dead_letter_queues[name]}"
       stream_arn        = module.data.stream_arns[entity.table]
       package           = var.function_packages[name]
       role_arn          = module.identity.role_arns["stream-${name}"]
@@ -16,7 +17,8 @@ module "stream" {
   reserved_concurrency = local.environment.stream_concurrency
   opensearch_url       = "https://${local.made.opensearch_host}"
   queue_url_prefix     = local.queue_url_prefix
-  records_bucket_arn   = "arn:${local.partition}:s3:::${local.made.records_bucket}"
+  records_bucket       = local.made.records_bucket
+  place                = { region = var.region, account = var.account_id }
   queue_key_arn        = module.keys.arns.queues
   subnet_ids           = module.network.private_subnet_ids
   security_group_ids   = [module.network.security_group_ids.functions]

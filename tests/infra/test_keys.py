@@ -29,4 +29,8 @@ def test_a_service_uses_only_its_key_and_only_for_this_account(planned: Callable
             assert "kms:*" not in other["Action"]
             assert ACCOUNT in json.dumps(other["Condition"])
             found[purpose] = other["Principal"]["Service"]
-    assert found == {"logs": f"logs.{REGION}.amazonaws.com", "alarms": "cloudwatch.amazonaws.com"}
+    assert found == {
+        "logs": f"logs.{REGION}.amazonaws.com",
+        "alarms": "cloudwatch.amazonaws.com",
+        "queues": "events.amazonaws.com",
+    }

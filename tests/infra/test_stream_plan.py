@@ -4,6 +4,7 @@ The local stack runs by the same file. A value that Terraform has otherwise woul
 """
 
 import inspect
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,8 @@ from local import stream_function
 from local.stream_function import SETTINGS, served
 from searchsync.catalog import Entity
 from searchsync.cluster.client import connect_from_environment
+from searchsync.stream import dead_letters
+from searchsync.stream.dead_letters import Unreadable
 from searchsync.stream.queue import DEAD_LETTER_QUEUE
 from tests.infra.plans import ACCOUNT, REGION, Planned
 
@@ -57,11 +60,29 @@ def test_records_that_are_given_up_are_kept(planned: Callable[[str], Planned], e
 
 @ENTITIES
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_nothing_is_delivered_before_the_first_reindex(
+def test_the_stream_is_on_from_the_start(planned: Callable[[str], Planned], environment: str, entity: Entity) -> None:
+    """Nobody has to think of it: until the first reindex the function returns its batches, and nothing is lost."""
+    assert of(planned(environment), "aws_lambda_event_source_mapping.stream", entity)["enabled"] is True
+
+
+@ENTITIES
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_somebody_is_told_of_records_that_were_given_up(
     planned: Callable[[str], Planned], environment: str, entity: Entity
 ) -> None:
-    """And an operator's pause outlasts the next deployment: Terraform does not look at it again."""
-    assert of(planned(environment), "aws_lambda_event_source_mapping.stream", entity)["enabled"] is False
+    """No replay can read the message, so it is parked for a person, with an alert that has the name of the object."""
+    plan = planned(environment)
+    rule, target = (of(plan, f"aws_cloudwatch_event_{kind}.given_up", entity) for kind in ("rule", "target"))
+    assert target["rule"] == rule["name"]
+    (transformer,) = target["input_transformer"]
+    message = transformer["input_template"].replace("<bucket>", "b").replace("<key>", "aws/lambda/x/y")
+    with pytest.raises(Unreadable, match=r"unknown kind 'given-up'.*aws/lambda/x/y"):
+        dead_letters.read(message)
+    assert plan.one("module.stream.aws_s3_bucket_notification.records")["eventbridge"] is True
+    (statement,) = json.loads(of(plan, "aws_sqs_queue_policy.dead_letters", entity)["policy"])["Statement"]
+    assert statement["Resource"] == f"arn:aws:sqs:{REGION}:{ACCOUNT}:{entity.name}-dlq"
+    source = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule['name']}"
+    assert statement["Condition"]["ArnEquals"] == {"aws:SourceArn": source}
 
 
 @ENTITIES

@@ -82,7 +82,6 @@ resource "aws_lambda_event_source_mapping" "stream" {
 
   event_source_arn                   = each.value.stream_arn
   function_name                      = aws_lambda_alias.live[each.key].arn
-  enabled                            = false
   batch_size                         = var.settings.event_source_mapping.BatchSize
   maximum_batching_window_in_seconds = var.settings.event_source_mapping.MaximumBatchingWindowInSeconds
   starting_position                  = var.settings.event_source_mapping.StartingPosition
@@ -95,11 +94,11 @@ resource "aws_lambda_event_source_mapping" "stream" {
   # A queue would get a pointer to records that the stream forgets; a bucket gets the records.
   destination_config {
     on_failure {
-      destination_arn = var.records_bucket_arn
+      destination_arn = "arn:aws:s3:::${var.records_bucket}"
     }
   }
 
-  # Enabled after the entity's first reindex, and paused and resumed later by people: docs/operations/stream.md.
+  # People pause and resume it (docs/operations/stream.md), and a deployment must not undo that.
   lifecycle {
     ignore_changes = [enabled]
   }

@@ -1,9 +1,10 @@
 variable "entities" {
-  description = "By entity: names of its function and queues, ARN of its table's stream, its package, role, log group."
+  description = "By entity: names of its function and queues, ARN of its dead-letter queue, ARN of its table's stream, its package, role, log group."
   type = map(object({
     function          = string
     dead_letter_queue = string
     parked_queue      = string
+    dead_letters_arn  = string
     stream_arn        = string
     package           = string
     role_arn          = string
@@ -63,9 +64,14 @@ variable "security_group_ids" {
   type        = list(string)
 }
 
-variable "records_bucket_arn" {
+variable "records_bucket" {
   description = "Bucket that keeps the records that the event source mapping gives up."
   type        = string
+}
+
+variable "place" {
+  description = "Region and account of the rules."
+  type        = object({ region = string, account = string })
 }
 
 variable "queue_key_arn" {

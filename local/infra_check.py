@@ -5,7 +5,7 @@ Domain and database of the emulator are names without servers: the stack's OpenS
 
 from functools import cache, partial
 
-from local import airflow, postgres, tables
+from local import airflow, postgres, servers, tables
 from local.paths import Home
 from local.stack import Stack
 from searchsync.cluster.client import connect
@@ -22,7 +22,8 @@ def check(endpoint: str, home: Home, environment: str) -> list[Result]:
     """
     stack = Stack(home, lambda _: None)
     stack.require("opensearch", "postgres")
-    search = airflow.url(stack.state.ports["opensearch"])
+    record = servers.running(home.part("opensearch"))
+    search = airflow.url(record.port) if record else ""
     dsn = stack.server("postgres").dsn(postgres.READER, "app")
     return run.run(Target(connections(endpoint, search, dsn), environment))
 

@@ -1,5 +1,6 @@
 """What is deployed where: read from the environment's variables, and held against the credentials."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,9 @@ class Target:
         return session
 
     def terraform(self, checkout: Path, work: Path) -> Terraform:
-        """Return Terraform on the root of a checkout, with the environment's state."""
-        terraform = Terraform(checkout / "infra", work)
+        """Return Terraform on the root of a checkout, with the environment's state and the shell's credentials."""
+        credentials = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        terraform = Terraform(checkout / "infra", work, credentials)
         terraform.init({"bucket": state_bucket(self), "key": STATE_KEY, "region": self.region})
         return terraform
 

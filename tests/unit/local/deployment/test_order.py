@@ -29,6 +29,7 @@ AUTOMATIC = Approval("dev", automatic=True)
 REAL = Target.terraform
 PROGRAM = """#!/bin/sh
 echo "$@" >>"$(dirname "$0")/calls"
+echo "$AWS_ACCESS_KEY_ID" >>"$(dirname "$0")/keys"
 case "$*" in
 *" show "*) echo '{"resource_changes": []}' ;;
 *" plan "*) exit 2 ;;
@@ -157,6 +158,7 @@ def test_the_program_applies_the_file_that_it_planned(
     file = tmp_path / "deployment" / "dev" / "plan"
     assert f"-out={file}" in calls[1]
     assert "-var=environment=dev" in calls[1]
+    assert set((program.parent / "keys").read_text().split()) == {os.environ["AWS_ACCESS_KEY_ID"]}
     assert calls[-1] == [calls[0][0], "apply", "-json", str(file)], "the saved plan, and no variable or target"
 
 
@@ -357,13 +359,14 @@ def test_only_the_state_of_the_environment_is_used(monkeypatch: pytest.MonkeyPat
     seen: list[Any] = []
 
     class Program:
-        def __init__(self, root: Path, work: Path) -> None:
-            seen.append((root, work))
+        def __init__(self, root: Path, work: Path, credentials: dict[str, str]) -> None:
+            seen.append((root, work, credentials["AWS_PROFILE"]))
 
         def init(self, backend: dict[str, str]) -> None:
             seen.append(backend)
 
     monkeypatch.setattr(target, "Terraform", Program)
+    monkeypatch.setenv("AWS_PROFILE", "dev")
     DEV.terraform(tmp_path, tmp_path / "work")
     state = {"bucket": f"searchsync-state-{ACCOUNT}", "key": "searchsync.tfstate", "region": REGION}
-    assert seen == [(tmp_path / "infra", tmp_path / "work"), state]
+    assert seen == [(tmp_path / "infra", tmp_path / "work", "dev"), state]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from searchsync.catalog import BAD_ENTITIES, CATALOG, NO_ENTITIES, entity
-from searchsync.cli import entities, preflight, tables, workflows
+from searchsync.cli import access, entities, preflight, tables, workflows
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
 from searchsync.cluster.indexes import BuiltFrom, explain_without_entity, without_entity
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     show.set_defaults(command=_indexes)
     entities.add(commands)
+    access.add(commands)
     _add_reindex(commands)
     _add_rollback(commands)
     _add_compare(commands)

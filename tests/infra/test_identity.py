@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 
 import pytest
 import yaml
@@ -55,3 +56,34 @@ def test_each_role_that_is_used_is_made(planned: Plans) -> None:
         for name in re.findall(rf"arn:aws:iam::{ACCOUNT}:role/(searchsync-[a-z-]+[a-z])", json.dumps(values))
     }
     assert used.keys() <= made, {name: used[name] for name in used.keys() - made}
+
+
+NAMED: Mapping[str, Callable[[str], tuple[str, str]]] = {
+    "dynamodb": lambda arn: ("aws_dynamodb_table", arn.split("table/")[1].split("/")[0]),
+    "sqs": lambda arn: ("aws_sqs_queue", arn.rsplit(":", 1)[1]),
+    "s3": lambda arn: ("aws_s3_bucket", arn.split(":::")[1].split("/")[0]),
+    "logs": lambda arn: ("aws_cloudwatch_log_group", arn.split("log-group:")[1].split(":")[0]),
+    "secretsmanager": lambda arn: ("aws_secretsmanager_secret", arn.split("secret:")[1].removesuffix("-??????")),
+    "es": lambda arn: ("aws_opensearch_domain", arn.split("domain/")[1].split("/")[0]),
+    "lambda": lambda arn: ("aws_lambda_function", arn.split("function:")[1].split(":")[0]),
+}
+"""How the resource that an ARN is about is found in a plan: its type, and its name."""
+
+
+def test_what_may_be_used_is_there(planned: Plans) -> None:
+    """A grant on a resource of another name is void. The deployment may make more than there is."""
+    plan = planned("production")
+    there = {
+        (kind, values.get("name") or values.get("bucket") or values.get("domain_name") or values.get("function_name"))
+        for kind in {one("a:b:c:d/table/x:::log-group:secret:domain/function:x")[0] for one in NAMED.values()}
+        for address, values in plan.of(f".{kind}.").items()
+    }
+    missing = set()
+    for name, role in asked_for("production").items():
+        for arn in [arn for grant in role.grants for arn in grant.resources if name != "searchsync-deploy"]:
+            service = arn.split(":")[2] if arn != "*" else ""
+            if service in NAMED and "RDS*" not in arn:
+                kind, named = NAMED[service](arn)
+                if not any(kind == one and fnmatchcase(str(other), named) for one, other in there):
+                    missing.add(f"{name}: {arn}")
+    assert not missing

@@ -47,7 +47,7 @@ locals {
   }
 
   trust = { for name, made in local.roles : name => local.read[made.entity][made.role].trust }
-  kinds = { service = "Service", account = "AWS", federated = "Federated" }
+  kinds = { service = "Service", federated = "Federated" }
 }
 
 resource "aws_iam_role" "this" {

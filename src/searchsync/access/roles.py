@@ -15,7 +15,7 @@ from searchsync.catalog import Entity, include_dir
 VERSION: Final = "2012-10-17"
 """Of the language of policies."""
 
-PRINCIPALS: Final = {"service": "Service", "account": "AWS", "federated": "Federated"}
+PRINCIPALS: Final = {"service": "Service", "federated": "Federated"}
 
 
 @dataclass(frozen=True)

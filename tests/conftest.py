@@ -23,10 +23,25 @@ from searchsync.compare import differences
 from searchsync.compare.differences import DEFAULT_EFFORT, DiffReport, Effort
 from searchsync.operations import reindex, replay
 from searchsync.sources.postgres import PostgresSource
+from tests import calls
 from tests.members import World, clients, newer
 from tests.steps import emptied, start_mortal
 
 REPO = Path(__file__).parents[1]
+
+calls.watch()
+
+
+@pytest.fixture(autouse=True)
+def calls_are_granted() -> Iterator[None]:
+    """Fail the test in which a part of the product first makes a call that its role is not granted."""
+    known = len(calls.CALLS)
+    yield
+    found = calls.not_granted([*calls.CALLS][known:])
+    assert not found, (
+        f"include/policies does not grant {', '.join(f'{part} the call {what}' for part, what in found)}: grant it "
+        "there, or do not make it (docs/infrastructure/iam.md)"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
+from local import processes, servers
+from local import redis as local_redis
 from searchsync.catalog import Entity, include_dir
 from searchsync.cluster.client import Client, connect
 from tests.faults import OpenSearchProxy, PostgresProxy
@@ -94,3 +97,21 @@ def searchsync(shell: None, include: Path, tmp_path: Path) -> Command:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def redis_folder(servers_dir: Path) -> Iterator[Path]:
+    """Of the Redis that tests share, kill, and start again."""
+    folder = servers_dir / "redis"
+    yield folder
+    if (record := servers.running(folder)) is not None:
+        processes.stop(record.process)
+
+
+@pytest.fixture
+def redis_server(redis_folder: Path) -> local_redis.Server:
+    """A Redis without any key. The test may kill it, and start it again in its folder, on the same port."""
+    server = local_redis.start(redis_folder)
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+    return server

@@ -84,6 +84,7 @@ def roll_out(target: Target, aws: dict[str, Any], new: Release, *, first: bool) 
     """
     secrets.fill(aws["secretsmanager"], say)
     services.migrate(aws["ecs"], say)
+    services.grant_access(aws["ecs"], target.account_id, say)
     if first:
         services.renew(aws["ecs"])
     services.await_images(aws["ecs"], {new.airflow_image, new.search_api_image}, say)

@@ -9,6 +9,7 @@ from local.errors import LocalError
 CLUSTER: Final = "searchsync"
 MIGRATION: Final = "searchsync-airflow-migrate"
 SCHEDULER: Final = "searchsync-airflow-scheduler"
+ADMINISTRATOR: Final = "searchsync-opensearch-admin"
 PATIENCE_SECONDS: Final = 1800.0
 """Seconds until all services must run what was deployed; a worker finishes its tasks first."""
 
@@ -46,14 +47,37 @@ def migrate(ecs: Any, say: Callable[[str], None], patience: float = PATIENCE_SEC
 
     :raises LocalError: when the task fails, or does not end
     """
+    say(f"{MIGRATION}: Airflow's database is migrated")
+    _run_once(ecs, {}, patience)
+
+
+def grant_access(ecs: Any, account: str, say: Callable[[str], None], patience: float = PATIENCE_SECONDS) -> None:
+    """Make the roles of OpenSearch, inside the network and as its master user: no other may, and nobody is outside.
+
+    :raises LocalError: when the task fails, or does not end
+    """
+    say(f"{MIGRATION}: the roles of OpenSearch are made")
+    command = ["bash", "-ec", f"searchsync access apply --account {account}"]
+    overrides = {
+        "taskRoleArn": f"arn:aws:iam::{account}:role/{ADMINISTRATOR}",
+        "containerOverrides": [{"name": "airflow", "command": command}],
+    }
+    _run_once(ecs, overrides, patience)
+
+
+def _run_once(ecs: Any, overrides: dict[str, Any], patience: float) -> None:
+    """Run the task of the migration to its end, where the services run.
+
+    :param overrides: what it does instead, and as which role
+    """
     scheduler = next(one for one in _services(ecs) if one["serviceName"] == SCHEDULER)
     (started,) = ecs.run_task(
         cluster=CLUSTER,
         taskDefinition=MIGRATION,
         launchType="FARGATE",
         networkConfiguration=scheduler["networkConfiguration"],
+        overrides=overrides,
     )["tasks"]
-    say(f"{MIGRATION}: Airflow's database is migrated")
     end = time.monotonic() + patience
     while True:
         (task,) = ecs.describe_tasks(cluster=CLUSTER, tasks=[started["taskArn"]])["tasks"]

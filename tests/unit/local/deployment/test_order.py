@@ -109,6 +109,7 @@ def stage(
     monkeypatch.setattr(mappings, "check", noted("mappings"))
     monkeypatch.setattr(secrets, "fill", noted("secrets"))
     monkeypatch.setattr(services, "migrate", noted("migrate"))
+    monkeypatch.setattr(services, "grant_access", noted("access"))
     monkeypatch.setattr(services, "renew", noted("renew"))
     monkeypatch.setattr(services, "_POLL_SECONDS", 0.0)
     monkeypatch.setattr(deploy, "preflight", stage.preflight)
@@ -120,7 +121,7 @@ def stage(
 
 def test_checks_then_plan_then_everything_else(stage: Stage) -> None:
     deploy.deploy(DEV, AUTOMATIC)
-    order = ["mappings", "preflight", "terraform here", "plan", "apply", "secrets", "migrate"]
+    order = ["mappings", "preflight", "terraform here", "plan", "apply", "secrets", "migrate", "access"]
     assert stage.steps == [*order, "health", "preflight"]
     assert stage.variables == {
         "environment": "dev",
@@ -250,7 +251,7 @@ def test_an_alarm_during_the_deployment_leaves_the_old_version(stage: Stage, mon
 def test_the_first_deployment_has_nothing_to_hold_against(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     stage.aws["ssm"].delete_parameter(Name=release.PARAMETER)
     deploy.deploy(DEV, AUTOMATIC)
-    assert stage.steps == ["terraform here", "plan", "apply", "secrets", "migrate", "renew"]
+    assert stage.steps == ["terraform here", "plan", "apply", "secrets", "migrate", "access", "renew"]
     assert "it is empty" in capsys.readouterr().out
     assert release.deployed(stage.aws["ssm"]) is not None
 

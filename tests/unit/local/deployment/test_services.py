@@ -110,6 +110,15 @@ def test_the_database_is_migrated_where_the_scheduler_runs(cluster: dict[str, An
     assert arguments["networkConfiguration"]["awsvpcConfiguration"]["subnets"]
 
 
+def test_the_roles_of_opensearch_are_made_by_its_master_user_and_nobody_else(cluster: dict[str, Any]) -> None:
+    ecs = Answers(cluster["ecs"], run_task=[task("PENDING")], describe_tasks=[task("STOPPED", 0)])
+    services.grant_access(ecs, "123456789012", silent)
+    (_, arguments), *_ = ecs.calls
+    assert arguments["overrides"]["taskRoleArn"] == "arn:aws:iam::123456789012:role/searchsync-opensearch-admin"
+    (container,) = arguments["overrides"]["containerOverrides"]
+    assert container["command"][-1] == "searchsync access apply --account 123456789012"
+
+
 @pytest.mark.parametrize("codes", [(1,), (0, 1)])
 def test_a_failed_migration_fails_the_deployment(cluster: dict[str, Any], codes: tuple[int, ...]) -> None:
     ecs = Answers(cluster["ecs"], run_task=[task("PENDING")], describe_tasks=[task("STOPPED", *codes)])

@@ -148,3 +148,7 @@ def test_a_named_mirror_counts_before_all_others(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv(terraform.MIRROR_VARIABLE, str(tmp_path / "mirror"))
     assert terraform.find().mirror == tmp_path / "mirror"
+
+
+def test_the_infrastructure_is_formatted(runs: Terraform, tmp_path: Path) -> None:
+    assert Terraform(terraform.INFRA, tmp_path / "fmt").unformatted() == []

@@ -29,7 +29,7 @@ def checks(target: Target) -> Iterator[Check]:
             "delivery",
             of.function,
             "changes wait in the stream, which keeps them for a day",
-            f"After the first reindex of {entity.name}, enable the event source mapping (docs/operations/stream.md)",
+            "Enable the event source mapping, which somebody paused (docs/operations/stream.md)",
             of.look_at_delivery,
         )
         yield Check(

@@ -6,7 +6,6 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 
@@ -147,8 +146,9 @@ class Load:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             async with self._http.get(self.url + path, params=pairs, headers=headers) as response:
-                body: Any = json.loads(await response.read())
-                return Answer(response.status, response.headers, body, time.monotonic() - began)
+                raw = await response.read()
+                took, body = time.monotonic() - began, json.loads(raw)
+                return Answer(response.status, response.headers, body, took, len(raw))
         except (aiohttp.ClientError, json.JSONDecodeError) as error:
             self.referee.complain(f"no answer: {type(error).__name__}", f"{path} {pairs}: {error}")
             return Answer(0, {}, None, time.monotonic() - began)

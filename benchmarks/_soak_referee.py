@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks._soak_truth import ENTITIES, EVERYBODY, MEMBERS, Question
+from search_api.cache.memory import OVERHEAD_BYTES
 
 CALM = "nothing"
 GREEDY = "greedy"
@@ -51,12 +52,14 @@ class Answer:
 
     :ivar body: the JSON value
     :ivar seconds: that it took
+    :ivar size: bytes of the body
     """
 
     status: int
     headers: Mapping[str, str]
     body: Any
     seconds: float
+    size: int = 0
 
     @property
     def cache(self) -> str:
@@ -73,6 +76,7 @@ class Referee:
     :ivar slowest: seconds, by the trouble
     :ivar in_peace: number of answers while OpenSearch was well
     :ivar needless: number of these that were refused or stale
+    :ivar kept: bytes of the answers that the service was given to keep
     """
 
     scene: Scene
@@ -82,6 +86,7 @@ class Referee:
     slowest: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     in_peace: int = 0
     needless: int = 0
+    kept: int = 0
 
     def ask(self, question: Question, whose: str) -> Asked:
         """Return a request that is sent now."""
@@ -99,6 +104,8 @@ class Referee:
         if not (asked.may_refuse or self.scene.may_refuse):
             self.in_peace += 1
             self.needless += answer.status == 503 or answer.cache == "stale"
+        if answer.cache == "miss":
+            self.kept += answer.size + OVERHEAD_BYTES
         if answer.seconds > LATEST_SECONDS:
             self.complain("late", f"{answer.seconds:.1f} s: {asked}")
         if answer.status not in (200, 404):

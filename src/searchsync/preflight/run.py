@@ -1,10 +1,13 @@
 """All checks, one after the other."""
 
+import logging
 from collections.abc import Callable, Iterator
 
 from searchsync.preflight import network, roles, rows, search, stream, tables, users
 from searchsync.preflight.checks import Check, Outcome, Result
 from searchsync.preflight.target import Target
+
+log = logging.getLogger(__name__)
 
 PARTS: tuple[Callable[[Target], Iterator[Check]], ...] = (
     search.checks,
@@ -21,7 +24,10 @@ def run(target: Target) -> list[Result]:
     """Make all checks of an environment, and change nothing. Return a result for each of them.
 
     :raises BadParams: when there is no such environment, or files are missing
+    :raises BadConnection: when AWS does not know the caller
     """
+    number = len(target.values)  # read first: without it, or without a caller, nothing is looked at
+    log.info("%s: account %s, region %s, %d values", target.environment, target.account, target.region, number)
     return [check.run() for part in PARTS for check in part(target)]
 
 

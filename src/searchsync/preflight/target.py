@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml
 
+from searchsync.aws import errors
 from searchsync.catalog import CATALOG, DEFAULT_CONNECTION, Entity, include_dir
 from searchsync.connections import Connections
-from searchsync.errors import BadParams
+from searchsync.errors import BadParams, SearchSyncError
 
 PREFIX = "searchsync"
 """Beginning of the names of all that is not an entity's; the files of ``infra/`` say the same."""
@@ -42,8 +43,12 @@ class Target:
 
     @cached_property
     def account(self) -> str:
-        """The account of the environment."""
-        return str(self.aws("sts").get_caller_identity()["Account"])
+        """The account of the environment.
+
+        :raises BadConnection: when the caller is nobody there
+        """
+        with errors("STS", SearchSyncError):
+            return str(self.aws("sts").get_caller_identity()["Account"])
 
     @cached_property
     def region(self) -> str:

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -34,7 +35,7 @@ PARTS = (
     ("/lambdas/stream/", "stream"),
     ("/searchsync/stream/consumer.py", "stream"),
     ("/searchsync/access/", "opensearch-admin"),
-    ("/searchsync/preflight/", "person"),
+    ("/searchsync/preflight/", "deploy"),
     ("/searchsync/scaffold/", "person"),
     ("/searchsync/cli/tables.py", "person"),
 )
@@ -47,6 +48,7 @@ _NAMED_LATER = {
     "roles": ["{name}"],
     "rolesmapping": ["{name}"],
 }
+_OF_EVERYBODY = "sts:GetCallerIdentity"
 _ANY_PLACE = roles.Place("123456789012", "eu-west-1", "eu-central-1", "owner/name", "dev")
 _ACTIONS = ("create", "index", "update", "delete")
 """Of a bulk; each needs a right of its own."""
@@ -120,9 +122,12 @@ def not_granted(made: Iterable[Call]) -> list[Call]:
     The master user of OpenSearch may send it every request.
     """
     granted = _granted()
-    return [
-        call for call in made if call.part not in ("person", "opensearch-admin") and call.what not in granted[call.part]
-    ]
+    held = (call for call in made if call.part not in ("person", "opensearch-admin") and call.what != _OF_EVERYBODY)
+    return [call for call in held if not any(_is(call.what, one) for one in granted[call.part])]
+
+
+def _is(what: str, granted: str) -> bool:
+    return what == granted or ("/" not in what and fnmatchcase(what, granted))
 
 
 def request(method: str, path: str) -> str:
@@ -134,7 +139,7 @@ def request(method: str, path: str) -> str:
     named = first if first.startswith(("_", "searchsync-")) else "{index}"
     parts, names = [named], list(_NAMED_LATER.get(first, []))
     for part in rest:
-        parts.append(names.pop(0) if names else part)
+        parts.append(names.pop(0) if names and not part.startswith("_") else part)
         names = names or list(_NAMED_LATER.get(part, []))
     return f"{method} /{'/'.join(parts)}"
 

@@ -34,7 +34,8 @@ def called(name: str) -> set[tuple[str, str]]:
 
 
 def _is_about(grant: Grant, call: str, arn: str) -> bool:
-    return call in grant.calls and (call.startswith("es:") or any(fnmatchcase(arn, one) for one in grant.resources))
+    named = any(fnmatchcase(call, one) for one in grant.calls)
+    return named and (call.startswith("es:") or any(fnmatchcase(arn, one) for one in grant.resources))
 
 
 def missing(role: Role) -> Iterator[str]:

@@ -30,6 +30,9 @@ from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.operations import reindex, replay, sync
 from searchsync.operations.sync import Interval
+from searchsync.preflight import search
+from searchsync.preflight.checks import Outcome
+from searchsync.preflight.target import Target
 from searchsync.quality import run as quality
 from searchsync.quality.run import Wanted
 from searchsync.sources import export_requests
@@ -187,6 +190,7 @@ def members_live(jobs: Jobs) -> None:
     """The first index; changes by the stream, one of which cannot be written; and the second index."""
     jobs.searchsync("reindex", "members")
     jobs.put("m-0000001", name="x")
+    jobs.put("m-new", name="x")
     jobs.delete("m-0000002")
     jobs.put("x" * 600, name="too long for an id")
     jobs.stream()
@@ -265,6 +269,13 @@ def locations_synced(jobs: Jobs, owner: psycopg.Connection[Any], folder: Path) -
         jobs.searchsync("reindex", "locations")
 
 
+def looked_at(jobs: Jobs) -> None:
+    """The preflight finds OpenSearch as it should be."""
+    jobs.become("searchsync-deploy")
+    results = [check.run() for check in search.checks(Target(SHELL, "dev"))]
+    assert {result.outcome for result in results} == {Outcome.PASSED}, results
+
+
 def searched(jobs: Jobs, opensearch: str, redis: str) -> None:
     """The search API finds a place and a member."""
     with serving(opensearch, redis) as served:
@@ -299,6 +310,7 @@ def test_each_part_does_its_job_with_the_keys_of_its_role(
     locations_synced(jobs, owner, tmp_path)
     quality_seen("locations", tmp_path)
     retired(jobs, "locations")
+    looked_at(jobs)
     searched(jobs, opensearch_server.url, redis_server.url)
     administered(jobs, monkeypatch)
     assert not [call for call in jobs.emulator.calls() if not call["allowed"]]

@@ -29,6 +29,19 @@ def queues_say_whose_dead_letters_they_take() -> None:
     replace(Queue, "attributes", property(with_policy))
 
 
+def queues_keep_their_policy() -> None:
+    """Moto forgets the policy of a queue when another attribute is set: nobody else could send to it any more."""
+    change = current(Queue, "_set_attributes", "self", "attributes", "now")
+
+    def set_attributes(self: Queue, attributes: dict[str, Any], now: float | None = None) -> None:
+        before = self.policy if "_policy_json" in vars(self) else None  # a queue that is made has none yet
+        change(self, attributes, now)
+        if "Policy" not in attributes:
+            self.policy = before
+
+    replace(Queue, "_set_attributes", set_attributes)
+
+
 def event_source_mappings_deliver_nothing() -> None:
     """Moto runs the function itself on each write, in Docker, and empties the stream: our own runner delivers it."""
     current(LambdaBackend, "send_dynamodb_items", "self", "function_arn", "items", "source")
@@ -114,6 +127,7 @@ def functions_log_where_they_were_told_to() -> None:
 
 BRIDGES = (
     queues_say_whose_dead_letters_they_take,
+    queues_keep_their_policy,
     event_source_mappings_deliver_nothing,
     what_is_scaled_has_tags,
     each_database_has_an_id_of_its_own,

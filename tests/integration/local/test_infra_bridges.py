@@ -33,6 +33,18 @@ def test_a_queue_says_whose_dead_letters_it_takes(aws: Aws) -> None:
     assert sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["RedriveAllowPolicy"] == policy
 
 
+def test_a_queue_keeps_its_policy_when_something_else_is_set(aws: Aws) -> None:
+    sqs = aws("sqs")
+    send = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [send]})
+    url = sqs.create_queue(QueueName="kept", Attributes={"Policy": policy})["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "60"})
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert (found["Policy"], found["VisibilityTimeout"]) == (policy, "60")
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": ""})
+    assert not sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"].get("Policy")
+
+
 def test_each_database_is_found_by_its_id(aws: Aws) -> None:
     rds = aws("rds")
     for name in ("one", "two"):

@@ -31,6 +31,9 @@ CALL_SECONDS: Final = 0.1
 LIMITS: Final = Limits(window=10.0, calls=5, share=0.5, pause=2.0, probes=1)
 """When Redis is left alone: soon, and for a short time, because nothing is lost by asking it again."""
 
+TELL_SECONDS: Final = 0.02
+"""Seconds that what is told may wait for a call to go along with: to go alone takes as long as to ask."""
+
 TOGETHER_BYTES: Final = 262_144
 """Bytes of what is told after which no more goes along: a large answer that is kept must not make others wait long."""
 
@@ -89,7 +92,9 @@ class Connection:
             return None
 
     def tell(self, *command: bytes | str | int, size: int) -> None:
-        """Give a command whose outcome nobody waits for. It is not given when too much waits already.
+        """Give a command whose outcome nobody waits for: with the next call, or soon.
+
+        It is not given when too much waits already.
 
         :param size: bytes of what it stores
         """
@@ -97,23 +102,28 @@ class Connection:
             _failures.inc()
             return
         self._untold += size
-        self._begin([command], size)
+        if not self._waiting:
+            asyncio.get_running_loop().call_later(TELL_SECONDS, self._start)
+        self._waiting.append(_Call([command], asyncio.get_running_loop().create_future(), size))
 
     async def close(self) -> None:
         """Close the connection, after what waits for it."""
+        self._start()
         if self._work:
             await asyncio.wait({self._work}, timeout=CALL_SECONDS)
             self._work.cancel()
             await asyncio.wait({self._work})
         await self._link.disconnect(nowait=True)
 
-    def _begin(self, commands: Sequence[Command], size: int = 0) -> _Call:
-        loop = asyncio.get_running_loop()
-        call = _Call(commands, loop.create_future(), size)
+    def _begin(self, commands: Sequence[Command]) -> _Call:
+        call = _Call(commands, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
-        if self._work is None or self._work.done():
-            self._work = loop.create_task(self._do())
+        self._start()
         return call
+
+    def _start(self) -> None:
+        if self._waiting and (self._work is None or self._work.done()):
+            self._work = asyncio.get_running_loop().create_task(self._do())
 
     async def _do(self) -> None:
         while self._waiting:

@@ -280,12 +280,12 @@ def test_what_runs_in_the_background_is_neither_counted_nor_held_up() -> None:
             breaker = Breaker(Limits(calls=1))
             async with Engine(Target(server.url), breaker=breaker) as engine:
                 with pytest.raises(EngineUnavailable):
-                    await engine.once("GET", "/_alias", None, Deadline(2))
+                    await engine.once("GET", "/places/_alias", None, Deadline(2))
                 assert len(server.received) == 1
                 assert breaker.state is State.CLOSED
                 breaker.failed(breaker.admit() or 0)
                 server.act = replies(OK)
-                assert (await engine.once("GET", "/_alias", None, Deadline(2))).status == 200
+                assert (await engine.once("GET", "/places/_alias", None, Deadline(2))).status == 200
 
     run(test)
 
@@ -349,7 +349,7 @@ def test_a_request_is_signed_as_it_is_sent() -> None:
             signer = Signer(credentials, "eu-central-1", "es")
             async with Engine(Target(server.url, signer=signer)) as engine:
                 await search(engine)
-                await engine.send("GET", "/_alias", None, Deadline(5))
+                await engine.send("GET", "/places/_alias", None, Deadline(5))
             for received in server.received:
                 assert received.headers["Authorization"] == expected_signature(credentials, server, received)
                 assert received.headers["X-Amz-Security-Token"] == "token"

@@ -33,6 +33,7 @@ def test_the_product_gets_it_right(client: Client, crashing: Crashing, scenario:
         scenario(places)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("proof", PLACES.values(), ids=PLACES.keys())
 def test_without_the_rule_it_goes_wrong(client: Client, crashing: Crashing, proof: Proof) -> None:
     with proof.mutant(), placed(client, crashing.app, crashing=crashing) as places, pytest.raises(Violation):

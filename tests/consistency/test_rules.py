@@ -21,6 +21,7 @@ def test_the_product_gets_it_right(client: Client, scenario: Scenario) -> None:
         scenario(stage)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("proof", PROOFS.values(), ids=PROOFS.keys())
 def test_without_the_rule_it_goes_wrong(client: Client, proof: Proof) -> None:
     with proof.mutant(), staged(client) as stage, pytest.raises(Violation):

@@ -1,5 +1,7 @@
 """What holds each test's calls to the grants: a call that it does not see, or takes for another, is not held to any."""
 
+import sys
+
 import pytest
 
 from searchsync.cluster.client import connect
@@ -15,6 +17,7 @@ def test_calls_that_are_not_granted_are_found() -> None:
         Call("stream", "sqs:SendMessage"),
         Call("stream", "POST /{index}/_bulk create"),
         Call("deploy", "iam:GetRole"),
+        Call("airflow-task", "POST /searchsync-check-places-1a2b/_bulk create"),
     ]
     refused = [
         Call("stream", "dynamodb:Scan"),
@@ -48,3 +51,19 @@ def test_the_part_that_calls_is_seen_and_a_test_is_none(monkeypatch: pytest.Monk
     with pytest.raises(IndexUnavailable):
         Index(client.until(Deadline.within(0.5)), "of-the-product").put_meta({})
     assert [*calls.CALLS] == [Call("airflow-task", "PUT /{index}/_mapping")]
+
+
+def test_a_call_between_two_parts_belongs_to_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test may let a reindex come in the middle of a write of the function: its calls are not the function's."""
+    library, function = (
+        f"{calls.REPO}/src/searchsync/cluster/index.py",
+        f"{calls.REPO}/src/searchsync/stream/consumer.py",
+    )
+    for files, part in (
+        ([library, function], "stream"),
+        ([library, __file__, function], None),
+        ([library, __file__], "airflow-task"),
+        ([__file__, function], None),
+    ):
+        monkeypatch.setattr(calls, "_files", lambda _, files=files: iter(files))
+        assert calls._part(sys._getframe()) == part

@@ -1,5 +1,6 @@
 """The table of values, and what the variables of the root refuse."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,18 @@ def test_each_row_is_used() -> None:
     deployment = "\n".join(path.read_text(encoding="utf-8") for path in (LOCAL_CODE / "deployment").glob("*.py"))
     unused = [name for name in TABLE if f"local.environment.{name}" not in terraform and f'"{name}"' not in deployment]
     assert unused == []
+
+
+def test_each_output_of_a_module_is_read() -> None:
+    """Nobody sees it otherwise: `terraform output` shows those of the root alone."""
+    terraform = "\n".join(path.read_text(encoding="utf-8") for path in INFRA.rglob("*.tf"))
+    unread = [
+        f"{path.parent.name}: {name}"
+        for path in sorted(INFRA.glob("modules/*/outputs.tf"))
+        for name in re.findall(r'^output "(\w+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+        if not re.search(rf"\bmodule\.\w+(\[[^\]]+\])?\.{name}\b", terraform)
+    ]
+    assert unread == []
 
 
 def test_environments_share_no_network() -> None:

@@ -14,11 +14,10 @@ output "listener_arn" {
 }
 
 output "target_group" {
-  description = "Its ARN, its name in metrics, and its label for scaling on requests. A service can register when it has a listener."
+  description = "Its ARN, and its name in metrics. A service can register when it has a listener."
   value = {
     arn        = aws_lb_target_group.this.arn
     arn_suffix = aws_lb_target_group.this.arn_suffix
-    label      = "${aws_lb.this.arn_suffix}/${aws_lb_target_group.this.arn_suffix}"
   }
   depends_on = [aws_lb_listener.https]
 }

@@ -14,20 +14,9 @@ output "search_api" {
 }
 
 output "airflow" {
-  description = "What Airflow needs: its target group, the address of its page, and the client by which it logs in to the search API."
+  description = "What Airflow needs: its target group, and the address of its page."
   value = {
     target_group_arn = module.airflow_balancer.target_group.arn
     url              = "https://${local.airflow_name}"
-    client_id        = aws_cognito_user_pool_client.this["programs"].id
   }
-}
-
-output "user_pool_id" {
-  description = "The user pool, for who makes users."
-  value       = aws_cognito_user_pool.this.id
-}
-
-output "name_servers" {
-  description = "What the zone above delegates to."
-  value       = aws_route53_zone.this.name_servers
 }

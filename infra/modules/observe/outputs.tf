@@ -5,13 +5,3 @@ output "log_groups" {
     purpose => { name = group.name, arn = "arn:aws:logs:${var.region}:${var.account_id}:log-group:${group.name}" }
   }
 }
-
-output "topic_arns" {
-  description = "The topic of each severity."
-  value       = { for severity, topic in aws_sns_topic.this : severity => topic.arn }
-}
-
-output "alarm_names" {
-  description = "Names of the alarms, by row, and what the row has one each for."
-  value       = { for key, alarm in local.alarms : key => alarm.name }
-}

@@ -24,18 +24,19 @@ class Stories(NamedTuple):
 STORIES: Final[dict[str, Stories]] = {
     "stream-behind": Stories(
         fires=[1_000, 16 * MINUTE, 17 * MINUTE, 18 * MINUTE, 19 * MINUTE, 20 * MINUTE],
-        quiet=[_, 14 * MINUTE, 16 * MINUTE, 17 * MINUTE, 2_000, _],  # a burst that was caught up with
+        # a burst that was caught up with
+        quiet=[_, *[14 * MINUTE] * 5, 16 * MINUTE, 17 * MINUTE, 18 * MINUTE, 19 * MINUTE, 2_000, _],
     ),
     "stream-expiring": Stories(
         fires=[721 * MINUTE, _, 722 * MINUTE, 723 * MINUTE],
-        quiet=[700 * MINUTE, 710 * MINUTE, 719 * MINUTE, 719 * MINUTE],
+        quiet=[710 * MINUTE, 719 * MINUTE, 721 * MINUTE, 722 * MINUTE, 719 * MINUTE],
     ),
     "stream-lag": Stories(
         fires=[310, 320, 330, 2, 340, 350, 360, 370, 380, 390],
-        quiet=[310, 320, 330, 340, 1, 1, 2, 1, 1, 1],
+        quiet=[310, 320, 330, 340, 350, 360, 370, 1, 1, 1],
     ),
     "records-unacknowledged": Stories(
-        fires=[100, _, 100, _, 100],  # an outage: an invocation each 70 seconds
+        fires=[1, _, 1, _, 1],  # an outage: an invocation each 70 seconds
         quiet=[0, 0, 100, 100, 0],  # a batch that failed once, and was taken the second time
     ),
     "records-parked": Stories(fires=[0, 140, 0, 400], quiet=[3, 101, 7, 0, 12]),
@@ -43,12 +44,12 @@ STORIES: Final[dict[str, Stories]] = {
     "values-dropped": Stories(fires=[0, 0, 2], quiet=[0, 0, 0]),
     "function-errors": Stories(
         fires={"errors": [3, 0, 4], "invocations": [100, 100, 100]},
-        quiet={"errors": [0, 2, 0], "invocations": [10, 100, 10_000]},
+        quiet={"errors": [0, 2, 5, 5, 5], "invocations": [10, 100, 1_000, 1_000, 1_000]},
     ),
     "function-throttled": Stories(fires=[1, 5, 2], quiet=[40, 12, 0]),
     "dead-letters": Stories(
         fires=[4, 4, 4, 4, 4, 4],
-        quiet=[900, 4, 0, 12, 9, 0],  # the replay empties it every ten minutes
+        quiet=[900, 4, 0, 900, 40, 12, 9, 4, 0],  # the replay empties it every ten minutes
     ),
     "dead-letters-many": Stories(fires=[501, 700, 900], quiet=[900, 900, 400]),
     "dead-letters-old": Stories(fires=[7_100, 7_300, 7_600], quiet=[7_100, 7_300, 0]),
@@ -66,7 +67,8 @@ STORIES: Final[dict[str, Stories]] = {
     "cluster-key-away": Stories(fires=[_, 1], quiet=[_, 0]),
     "cluster-errors": Stories(
         fires={"failed": [30, 40, 50], "asked": [300, 300, 300]},
-        quiet={"failed": [50, 60, 70], "asked": [60, 70, 90]},  # too few requests to say anything
+        # Too few requests to say anything; two bad periods; a few errors all the time.
+        quiet={"failed": [50, 60, 70, 30, 40, 5, 5], "asked": [60, 70, 90, 300, 300, 300, 300]},
     ),
     "database-disk": Stories(fires=[20 * GIB, 19 * GIB, 18 * GIB], quiet=[19 * GIB, 19 * GIB, 60 * GIB]),
     "database-silent": Stories(fires=[5, *[_] * 5], quiet=[5, 5, _, 5]),
@@ -74,15 +76,15 @@ STORIES: Final[dict[str, Stories]] = {
     "broker-full": Stories(fires=[70, 81, 85], quiet=[60, 81, 60]),
     "cache-full": Stories(
         fires={"memory": [95] * 12, "evictions": [5_000] * 12},
-        quiet={"memory": [100] * 12, "evictions": [20] * 12},  # full, which a cache may be
+        quiet={"memory": [100] * 12, "evictions": [*[5_000] * 11, 900]},  # full, which a cache may be
     ),
     "cache-hits-rare": Stories(
         fires={"hits": [700] * 6, "misses": [500] * 6},
-        quiet={"hits": [10] * 6, "misses": [90] * 6},  # at night there is nothing to repeat
+        quiet={"hits": [*[700] * 5, 10], "misses": [*[500] * 5, 90]},  # at night there is nothing to repeat
     ),
     "service-tasks-missing": Stories(
         fires={"running": [2] * 15, "desired": [3] * 15},
-        quiet={"running": [3, *[2] * 13, 3], "desired": [3] * 15},  # a task that was replaced
+        quiet={"running": [*[2] * 14, 3], "desired": [3] * 15},  # a task that was replaced
     ),
     "service-memory": Stories(fires=[91, 93, 95], quiet=[95, 95, 88]),
     "airflow-workers-silent": Stories(fires=[10, *[_] * 5], quiet=[10, _, _, 5]),  # a deployment
@@ -116,6 +118,6 @@ STORIES: Final[dict[str, Stories]] = {
     "api-slower": Stories(fires=[401, 410, 420, 430], quiet=[450, 450, 450, 390]),
     "api-unexpected": Stories(fires=[0, 1], quiet=[0, 0]),
     "api-breaker-open": Stories(fires=[0, 1, 1], quiet=[0, 1, 0, 0, 0]),
-    "api-answers-stale": Stories(fires=[12, 40, 31], quiet=[0, 3, 0, 2, 0]),
+    "api-answers-stale": Stories(fires=[1, 4, 2], quiet=[0, 3, 0, 2, 0]),
     "login-broken": Stories(fires=[0, 3, 2], quiet=[0, 1, 0, 0, 0]),
 }

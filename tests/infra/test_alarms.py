@@ -155,6 +155,12 @@ def test_silence_is_what_the_row_says(name: str) -> None:
     assert rule.states([*fires, *silence])[-1] == expected[row["missing"]][0]
 
 
+def test_silence_is_a_fault_where_it_is_said_to_be() -> None:
+    """With `breaching` for any other, a quiet night would wake somebody."""
+    silent = {name for name, row in ALARMS.items() if row["missing"] == "breaching"}
+    assert silent == {"cluster-silent", "database-silent", "airflow-workers-silent", "api-no-task-ready"}
+
+
 def test_an_alarm_that_ignores_silence_has_one_that_does_not() -> None:
     """What says nothing for ever would else stay well for ever."""
     silent = {

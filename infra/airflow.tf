@@ -44,7 +44,7 @@ module "airflow" {
   security_group_ids = [module.network.security_group_ids.airflow]
   target_group_arn   = module.edge.airflow.target_group_arn
   reports = {
-    key_arn            = module.keys.arns.objects
+    key_arn            = local.key_arns.objects
     subnet_ids         = module.network.isolated_subnet_ids
     security_group_ids = [module.network.security_group_ids.reports]
   }

@@ -6,7 +6,7 @@ module "data" {
   account_id          = var.account_id
   deletion_protection = local.environment.deletion_protection
   backup_days         = local.environment.database_backup_days
-  keys                = module.keys.arns
+  keys                = local.key_arns
   role_arns = {
     replication    = module.identity.role_arns["replication"]
     rds_monitoring = module.identity.role_arns["rds-monitoring"]
@@ -36,7 +36,7 @@ module "caches" {
   names              = local.names.caches
   node_type          = local.environment.cache_type
   nodes              = local.environment.cache_nodes
-  key_arn            = module.keys.arns.caches
+  key_arn            = local.key_arns.caches
   subnet_ids         = module.network.isolated_subnet_ids
   security_group_ids = module.network.security_group_ids
 }

@@ -16,3 +16,8 @@ locals {
     target_group     = module.edge.search_api.target_group.arn_suffix
   }
 }
+
+# Not among those above: what has a name there is made with a key, so keys come first.
+locals {
+  key_arns = module.keys.arns
+}

@@ -43,7 +43,7 @@ module "observe" {
 
   log_groups = local.names.log_groups
   log_days   = local.environment.log_days
-  key_arns   = { logs = module.keys.arns.logs, alarms = module.keys.arns.alarms }
+  key_arns   = { logs = local.key_arns.logs, alarms = local.key_arns.alarms }
 
   mail = local.environment.alarm_mail
   slack = local.environment.alarm_slack == null ? null : {

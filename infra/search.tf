@@ -9,7 +9,7 @@ module "search" {
   managers          = local.environment.search_managers
   standby           = local.environment.search_standby
   auto_tune         = local.environment.search_auto_tune
-  key_arn           = module.keys.arns.search
+  key_arn           = local.key_arns.search
   administrator_arn = module.identity.role_arns["opensearch-admin"]
   log_group_arns = {
     application  = module.observe.log_groups["search-application"].arn

@@ -19,7 +19,7 @@ module "stream" {
   queue_url_prefix     = local.queue_url_prefix
   records_bucket       = local.made.records_bucket
   place                = { region = var.region, account = var.account_id }
-  queue_key_arn        = module.keys.arns.queues
+  queue_key_arn        = local.key_arns.queues
   subnet_ids           = module.network.private_subnet_ids
   security_group_ids   = [module.network.security_group_ids.functions]
 }

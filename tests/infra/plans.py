@@ -31,6 +31,7 @@ MADE: Final = """locals {
     load_balancer    = "app/searchsync-search-api/0123456789abcdef"
     target_group     = "targetgroup/searchsync-search-api/0123456789abcdef"
   }
+  key_arns = { for purpose, alias in local.names.key_aliases : purpose => "arn:aws:kms:::${alias}" }
 }
 """
 """What AWS would say of what it makes, in place of infra/made.tf."""
@@ -57,6 +58,16 @@ class Planned:
     def of(self, text: str) -> dict[str, Values]:
         """Return the values of the resources that have a text in their address, such as ``.aws_s3_bucket.``."""
         return {address: values for address, values in self.values.items() if text in address}
+
+    def scheduled(self, module: str) -> dict[str, dict[str, Any]]:
+        """Return when the limits of a module's scaling become others, by name, as environments.yaml says it."""
+        found = {}
+        for address, action in self.of(f"module.{module}.aws_appautoscaling_scheduled_action.").items():
+            assert action["timezone"] == "UTC", address
+            (limits,) = action["scalable_target_action"]
+            least, most = int(limits["min_capacity"]), int(limits["max_capacity"])
+            found[address.split('"')[1]] = {"when": action["schedule"], "min": least, "max": most}
+        return found
 
 
 def variables(environment: str, packages: Path) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 locals {
   severities = var.table.severities
 
-  # Composed, so that a plan shows who will be told.
-  actions = merge({ none = [] }, {
-    for severity in keys(local.severities) : severity => ["arn:aws:sns:${var.region}:${var.account_id}:${local.topics[severity]}"]
-  })
-  topics  = { for severity in keys(local.severities) : severity => "${var.name}-${lower(severity)}" }
+  topics = { for severity in keys(local.severities) : severity => "${var.name}-${lower(severity)}" }
+  # Composed, so that a plan shows who will be told, and who may tell.
+  topic_arns = { for severity, topic in local.topics : severity => "arn:aws:sns:${var.region}:${var.account_id}:${topic}" }
+  actions    = merge({ none = [] }, { for severity, arn in local.topic_arns : severity => [arn] })
+
   answers = merge({ none = "" }, { for severity, row in local.severities : severity => "${severity}, answer ${row.answer}: " })
 
   by_channel = {
@@ -35,7 +35,7 @@ resource "aws_sns_topic_policy" "this" {
         Effect    = "Allow"
         Principal = { Service = "cloudwatch.amazonaws.com" }
         Action    = "sns:Publish"
-        Resource  = aws_sns_topic.this[each.key].arn
+        Resource  = local.topic_arns[each.key]
         Condition = {
           StringEquals = { "aws:SourceAccount" = var.account_id }
           ArnLike      = { "aws:SourceArn" = "arn:aws:cloudwatch:${var.region}:${var.account_id}:alarm:${var.name}-*" }
@@ -46,7 +46,7 @@ resource "aws_sns_topic_policy" "this" {
         Effect    = "Deny"
         Principal = "*"
         Action    = "sns:Publish"
-        Resource  = aws_sns_topic.this[each.key].arn
+        Resource  = local.topic_arns[each.key]
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       },
     ]

@@ -87,3 +87,68 @@ def test_what_may_be_used_is_there(planned: Plans) -> None:
                 if not any(kind == one and fnmatchcase(str(other), named) for one, other in there):
                     missing.add(f"{name}: {arn}")
     assert not missing
+
+
+TAKEN_BY: Mapping[str, Mapping[str, str]] = {
+    "module.airflow.aws_ecs_task_definition.": {
+        "task_role_arn": "airflow-task",
+        "execution_role_arn": "airflow-execution",
+    },
+    "module.api.aws_ecs_task_definition.": {
+        "task_role_arn": "search-api-task",
+        "execution_role_arn": "search-api-execution",
+    },
+    ".aws_flow_log.": {"iam_role_arn": "flow-logs"},
+    ".aws_db_instance.": {"monitoring_role_arn": "rds-monitoring"},
+    ".aws_s3_bucket_replication_configuration.": {"role": "replication"},
+}
+"""Roles by what takes them, and as what; those of functions, of the domain and of the chat are with their own tests."""
+
+
+@pytest.mark.parametrize("kind", TAKEN_BY)
+def test_each_thing_takes_the_role_that_is_made_for_it(planned: Plans, kind: str) -> None:
+    """With another one's, it may do what nobody thought of, and is refused what it needs."""
+    things = planned("production").of(kind)
+    assert things
+    for address, values in things.items():
+        for attribute, role in TAKEN_BY[kind].items():
+            assert values[attribute] == f"arn:aws:iam::{ACCOUNT}:role/searchsync-{role}", address
+
+
+ALLOWED_BY_THINGS = {
+    "aws_cloudwatch_log_resource_policy": {"logs:CreateLogStream", "logs:PutLogEvents"},
+    "aws_kms_key": {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:DescribeKey"},
+    "aws_opensearch_domain": {"es:ESHttp*"},
+    "aws_s3_bucket_policy": {"s3:PutObject"},
+    "aws_sns_topic_policy": {"sns:Publish"},
+    "aws_sqs_queue_policy": {"sqs:SendMessage"},
+}
+"""What the policies of things themselves allow, by kind. The account has all of a key: its roles' policies decide."""
+
+
+@pytest.mark.parametrize("environment", ["dev", "production"])
+def test_things_let_in_their_account_and_services_for_it_alone(planned: Plans, environment: str) -> None:
+    """A principal that is forgotten here is everybody, and no role's policy says otherwise."""
+    documents = {
+        address: json.loads(document)
+        for address, values in planned(environment).values.items()
+        for document in map(values.get, ("policy", "policy_document", "access_policies"))
+        if document and not address.startswith("module.identity.")
+    }
+    kinds = {address: next(part for part in address.split(".") if part.startswith("aws_")) for address in documents}
+    assert {*kinds.values()} == ALLOWED_BY_THINGS.keys()
+    for kind in ALLOWED_BY_THINGS:
+        assert planned(environment).of(f".{kind}.").keys() <= documents.keys(), "a policy that no plan shows"
+    for address, document in documents.items():
+        for statement in document["Statement"]:
+            if statement["Effect"] == "Deny":
+                continue
+            calls, who = statement["Action"], statement["Principal"]
+            said = {calls} if isinstance(calls, str) else {*calls}
+            if who == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}:
+                assert said <= ALLOWED_BY_THINGS[kinds[address]] | {"kms:*"}, address
+                continue
+            assert re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com", who["Service"]), address
+            assert who.keys() == {"Service"}, address
+            assert said <= ALLOWED_BY_THINGS[kinds[address]], address
+            assert ACCOUNT in json.dumps([statement["Resource"], statement.get("Condition")]), address

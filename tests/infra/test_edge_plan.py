@@ -146,6 +146,21 @@ def test_the_firewall_knows_callers_by_what_only_the_gateway_can_write(
     assert rate["forwarded_ip_config"] == [{"fallback_behavior": "MATCH", "header_name": HEADER}]
 
 
+@EACH
+def test_the_firewall_blocks(planned: Callable[[str], Planned], environment: str) -> None:
+    """A rule that only counts looks the same on a dashboard, until somebody comes."""
+    plan = planned(environment)
+    for name, rule in rules(plan).items():
+        if name.startswith("AWSManaged"):
+            (action,) = rule["override_action"]
+            assert (len(action["none"]), action["count"]) == (1, []), name
+        else:
+            (action,) = rule["action"]
+            assert (len(action["block"]), action["count"], action["allow"]) == (1, [], []), name
+    (limit,) = rules(plan)["requests-of-an-address"]["action"][0]["block"]
+    assert limit["custom_response"][0]["response_code"] == 429
+
+
 def test_countries_are_blocked_by_the_same_header(planned: Callable[[str], Planned]) -> None:
     (geo,) = rules(planned("production"))["countries"]["statement"][0]["geo_match_statement"]
     assert geo["country_codes"] == ["KP"]
@@ -226,6 +241,8 @@ def test_tokens_are_good_for_an_hour(planned: Callable[[str], Planned]) -> None:
         assert (client["id_token_validity"], client["access_token_validity"]) == (60, 60)
         assert client["enable_token_revocation"] is True
         assert client["prevent_user_existence_errors"] == "ENABLED"
+        assert (units["refresh_token"], client["refresh_token_validity"]) == ("hours", 12)
+        assert client["generate_secret"] is False, "the page and Airflow have none to send"
 
 
 def test_access_tokens_get_their_tenant(planned: Callable[[str], Planned]) -> None:

@@ -2,13 +2,14 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import yaml
 
 from local.paths import ROOT
+from tests.infra.plans import Planned
 
 HOURS = 730
 PAGE = ROOT / "docs" / "infrastructure" / "costs.md"
@@ -52,6 +53,24 @@ def test_amounts_are_quantities_times_prices(environment: str, column: int) -> N
             assert listed.pop(name) == pytest.approx(quantity * prices()[name], abs=0.51), name
     fixed = {"load balancers", "KMS keys", "secrets", "firewall", "alarms", "what depends on use"}
     assert {name for name, amount in listed.items() if amount} <= fixed
+
+
+@pytest.mark.parametrize(("environment", "column"), [("dev", 2), ("production", 3)])
+def test_what_is_billed_one_by_one_is_what_is_planned(
+    planned: Callable[[str], Planned], environment: str, column: int
+) -> None:
+    plan = planned(environment)
+    alarms = plan.of(".aws_cloudwatch_metric_alarm.").values()
+    watched = sum(max(1, sum(bool(query["metric"]) for query in alarm["metric_query"])) for alarm in alarms)
+    quantity = {
+        "load balancers": len(plan.of(".aws_lb.")) * HOURS,
+        "KMS keys": len(plan.of(".aws_kms_key.")),
+        "secrets": len(plan.of(".aws_secretsmanager_secret.")) + len(plan.of(".aws_db_instance.")),  # of owners
+        "firewall": 5 + len(plan.one("module.edge.aws_wafv2_web_acl.this")["rule"]),
+        "alarms": watched + 5 * len(plan.of(".aws_cloudwatch_composite_alarm.")),
+    }
+    said = {row[0]: float(row[column]) for row in LISTED if row[0] in quantity}
+    assert said == {name: pytest.approx(number * prices()[name], abs=0.51) for name, number in quantity.items()}
 
 
 @pytest.mark.parametrize(("environment", "column"), [("dev", 2), ("production", 3)])

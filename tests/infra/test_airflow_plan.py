@@ -12,8 +12,10 @@ import yaml
 
 from local import airflow as local_airflow
 from local.stream_function import served
+from search_ops import ecs_worker
 from searchsync.sources.postgres_iam import IamLogin
 from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE
+from tests.infra import alarms
 from tests.infra.plans import ACCOUNT, REGION, Planned
 
 ROOT = Path(__file__).parents[2]
@@ -229,6 +231,12 @@ def test_workers_scale_by_the_tasks_that_wait_and_run(planned: Callable[[str], P
         for metric in specified["metrics"]
         if metric["metric_stat"]
     }
+    printed = json.loads(ecs_worker.metrics(queued=1, running=2))
+    (described,) = printed["_aws"]["CloudWatchMetrics"]
+    dimensions = [{"name": name, "value": printed[name]} for name in described["Dimensions"][0]]
+    for metric in [one["metric_stat"][0]["metric"][0] for one in specified["metrics"] if one["metric_stat"]]:
+        assert (metric["namespace"], metric["dimensions"]) == (described["Namespace"], dimensions)
+        assert metric["metric_name"] in printed
     assert found == {
         "queued": ("QueuedTasks", "Average"),
         "running": ("RunningTasks", "Average"),
@@ -238,6 +246,24 @@ def test_workers_scale_by_the_tasks_that_wait_and_run(planned: Callable[[str], P
     assert returned["expression"] == "queued / workers + running"
     assert tracked["target_value"] <= int(told(plan)["AIRFLOW__CELERY__WORKER_CONCURRENCY"])
     assert len(plan.of("module.airflow.aws_appautoscaling_scheduled_action.")) == 2
+
+
+@EACH
+def test_sizes_and_times_are_those_of_the_table(planned: Callable[[str], Planned], environment: str) -> None:
+    plan, value = planned(environment), {name: row[environment] for name, row in alarms.ENVIRONMENTS.items()}
+    workers = value["airflow_workers"]
+    sizes = {service: value[f"airflow_{service.replace('-', '_')}"] for service in SERVICES if service != "worker"}
+    sizes |= {"worker": {**workers, "tasks": workers["min"]}}
+    for service, size in sizes.items():
+        definition = plan.one(f'module.airflow.aws_ecs_task_definition.this["{service}"]')
+        assert (definition["cpu"], definition["memory"]) == (str(size["cpu"]), str(size["memory"])), service
+        assert definition["skip_destroy"] is True, "a rollback goes back to an earlier revision"
+        running = plan.one(f'module.airflow.aws_ecs_service.this["{service}"]')
+        assert running["desired_count"] == size["tasks"], service
+        assert len(running["load_balancer"]) == (service == "api-server"), service
+    limits = plan.one("module.airflow.aws_appautoscaling_target.workers")
+    assert (limits["min_capacity"], limits["max_capacity"]) == (workers["min"], workers["max"])
+    assert plan.scheduled("airflow") == value["airflow_schedule"]
 
 
 @EACH

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from search_api.settings import FORBIDDEN_IN_PRODUCTION, Settings
+from tests.infra import alarms
 from tests.infra.plans import Planned
 
 ENVIRONMENTS = ("dev", "production")
@@ -82,6 +83,19 @@ def test_tasks_are_replaced_without_a_gap(planned: Callable[[str], Planned], env
     assert service["deployment_circuit_breaker"] == [{"enable": True, "rollback": True}]
     assert service["health_check_grace_period_seconds"] == 60
     assert not service["network_configuration"][0]["assign_public_ip"]
+
+
+@EACH
+def test_sizes_and_times_are_those_of_the_table(planned: Callable[[str], Planned], environment: str) -> None:
+    plan, value = planned(environment), {name: row[environment] for name, row in alarms.ENVIRONMENTS.items()}
+    size, scaling = value["search_api_size"], value["search_api_scaling"]
+    definition = plan.one("module.api.aws_ecs_task_definition.search_api")
+    assert (definition["cpu"], definition["memory"]) == (str(size["cpu"]), str(size["memory"]))
+    assert definition["skip_destroy"] is True, "a rollback goes back to an earlier revision"
+    limits = plan.one("module.api.aws_appautoscaling_target.search_api")
+    assert (limits["min_capacity"], limits["max_capacity"]) == (scaling["min"], scaling["max"])
+    assert plan.one("module.api.aws_ecs_service.search_api")["desired_count"] == scaling["min"]
+    assert plan.scheduled("api") == value["search_api_schedule"]
 
 
 def test_it_scales_by_processor_memory_requests_and_the_clock(planned: Callable[[str], Planned]) -> None:

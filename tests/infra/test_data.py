@@ -54,6 +54,8 @@ def test_databases_are_private_encrypted_and_restorable(planned: Plans, environm
         assert instance["multi_az"] is (environment == "production")
         assert instance["deletion_protection"] is (environment == "production")
         assert instance["skip_final_snapshot"] is (environment == "dev")
+        assert instance["max_allocated_storage"] > instance["allocated_storage"], "the alarm says that it has not grown"
+        assert instance["enabled_cloudwatch_logs_exports"] == ["postgresql"]
     parameters = plan.one("module.data.aws_db_parameter_group.this")["parameter"]
     chosen = {parameter["name"]: parameter["value"] for parameter in parameters}
     assert chosen["rds.force_ssl"] == "1"
@@ -107,6 +109,9 @@ def test_all_buckets_are_private_encrypted_and_versioned(planned: Plans, environ
         refused, *allowed = json.loads(policies[module]["policy"])["Statement"]
         assert refused["Effect"] == "Deny"
         assert refused["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        assert (refused["Principal"], refused["Action"]) == ("*", "s3:*")
+        arn = f"arn:aws:s3:::{bucket['bucket']}"
+        assert refused["Resource"] == [arn, f"{arn}/*"], module
         assert all("Service" in statement["Principal"] for statement in allowed), module
         assert bucket["force_destroy"] is (environment == "dev"), module
 
@@ -149,7 +154,7 @@ def test_production_copies_what_cannot_be_made_again(planned: Plans) -> None:
 def test_no_secret_is_in_the_plan(planned: Plans) -> None:
     """The state would keep it. Places for secrets are made; people and services fill them in."""
     plan = planned("production")
-    assert plan.of(".aws_secretsmanager_secret.")
+    assert {one["recovery_window_in_days"] for one in plan.of(".aws_secretsmanager_secret.").values()} == {30}
     assert not plan.of("secret_version")
     for address, values in plan.of("aws_ssm_parameter.").items():
         assert values["type"] == "String", address

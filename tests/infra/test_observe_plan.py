@@ -152,13 +152,13 @@ def test_percentiles_of_few_datapoints_are_ignored(planned: Callable[[str], Plan
 @LOCATED
 def test_budgets_are_told_when_both_windows_are_in_alarm(planned: Callable[[str], Planned], environment: str) -> None:
     found = {
-        alarm["alarm_name"]: (alarm["alarm_rule"], alarm["alarm_actions"])
+        alarm["alarm_name"]: (alarm["alarm_rule"], alarm["alarm_actions"], alarm["ok_actions"])
         for alarm in planned(environment).of(".aws_cloudwatch_composite_alarm.").values()
     }
     wanted = {
         f"searchsync-{name}": (
             " AND ".join(f'ALARM("searchsync-{part}")' for part in row["parts"]),
-            [f"arn:aws:sns:{REGION}:{ACCOUNT}:searchsync-{row['severity'].lower()}"],
+            *2 * ([f"arn:aws:sns:{REGION}:{ACCOUNT}:searchsync-{row['severity'].lower()}"],),
         )
         for name, row in TABLE["together"].items()
         if all(environment in ALARMS[part]["environments"] for part in row["parts"])
@@ -242,6 +242,28 @@ def test_logs_are_kept_as_long_as_the_table_says(planned: Callable[[str], Planne
     names = {group["name"] for group in groups.values()}
     assert {"/searchsync/search-api", "/searchsync/airflow", "/searchsync/edge", "aws-waf-logs-searchsync"} <= names
     assert {f"/searchsync/stream-{entity.name}" for entity in served()} <= names
+
+
+@LOCATED
+def test_logs_go_to_groups_that_are_made(planned: Callable[[str], Planned], environment: str) -> None:
+    """A container whose group is missing does not start; a function makes one, which keeps its logs for ever."""
+    plan = planned(environment)
+    made = {group["name"] for group in plan.of(".aws_cloudwatch_log_group.").values()}
+    containers = (
+        container
+        for one in plan.of(".aws_ecs_task_definition.").values()
+        for container in json.loads(one["container_definitions"])
+    )
+    used = {one["logConfiguration"]["options"]["awslogs-group"] for one in containers}
+    functions = plan.of(".aws_lambda_function.")
+    used |= {one["logging_config"][0]["log_group"] for one in functions.values()}
+    used |= {arn.rpartition(":")[2] for one in plan.of(".aws_flow_log.").values() for arn in [one["log_destination"]]}
+    (stage,) = plan.of(".aws_apigatewayv2_stage.").values()
+    used.add(stage["access_log_settings"][0]["destination_arn"].rpartition(":")[2])
+    assert sorted(used - made) == []
+    assert len(used) == len(functions) + 4, "each has one of its own"
+    for address, one in plan.of("module.stream.aws_lambda_function.").items():
+        assert one["logging_config"][0]["log_format"] == "Text", f"{address}: in JSON, metrics would be lines of text"
 
 
 def test_metrics_of_logs_are_those_of_the_table(planned: Callable[[str], Planned]) -> None:

@@ -147,8 +147,9 @@ def test_production_copies_what_cannot_be_made_again(planned: Plans) -> None:
         assert rule["delete_marker_replication"] == [{"status": "Enabled"}]
         assert copy["replication_time"][0]["time"][0]["minutes"] == 15
         assert copy["bucket"].endswith("-replica")
-    assert plan.one("module.data.aws_kms_key.replica[0]")["enable_key_rotation"]
+    assert plan.one('module.data.module.replica_key[0].aws_kms_key.this["objects"]')["enable_key_rotation"]
     assert not planned("dev").of(".replica[")
+    assert not planned("dev").of(".replica_key[")
 
 
 def test_no_secret_is_in_the_plan(planned: Plans) -> None:

@@ -36,32 +36,14 @@ module "bucket" {
 }
 
 # Keys do not leave their region: copies have one of their own.
-resource "aws_kms_key" "replica" {
-  count    = var.copy_objects ? 1 : 0
-  provider = aws.replica
+module "replica_key" {
+  source    = "../keys"
+  count     = var.copy_objects ? 1 : 0
+  providers = { aws = aws.replica }
 
-  description             = "searchsync: copies of objects"
-  enable_key_rotation     = true
-  rotation_period_in_days = 365
-  deletion_window_in_days = 30
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "PoliciesOfRolesDecide"
-      Effect    = "Allow"
-      Principal = { AWS = "arn:aws:iam::${var.account_id}:root" }
-      Action    = "kms:*"
-      Resource  = "*"
-    }]
-  })
-}
-
-resource "aws_kms_alias" "replica" {
-  count    = length(aws_kms_key.replica)
-  provider = aws.replica
-
-  name          = "alias/searchsync-objects"
-  target_key_id = aws_kms_key.replica[0].id
+  aliases        = { objects = "alias/searchsync-objects" }
+  account_arn    = "arn:aws:iam::${var.account_id}:root"
+  service_access = {}
 }
 
 module "replica" {
@@ -70,7 +52,7 @@ module "replica" {
   providers = { aws = aws.replica }
 
   name                = each.value
-  key                 = { arn = aws_kms_key.replica[0].arn }
+  key                 = { arn = module.replica_key[0].arns.objects }
   delete_with_objects = false
   days                = local.days[each.key]
 }
@@ -101,7 +83,7 @@ resource "aws_s3_bucket_replication_configuration" "this" {
       storage_class = "STANDARD_IA"
 
       encryption_configuration {
-        replica_kms_key_id = aws_kms_key.replica[0].arn
+        replica_kms_key_id = module.replica_key[0].arns.objects
       }
 
       replication_time {

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # moto 5.2.5 (with boto3 and botocore 1.44.5): an event source mapping on the alias of a Lambda function, with mock_aws.
 #
-# AWS documents (Lambda developer guide, "Lambda function aliases"; API reference, "CreateEventSourceMapping") that
-# FunctionName may be the ARN of an alias, and that moving the alias moves what such a mapping invokes. moto answers with
-# the ARN of the version that the alias pointed to when the mapping was made, and keeps it when the alias has moved. So a
-# plan of Terraform, which compares it with the alias, never comes to its end with no changes.
+# AWS documents that FunctionName may be the ARN of an alias (Lambda API reference, "CreateEventSourceMapping"), and that
+# such a mapping need not be updated when the version changes (Lambda developer guide, "Using Lambda aliases in event
+# sources and permissions policies"). moto answers with the ARN of the version that the alias pointed to when the mapping
+# was made, and keeps it when the alias has moved. So whoever compares a mapping with what was asked for finds another
+# function, before the alias moves and after it.
 #
 # Seen:
 #   moto 5.2.5

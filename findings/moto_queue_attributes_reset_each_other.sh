@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # moto 5.2.5 (with boto3 and botocore 1.44.5): SetQueueAttributes of SQS, with mock_aws.
 #
-# AWS documents (SQS API reference, "SetQueueAttributes") that the call sets the attributes that it names, and that an
-# empty value removes a policy. In moto, each call that does not name Policy removes it: whoever was allowed to send to
-# the queue (SNS, EventBridge, S3) is no more, though nobody changed that. And RedriveAllowPolicy is taken and never
-# returned, so what waits until the queue has it (Terraform's provider does) waits until it gives up.
+# AWS documents (SQS API reference, "SetQueueAttributes") that the call sets the attributes that it is given, Policy and
+# RedriveAllowPolicy among them, and ("GetQueueAttributes") that All asks for all of them. In moto, setting another
+# attribute removes Policy, and RedriveAllowPolicy is taken and never returned.
 #
 # Seen:
 #   moto 5.2.5

@@ -4,7 +4,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +282,21 @@ def test_a_rollback_brings_traffic_back_first(stage: Stage, capsys: pytest.Captu
     assert stage.variables["function_packages"]["members"].endswith(NEW_COMMIT)
     assert release.history(stage.aws["ssm"])[0] == good
     assert "search-api: goes back to search-api:1" in capsys.readouterr().out
+
+
+def test_the_plan_of_a_rollback_alone_leaves_traffic_where_it_is(stage: Stage) -> None:
+    """Whoever only looks must not take the running version away."""
+    old = services.definitions(stage.aws["ecs"])
+    release.record(stage.aws["ssm"], replace(OLD, task_definitions=old))
+    release.record(stage.aws["ssm"], Release(NEW_COMMIT, "x", "y"))
+    functions.put(stage.aws["lambda"], "members-stream", "2")
+    new = define(stage.aws, "search-api", IMAGES["new"])
+    stage.aws["ecs"].update_service(cluster=services.CLUSTER, service="search-api", taskDefinition=new)
+    rollback.roll_back(DEV, Approval("dev", plan_only=True))
+    assert stage.steps[-1] == "plan"
+    assert stage.routed() == "2"
+    assert services.definitions(stage.aws["ecs"]) == {**old, "search-api": new}
+    assert release.history(stage.aws["ssm"])[0].commit == NEW_COMMIT
 
 
 def test_a_rollback_says_how_far_it_came(stage: Stage) -> None:

@@ -54,6 +54,10 @@ def test_a_plan_has_one_digest_however_it_is_written() -> None:
     other = copy.deepcopy(first)
     other["resource_changes"][1]["change"]["after"]["image"] = "c"
     assert plans.digest(other) != plans.digest(first)
+    for key, value in {"actions": ["delete", "create"], "after_unknown": {"address": True}}.items():
+        other = copy.deepcopy(first)
+        other["resource_changes"][1]["change"][key] = value
+        assert plans.digest(other) != plans.digest(first), key
     added = {"resource_changes": [*HARMLESS, change("module.api.aws_sns_topic.more", "create", after={"a": 1})]}
     assert plans.digest(added) != plans.digest(first)
 

@@ -142,3 +142,16 @@ def test_nothing_is_applied_but_the_plan_that_was_shown(name: str) -> None:
     option = {"plan": "--plan-only | tee", "apply": '--approved "$DIGEST"'}[name]
     assert f'scripts/deploy.sh --environment "$ENVIRONMENT" {option}' in commands
     assert "auto-approve" not in commands
+
+
+def test_what_is_approved_is_what_was_planned_and_what_is_copied_is_signed() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "environment.yaml").read_text())["jobs"]
+    assert jobs["plan"]["outputs"] == {"digest": "${{ steps.plan.outputs.digest }}"}
+    assert jobs["apply"]["needs"] == "plan"
+    given = [step["env"] for step in jobs["apply"]["steps"] if "--approved" in step.get("run", "")]
+    assert given == [{"DIGEST": "${{ needs.plan.outputs.digest }}"}]
+    (copying,) = (step["run"] for step in jobs["plan"]["steps"] if "skopeo copy" in step.get("run", ""))
+    loop = 'for image in "$AIRFLOW" "$SEARCH_API"; do\n  cosign verify '
+    assert loop in copying, "each of them"
+    assert copying.index(loop) < copying.index("skopeo")
+    assert '--certificate-identity "$SIGNER" "$image"' in copying

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -92,6 +93,22 @@ def test_variables_of_the_shell_do_not_get_into_a_plan(
     own.init({})
     with pytest.raises(TerraformFailed, match='"word" is not set'):
         own.plan({}, tmp_path / "plan")
+
+
+def test_only_the_given_credentials_and_none_of_the_shells_settings_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is out of reach of the terminal, too, whose Ctrl-C would be its second signal."""
+    program = tmp_path / "terraform"
+    program.write_text(f"#!{sys.executable}\nimport os\nprint(os.getsid(0), *sorted(os.environ))\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(terraform, "find", lambda: terraform.Tools(program, None))
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "TF_CLI_ARGS", "TF_CLI_ARGS_apply", "TF_VAR_region"):
+        monkeypatch.setenv(name, "of-the-shell")
+    (said,) = Terraform(tmp_path, tmp_path / "work", {"AWS_ACCESS_KEY_ID": "given"}).addresses()
+    session, *names = said.split()
+    assert int(session) != os.getsid(0)
+    assert [name for name in names if name.startswith(("AWS_", "TF_CLI_ARGS", "TF_VAR_"))] == ["AWS_ACCESS_KEY_ID"]
 
 
 def test_interrupted_twice_it_gets_one_signal_and_its_state_is_whole(

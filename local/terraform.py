@@ -171,7 +171,7 @@ class Terraform:
         """
         given = [f"-var={name}={_text(value)}" for name, value in variables.items()]
         try:
-            code, _ = self._events("plan", f"-out={out}", "-detailed-exitcode", *given, *options)
+            code = self._events("plan", f"-out={out}", "-detailed-exitcode", *given, *options)
         except TerraformFailed:
             out.unlink(missing_ok=True)  # of a part, which nobody should take for a plan
             raise
@@ -211,9 +211,8 @@ class Terraform:
         if code:
             raise TerraformFailed("test", _said(lines))
 
-    def _events(self, *command: str, event: Event | None = None) -> tuple[int, list[dict[str, Any]]]:
-        """Run a command that tells its progress as lines of JSON."""
-        told: list[dict[str, Any]] = []
+    def _events(self, *command: str, event: Event | None = None) -> int:
+        """Run a command that tells its progress as lines of JSON. Return its exit code."""
         errors: list[str] = []
         plain: list[str] = []
 
@@ -223,7 +222,6 @@ class Terraform:
             except ValueError:
                 plain.append(line)  # what a provider says when it crashes
                 return
-            told.append(one)
             if one.get("type") == "diagnostic" and one["diagnostic"]["severity"] == "error":
                 errors.append(_explain(one["diagnostic"]))
             elif event is not None:
@@ -232,7 +230,7 @@ class Terraform:
         code = self._stream([command[0], "-json", *command[1:]], hear)
         if code == 1 or errors:
             raise TerraformFailed(command[0], errors or _said(plain) or ["it ended without saying why"])
-        return code, told
+        return code
 
     def _run(self, *command: str) -> tuple[int, list[str]]:
         lines: list[str] = []

@@ -63,7 +63,10 @@ def _explained(one: Mapping[str, Any], drifts: list[Drift]) -> Change:
     reasons = [
         drift.why
         for drift in drifts
-        if drift.type == one["type"] and actions == ("update",) and drift.attributes.issuperset(attributes)
+        if drift.type == one["type"]
+        and actions == ("update",)
+        and attributes
+        and drift.attributes.issuperset(attributes)
     ]
     return Change(one["address"], actions, attributes, reasons[0] if reasons else "")
 

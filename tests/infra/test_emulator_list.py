@@ -46,7 +46,7 @@ def _below(address: str, listed: str) -> bool:
     return address == listed or address.startswith((f"{listed}.", f"{listed}["))
 
 
-def _plan(actions: list[str], before: dict[str, object], after: dict[str, object]) -> dict[str, object]:
+def _plan(actions: list[str], before: dict[str, object], after: dict[str, object]) -> dict[str, Any]:
     change = {"actions": actions, "before": before, "after": after, "after_unknown": {}}
     return {
         "resource_changes": [
@@ -79,6 +79,14 @@ def test_any_other_change_has_none_and_is_refused(
     assert not change.why
     with pytest.raises(LocalError, match=r"does not explain: module\.keys\.aws_kms_key\.this: "):
         refuse_changes([change])
+
+
+def test_a_change_of_which_nothing_is_known_yet_has_no_reason() -> None:
+    """The empty set is a part of any list: it would be explained by each drift of that type."""
+    plan = _plan(["update"], {"policy": "a"}, {})
+    plan["resource_changes"][0]["change"]["after_unknown"] = {"policy": True}
+    (change,) = infra_drift.changes(plan, infra_drift.known())
+    assert (change.attributes, change.why) == ((), "")
 
 
 def test_environments_are_the_columns_of_the_table() -> None:

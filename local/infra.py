@@ -15,6 +15,7 @@ import yaml
 
 from local import infra_drift, infra_server, lambda_package, stream_function, tables, terraform
 from local.airflow import REGION, aws_environment
+from local.deployment.target import state_bucket
 from local.errors import LocalError
 from local.infra_drift import Change
 from local.lambda_package import TOKEN_CUSTOMISATION
@@ -213,7 +214,7 @@ def _made(addresses: Sequence[str]) -> list[tuple[str, str]]:
 def _backend() -> dict[str, str | bool]:
     """Where the state is: in a bucket of the account that it describes."""
     return {
-        "bucket": _state_bucket(),
+        "bucket": state_bucket(ACCOUNT),
         "key": "searchsync/terraform.tfstate",
         "region": REGION,
         "use_path_style": True,
@@ -223,13 +224,9 @@ def _backend() -> dict[str, str | bool]:
     }
 
 
-def _state_bucket() -> str:
-    return f"searchsync-state-{ACCOUNT}"
-
-
 def _make_state_bucket(endpoint: str) -> None:
     s3 = tables.client("s3", endpoint)
-    if _state_bucket() in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+    if state_bucket(ACCOUNT) in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
         return
-    s3.create_bucket(Bucket=_state_bucket(), CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_bucket_versioning(Bucket=_state_bucket(), VersioningConfiguration={"Status": "Enabled"})
+    s3.create_bucket(Bucket=state_bucket(ACCOUNT), CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_versioning(Bucket=state_bucket(ACCOUNT), VersioningConfiguration={"Status": "Enabled"})

@@ -20,10 +20,10 @@ def prepare(target: Target, approval: Approval) -> None:
 
     :param approval: with `plan_only`, nothing is made
     """
-    session = target.session()
+    session, bucket = target.session(), state_bucket(target.account_id)
     for text, there, make in (
         *((f"repository {name}", *_repository(session.client("ecr"), name)) for name in REPOSITORIES),
-        (f"bucket {state_bucket(target)}", *_bucket(session.client("s3"), state_bucket(target), target.region)),
+        (f"bucket {bucket}", *_bucket(session.client("s3"), bucket, target.region)),
     ):
         if there():
             say(f"{text} is there")

@@ -51,7 +51,7 @@ class Target:
         """Return Terraform on the root of a checkout, with the environment's state and the shell's credentials."""
         credentials = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         terraform = Terraform(checkout / "infra", work, credentials)
-        terraform.init({"bucket": state_bucket(self), "key": STATE_KEY, "region": self.region})
+        terraform.init({"bucket": state_bucket(self.account_id), "key": STATE_KEY, "region": self.region})
         return terraform
 
     @property
@@ -61,9 +61,9 @@ class Target:
         return float(rows["bake_seconds"][self.environment])
 
 
-def state_bucket(target: Target) -> str:
-    """Return the name of the bucket with the state."""
-    return f"searchsync-state-{target.account_id}"
+def state_bucket(account: str) -> str:
+    """Return the name of the bucket with the state of an account."""
+    return f"searchsync-state-{account}"
 
 
 def read(environment: str, variables: Mapping[str, str]) -> Target:

@@ -26,7 +26,7 @@ def test_it_is_made_once(
     assert capsys.readouterr().out.count("is made") == 3
     bootstrap.prepare(TARGET, Approval("dev"))
     assert capsys.readouterr().out.count("is there") == 3
-    s3, name = session.client("s3"), state_bucket(TARGET)
+    s3, name = session.client("s3"), state_bucket(TARGET.account_id)
     assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
     assert set(s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"].values()) == {True}
     (denied,) = json.loads(s3.get_bucket_policy(Bucket=name)["Policy"])["Statement"]

@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from local.deployment import __main__ as command_line
-from local.deployment import checkout, deploy, functions, mappings, release, rollback, secrets, services, target
+from local.deployment import checkout, deploy, functions, mappings, release, rollback, secrets, services
 from local.deployment.approval import Approval
 from local.deployment.release import Release
 from local.deployment.target import Target
@@ -248,6 +248,24 @@ def test_an_alarm_during_the_deployment_leaves_the_old_version(stage: Stage, mon
     assert "health" not in stage.steps
 
 
+def test_functions_stay_where_services_do_not_run_the_new_image(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ECS has put the old tasks back after Terraform was done: the release must not be told as complete."""
+    monkeypatch.setenv("TF_VAR_search_api_image", IMAGES["new"])
+    with pytest.raises(LocalError, match=r"brought services back.*not complete: go back with scripts/rollback\.sh"):
+        deploy.deploy(DEV, AUTOMATIC)
+    assert stage.routed() == "1"
+    assert release.deployed(stage.aws["ssm"]) == OLD
+
+
+def test_a_rollback_is_complete_when_services_run_its_image(stage: Stage) -> None:
+    release.record(stage.aws["ssm"], replace(OLD, search_api_image=IMAGES["new"]))
+    release.record(stage.aws["ssm"], Release(NEW_COMMIT, "x", "y"))
+    with pytest.raises(LocalError, match="brought services back"):
+        rollback.roll_back(DEV, AUTOMATIC)
+    assert "health" not in stage.steps
+    assert release.history(stage.aws["ssm"])[0].commit == NEW_COMMIT
+
+
 def test_the_first_deployment_has_nothing_to_hold_against(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     stage.aws["ssm"].delete_parameter(Name=release.PARAMETER)
     deploy.deploy(DEV, AUTOMATIC)
@@ -327,10 +345,6 @@ def test_the_command_line_says_what_is_missing(
     capsys.readouterr()
 
 
-def test_every_environment_has_a_time_to_bake() -> None:
-    assert [Target(name, "", "", "").bake_seconds for name in ("dev", "staging", "production")] == [60, 300, 600]
-
-
 def test_the_search_api_is_asked_until_it_is_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[Exception | None] = [OSError("no such host"), OSError("refused"), None]
     asked = []
@@ -369,20 +383,3 @@ def test_the_preflight_is_told_where_everything_is(aws: dict[str, Any], monkeypa
     assert variables["SEARCHSYNC_OPENSEARCH_URL"] == "https://vpc-searchsync"
     assert variables["AWS_DEFAULT_REGION"] == REGION
     assert "release" not in variables
-
-
-def test_only_the_state_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    seen: list[Any] = []
-
-    class Program:
-        def __init__(self, root: Path, work: Path, credentials: dict[str, str]) -> None:
-            seen.append((root, work, credentials["AWS_PROFILE"]))
-
-        def init(self, backend: dict[str, str]) -> None:
-            seen.append(backend)
-
-    monkeypatch.setattr(target, "Terraform", Program)
-    monkeypatch.setenv("AWS_PROFILE", "dev")
-    DEV.terraform(tmp_path, tmp_path / "work")
-    state = {"bucket": f"searchsync-state-{ACCOUNT}", "key": "searchsync.tfstate", "region": REGION}
-    assert seen == [(tmp_path / "infra", tmp_path / "work", "dev"), state]

@@ -54,7 +54,8 @@ def test_a_plan_has_one_digest_however_it_is_written() -> None:
     other = copy.deepcopy(first)
     other["resource_changes"][1]["change"]["after"]["image"] = "c"
     assert plans.digest(other) != plans.digest(first)
-    for key, value in {"actions": ["delete", "create"], "after_unknown": {"address": True}}.items():
+    others = {"actions": ["delete", "create"], "after_unknown": {"address": True}, "after": {"image": "b"}}
+    for key, value in others.items():
         other = copy.deepcopy(first)
         other["resource_changes"][1]["change"][key] = value
         assert plans.digest(other) != plans.digest(first), key

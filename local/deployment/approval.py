@@ -48,11 +48,11 @@ class Approval:
             return True
         if self.digest is not None:
             raise LocalError(
-                f"the plan is not the one that was approved ({self.digest}): something changed since. Nothing was "
-                f"changed. Look at the plan above; to apply it: {again}"
+                f"the plan is not the one that was approved ({self.digest}): something changed since. No plan "
+                f"was applied. Look at the plan above; to apply it: {again}"
             )
         if not sys.stdin.isatty():
-            raise LocalError(f"nobody is here to approve the plan. Nothing was changed. To apply it: {again}")
+            raise LocalError(f"nobody is here to approve the plan. No plan was applied. To apply it: {again}")
         if ask(f"Type {self.environment} to apply this plan: ") != self.environment:
-            raise LocalError("the plan was not approved. Nothing was changed")
+            raise LocalError("the plan was not approved. No plan was applied")
         return True

@@ -80,5 +80,5 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     )
     if done.returncode:
         said = " ".join(done.stderr.split())[-600:]
-        raise LocalError(f"`{' '.join(command[-3:])}` failed in {folder.name}: {said}. Nothing was changed")
+        raise LocalError(f"`{' '.join(command[-3:])}` failed in {folder.name}: {said}. No plan was applied")
     return done.stdout

@@ -42,7 +42,7 @@ def refuse_loss(plan: Mapping[str, Any]) -> None:
     ]
     if lost:
         raise LocalError(
-            f"the plan destroys what holds data: {'; '.join(lost)}. Nothing was changed, and no option allows it here. "
+            f"the plan destroys what holds data: {'; '.join(lost)}. It was not applied, and no option allows it here. "
             "Put back what makes Terraform replace them; to rename, add a `moved` block; to let one go, take it out of "
             "the state with a `removed` block that keeps it"
         )

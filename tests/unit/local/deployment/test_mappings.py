@@ -110,7 +110,7 @@ def test_an_older_commit_is_lent_and_given_back(
     with checkout.at(commit) as folder:
         assert json.loads((folder / "include/mappings/members.json").read_text())["mappings"] == DEPLOYED
     assert not folder.exists()
-    with pytest.raises(LocalError, match="Nothing was changed"), checkout.at("0" * 40):
+    with pytest.raises(LocalError, match="No plan was applied"), checkout.at("0" * 40):
         pass
 
 

@@ -323,8 +323,10 @@ def test_a_rollback_says_how_far_it_came(stage: Stage) -> None:
     functions.put(stage.aws["lambda"], "members-stream", "2")
     with pytest.raises(
         LocalError, match=r"functions and services are back at a{12}; the rest .* is not: the plan dest"
-    ):
+    ) as failed:
         rollback.roll_back(DEV, AUTOMATIC)
+    assert "It was not applied" in str(failed.value)
+    assert "Nothing was changed" not in str(failed.value), "traffic was"
     assert stage.routed() == "1"
 
 

@@ -40,7 +40,7 @@ def test_what_holds_data_is_never_destroyed(kind: str, actions: tuple[str, ...])
     how = "deleted" if actions == ("delete",) else "replaced"
     text = str(refused.value)
     assert f"{address} ({how} because of hash_key, server.0.key); {TABLE} (deleted)" in text
-    assert "Nothing was changed" in text
+    assert "It was not applied" in text
     assert SERVICE not in text
 
 
@@ -91,13 +91,13 @@ def test_only_the_plan_that_was_approved_is_applied(capsys: pytest.CaptureFixtur
     assert command == f"scripts/deploy.sh --environment production --approved {plans.digest(PLAN)}"
     assert Approval("production", digest=digest).given(PLAN, "scripts/deploy.sh", never)
     changed = {"resource_changes": HARMLESS[:1]}
-    with pytest.raises(LocalError, match=r"not the one that was approved .* Nothing was changed"):
+    with pytest.raises(LocalError, match=r"not the one that was approved .* No plan was applied"):
         Approval("production", digest=digest).given(changed, "scripts/deploy.sh", never)
 
 
 def test_a_plan_without_anybody_is_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    with pytest.raises(LocalError, match=r"nobody is here to approve .* --approved sha256:"):
+    with pytest.raises(LocalError, match=r"nobody is here to approve .* No plan was applied.* --approved sha256:"):
         Approval("staging").given(PLAN, "scripts/deploy.sh", never)
     assert Approval("staging", automatic=True).given(PLAN, "scripts/deploy.sh", never)
 
@@ -109,5 +109,5 @@ def test_a_person_types_the_environment(typed: str, applied: bool, monkeypatch: 
     if applied:
         assert approval.given(PLAN, "scripts/deploy.sh", lambda _: typed)
     else:
-        with pytest.raises(LocalError, match="not approved"):
+        with pytest.raises(LocalError, match=r"not approved\. No plan was applied$"):
             approval.given(PLAN, "scripts/deploy.sh", lambda _: typed)

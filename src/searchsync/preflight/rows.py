@@ -10,14 +10,15 @@ from searchsync.preflight.checks import Check, Finding
 from searchsync.preflight.target import Target
 from searchsync.sources import postgres_connection
 
-_ASK = (
-    "SELECT current_user, pg_is_in_recovery(), current_setting('server_encoding'), rolsuper OR rolcreaterole"
-    " OR rolcreatedb, (SELECT string_agg(DISTINCT table_schema || '.' || table_name, ', ')"
-    " FROM information_schema.table_privileges WHERE grantee IN (current_user, 'PUBLIC')"
-    " AND privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')"
-    " AND table_schema NOT IN ('pg_catalog', 'information_schema'))"
-    " FROM pg_roles WHERE rolname = current_user"
-)
+# Rights count however the login has them: by a role that it is a member of, on a column alone, as the table's owner.
+_ASK = """
+SELECT current_user, pg_is_in_recovery(), current_setting('server_encoding'),
+       (SELECT bool_or(rolsuper OR rolcreaterole OR rolcreatedb) FROM pg_roles WHERE pg_has_role(oid, 'MEMBER')),
+       (SELECT string_agg(n.nspname || '.' || c.relname, ', ' ORDER BY n.nspname, c.relname)
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+          AND (has_table_privilege(c.oid, 'DELETE, TRUNCATE') OR has_any_column_privilege(c.oid, 'INSERT, UPDATE')))
+"""
 
 
 def checks(target: Target) -> Iterator[Check]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from local import postgres as local_postgres
 from searchsync.catalog import Entity
@@ -68,6 +69,44 @@ def test_a_login_that_may_write_is_red(look: Look, owner: psycopg.Connection) ->
         }
     finally:
         owner.execute(f"REVOKE DELETE ON locations FROM {local_postgres.READER}")
+
+
+@pytest.mark.parametrize(
+    ("given", "taken", "said"),
+    [
+        ("GRANT pg_write_all_data TO {}", "REVOKE pg_write_all_data FROM {}", "may change rows of public.locations"),
+        (
+            "GRANT UPDATE (name) ON locations TO {}",
+            "REVOKE UPDATE (name) ON locations FROM {}",
+            "may change rows of public.locations",
+        ),
+        ("ALTER ROLE {} CREATEDB", "ALTER ROLE {} NOCREATEDB", "may administer the server"),
+        (
+            "CREATE ROLE administrators CREATEROLE ROLE {}",
+            "DROP ROLE administrators",
+            "may administer the server",
+        ),
+    ],
+)
+def test_power_that_a_login_has_in_another_way_is_red(
+    look: Look,
+    app: local_postgres.AppDatabase,
+    postgres_server: local_postgres.Server,
+    given: str,
+    taken: str,
+    said: str,
+) -> None:
+    """By a role, or on a column: the tables that are granted to the login itself are only a part."""
+    reader, database = (
+        sql.Identifier(local_postgres.READER),
+        psycopg.conninfo.conninfo_to_dict(app.reader_dsn)["dbname"],
+    )
+    with psycopg.connect(postgres_server.dsn(), dbname=database, autocommit=True) as admin:
+        admin.execute(sql.SQL(given).format(reader))
+        try:
+            assert _red(look()) == {"PostgreSQL login's power": f"{local_postgres.READER} {said}"}
+        finally:
+            admin.execute(sql.SQL(taken).format(reader))
 
 
 def test_a_login_that_may_not_read_is_red(look: Look, owner: psycopg.Connection) -> None:

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from opensearchpy.exceptions import AuthorizationException
 
 from searchsync.aws import code_of
-from searchsync.errors import SearchSyncError
+from searchsync.errors import BadConnection, SearchSyncError
 
 
 class Outcome(StrEnum):
@@ -90,8 +90,9 @@ class Check:
             return self._refused(error)
         if isinstance(error, BotoCoreError):
             return self._result(Outcome.FAILED, f"AWS does not answer: {error}", "Look again when it does")
-        forbidden = isinstance(error.__cause__, AuthorizationException)
-        return self._result(Outcome.NOT_ALLOWED if forbidden else Outcome.FAILED, str(error), self.fix)
+        if isinstance(error, BadConnection) and isinstance(error.__cause__, AuthorizationException):
+            return self._result(Outcome.NOT_ALLOWED, str(error), "Let this caller do it, and look again")
+        return self._result(Outcome.FAILED, str(error), self.fix)
 
     def _refused(self, error: ClientError) -> Result:
         code, said = code_of(error), error.response["Error"].get("Message", "")

@@ -87,24 +87,29 @@ def _canonical(value: Any, name: str = "") -> Any:
 def _simulated(client: Any, role: Role, arn: str) -> Finding:
     if ".amazonaws.com" not in client.meta.endpoint_url:
         raise NotApplicable("an emulator simulates no policies: their documents are compared instead")
-    allowed = [grant for grant in role.grants if not grant.deny]
+    named = [(grant, _named_calls(grant)) for grant in role.grants if not grant.deny]
     refused = [
         f"{one['EvalActionName']} on {one.get('EvalResourceName', '*')} is {one['EvalDecision']}"
-        for grant in allowed
-        for one in _decisions(client, arn, grant)
+        for grant, calls in named
+        for one in _decisions(client, arn, grant, calls)
         if one["EvalDecision"] != "allowed"
     ]
-    return Finding(f"{sum(len(grant.calls) for grant in allowed)} calls are allowed", refused)
+    return Finding(f"{sum(len(calls) for _, calls in named)} calls are allowed", refused)
 
 
-def _decisions(client: Any, arn: str, grant: Grant) -> Iterator[dict[str, Any]]:
+def _named_calls(grant: Grant) -> list[str]:
+    """Return the calls that AWS can simulate: it takes no pattern such as ``sqs:*``."""
+    return [call for call in grant.calls if "*" not in call]
+
+
+def _decisions(client: Any, arn: str, grant: Grant, calls: Sequence[str]) -> Iterator[dict[str, Any]]:
     resources = [
         re.sub(r"[*?]", lambda found: _SAMPLE[found[0]], one) if one != "*" else one for one in grant.resources
     ]
     asked = {"PolicySourceArn": arn, "ResourceArns": resources, "ContextEntries": _context(grant.when)}
-    for first in range(0, len(grant.calls), _AT_ONCE):
+    for first in range(0, len(calls), _AT_ONCE):
         pages = client.get_paginator("simulate_principal_policy").paginate(
-            ActionNames=[*grant.calls[first : first + _AT_ONCE]], **asked
+            ActionNames=calls[first : first + _AT_ONCE], **asked
         )
         yield from (one for page in pages for one in page["EvaluationResults"])
 

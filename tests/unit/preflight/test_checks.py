@@ -1,15 +1,18 @@
 """What comes out of a check, whatever it meets: a check that cannot look must not seem green."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
+from opensearchpy.exceptions import AuthorizationException
 
 from search_api.caller import Role as ApiRole
 from searchsync.access.roles import Grant, Role
+from searchsync.cluster.client import _typed_errors
 from searchsync.errors import IndexUnavailable
 from searchsync.preflight import roles, table, users
 from searchsync.preflight.checks import Check, Finding, NotApplicable, NotAsItShould, Outcome, Result
@@ -60,6 +63,20 @@ def test_what_is_as_it_should_be_needs_no_fix() -> None:
 def test_what_stands_in_the_way_is_told(error: Exception, outcome: Outcome, seen: str, fix: str) -> None:
     result = _raising(error)
     assert (result.outcome, result.seen, result.fix) == (outcome, seen, fix)
+
+
+def test_what_opensearch_does_not_let_the_caller_see_is_not_allowed() -> None:
+    """It is not the index that is wrong, so the index is not made anew. A block is no refusal of the caller."""
+
+    def look(kind: str) -> Finding:
+        with _typed_errors():
+            raise AuthorizationException(403, kind, {"error": {"type": kind, "reason": "indices:admin/get"}})
+
+    result = _run(lambda: look("security_exception"))
+    assert result.outcome is Outcome.NOT_ALLOWED
+    assert "indices:admin/get" in result.seen
+    assert result.fix == "Let this caller do it, and look again"
+    assert _run(lambda: look("cluster_block_exception")).outcome is Outcome.FAILED
 
 
 def test_the_table_says_why_and_what_to_do_only_where_something_is_wrong() -> None:
@@ -126,6 +143,25 @@ def test_aws_itself_says_whether_a_role_may_do_its_work(decision: str, problems:
         found = roles._simulated(client, ROLE, ARN)
     assert found.seen == "2 calls are allowed"
     assert len(found.problems) == problems
+
+
+def test_a_pattern_of_calls_is_not_simulated() -> None:
+    """AWS refuses it ("does not support using wildcards"), and the row of the deployment's role would be red."""
+    client = _iam()
+    grants = (
+        replace(ROLE.grants[0], calls=("s3:*",), when={}),
+        replace(ROLE.grants[0], calls=("s3:GetObject",), when={}),
+    )
+    asked = {
+        "PolicySourceArn": ARN,
+        "ActionNames": ["s3:GetObject"],
+        "ResourceArns": ["arn:aws:s3:::searchsync-snapshots/sample"],
+        "ContextEntries": [],
+    }
+    allowed = {"EvaluationResults": [{"EvalActionName": "s3:GetObject", "EvalDecision": "allowed"}]}
+    with Stubber(client) as stub:
+        stub.add_response("simulate_principal_policy", allowed, asked)
+        assert roles._simulated(client, replace(ROLE, grants=grants), ARN) == Finding("1 calls are allowed", [])
 
 
 def _documents(policy: dict[str, Any], *, attached: list[dict[str, str]] | None = None) -> Finding:

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
+from http.client import HTTPException
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -52,7 +53,7 @@ class Protection:
             return
         try:
             self._put(busy)
-        except (OSError, ValueError) as error:  # no answer; no JSON, or a refusal
+        except (OSError, HTTPException, ValueError) as error:  # no answer, half of one; no JSON, or a refusal
             log.warning("ECS did not %s this worker: %s", "protect" if busy else "release", error)
             self._retry_at = now + RETRY_SECONDS
         else:

@@ -44,11 +44,12 @@ class Agent:
 
     :ivar asked: what was asked, one body after the other
     :ivar refuses: whether it refuses what is asked
+    :ivar breaks_off: whether its answers end too early
     """
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
-        self.refuses = False
+        self.refuses = self.breaks_off = False
         agent = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -59,9 +60,11 @@ class Agent:
                 told: dict[str, Any] = {"protection": {**body, "TaskArn": "arn"}}
                 if agent.refuses:
                     told = {"failure": {"Arn": "arn", "Reason": "DEPLOYMENT_BLOCKED"}}
+                content = json.dumps(told).encode()
                 self.send_response(200)
+                self.send_header("Content-Length", str(len(content) + agent.breaks_off))
                 self.end_headers()
-                self.wfile.write(json.dumps(told).encode())
+                self.wfile.write(content)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -114,6 +117,13 @@ def test_a_refusal_ends_nothing_and_is_asked_again(agent: Agent, caplog: pytest.
 
 def test_an_agent_that_is_away_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     Protection("http://127.0.0.1:1").set(True, 0.0)
+    assert "ECS did not protect this worker" in caplog.text
+
+
+def test_an_answer_that_breaks_off_ends_nothing(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    """The thread would end: the worker would keep its last state, and not be counted any more."""
+    agent.breaks_off = True
+    Protection(agent.url).set(True, 0.0)
     assert "ECS did not protect this worker" in caplog.text
 
 

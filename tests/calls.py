@@ -66,7 +66,7 @@ class Call(NamedTuple):
 
 
 CALLS: dict[Call, None] = {}
-"""The calls so far, each once, in the order in which they were first made."""
+"""The calls of the running test, each once, in the order in which they were first made."""
 
 
 def watch() -> None:
@@ -82,7 +82,8 @@ def watch() -> None:
     def of_opensearch(self: opensearchpy.Transport, method: str, url: str, body: Any = None, **_: Any) -> Iterator[str]:
         asked = request(method, url)
         if asked.endswith("/_bulk"):
-            yield from (f"{asked} {action}" for action in _ACTIONS if f'{{"{action}":'.encode() in body)
+            actions = [f"{asked} {action}" for action in _ACTIONS if f'{{"{action}":'.encode() in body]
+            yield from actions or [asked]  # which is granted to nobody
         else:
             yield asked
 
@@ -114,9 +115,16 @@ def _granted() -> dict[str, set[str]]:
     for role in roles.rendered(_ANY_PLACE, entities).values():
         found.setdefault(role.part, set()).update(call for grant in role.grants for call in grant.calls)
     for cluster_role in cluster_roles.rendered(entities).values():
-        for grant in cluster_role.grants:
-            own = [index for index in grant.indexes if index.startswith("searchsync-")] or ["{index}"]
-            found[cluster_role.part] |= {one.replace("{index}", name) for one in grant.requests for name in own}
+        found[cluster_role.part] |= requests_of(cluster_role)
+    return found
+
+
+def requests_of(role: cluster_roles.ClusterRole) -> set[str]:
+    """Return the requests that a role of OpenSearch is granted, named as ``request`` names them."""
+    found = set()
+    for grant in role.grants:
+        own = [index for index in grant.indexes if index.startswith("searchsync-")] or ["{index}"]
+        found |= {one.replace("{index}", name) for one in grant.requests for name in own}
     return found
 
 

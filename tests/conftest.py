@@ -34,13 +34,17 @@ calls.watch()
 
 @pytest.fixture(autouse=True)
 def calls_are_granted(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test in which a part of the product first makes a call that its role is not granted."""
-    known = len(calls.CALLS)
+    """Fail each test in which a part of the product makes a call that its role is not granted."""
+    _fail_unless_granted()  # what fixtures did that several tests share
     yield
     if request.node.get_closest_marker("mutant"):  # it is not the product: its calls are as if they had not been
-        for call in [*calls.CALLS][known:]:
-            del calls.CALLS[call]
-    found = calls.not_granted([*calls.CALLS][known:])
+        calls.CALLS.clear()
+    _fail_unless_granted()
+
+
+def _fail_unless_granted() -> None:
+    found = calls.not_granted([*calls.CALLS])
+    calls.CALLS.clear()
     assert not found, (
         f"include/policies does not grant {', '.join(f'{part} the call {what}' for part, what in found)}: grant it "
         "there, or do not make it (docs/infrastructure/iam.md)"

@@ -14,7 +14,7 @@ import yaml
 from searchsync.access import cluster_roles
 from searchsync.access.roles import Grant, Role, rendered
 from searchsync.catalog import CATALOG
-from tests.calls import RECORDED
+from tests.calls import RECORDED, requests_of
 from tests.integration.access.emulator import PLACE
 
 ENTITIES = [
@@ -65,11 +65,7 @@ def test_each_role_that_calls_is_there() -> None:
 
 @pytest.mark.parametrize("name", CLUSTER_ROLES)
 def test_each_request_to_opensearch_is_granted_and_each_grant_is_sent(name: str) -> None:
-    granted = set()
-    for grant in CLUSTER_ROLES[name].grants:
-        own = [index for index in grant.indexes if index.startswith("searchsync-")]
-        granted |= {one.replace("{index}", index) for one in grant.requests for index in own or ["{index}"]}
-    assert granted == set(CALLS[name]["opensearch"])
+    assert requests_of(CLUSTER_ROLES[name]) == set(CALLS[name]["opensearch"])
 
 
 def test_a_call_that_is_not_granted_and_a_grant_that_is_not_called_are_found() -> None:

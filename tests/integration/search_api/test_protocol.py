@@ -88,16 +88,3 @@ def test_one_who_goes_away_takes_the_answer_from_nobody_else() -> None:
         until(lambda: searches(engine) == 2, "the other one's has begun", 3)
         assert second.recv(100).startswith(b"HTTP/1.1 503 "), "it waits for its own deadline"
         second.close()
-
-
-def test_an_answer_comes_in_one_piece() -> None:
-    """Head and body apart would wake each caller twice."""
-    with served_slowly() as (served, _):
-        parts = urlsplit(served.url)
-        with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=10) as caller:
-            for _ in range(3):
-                caller.sendall(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
-                assert caller.recv(65_536).endswith(b'\r\n\r\n{"status":"ok"}')
-            caller.sendall(b"GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-            assert caller.recv(65_536).endswith(b'\r\n\r\n{"status":"ok"}')
-            assert caller.recv(1) == b""

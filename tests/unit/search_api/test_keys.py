@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -123,11 +124,12 @@ def test_the_old_keys_stay_when_the_new_ones_are_no_keys(name: str, monkeypatch:
 
     async def work(keys: Keys, pool: UserPool) -> None:
         assert await keys.fetch()
-        pool.answer = BAD[name]
+        pool.answer, began = BAD[name], time.monotonic()
         assert not await keys.fetch()
         assert await keys.of("first")
         with pytest.raises(KeysUnavailable):  # the pool may have got it since
             await keys.of("second")
+        assert time.monotonic() - began < 20, "a pool that says nothing is given up"
         pool.answer = None
         assert await keys.fetch()
         assert await keys.of("second") is None

@@ -221,7 +221,7 @@ def paged() -> list[Question]:
 class Walk:
     """All pages of one search, read one after another by somebody who follows the cursors.
 
-    :ivar generations: which indexes were live meanwhile, the first and the last
+    :ivar first: the oldest generation that its first page may have come from
     """
 
     question: Question

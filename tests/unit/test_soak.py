@@ -1,11 +1,14 @@
 """The judge of ``./dev bench soak``: one who overlooks a wrong answer would call any service right."""
 
+import random
+from collections import Counter
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
 import pytest
 
+from benchmarks._soak_load import LIMIT, Load
 from benchmarks._soak_referee import GREEDY, Answer, Asked, Referee, Scene
 from benchmarks._soak_truth import (
     EVERYBODY,
@@ -19,6 +22,8 @@ from benchmarks._soak_truth import (
     paged,
     questions,
 )
+from benchmarks.soak import _leaked
+from search_api.cache.answers import MEMORY_BYTES
 
 ALL_OF_ACME = next(one for one in questions() if one.entity == MEMBERS.name and one.order == "name" and one.limit == 10)
 ONE_OF_GLOBEX = next(one for one in questions() if one.key.startswith("globex"))
@@ -96,6 +101,49 @@ def test_whoever_passes_the_limit_may_be_told_so_and_a_late_answer_may_not_come(
     referee.judge(asked, Answer(429, {"Retry-After": "7"}, None, 0.1))
     assert not referee.violations
     assert judged(ALL_OF_ACME, "acme", seconds=7.0) == {"late"}
+
+
+def test_what_is_refused_or_stale_in_peace_is_counted_and_nothing_else() -> None:
+    right = body_of(ALL_OF_ACME, "acme", 0)
+    refused, stale, kept = (
+        Answer(503, {"Retry-After": "1"}, None, 0.1),
+        Answer(200, {"X-Cache": "stale", "Age": "90"}, right, 0.1),
+        Answer(200, {"X-Cache": "hit", "Age": "9"}, right, 0.1),
+    )
+    for before, after, counted in ((False, False, (3, 2)), (True, False, (0, 0)), (False, True, (0, 0))):
+        referee = Referee(Scene(may_refuse=before))
+        asked = referee.ask(ALL_OF_ACME, "acme")
+        referee.scene.may_refuse = after
+        for answer in (refused, stale, kept):
+            referee.judge(asked, answer)
+        assert (referee.in_peace, referee.needless) == counted
+
+
+def test_what_was_shown_once_is_the_oldest_that_may_be_shown_from_then_on() -> None:
+    referee = Referee(Scene())
+    referee.scene.newest[MEMBERS.name] = 2
+    for generation in (1, 2, 1):
+        answer = Answer(200, {"X-Cache": "hit"}, body_of(ALL_OF_ACME, "acme", generation), 0.1)
+        referee.judge(referee.ask(ALL_OF_ACME, "acme"), answer)
+    assert set(referee.violations) == {"an answer of an index that was replaced"}
+
+
+@pytest.mark.parametrize(
+    ("count", "disturbed", "passed"),
+    [(LIMIT, set(), False), (2 * LIMIT, set(), True), (2 * LIMIT, {6}, False), (2 * LIMIT, {5}, True)],
+)
+def test_a_limit_that_was_passed_is_noticed_unless_redis_had_forgotten_it(
+    count: int, disturbed: set[int], passed: bool
+) -> None:
+    load = Load("", {}, [], Referee(Scene()), random.Random(1), Counter({7: count}), disturbed)
+    load._count_greed()
+    assert bool(load.referee.violations) == passed
+
+
+@pytest.mark.parametrize(("kept", "leaked"), [(0, 50.0), (20_000_000, 30.0), (10**9, 50.0 - MEMORY_BYTES / 1e6)])
+def test_memory_beyond_the_answers_that_are_kept_has_leaked(kept: int, leaked: float) -> None:
+    memory = [(10**9, 0), *[(100_000_000, 5)] * 3, (150_000_000, 5 + kept)]
+    assert _leaked(memory) == pytest.approx(leaked)
 
 
 def test_pages_have_each_document_once() -> None:

@@ -4,10 +4,12 @@ import asyncio
 import json
 import time
 
+import msgspec
 import pytest
 from starlette.requests import Request
 
-from search_api.cache.popular import PopularQuery
+from search_api.cache.connection import Connection
+from search_api.cache.popular import Popular, PopularQuery
 from search_api.cache.warming import AT_ONCE, warm
 from search_api.caller import Caller, OneTenant, Role
 from search_api.engine.target import Target
@@ -87,3 +89,20 @@ def test_what_redis_and_opensearch_take_is_taken_from_the_time_of_warming(monkey
     asyncio.run(main())
     told = json.loads(call(answers[0]).body)
     assert (told["filled"], told["failed"] + told["left"]) == (0, 10)
+
+
+def test_a_redis_that_is_slow_is_asked_for_fewer_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost otherwise: no time is left to warm with what it says."""
+    connection, asked = Connection("redis://127.0.0.1:9"), 0
+    query = msgspec.msgpack.encode(("a", b"q"))
+
+    async def call(*_: object) -> list[bytes]:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.2)
+        return [query, b"2"]
+
+    monkeypatch.setattr(connection, "call", call)
+    found = asyncio.run(Popular(connection).most("locations", seconds=0.3))
+    assert asked <= 2
+    assert found == [PopularQuery(OneTenant("a"), b"q", 2 * asked)]

@@ -9,7 +9,7 @@ locals {
 provider "aws" {
   region              = var.region
   allowed_account_ids = [var.account_id]
-  max_retries         = var.emulated ? 1 : null # the emulator answers 500 to what it does not know, for 20 minutes
+  max_retries         = var.emulated ? 5 : null # the emulator answers 500 to what it does not know, for 20 minutes
 
   default_tags {
     tags = local.tags
@@ -21,7 +21,7 @@ provider "aws" {
   alias               = "replica"
   region              = coalesce(local.environment.replica_region, var.region)
   allowed_account_ids = [var.account_id]
-  max_retries         = var.emulated ? 1 : null
+  max_retries         = var.emulated ? 5 : null
 
   default_tags {
     tags = local.tags

@@ -33,7 +33,7 @@ FLOORS = (
     ("aws", "deadline", "mapping", "selection"),
     ("entity_file",),
     ("catalog",),
-    ("config", "documents"),
+    ("config", "documents", "telemetry"),
     ("cluster", "sources"),
     ("access", "writing"),
     ("stream",),

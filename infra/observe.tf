@@ -27,7 +27,7 @@ module "observe" {
     target_group        = local.made.target_group
   }
   each = {
-    entity = {
+    table = {
       for name in keys(local.dynamodb) : name => {
         entity            = name
         function          = local.names.functions[name]

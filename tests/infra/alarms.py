@@ -92,7 +92,7 @@ def threshold_of(given: Any, environment: str, of: str) -> float:
     """Return the number that a row's threshold means."""
     match given:
         case {"freshness": name}:
-            return float(getattr(config.freshness(entity(of)), name))
+            return float(getattr(config.freshness(entity(of)), name) * given.get("times", 1))
         case {"burn_rate": rate}:
             return float(rate * (100 - TABLE["objective"]["availability"]))
         case {"size": "search_gigabytes", "times": times}:
@@ -104,7 +104,7 @@ def threshold_of(given: Any, environment: str, of: str) -> float:
 
 def measured(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what a row measures, by name in its expression; the one metric of a row without is ``value``."""
-    return row["of"] if "of" in row else {"value": row["metric"]}
+    return row["of"] if "of" in row else {"value": row["metric"]} if "metric" in row else {}
 
 
 def values_of(row: Mapping[str, Any], series: Series | Mapping[str, Series]) -> list[float | None]:

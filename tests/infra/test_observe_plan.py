@@ -42,7 +42,7 @@ def subjects(kind: str | None, environment: str) -> Subjects:
     services += ["airflow-triggerer", "airflow-worker"]
     kinds: dict[str | None, Subjects] = {
         None: {"": {}},
-        "entity": {
+        "table": {
             entity.name: {
                 "entity": entity.name,
                 "function": f"{entity.name}-stream",
@@ -62,11 +62,11 @@ def subjects(kind: str | None, environment: str) -> Subjects:
 def expected(environment: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the values of each alarm that the table asks for."""
     for row_name, row in ALARMS.items():
-        if environment not in row["environments"]:
+        if environment not in row.get("environments", ()):
             continue
         for subject, words in subjects(row.get("each"), environment).items():
             name = "-".join(part for part in ("searchsync", row_name, subject) if part)
-            of = subject if row.get("each") == "entity" else "members"
+            of = subject if row.get("each") == "table" else "members"
             severity = row.get("severity")
             topic = [f"arn:aws:sns:{REGION}:{ACCOUNT}:searchsync-{severity.lower()}"] if severity else []
             yield (
@@ -189,7 +189,7 @@ def test_what_alarms_watch_has_the_names_that_it_is_made_with(planned: Callable[
             for number in range(1, group["num_cache_clusters"] + 1)
         },
     }
-    entities = subjects("entity", "production").values()
+    entities = subjects("table", "production").values()
     assert {words["database"] for words in subjects("database", "production").values()} == made["database"]
     assert {words["function"] for words in entities} == made["function"]
     assert {words[queue] for words in entities for queue in ("dead_letter_queue", "parked_queue")} <= made["queues"]

@@ -31,10 +31,11 @@ OURS = {"searchsync", "search_api", "search_ops", "dags", "lambdas", "local", "b
 FLOORS = (
     ("errors",),
     ("aws", "deadline", "mapping", "selection"),
+    ("checked_yaml",),
     ("entity_file",),
     ("catalog",),
     ("config", "documents", "telemetry"),
-    ("cluster", "sources"),
+    ("alarms", "cluster", "sources"),
     ("access", "writing"),
     ("stream",),
     ("compare",),

@@ -26,7 +26,7 @@ locals {
           var.sizes[row.threshold.size] * row.threshold.times,
         )
       }
-    } if contains(row.environments, var.environment)
+    } if contains(try(row.environments, []), var.environment) # a row with a check alone has none
   ]...)
 
   together = {

@@ -1,0 +1,130 @@
+"""The signals that somebody is told about (``include/policies/alarms.yaml``), with their numbers."""
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from searchsync import config
+from searchsync.catalog import Entity, include_dir
+from searchsync.checked_yaml import CheckedYaml
+
+SCHEMA: Final = "alarms.schema.json"
+"""Name of the JSON schema beside the table; editors use it, too."""
+
+COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A row of the table.
+
+    :ivar name: what the row is called
+    :ivar signal: what is wrong, for the person who is told
+    :ivar comparison: how a breaching value compares with the threshold: ``>``, ``>=``, ``<`` or ``<=``
+    :ivar threshold: in ``unit``
+    :ivar unit: what is counted or measured
+    :ivar window: seconds of breaching after which somebody is told
+    :ivar missing: what a value that could not be read counts as: ``breaching``, ``notBreaching``, or ``ignore``, which
+        leaves things as they were
+    :ivar severity: ``P0`` to ``P3``; empty for a part of several alarms that tell together
+    :ivar answer: how fast somebody has to answer
+    :ivar channels: how they are told: ``pagerduty``, ``slack``, ``mail``
+    :ivar runbook: path in the repository of what helps, with its anchor
+    :ivar environments: where CloudWatch has an alarm of it; empty when only a check looks at it
+    :ivar check: the DAG that looks at it, wherever Airflow runs; empty when only CloudWatch does
+    """
+
+    name: str
+    signal: str
+    comparison: str
+    threshold: float
+    unit: str
+    window: int
+    missing: str
+    severity: str
+    answer: str
+    channels: tuple[str, ...]
+    runbook: str
+    environments: tuple[str, ...]
+    check: str
+
+    def breaches(self, value: float) -> bool:
+        """Whether a value, in ``unit``, is one that must not last."""
+        return COMPARISONS[self.comparison](value, self.threshold)
+
+    def looks(self, every: float) -> int:
+        """Return how many looks in a row have to breach before somebody is told, of a check that looks so often.
+
+        :param every: seconds between two looks
+        """
+        return max(1, math.ceil(self.window / every))
+
+
+def table(entity: Entity | None = None, sizes: Mapping[str, float] | None = None) -> Mapping[str, Alarm]:
+    """Return the alarms by name.
+
+    :param entity: whose numbers of ``freshness.yaml``, or of its file, hold; without one the alarms whose threshold is
+        one of them are left out
+    :param sizes: gigabytes of disks (``search_gigabytes``, ``database_gigabytes``) in one environment; without them
+        the alarms whose threshold follows from one are left out
+    :raises BadParams: when a file is not what its schema says; the message names file, line, row and key
+    """
+    content = _read(include_dir() / "policies" / "alarms.yaml")
+    found = {}
+    for name, row in content["alarms"].items():
+        threshold = _threshold(row["threshold"], content, entity, sizes or {})
+        if threshold is not None:
+            found[name] = _alarm(name, row, threshold, content["severities"])
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return _unchanged(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@cache
+def _unchanged(path: Path, changed_ns: int) -> dict[str, Any]:  # noqa: ARG001 - a file that was changed is read again
+    return CheckedYaml(path, SCHEMA).content
+
+
+def _alarm(name: str, row: Mapping[str, Any], threshold: float, severities: Mapping[str, Any]) -> Alarm:
+    severity = row.get("severity", "")
+    told = severities.get(severity, {"answer": "", "channels": []})
+    return Alarm(
+        name=name,
+        signal=row["signal"],
+        comparison=row["is"],
+        threshold=threshold,
+        unit=row["unit"],
+        window=row["breaching"] * row["period"],
+        missing=row["missing"],
+        severity=severity,
+        answer=told["answer"],
+        channels=tuple(told["channels"]),
+        runbook=row["runbook"],
+        environments=tuple(row.get("environments", ())),
+        check=row.get("check", ""),
+    )
+
+
+def _threshold(
+    given: Any, content: Mapping[str, Any], entity: Entity | None, sizes: Mapping[str, float]
+) -> float | None:
+    """Return the number that a row's threshold means; None when it needs an entity or a size that nobody gave."""
+    match given:
+        case {"freshness": name}:
+            return getattr(config.freshness(entity), name) * float(given.get("times", 1)) if entity else None
+        case {"burn_rate": rate}:
+            return float(rate * (100 - content["objective"]["availability"]))
+        case {"size": size, "times": times}:
+            return float(sizes[size] * times) if size in sizes else None
+    return float(given)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from airflow.plugins_manager import AirflowPlugin
 
-from search_ops.evidence import PREFIX, EvidenceLink
+from search_ops.evidence import PREFIX, EvidenceLink, base_path
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -22,4 +22,6 @@ class SearchOpsPlugin(AirflowPlugin):
 
     name = "search_ops"
     fastapi_apps = [{"app": pages, "url_prefix": PREFIX, "name": "searchsync"}]  # noqa: RUF012
+    # Airflow shows what has a url_route in a frame that lets no link lead out of it; this page is full of such links.
+    external_views = [{"name": "Indexes", "href": f"{base_path()}{PREFIX}/indexes", "destination": "nav"}]  # noqa: RUF012
     operator_extra_links = [EvidenceLink()]  # noqa: RUF012

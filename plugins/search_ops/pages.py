@@ -1,11 +1,13 @@
-"""The files of a run, for those who may read the logs of its DAG. Nothing else of ours is built on the API's own code.
+"""The pages: the files of a run, for those who may read the logs of its DAG; and the page *Indexes*.
+
+These pages, and nothing else of ours, are built on the API's own code.
 
 A browser opens them by a plain navigation: it is logged in by the cookie with Airflow's token, which
 ``requires_access_dag`` takes where there is no ``Authorization`` header.
 """
 
 from contextlib import suppress
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag
@@ -13,7 +15,8 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response, status
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import FileResponse, RedirectResponse
 
-from search_ops.evidence import base_path, path_of
+from search_ops.evidence import base_path
+from search_ops.indexes_page import routes
 from search_ops.runs import reports_root
 
 HEADERS = {
@@ -25,6 +28,7 @@ HEADERS = {
 }
 
 app = FastAPI(openapi_url=None)
+app.include_router(routes.router)
 
 
 @app.get(
@@ -52,5 +56,6 @@ async def log_in(request: Request, error: HTTPException) -> Response:
     """A browser goes to Airflow's login and comes back, as from Airflow's own pages; others get the plain 401."""
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
-    back = urlencode({"next": path_of(**request.path_params)})
+    asked = quote(request.scope["path"]) + (f"?{request.url.query}" if request.url.query else "")
+    back = urlencode({"next": asked})
     return RedirectResponse(f"{base_path()}/api/v2/auth/login?{back}")

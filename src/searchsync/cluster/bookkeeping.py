@@ -38,9 +38,13 @@ class Bookkeeping:
 
     def find(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the hits of a search; there are none before anything was written."""
-        answer = Index(self._client, self._name).search(body, {"ignore_unavailable": "true"})
-        hits: list[dict[str, Any]] = answer["hits"]["hits"]
+        hits: list[dict[str, Any]] = self._search(body)["hits"]["hits"]
         return hits
+
+    def aggregated(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the aggregations of a search, each without a bucket before anything was written."""
+        found: dict[str, Any] = self._search(body).get("aggregations", {})
+        return {name: found.get(name, {"buckets": []}) for name in body["aggs"]}
 
     def remove(self, key: str, *, version: tuple[int, int]) -> None:
         """Delete a document if nobody changed it since it was found.
@@ -53,6 +57,9 @@ class Bookkeeping:
         except RequestRejected as error:
             if error.status not in (404, 409):
                 raise
+
+    def _search(self, body: dict[str, Any]) -> dict[str, Any]:
+        return Index(self._client, self._name).search(body, {"ignore_unavailable": "true"})
 
     def _path(self, key: str) -> str:
         return f"/{self._name}/_doc/{quote(key, safe='')}"

@@ -3,7 +3,7 @@
 OpenSearch itself answers 200 for a part of an index, too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -178,13 +178,7 @@ class Index:
         state = state_of(self.client, self.name, flat=True).get(self.name)
         if state is None:
             return ""
-        settings = state["settings"]
-        if settings.get("index.verified_before_close") == "true":
-            return "it is closed"
-        if self.health() == "red":
-            return "it is red: a primary shard is missing"
-        blocks = [key for key, value in settings.items() if key.startswith("index.blocks.") and value == "true"]
-        return f"it is blocked: {', '.join(sorted(blocks))}" if blocks else ""
+        return why_unwritable(state["settings"], self.health())
 
     # -- what the index says about itself
 
@@ -209,6 +203,20 @@ class Index:
         if when is not None:
             meta["left_read_at"] = when.isoformat(timespec="milliseconds")
         self.put_meta(meta)
+
+
+def why_unwritable(settings: Mapping[str, str], health: str) -> str:
+    """Return why an index takes no writes; empty when it takes them.
+
+    :param settings: flat
+    :param health: as ``Index.health`` returns it
+    """
+    if settings.get("index.verified_before_close") == "true":
+        return "it is closed"
+    if health == "red":
+        return "it is red: a primary shard is missing"
+    blocks = [key for key, value in settings.items() if key.startswith("index.blocks.") and value == "true"]
+    return f"it is blocked: {', '.join(sorted(blocks))}" if blocks else ""
 
 
 def aliases_of(client: Client, alias: str) -> dict[str, Any]:

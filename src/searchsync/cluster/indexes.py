@@ -161,14 +161,8 @@ class EntityIndexes:
 
     def all(self) -> list[PhysicalIndex]:
         """Return all physical indexes, oldest first: those of the name pattern, and those of the aliases."""
-        entity, indexes = self.entity, []
-        for name, state in state_of(self.client, f"{entity.name},{entity.name}-*").items():
-            aliases = state["aliases"]
-            if named_for(entity, name) or aliases.keys() & set(entity.aliases):
-                meta = state["mappings"].get("_meta", {})
-                live, member, served = (alias in aliases for alias in entity.aliases)
-                indexes.append(PhysicalIndex(self.client, name, live, member, served, meta))
-        return sorted(indexes, key=lambda index: index.name)
+        state = state_of(self.client, f"{self.entity.name},{self.entity.name}-*")
+        return physical_indexes(self.client, self.entity, state)
 
     def get(self, name: str) -> PhysicalIndex:
         """Return one physical index.
@@ -256,6 +250,21 @@ class EntityIndexes:
                 f"{self.entity.name}_reindex"
             )
         return BuiltFrom(name, str(source["identity"]), int(source.get("epoch", 1)), index.synced)
+
+
+def physical_indexes(client: Client, entity: Entity, state: dict[str, Any]) -> list[PhysicalIndex]:
+    """Return the physical indexes of an entity among others, oldest first.
+
+    :param state: aliases and mappings of indexes, by name, as ``state_of`` returns them
+    """
+    found = []
+    for name, index in state.items():
+        aliases = index.get("aliases", {})
+        if named_for(entity, name) or aliases.keys() & set(entity.aliases):
+            meta = index.get("mappings", {}).get("_meta", {})
+            live, member, served = (alias in aliases for alias in entity.aliases)
+            found.append(PhysicalIndex(client, name, live, member, served, meta))
+    return sorted(found, key=lambda index: index.name)
 
 
 def without_entity(client: Client) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 A result is some 500 bytes, so that a year of hourly runs is a few megabytes.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +44,23 @@ class History:
         query = {"bool": {"filter": [{"term": {"entity": entity.name}}, {"term": {"live": True}}]}}
         body = {"size": most, "query": query, "sort": [{"at": "desc"}]}
         return [hit["_source"] for hit in self._results.find(body)]
+
+    def of_all(self, entities: Sequence[Entity], *, most: int) -> dict[str, list[Result]]:
+        """Return the results of the live indexes of some entities by one search: by the name, the newest first.
+
+        :param most: number of results of each entity, 100 at most (``index.max_inner_result_window``)
+        """
+        names = [entity.name for entity in entities]
+        newest = {"top_hits": {"size": most, "sort": [{"at": "desc"}]}}
+        body = {
+            "size": 0,
+            "query": {"bool": {"filter": [{"terms": {"entity": names}}, {"term": {"live": True}}]}},
+            "aggs": {"entities": {"terms": {"field": "entity", "size": len(names)}, "aggs": {"newest": newest}}},
+        }
+        return {
+            bucket["key"]: [hit["_source"] for hit in bucket["newest"]["hits"]["hits"]]
+            for bucket in self._results.aggregated(body)["entities"]["buckets"]
+        }
 
     def of_run(self, run: str) -> Result | None:
         """Return what a run found; None when it found nothing out."""

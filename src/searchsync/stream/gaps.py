@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from searchsync.cluster.bookkeeping import Bookkeeping
+from searchsync.cluster.client import Client
 from searchsync.cluster.index import Index
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.documents.page import Page
@@ -66,6 +67,15 @@ def of_index(index: Index) -> list[NotedGap]:
         "seq_no_primary_term": True,
     }
     return [_noted(hit) for hit in Bookkeeping(index.client, INDEX).find(body)]
+
+
+def of_all(client: Client) -> dict[str, list[Gap]]:
+    """Return all gaps, by the index, the earliest first: by one search. Beyond ``MOST`` of them are left out."""
+    found: dict[str, list[Gap]] = {}
+    for hit in Bookkeeping(client, INDEX).find({"size": MOST, "sort": [{"from": "asc"}]}):
+        gap = dict(hit["_source"])
+        found.setdefault(gap.pop("index"), []).append(gap)
+    return found
 
 
 def close(indexes: EntityIndexes, name: str, closed: list[NotedGap]) -> None:

@@ -25,7 +25,7 @@ from searchsync.access.roles import rendered
 from searchsync.catalog import CATALOG
 from searchsync.cli import main
 from searchsync.cli.connections import SHELL
-from searchsync.cluster import unwritable
+from searchsync.cluster import figures, unwritable
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.operations import reindex, replay, sync
@@ -34,6 +34,7 @@ from searchsync.preflight import search
 from searchsync.preflight.checks import Outcome
 from searchsync.preflight.target import Target
 from searchsync.quality import run as quality
+from searchsync.quality.history import History
 from searchsync.quality.run import Wanted
 from searchsync.sources import export_requests
 from searchsync.stream import gaps
@@ -269,6 +270,17 @@ def locations_synced(jobs: Jobs, owner: psycopg.Connection[Any], folder: Path) -
         jobs.searchsync("reindex", "locations")
 
 
+def shown(jobs: Jobs) -> None:
+    """What the page *Indexes* asks of OpenSearch."""
+    entities = [*CATALOG.values()]
+    figures.indexes_of(jobs.client, entities)
+    figures.health_of(jobs.client)
+    figures.shards_of(jobs.client, entities)
+    figures.documents_of(jobs.client, entities)
+    History(jobs.client).of_all(entities, most=1)
+    gaps.of_all(jobs.client)
+
+
 def looked_at(jobs: Jobs) -> None:
     """The preflight finds OpenSearch as it should be."""
     jobs.become("searchsync-deploy")
@@ -310,6 +322,7 @@ def test_each_part_does_its_job_with_the_keys_of_its_role(
     locations_synced(jobs, owner, tmp_path)
     quality_seen("locations", tmp_path)
     retired(jobs, "locations")
+    shown(jobs)
     looked_at(jobs)
     searched(jobs, opensearch_server.url, redis_server.url)
     administered(jobs, monkeypatch)

@@ -1,0 +1,104 @@
+"""The page from what servers and Airflow answered."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from search_ops.indexes_page import airflow_runs, facts, next_steps
+from search_ops.indexes_page.airflow_runs import Dag, Run
+from search_ops.indexes_page.model import Answers, EntityView, Row
+from search_ops.runbooks import OPERATIONS
+
+if TYPE_CHECKING:
+    from searchsync.catalog import Entity
+    from searchsync.cluster.figures import Seen
+
+OF_ALL = (
+    "cluster_health",
+    "capacity",
+    "freshness",
+    "index_rollback",
+    "index_retire",
+    "index_snapshot",
+    "recovery_drill",
+    "preflight",
+)
+"""DAGs that are about all entities."""
+
+
+def dag_ids(entities: Iterable["Entity"]) -> list[str]:
+    """Return the ids of all DAGs that the page knows, whether or not Airflow has them."""
+    return [*(dag_id for entity in entities for dag_id in dags_of(entity)), *OF_ALL]
+
+
+def dags_of(entity: "Entity") -> list[str]:
+    """Return the ids of the DAGs that an entity may have of its own."""
+    return [f"{entity.name}_{operation}" for operation in OPERATIONS]
+
+
+def entity_views(
+    entities: Sequence["Entity"],
+    answers: Mapping[str, Any],
+    dags: Mapping[str, Dag],
+    session: Any,
+    now: datetime,
+) -> list[EntityView]:
+    """Return what is known of each entity.
+
+    :param answers: of ``questions.ask``
+    :param dags: those that the person may see
+    """
+    seen = answers.get("indexes")
+    seen = seen if isinstance(seen, dict) else {}
+    builders = {one.index.run_id for indexes in seen.values() for one in indexes}
+    runs = {name: run for name, run in airflow_runs.runs(session, builders).items() if run.dag_id in dags}
+    return [_entity_view(entity, Answers(dict(answers)), dags, runs, now) for entity in entities]
+
+
+def _entity_view(
+    entity: "Entity", answers: Answers, dags: Mapping[str, Dag], runs: Mapping[str, Run], now: datetime
+) -> EntityView:
+    view = EntityView(entity)
+    indexes = answers.get("indexes")
+    view.rows = None if indexes is None else _rows(indexes[entity.name], answers, runs, now)
+    results = answers.get("results")
+    view.results = None if results is None else results.get(entity.name, [])
+    view.queues = answers.get(f"queues of {entity.name}")
+    view.facts = facts.facts(view, now)
+    view.dags = [dags[dag_id] for dag_id in dags_of(entity) if dag_id in dags]
+    view.steps = next_steps.steps(view)
+    view.missing = answers.missing
+    return view
+
+
+def _rows(seen: Sequence["Seen"], answers: Answers, runs: Mapping[str, Run], now: datetime) -> list[Row]:
+    from searchsync.cluster.index import why_unwritable
+
+    documents, shards, health, gaps = (answers.get(name) for name in ("documents", "shards", "health", "gaps"))
+    rows = []
+    for one in seen:
+        index, run = one.index, runs.get(one.index.run_id)
+        status = None if health is None else health.get(index.name, "")
+        dead = index.abandoned(_whether_under_way(run), now=now)
+        rows.append(
+            Row(
+                name=index.name,
+                role=index.role,
+                created=index.created,
+                synced=index.synced,
+                left_live=index.left_read_at,
+                source=index.meta.get("source") or {},
+                documents=None if documents is None or status == "red" else documents.get(index.name, 0),
+                shards=None if shards is None else shards.get(index.name, []),
+                health=status,
+                why_unwritable=why_unwritable(one.settings, status or ""),
+                gaps=None if gaps is None else gaps.get(index.name, []),
+                run=run,
+                is_left_over=dead or index.role == "retiring",
+            )
+        )
+    return sorted(rows, key=lambda row: (row.role == "live", row.created), reverse=True)
+
+
+def _whether_under_way(run: Run | None) -> Any:
+    return lambda _: run.is_under_way if run else None

@@ -1,0 +1,109 @@
+"""What the page shows: the cluster's indexes, figures, runs and next steps, by entity."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from search_ops.indexes_page.airflow_runs import Dag, Run
+    from search_ops.indexes_page.questions import Queues
+    from searchsync.catalog import Entity
+
+GOOD, WARN, BAD = "good", "warn", "bad"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A physical index. What is None was not answered.
+
+    :ivar shards: bytes of each primary shard
+    :ivar gaps: times of which it may lack changes
+    :ivar run: Airflow's run that made it; None when Airflow does not know it
+    :ivar is_left_over: whether nobody needs it any more
+    """
+
+    name: str
+    role: str
+    created: datetime
+    synced: datetime
+    left_live: datetime | None
+    source: dict[str, Any]
+    documents: int | None
+    shards: list[int] | None
+    health: str | None
+    why_unwritable: str
+    gaps: list[dict[str, Any]] | None
+    run: "Run | None"
+    is_left_over: bool
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A figure. ``tone`` is good, warn or bad where there is something to judge."""
+
+    name: str
+    said: str
+    tone: str = ""
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A DAG to start.
+
+    :ivar does: what comes of it
+    :ivar because: why it may be wanted now
+    :ivar conf: values of its parameters
+    """
+
+    does: str
+    because: str
+    dag_id: str
+    conf: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class EntityView:
+    """One entity.
+
+    :ivar rows: its indexes, the live one first; None when OpenSearch did not say
+    :ivar results: of quality runs of its live index, the newest first; None when OpenSearch did not say
+    :ivar missing: what was not answered, and why
+    """
+
+    entity: "Entity"
+    rows: list[Row] | None = None
+    results: list[dict[str, Any]] | None = None
+    queues: "Queues | None" = None
+    facts: list[Fact] = field(default_factory=list)
+    dags: list["Dag"] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def live(self) -> Row | None:
+        """The index that is searched."""
+        return next((row for row in self.rows or [] if row.role == "live"), None)
+
+    @property
+    def compared(self) -> dict[str, Any] | None:
+        """The latest result of a run that compared the whole live index."""
+        return next((result for result in self.results or [] if result["level"] == "full"), None)
+
+
+class Answers:
+    """Answers by name, some of which are errors."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self._answers = answers
+        self.missing: list[str] = []
+
+    def get(self, name: str) -> Any:
+        """Return an answer. Of one that failed return None, and note why."""
+        answer = self._answers.get(name)
+        if not isinstance(answer, Exception):
+            return answer
+        said = f"{name}: {answer}"
+        if said not in self.missing:
+            self.missing.append(said)
+        return None

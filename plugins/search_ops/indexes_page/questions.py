@@ -1,0 +1,71 @@
+"""What the page asks of servers: how much of OpenSearch does not depend on the number of indexes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from search_ops import hook
+from search_ops.indexes_page.together import together
+
+if TYPE_CHECKING:
+    from searchsync.catalog import Entity
+    from searchsync.cluster.client import Client
+
+ANSWER_SECONDS = 2.0
+"""Seconds that a page waits for all answers together; what is not there by then, it says so."""
+
+MOST_RESULTS = 40
+"""Quality runs of each entity that are read: what the curve shows."""
+
+
+@dataclass(frozen=True)
+class Queues:
+    """Messages of an entity.
+
+    :ivar waiting: those for the next replay
+    :ivar parked: those that wait for a person
+    :ivar oldest: seconds that the oldest of the waiting ones has waited; None when CloudWatch has no figure
+    """
+
+    waiting: int
+    parked: int
+    oldest: float | None
+
+
+def ask(entities: Sequence["Entity"]) -> dict[str, Any]:
+    """Return each answer by its name, or the error that came instead of it.
+
+    The names are those of ``_of_opensearch``, and ``queues of`` each entity that has queues.
+    """
+    fed = [entity for entity in entities if entity.source == "dynamodb"]
+    questions = {f"queues of {entity.name}": lambda entity=entity: _queues(entity) for entity in fed}
+    found = together({"opensearch": lambda: _of_opensearch(entities), **questions}, seconds=ANSWER_SECONDS)
+    cluster = found.pop("opensearch")
+    return found | (cluster if isinstance(cluster, dict) else {"indexes": cluster})
+
+
+def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
+    from searchsync.cluster import figures
+    from searchsync.deadline import Deadline
+    from searchsync.quality.history import History
+    from searchsync.stream import gaps
+
+    client: Client = hook.opensearch(timeout=ANSWER_SECONDS).until(Deadline.within(ANSWER_SECONDS))
+    return together(
+        {
+            "indexes": lambda: figures.indexes_of(client, entities),
+            "health": lambda: figures.health_of(client),
+            "shards": lambda: figures.shards_of(client, entities),
+            "documents": lambda: figures.documents_of(client, entities),
+            "results": lambda: History(client).of_all(entities, most=MOST_RESULTS),
+            "gaps": lambda: gaps.of_all(client),
+        },
+        seconds=ANSWER_SECONDS * 0.95,  # so that it is told which of them is missing
+    )
+
+
+def _queues(entity: "Entity") -> Queues:
+    dead_letters, parked = hook.connections().queues(entity)
+    waiting = dead_letters.waiting()
+    oldest = dead_letters.oldest(hook.aws(entity.connection, "cloudwatch")) if waiting else 0.0
+    return Queues(waiting, parked.waiting(), oldest)

@@ -1,5 +1,6 @@
 """What Slack is told. One failure callback, at DAG level: it also fires when a task's process was killed."""
 
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -134,6 +135,26 @@ def quality_recovered(dag_run: Any, result: dict[str, Any]) -> None:
     )
 
 
+def capacity(dag_run: Any, found: dict[str, Any]) -> None:
+    """What to do about sizes, and what need not be done any more.
+
+    :param found: ``told`` and ``over`` of ``CapacityReport.news``
+    """
+    lines = []
+    for one in found["told"]:
+        lines.append(f"• {one['severity']} {one['text']}")
+        if one["dag_id"]:
+            lines.append(f"*Next* trigger {one['dag_id']} with {json.dumps(one['parameters'])}: {_dag(one['dag_id'])}")
+    lines += [f":large_green_circle: {about}: nothing needs to be done any more" for about in found["over"]]
+    sign = ":straight_ruler:" if found["told"] else ":large_green_circle:"
+    _send(
+        f"{sign} *{dag_run.dag_id}*",
+        *lines,
+        f"*Evidence* {_evidence(dag_run)}",
+        f"*Runbook* {runbook(dag_run.dag_id)}",
+    )
+
+
 def _look(ask: Callable[[Any], Any]) -> Any:
     """What ``ask`` returns for a client of OpenSearch.
 
@@ -239,6 +260,10 @@ def _link(dag_run: Any) -> str:
     from urllib.parse import quote
 
     return f"{_base()}/dags/{dag_run.dag_id}/runs/{quote(dag_run.run_id)}"
+
+
+def _dag(dag_id: str) -> str:
+    return f"{_base()}/dags/{dag_id}"
 
 
 def _base() -> str:

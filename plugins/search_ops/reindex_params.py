@@ -41,6 +41,11 @@ PARAMS = {
         False, type="boolean", title="Force",
         description="Start although another reindex of this entity is under way. One of the two wins, the other fails.",
     ),
+    "number_of_shards": Param(
+        None, type=["null", "integer"], minimum=1, maximum=1024, title="Primary shards",
+        description="Of the new index, and of those after it, until the mapping file says another number than now. "
+        "Empty: as many as before.",
+    ),
     "keep_green": Param(
         False, type="boolean", title="Keep the index of a failed run",
         description="It leaves the write set, so that it can be looked at, and index_retire deletes it after a day.",

@@ -70,6 +70,22 @@ class Retention:
     snapshot_repository: str
 
 
+@dataclass(frozen=True)
+class Capacity:
+    """What the capacity of the cluster is judged with (``capacity.yaml``).
+
+    :ivar shard_gib_least: GiB that a shard of a new index has at least
+    :ivar shard_gib_most: GiB that it may have when the horizon is reached
+    :ivar horizon_days: days for which a new index is made large enough, and beyond which nothing is forecast
+    :ivar history_days: days back that a forecast looks
+    """
+
+    shard_gib_least: float
+    shard_gib_most: float
+    horizon_days: int
+    history_days: int
+
+
 def thresholds(entity: Entity) -> Thresholds:
     """Return the numbers of ``thresholds.yaml``, and of the entity's file where it has others.
 
@@ -96,6 +112,11 @@ def retention() -> Retention:
             f"{repository!r}. Nothing was changed"
         )
     return _numbers(Retention, file, snapshot_repository=repository)
+
+
+def capacity() -> Capacity:
+    """Return the numbers of ``capacity.yaml``. Raise ``BadParams`` when the file or one of its numbers is missing."""
+    return _numbers(Capacity, _File("capacity"))
 
 
 def read_units(entity: Entity, asked: float | None) -> float | None:
@@ -129,7 +150,7 @@ class _File:
         return kind(found)
 
 
-_Numbers = TypeVar("_Numbers", Thresholds, Freshness, Retention)
+_Numbers = TypeVar("_Numbers", Thresholds, Freshness, Retention, Capacity)
 
 
 def _numbers(kind: type[_Numbers], file: _File, **others: Any) -> _Numbers:

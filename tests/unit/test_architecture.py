@@ -39,7 +39,7 @@ FLOORS = (
     ("access", "writing"),
     ("stream",),
     ("compare",),
-    ("operations", "quality"),
+    ("capacity", "operations", "quality"),
     ("scaffold",),
     ("connections",),
     ("preflight",),

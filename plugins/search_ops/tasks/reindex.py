@@ -46,6 +46,7 @@ def check(entity: str, *, params: dict[str, Any], dag_run: Any) -> dict[str, Any
         running=running,
         force=params["force"],
         new_epoch=params["new_epoch"],
+        number_of_shards=whole(params["number_of_shards"]),
     )
     log.info("%s", plan)
     return asdict(plan)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from searchsync.catalog import BAD_ENTITIES, CATALOG, NO_ENTITIES, entity
-from searchsync.cli import access, entities, preflight, tables, workflows
+from searchsync.cli import access, capacity, entities, preflight, tables, workflows
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
 from searchsync.cluster.indexes import BuiltFrom, explain_without_entity, without_entity
@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--parked", action="store_true", help="replay the parked messages, which wait for a person")
     _add_read_units(again)
     again.set_defaults(command=_replay)
+    capacity.add(commands)
     preflight.add(commands)
     return parser
 
@@ -120,6 +121,8 @@ def _add_reindex(commands: Any) -> None:
         build.add_argument(f"--{name}", action="store_true", help=text)
     text = "read this export (ARN) instead of requesting one; for an entity with read_from: export"
     build.add_argument("--export-arn", default="", metavar="ARN", help=text)
+    text = "primary shards of the index, and of those after it (default: as before; docs/operations/reindex.md)"
+    build.add_argument("--number-of-shards", type=int, metavar="N", help=text)
     build.add_argument("--no-swap", action="store_true", help="only build and check the index; `swap` serves it later")
     build.set_defaults(command=_reindex)
     serve = commands.add_parser("swap", help="serve an index that was built and is not live yet, after the same gate")
@@ -224,6 +227,7 @@ def _reindex(arguments: argparse.Namespace) -> None:
         new_epoch=arguments.new_epoch,
         allow_shrink=arguments.allow_shrink,
         max_rejected=arguments.max_rejected,
+        number_of_shards=arguments.number_of_shards,
         swap=not arguments.no_swap,
     )
     run_id = f"cli/{datetime.now(UTC):%Y%m%dt%H%M%S}-{secrets.token_hex(4)}"

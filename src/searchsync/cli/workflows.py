@@ -31,6 +31,7 @@ class Options:
     :ivar new_epoch: as for ``reindex.check``
     :ivar allow_shrink: as for ``gate.gate``
     :ivar max_rejected: as for ``gate.gate``
+    :ivar number_of_shards: as for ``reindex.check``
     :ivar swap: off leaves the new index in the write set, for ``serve``
     """
 
@@ -39,6 +40,7 @@ class Options:
     new_epoch: bool = False
     allow_shrink: bool = False
     max_rejected: int | None = None
+    number_of_shards: int | None = None
     bulk_bytes: int = reindex.BULK_BYTES
     swap: bool = True
 
@@ -57,8 +59,15 @@ def rebuild(
     """
     began = time.monotonic()
     with closing(connect_source(None)) as first:
-        asked = {"force": options.force, "new_epoch": options.new_epoch}
-        plan = reindex.check(indexes, first, run_id=run_id, running=lambda _: None, **asked)
+        plan = reindex.check(
+            indexes,
+            first,
+            run_id=run_id,
+            running=lambda _: None,
+            force=options.force,
+            new_epoch=options.new_epoch,
+            number_of_shards=options.number_of_shards,
+        )
     try:
         with closing(connect_source(plan)) as source:
             run = Reindex(indexes, plan, reindex.create_green(indexes, plan))

@@ -5,6 +5,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
+from searchsync.cluster import shards
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes, PhysicalIndex
 from searchsync.documents import transforms
@@ -19,12 +20,15 @@ COPIES_SECONDS = 600.0
 _LOADING = {"refresh_interval": "-1", "number_of_replicas": 0, "auto_expand_replicas": "false"}
 
 
-def find_or_create(indexes: EntityIndexes, *, run_id: str, source: dict[str, Any]) -> PhysicalIndex:
+def find_or_create(
+    indexes: EntityIndexes, *, run_id: str, source: dict[str, Any], number_of_shards: int | None = None
+) -> PhysicalIndex:
     """Return the index of a run; create it when there is none yet (rule 14). A new index is in no alias.
 
     Safe to repeat.
 
     :param source: ``identity`` and ``epoch`` of the source, kept in ``_meta``
+    :param number_of_shards: primary shards of a new index; None for as many as the mapping file says
     :raises BadMapping: when OpenSearch refuses the mapping file
     :raises SourceChanged: when the run's index belongs to another source or epoch
     """
@@ -44,14 +48,17 @@ def find_or_create(indexes: EntityIndexes, *, run_id: str, source: dict[str, Any
         "created": now.isoformat(timespec="seconds"),
         "source": source,
         **transforms.present(entity).as_meta(),
+        **shards.as_meta(entity, number_of_shards),
     }
     body = entity.index_body
+    settings = {**body["settings"], "number_of_shards": shards.wanted(entity, meta)}
     try:
-        create_hidden(indexes.client, name, body["settings"], {**body["mappings"], "_meta": meta})
+        create_hidden(indexes.client, name, settings, {**body["mappings"], "_meta": meta})
     except RequestRejected as error:
         if error.error_type == "resource_already_exists_exception":  # an earlier attempt whose answer was lost
-            return find_or_create(indexes, run_id=run_id, source=source)
-        raise refused(f"include/mappings/{entity.name}.json", error) from error
+            return find_or_create(indexes, run_id=run_id, source=source, number_of_shards=number_of_shards)
+        number = f" with number_of_shards = {number_of_shards}" if number_of_shards else ""
+        raise refused(f"include/mappings/{entity.name}.json{number}", error) from error
     return PhysicalIndex(indexes.client, name, is_live=False, in_write_set=False, was_served=False, meta=meta)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from searchsync.cluster import shards
 from searchsync.cluster.index import state_of
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.errors import BadMapping, IndexUnavailable
@@ -29,7 +30,8 @@ def differences(indexes: EntityIndexes, name: str) -> list[str]:
     extra = _paths(state["mappings"].get("properties", {})) - _paths(wanted["mappings"].get("properties", {}))
     found += [f"mappings: field {path!r} is not in the file" for path in sorted(extra)]
     settings = {key.removeprefix("index."): value for key, value in state["settings"].items()}
-    for key, value in ((key.removeprefix("index."), value) for key, value in _flatten(wanted["settings"]).items()):
+    asked = wanted["settings"] | {"number_of_shards": shards.wanted(entity, state["mappings"].get("_meta", {}))}
+    for key, value in ((key.removeprefix("index."), value) for key, value in _flatten(asked).items()):
         if _text(settings.get(key)) != _text(value):
             found.append(f"settings.{key}: {settings.get(key)!r} instead of {value!r}")
     return found

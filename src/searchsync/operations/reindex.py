@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from searchsync.cluster import aliases, auto_create, creation
+from searchsync.cluster import aliases, auto_create, creation, shards
 from searchsync.cluster.indexes import EntityIndexes, Running
 from searchsync.config import thresholds
 from searchsync.documents import transforms
@@ -61,6 +61,7 @@ class ReindexPlan:
     :ivar epoch: the first part of all positions of this run
     :ivar identity: identity of the source server that was seen; every later read asserts it
     :ivar fresh_epoch: whether the run begins a new epoch: then blue is not written any more
+    :ivar number_of_shards: primary shards of the new index; None for as many as its mapping file says
     """
 
     run_id: str
@@ -68,6 +69,7 @@ class ReindexPlan:
     epoch: int
     identity: str
     fresh_epoch: bool = False
+    number_of_shards: int | None = None
 
 
 def check(
@@ -78,11 +80,13 @@ def check(
     running: Running,
     force: bool = False,
     new_epoch: bool = False,
+    number_of_shards: int | None = None,
 ) -> ReindexPlan:
     """Refuse to begin a reindex that cannot end well. Delete what dead runs left; write no document.
 
     :param force: go on although another run is building: one of the two wins, the other ends with ``StaleSwap``
     :param new_epoch: accept that the source is another server than before (restored, failed over)
+    :param number_of_shards: primary shards of the new index; None to go on as before (``cluster.shards``)
     :raises AlreadyRunning: when another run is building an index
     :raises SourceChanged: when the source has another identity or history than the one of the live index
     """
@@ -93,6 +97,8 @@ def check(
     blue = indexes.targets().live
     auto_create.check(indexes)
     found = indexes.all()
+    meta = next((index.meta for index in found if index.name == blue), {})
+    number = shards.chosen(entity, number_of_shards, meta)
     for index in found:
         if index.run_id != run_id and index.abandoned(running):
             log.warning("deleting %s: its run %s ended without making it live", index.name, index.run_id)
@@ -106,7 +112,6 @@ def check(
     source.check()
     highest = indexes.index(blue).highest_position() if blue else ""
     origin = source.origin()  # after it: live writers go on, and what they write is of the past by now
-    meta = next((index.meta for index in found if index.name == blue), {})
     before = meta.get("source") or {}
     epoch = int(before.get("epoch", FIRST_EPOCH))
     reason = _why_not_comparable(source, blue, before, origin, highest) if blue else ""
@@ -122,7 +127,7 @@ def check(
         if transforms.of_index(meta) != transform:
             log.info("%s is of another transform; this run brings %d", blue, transform.version)
     fresh = bool(blue) and not own and bool(reason or new_epoch)
-    return ReindexPlan(run_id, blue, epoch + 1 if fresh else epoch, origin, fresh)
+    return ReindexPlan(run_id, blue, epoch + 1 if fresh else epoch, origin, fresh, number)
 
 
 def _why_not_comparable(source: Source, blue: str, before: dict[str, Any], origin: str, highest: str) -> str:
@@ -141,7 +146,8 @@ def create_green(indexes: EntityIndexes, plan: ReindexPlan) -> str:
     :returns: name of the index
     """
     source = {"identity": plan.identity, "epoch": plan.epoch}
-    green = creation.find_or_create(indexes, run_id=plan.run_id, source=source).name
+    number = plan.number_of_shards
+    green = creation.find_or_create(indexes, run_id=plan.run_id, source=source, number_of_shards=number).name
     aliases.join(indexes, green)
     log.info("%s is in the write set of %s", green, indexes.entity.name)
     if indexes.entity.source == "dynamodb":

@@ -22,6 +22,7 @@ from local import sample_data
 from local.lambda_contract import event_record
 from local.members import generate
 from searchsync.access.roles import rendered
+from searchsync.capacity import run as capacity
 from searchsync.catalog import CATALOG
 from searchsync.cli import main
 from searchsync.cli.connections import SHELL
@@ -236,6 +237,16 @@ def quality_seen(entity: str, folder: Path) -> None:
     main.main(["indexes", "--check"])  # it may find something
 
 
+def capacity_seen(jobs: Jobs) -> None:
+    """What the DAG `capacity` keeps: for the first time, and where the mapping of an earlier version has less."""
+    for earlier in (False, True):
+        if earlier:
+            jobs.of_earlier_version("searchsync-capacity", "advice")
+        found = capacity.run(SHELL.opensearch(), [*CATALOG.values()], "capacity/test")
+        assert found.problems == []
+        found.keep(SHELL.opensearch())
+
+
 def retired(jobs: Jobs, entity: str) -> None:
     """The oldest index is saved and deleted, old tombstones are purged, and one that takes no writes is given up."""
     indexes = EntityIndexes(jobs.client, CATALOG[entity])
@@ -321,6 +332,7 @@ def test_each_part_does_its_job_with_the_keys_of_its_role(
     monkeypatch.setitem(CATALOG, "members", MEMBERS)
     locations_synced(jobs, owner, tmp_path)
     quality_seen("locations", tmp_path)
+    capacity_seen(jobs)
     retired(jobs, "locations")
     shown(jobs)
     looked_at(jobs)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from searchsync import config
 from searchsync.catalog import Entity, include_dir
 from searchsync.checked_yaml import CheckedYaml
+from searchsync.telemetry import metrics
 
 SCHEMA: Final = "alarms.schema.json"
 """Name of the JSON schema beside the table; editors use it, too."""
@@ -39,8 +40,9 @@ class Alarm:
     :ivar answer: how fast somebody has to answer
     :ivar channels: how they are told: ``pagerduty``, ``slack``, ``mail``
     :ivar runbook: path in the repository of what helps, with its anchor
-    :ivar environments: where CloudWatch has an alarm of it; empty when only a check looks at it
+    :ivar environments: where CloudWatch has an alarm of it
     :ivar check: the DAG that looks at it, wherever Airflow runs; empty when only CloudWatch does
+    :ivar has_metric: whether CloudWatch has a metric of it; of others, the check has to ``report`` what it finds
     """
 
     name: str
@@ -56,6 +58,7 @@ class Alarm:
     runbook: str
     environments: tuple[str, ...]
     check: str
+    has_metric: bool
 
     def breaches(self, value: float) -> bool:
         """Whether a value, in ``unit``, is one that must not last."""
@@ -87,6 +90,16 @@ def table(entity: Entity | None = None, sizes: Mapping[str, float] | None = None
     return found
 
 
+def report(breaching: Mapping[str, int]) -> None:
+    """Tell CloudWatch what checks found, of the rows that have no metric of their own.
+
+    :param breaching: by row, how many subjects (entities, nodes, DAGs) somebody has to be told of; 0 when all is well,
+        which has to be said, too: silence changes no alarm
+    """
+    for name, count in breaching.items():
+        metrics.emit("Breaching", count, alarm=name)
+
+
 def _read(path: Path) -> dict[str, Any]:
     return _unchanged(path, path.stat().st_mtime_ns if path.is_file() else 0)
 
@@ -111,8 +124,9 @@ def _alarm(name: str, row: Mapping[str, Any], threshold: float, severities: Mapp
         answer=told["answer"],
         channels=tuple(told["channels"]),
         runbook=row["runbook"],
-        environments=tuple(row.get("environments", ())),
+        environments=tuple(row["environments"]),
         check=row.get("check", ""),
+        has_metric="metric" in row or "expression" in row,
     )
 
 

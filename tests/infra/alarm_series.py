@@ -11,6 +11,9 @@ _: Final = None
 MINUTE: Final = 60_000
 """Milliseconds, in which the age of a stream's iterator is told."""
 
+HOUR: Final = 3_600
+"""Seconds."""
+
 GIB: Final = 1024**3
 
 
@@ -135,20 +138,21 @@ STORIES: Final[dict[str, Stories]] = {
     "cluster-unassigned": Stories(fires=[2] * 12, quiet=[*[2] * 11, 0]),
     "cluster-pending": Stories(fires=[0, 31], quiet=[12, 29]),
     "cluster-slow": Stories(fires=[501, 700, 600], quiet=[900, 800, 40]),
-    "shard-large": Stories(fires=[39.9, 40.1], quiet=[39, 39.9]),
-    "shard-too-large": Stories(fires=[49.9, 50.1], quiet=[49, 49.9]),
+    "shard-large": Stories(fires=[39.9e9, 40.1e9], quiet=[39e9, 39.9e9]),
+    "shard-too-large": Stories(fires=[49.9e9, 50.1e9], quiet=[49e9, 49.9e9]),
     "tenant-large": Stories(fires=[9_990_000, 10_000_001], quiet=[9_000_000, 10_000_000]),
     "disk-forecast": Stories(fires=[31, 29], quiet=[400, 31]),
     "snapshot-failed": Stories(fires=[0, 1], quiet=[0, 0]),
-    "snapshot-old": Stories(fires=[35, 37], quiet=[24, 35]),
+    "snapshot-old": Stories(fires=[35 * HOUR, 37 * HOUR], quiet=[24 * HOUR, 35 * HOUR]),
     "drill-failed": Stories(fires=[1], quiet=[0]),
     "drill-old": Stories(fires=[34, 36], quiet=[31, 34]),
     "recovery-slow": Stories(fires=[3_601], quiet=[3_500]),
     "recovery-loss": Stories(fires=[901], quiet=[890]),
     "airflow-part-silent": Stories(fires=[3, 130, 430], quiet=[3, 130, 5]),  # a restart
+    "checks-silent": Stories(fires=[1, *[_] * 5], quiet=[1, _, _, 1]),  # a deployment
     "airflow-import-errors": Stories(fires=[0, 1, 1], quiet=[0, 1, 0]),  # a file that was half copied
     "airflow-pool-starving": Stories(fires=[4] * 12, quiet=[*[40] * 11, 0]),
-    "dag-late": Stories(fires=[1.2, 2.1], quiet=[1.2, 1.9]),
+    "dag-late": Stories(fires=[0, 3_601], quiet=[0, 1_200]),
     "dag-failed": Stories(fires=[0, 1], quiet=[0, 0]),
     "silence-forgotten": Stories(fires=[6, 8], quiet=[5, 6]),
 }

@@ -16,6 +16,11 @@ TABLE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "include" / "policies" / "
 ALARMS: Final[dict[str, dict[str, Any]]] = TABLE["alarms"]
 ENVIRONMENTS: Final[dict[str, dict[str, Any]]] = yaml.safe_load((ROOT / "infra" / "environments.yaml").read_text())
 
+WATCHED: Final[dict[str, dict[str, Any]]] = {
+    name: row if {"metric", "expression"} & row.keys() else row | TABLE["checks"] for name, row in ALARMS.items()
+}
+"""The rows as CloudWatch has them: of one with a check alone, what the check reports."""
+
 Series = Sequence[float | None]
 """A value for each period, the newest last; None for a period without data."""
 
@@ -104,7 +109,7 @@ def threshold_of(given: Any, environment: str, of: str) -> float:
 
 def measured(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what a row measures, by name in its expression; the one metric of a row without is ``value``."""
-    return row["of"] if "of" in row else {"value": row["metric"]} if "metric" in row else {}
+    return row["of"] if "of" in row else {"value": row["metric"]}
 
 
 def values_of(row: Mapping[str, Any], series: Series | Mapping[str, Series]) -> list[float | None]:

@@ -19,8 +19,9 @@ from search_api.engine.client import Engine
 from search_api.exchange import Exchange
 from search_ops import ecs_worker
 from searchsync.stream.consumer import Outcome
+from searchsync.telemetry import metrics
 from tests.infra.alarm_series import STORIES
-from tests.infra.alarms import ALARMS, TABLE, Rule, evaluate, measured, rule_of, values_of
+from tests.infra.alarms import ALARMS, TABLE, WATCHED, Rule, evaluate, measured, rule_of, values_of
 from tests.unit.test_docs import anchors
 
 POLICIES = ROOT / "include" / "policies"
@@ -158,20 +159,23 @@ def test_silence_is_what_the_row_says(name: str) -> None:
 def test_silence_is_a_fault_where_it_is_said_to_be() -> None:
     """With `breaching` for any other, a quiet night would wake somebody."""
     silent = {name for name, row in ALARMS.items() if row["missing"] == "breaching"}
-    assert silent == {"cluster-silent", "database-silent", "airflow-workers-silent", "api-no-task-ready"}
+    assert silent == {
+        *(f"{what}-silent" for what in ("cluster", "database", "airflow-workers", "checks")),
+        "api-no-task-ready",
+    }
 
 
 def test_an_alarm_that_ignores_silence_has_one_that_does_not() -> None:
     """What says nothing for ever would else stay well for ever."""
     silent = {
         namespace
-        for row in ALARMS.values()
+        for row in WATCHED.values()
         for namespace in [metric["namespace"] for metric in measured(row).values()]
         if row["missing"] == "breaching"
     }
     heard = {
         metric["namespace"]
-        for row in ALARMS.values()
+        for row in WATCHED.values()
         if row["missing"] == "ignore"
         for metric in measured(row).values()
     }
@@ -218,11 +222,11 @@ def test_a_budget_is_told_while_it_is_spent_and_not_afterwards() -> None:
 def test_what_wakes_somebody_reaches_a_pager_and_all_else_does_not() -> None:
     paged = {severity for severity, row in TABLE["severities"].items() if "pagerduty" in row["channels"]}
     assert paged == {"P0", "P1"}
-    assert all("production" in row["environments"] for row in ALARMS.values() if measured(row))
+    assert all("production" in row["environments"] for row in ALARMS.values())
 
 
 def test_metrics_of_aws_are_documented() -> None:
-    used = [metric for row in ALARMS.values() for metric in measured(row).values()]
+    used = [metric for row in WATCHED.values() for metric in measured(row).values()]
     ours = {"SearchSync", "SearchSync/SearchApi"}
     unknown = {
         f"{metric['namespace']} {metric['name']}"
@@ -232,7 +236,7 @@ def test_metrics_of_aws_are_documented() -> None:
     assert not unknown
 
 
-def test_metrics_of_our_own_are_those_that_functions_and_workers_print(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_of_our_own_are_those_that_functions_workers_and_tasks_print(monkeypatch: pytest.MonkeyPatch) -> None:
     """An alarm on a metric that nobody emits is quiet for ever."""
     workers = json.loads(ecs_worker.metrics(queued=1, running=2))
     assert "airflow-worker" in (ROOT / "infra" / "observe.tf").read_text()
@@ -243,9 +247,11 @@ def test_metrics_of_our_own_are_those_that_functions_and_workers_print(monkeypat
         names = {metric["Name"] for metric in described["Metrics"]}
         assert names <= line.keys()
         emitted |= {(described["Namespace"], *described["Dimensions"][0], name) for name in names}
+    tasks = [metric for metric in metrics.table().values() if metric.by == "task"]
+    emitted |= {("SearchSync", *metric.dimensions, metric.name) for metric in tasks}
     used = {
-        (metric["namespace"], *metric["dimensions"], metric["name"])
-        for row in ALARMS.values()
+        (metric["namespace"], *metric.get("dimensions", ()), metric["name"])
+        for row in WATCHED.values()
         for metric in measured(row).values()
         if metric["namespace"] == "SearchSync"
     }
@@ -292,7 +298,7 @@ def test_each_metric_of_the_log_counts_lines_that_the_service_writes(
 def test_metrics_of_the_log_are_used_and_made() -> None:
     used = {
         metric["name"]
-        for row in ALARMS.values()
+        for row in WATCHED.values()
         for metric in measured(row).values()
         if metric["namespace"] == "SearchSync/SearchApi"
     }

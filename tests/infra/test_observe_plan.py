@@ -10,7 +10,8 @@ import yaml
 
 from local.paths import ROOT
 from local.stream_function import served
-from tests.infra.alarms import ALARMS, ENVIRONMENTS, TABLE, measured, threshold_of
+from searchsync.catalog import CATALOG
+from tests.infra.alarms import ENVIRONMENTS, TABLE, WATCHED, measured, threshold_of
 from tests.infra.plans import ACCOUNT, REGION, Planned
 
 LOCATED = pytest.mark.parametrize("environment", ["dev", "staging", "production"])
@@ -51,6 +52,9 @@ def subjects(kind: str | None, environment: str) -> Subjects:
             }
             for entity in served()
         },
+        "entity": {name: {"entity": name} for name in CATALOG},
+        "synced": {one.name: {"entity": one.name} for one in CATALOG.values() if one.source == "postgres"},
+        "component": {name: {"component": name} for name in ("scheduler", "dag-processor", "triggerer")},
         "database": {name: {"database": f"searchsync-{name}"} for name in ("source", "airflow")},
         "broker_node": {node: {"node": node} for number in nodes if (node := f"searchsync-broker-{number}")},
         "cache_node": {node: {"node": node} for number in nodes if (node := f"searchsync-cache-{number}")},
@@ -61,18 +65,18 @@ def subjects(kind: str | None, environment: str) -> Subjects:
 
 def expected(environment: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the values of each alarm that the table asks for."""
-    for row_name, row in ALARMS.items():
-        if environment not in row.get("environments", ()):
+    for row_name, row in WATCHED.items():
+        if environment not in row["environments"]:
             continue
         for subject, words in subjects(row.get("each"), environment).items():
             name = "-".join(part for part in ("searchsync", row_name, subject) if part)
-            of = subject if row.get("each") == "table" else "members"
+            of = subject if row.get("each") in ("table", "entity", "synced") else "members"
             severity = row.get("severity")
             topic = [f"arn:aws:sns:{REGION}:{ACCOUNT}:searchsync-{severity.lower()}"] if severity else []
             yield (
                 name,
                 {
-                    "metrics": metrics_of(row, {**WORDS, **words}),
+                    "metrics": metrics_of(row, {**WORDS, **words, "alarm": row_name}),
                     "comparison_operator": COMPARISONS[row["is"]],
                     "threshold": pytest.approx(threshold_of(row["threshold"], environment, of)),
                     "evaluation_periods": row["periods"],
@@ -90,7 +94,7 @@ def metrics_of(row: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, An
         name: (
             metric["namespace"],
             metric["name"],
-            {key: words[word.strip("{}")] for key, word in metric.get("dimensions", {}).items()},
+            {key: words.get(word.strip("{}"), word) for key, word in metric.get("dimensions", {}).items()},
             metric["statistic"],
             row["period"],
         )
@@ -161,7 +165,7 @@ def test_budgets_are_told_when_both_windows_are_in_alarm(planned: Callable[[str]
             *2 * ([f"arn:aws:sns:{REGION}:{ACCOUNT}:searchsync-{row['severity'].lower()}"],),
         )
         for name, row in TABLE["together"].items()
-        if all(environment in ALARMS[part]["environments"] for part in row["parts"])
+        if all(environment in WATCHED[part]["environments"] for part in row["parts"])
     }
     assert found == wanted
     assert bool(found) == (environment != "dev")
@@ -285,7 +289,7 @@ def test_each_alarm_is_a_chart_of_its_board(planned: Callable[[str], Planned], e
         limits = [chart for chart in charts if "annotations" in chart]
         rows = [
             row
-            for row in ALARMS.values()
+            for row in WATCHED.values()
             if row["board"] == board and environment in row["environments"]
             for _ in subjects(row.get("each"), environment)
         ]
@@ -344,6 +348,6 @@ def test_freshness_of_an_entity_goes_before_that_of_all() -> None:
     observe = (ROOT / "infra" / "observe.tf").read_text()
     assert 'merge(yamldecode(file("${local.include}/policies/freshness.yaml")), entity.freshness)' in observe
     numbers = yaml.safe_load((ROOT / "include" / "policies" / "freshness.yaml").read_text())
-    used = {row["threshold"]["freshness"] for row in ALARMS.values() if "freshness" in str(row["threshold"])}
+    used = {row["threshold"]["freshness"] for row in WATCHED.values() if "freshness" in str(row["threshold"])}
     assert used == {"stream_lag", "dead_letters", "oldest_message", "parked"}
     assert used <= numbers.keys()

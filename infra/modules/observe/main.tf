@@ -3,8 +3,14 @@
 locals {
   scopes = merge(var.each, { one = { "" = tomap({}) } })
 
+  # Of a row that has a check alone, CloudWatch is told what the check found.
+  rows = merge(
+    { for name, row in var.table.alarms : name => row if can(row.metric) || can(row.expression) },
+    { for name, row in var.table.alarms : name => merge(row, var.table.checks) if !(can(row.metric) || can(row.expression)) },
+  )
+
   alarms = merge([
-    for name, row in var.table.alarms : {
+    for name, row in local.rows : {
       for key, words in local.scopes[try(row.each, "one")] : join("-", compact([name, key])) => {
         row     = row
         name    = join("-", compact([var.name, name, key]))
@@ -15,18 +21,21 @@ locals {
             namespace  = metric.namespace
             name       = metric.name
             statistic  = metric.statistic
-            dimensions = { for dimension, word in try(metric.dimensions, {}) : dimension => merge(var.words, words)[trim(word, "{}")] }
+            dimensions = {
+              for dimension, word in try(metric.dimensions, {}) :
+              dimension => lookup(merge(var.words, words, { alarm = name }), trim(word, "{}"), word)
+            }
           }
         }
         expression = try(row.expression, null)
         threshold = try(
           tonumber(row.threshold),
-          var.freshness[key][row.threshold.freshness],
+          var.freshness[key][row.threshold.freshness] * try(row.threshold.times, 1),
           row.threshold.burn_rate * (100 - var.table.objective.availability),
           var.sizes[row.threshold.size] * row.threshold.times,
         )
       }
-    } if contains(try(row.environments, []), var.environment) # a row with a check alone has none
+    } if contains(row.environments, var.environment)
   ]...)
 
   together = {

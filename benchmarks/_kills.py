@@ -25,6 +25,7 @@ TASKS = {
     "locations_sync": "sync announce",
     "locations_quality": "compare announce",
     "members_dlq_replay": "evict replay announce",
+    "cluster_health": "look tell",
     "index_retire": "retire announce",
     "index_rollback": "choose compare approve reconcile swap verify announce",
 }

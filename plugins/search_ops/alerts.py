@@ -155,6 +155,17 @@ def capacity(dag_run: Any, found: dict[str, Any]) -> None:
     )
 
 
+def health(dag_run: Any, text: str, *, again: bool) -> bool:
+    """What changed since the last look. Return whether Slack took it.
+
+    :param again: whether it may have been sent before
+    """
+    from search_ops import slack
+
+    lines = ["_sent again: the attempt before may have arrived_"] if again else []
+    return slack.send(text, *lines, f"*Evidence* {_evidence(dag_run)}")
+
+
 def _look(ask: Callable[[Any], Any]) -> Any:
     """What ``ask`` returns for a client of OpenSearch.
 

@@ -73,8 +73,8 @@ def _asked_for(response: HttpResponse | None) -> float:
     return float(value) if value.isdecimal() else 0.0
 
 
-def send(*lines: str, seconds: float = SEND_SECONDS) -> None:
-    """One message. What cannot be sent is logged in full; nothing is raised.
+def send(*lines: str, seconds: float = SEND_SECONDS) -> bool:
+    """One message. What cannot be sent is logged in full; nothing is raised. Return whether Slack took it.
 
     :param seconds: how long it is sent again
     """
@@ -90,6 +90,8 @@ def send(*lines: str, seconds: float = SEND_SECONDS) -> None:
         hook.send(text=text[:200], blocks=[section])
     except Exception:
         log.exception("the alert could not be sent to Slack:\n%s", text)
+        return False
+    return True
 
 
 def seconds_of_callback() -> float:

@@ -19,7 +19,7 @@ REPO = Path(__file__).parents[2]
 EXPECTED = {
     "locations_reindex", "locations_sync", "locations_quality",
     "members_reindex", "members_dlq_replay", "members_quality",
-    "index_retire", "index_rollback", "capacity",
+    "index_retire", "index_rollback", "capacity", "cluster_health",
 }  # fmt: skip
 FAILS_FAST = {"members_dlq_replay": "the next run is ten minutes away"}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from searchsync.catalog import CATALOG
 from searchsync.preflight import network, stream
 from searchsync.preflight.target import PREFIX
+from searchsync.stream import event_source
 from tests.infra.plans import Planned
 
 MEMBERS = CATALOG["members"]
@@ -21,7 +22,7 @@ def test_names_are_those_of_the_plan(planned: Callable[[str], Planned]) -> None:
     plan = planned("production")
     looked = stream._Stream(None, MEMBERS)  # type: ignore[arg-type]
     assert plan.one('module.stream.aws_lambda_function.stream["members"]')["function_name"] == looked.function
-    assert plan.one('module.stream.aws_lambda_alias.live["members"]')["name"] == stream.ALIAS
+    assert plan.one('module.stream.aws_lambda_alias.live["members"]')["name"] == event_source.ALIAS
     queues = {values["name"] for values in plan.of("module.stream.aws_sqs_queue.").values()}
     assert set(looked.queues) <= queues
     assert plan.one("module.search.aws_opensearch_domain.this")["domain_name"] == PREFIX

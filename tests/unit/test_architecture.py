@@ -42,7 +42,7 @@ FLOORS = (
     ("capacity", "operations", "quality"),
     ("scaffold",),
     ("connections",),
-    ("preflight",),
+    ("health", "preflight"),
     ("cli",),
 )
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from searchsync.catalog import BAD_ENTITIES, CATALOG, NO_ENTITIES, entity
 from searchsync.cli import access, capacity, entities, preflight, tables, workflows
+from searchsync.cli import health as look_at_health
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
 from searchsync.cluster.indexes import BuiltFrom, explain_without_entity, without_entity
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     again.set_defaults(command=_replay)
     capacity.add(commands)
     preflight.add(commands)
+    look_at_health.add(commands)
     return parser
 
 

@@ -243,6 +243,16 @@ class Client(opensearchpy.OpenSearch):
                     raise
                 backoff.wait(str(error))
 
+    def read_text(self, path: str) -> str:
+        """Return an answer that OpenSearch writes for people, in one attempt.
+
+        :raises IndexUnavailable: when it does not answer; the other errors of ``request``, too
+        """
+        answer = self._send("GET", path)
+        if not isinstance(answer, str):
+            raise BadConnection(_NOT_OPENSEARCH.format(f"{path}: JSON in place of text"))
+        return answer
+
     def send_bulk(self, index: str, body: bytes, count: int) -> list[dict[str, Any]]:
         """Send one ``_bulk`` of raw NDJSON, without retry.
 
@@ -276,17 +286,21 @@ class Client(opensearchpy.OpenSearch):
         return [next(iter(item.values())) for item in items]
 
     def _attempt(self, method: str, path: str, **options: Any) -> Any:
-        """Make one attempt, no longer than the deadline allows. Raise one of our errors."""
+        """Make one attempt, as ``_send``. Refuse an answer that is not JSON."""
+        answer = self._send(method, path, **options)
+        if not isinstance(answer, dict | list):
+            raise BadConnection(_NOT_OPENSEARCH.format(str(answer)[:200]))
+        return answer
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:
+        """Send a request once, and wait no longer than the deadline allows. Raise one of our errors."""
         left = self.deadline.remaining
         if left <= 0:
             raise IndexUnavailable("no time was left to ask OpenSearch. Nothing was acknowledged; run the task again")
         if left < float("inf"):
             options["timeout"] = urllib3.Timeout(connect=min(left, CONNECT_SECONDS), read=min(left, ANSWER_SECONDS))
         with _typed_errors():
-            answer = self.transport.perform_request(method, path, **options)
-        if not isinstance(answer, dict | list):
-            raise BadConnection(_NOT_OPENSEARCH.format(str(answer)[:200]))
-        return answer
+            return self.transport.perform_request(method, path, **options)
 
 
 @contextmanager

@@ -5,12 +5,10 @@ from functools import partial
 from typing import Any
 
 from searchsync.catalog import Entity
-from searchsync.preflight.checks import Check, Finding, NotAsItShould, differences
+from searchsync.preflight.checks import Check, Finding, differences
 from searchsync.preflight.tables import APPLY
 from searchsync.preflight.target import Target
-
-ALIAS = "live"
-"""Of the version of a function that the event source mapping calls."""
+from searchsync.stream.event_source import ALIAS, RUNNING, function_of, mapping_of
 
 
 def checks(target: Target) -> Iterator[Check]:
@@ -61,7 +59,7 @@ class _Stream:
 
     def __init__(self, target: Target, entity: Entity) -> None:
         self._target, self._entity = target, entity
-        self.function = f"{entity.name}-stream"
+        self.function = function_of(entity)
         self.queues = (f"{entity.name}-dlq", f"{entity.name}-parked")
 
     def look_at_function(self) -> Finding:
@@ -92,7 +90,7 @@ class _Stream:
 
     def look_at_delivery(self) -> Finding:
         state = self._mapping()["State"]
-        return Finding(state, [] if state in ("Enabled", "Enabling") else [f"the event source mapping is {state}"])
+        return Finding(state, [] if state in RUNNING else [f"the event source mapping is {state}"])
 
     def look_at_destination(self) -> Finding:
         arn = self._mapping().get("DestinationConfig", {}).get("OnFailure", {}).get("Destination", "")
@@ -126,18 +124,8 @@ class _Stream:
         return Finding(names, [f"{name} tells nobody" for name in deaf])
 
     def _mapping(self) -> dict[str, Any]:
-        """The mapping from the stream to the function's alias, by its source: by name, those of an alias are missed."""
         table = self._aws("dynamodb").describe_table(TableName=self._entity.table)["Table"]
-        stream = table.get("LatestStreamArn", "")
-        found = self._aws("lambda").list_event_source_mappings(EventSourceArn=stream)["EventSourceMappings"]
-        own = [one for one in found if one["FunctionArn"].endswith(f":{self.function}:{ALIAS}")]
-        if len(own) != 1:
-            raise NotAsItShould(
-                f"{len(own)} event source mappings lead from the stream of {self._entity.table} to the alias {ALIAS} "
-                f"of {self.function}, instead of one"
-            )
-        mapping: dict[str, Any] = own[0]
-        return mapping
+        return mapping_of(self._entity, self._aws("lambda"), table.get("LatestStreamArn", ""))
 
     def _aws(self, service: str) -> Any:
         return self._target.aws(service, self._entity)

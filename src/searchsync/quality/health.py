@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from searchsync.catalog import Entity
 from searchsync.cluster.index import Index
 from searchsync.cluster.indexes import EntityIndexes, PhysicalIndex
-from searchsync.config import Freshness, freshness
+from searchsync.config import freshness
 from searchsync.errors import EmptyWriteSet
 from searchsync.quality.history import History
 from searchsync.sources.dynamodb import DynamoSource
@@ -87,6 +88,12 @@ def figures(
 
     :param feed: None where syncs bring the changes
     """
+    found = of_index(indexes, index, now=now)
+    return [*found, of_stream(indexes, index, feed), *of_queues(indexes.entity, feed)] if feed else found
+
+
+def of_index(indexes: EntityIndexes, index: PhysicalIndex, *, now: datetime | None = None) -> list[Figure]:
+    """Return the figures that OpenSearch alone knows of one index of the write set."""
     entity = indexes.entity
     limits = freshness(entity)
     present = now or datetime.now(UTC)
@@ -96,7 +103,7 @@ def figures(
     unseen = (present - compared) / timedelta(hours=1)
     why = index.why_unwritable()
     known = [noted.gap["from"] for noted in gaps.of_index(index)]
-    found = [
+    return [
         Figure(
             SYNCED,
             round(hours, 2),
@@ -120,24 +127,28 @@ def figures(
             f"repair, then once more: a comparison without findings closes it, or {entity.name}_reindex",
         ),
     ]
-    return found + (_of_feed(indexes, index, feed, limits) if feed else [])
 
 
-def _of_feed(indexes: EntityIndexes, index: PhysicalIndex, feed: Feed, limits: Freshness) -> list[Figure]:
-    entity = indexes.entity
-    behind = feed.behind(indexes, index.name)
+def of_stream(indexes: EntityIndexes, index: Index, feed: Feed) -> Figure:
+    """Return how far an index is behind its stream."""
+    behind, allowed = feed.behind(indexes, index.name), freshness(indexes.entity).stream_lag
+    return Figure(
+        LAG,
+        round(behind.unexplained),
+        allowed,
+        f"{index.name} is {behind.seconds:.0f} s behind the stream, {allowed:g} s are allowed: "
+        f"{behind.records} records wait. Is the event source mapping enabled, is the function throttled?",
+    )
+
+
+def of_queues(entity: Entity, feed: Feed) -> list[Figure]:
+    """Return what waits in the two queues of an entity, and for how long."""
+    limits = freshness(entity)
     waiting = feed.dead_letters.waiting()
     oldest = feed.dead_letters.oldest(feed.cloudwatch) if waiting else 0.0
     parked = feed.parked.waiting()
     replay = f"see {entity.name}_dlq_replay"
     return [
-        Figure(
-            LAG,
-            round(behind.unexplained),
-            limits.stream_lag,
-            f"{index.name} is {behind.seconds:.0f} s behind the stream, {limits.stream_lag:g} s are allowed: "
-            f"{behind.records} records wait. Is the event source mapping enabled, is the function throttled?",
-        ),
         Figure(
             WAITING,
             waiting,

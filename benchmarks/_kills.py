@@ -27,6 +27,7 @@ TASKS = {
     "members_dlq_replay": "evict replay announce",
     "cluster_health": "look tell",
     "index_retire": "retire announce",
+    "freshness": "measure announce",
     "index_rollback": "choose compare approve reconcile swap verify announce",
 }
 REPLAY = "members_dlq_replay"

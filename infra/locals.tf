@@ -20,6 +20,7 @@ locals {
       key_types   = [for type in try(entity.key_types, [for part in entity.key : "S"]) : type == false ? "N" : type]
       expires     = try(entity.expires, null)
       from_export = try(entity.read_from, "scan") == "export"
+      heartbeat   = try(entity.heartbeat[entity.key[0]], null)
     } if entity.source == "dynamodb"
   }
   # Several entities may share a table; then none says otherwise about it than another one.

@@ -166,6 +166,18 @@ def health(dag_run: Any, text: str, *, again: bool) -> bool:
     return slack.send(text, *lines, f"*Evidence* {_evidence(dag_run)}")
 
 
+def freshness_changed(dag_run: Any, changed: list[dict[str, Any]]) -> None:
+    """Changes that searches do not show in time, and such that they show in time again: each is said once."""
+    for one in changed:
+        entity = one["entity"]
+        lines = (
+            [f":warning: *{entity}*: a change is not searchable in time", f"*Because* {one['why']}"]
+            if one["news"] == "late"
+            else [f":large_green_circle: *{entity}*: a change is searchable after {one['seconds']:.1f} s again"]
+        )
+        _send(*lines, f"*Log* {_link(dag_run)}", f"*Runbook* {runbook(dag_run.dag_id)}")
+
+
 def _look(ask: Callable[[Any], Any]) -> Any:
     """What ``ask`` returns for a client of OpenSearch.
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from searchsync.errors import BadEntity, BadMapping, BadParams, BadSource
+from searchsync.heartbeat import Heartbeat
 from searchsync.mapping import fitting, mapping_file
+from searchsync.mapping.searching import Search
 from searchsync.selection import Selection
 
 BUCKETS = 1024
@@ -89,32 +91,6 @@ class Transformation:
 
 
 @dataclass(frozen=True)
-class Search:
-    """What people may search for in the search API. Each is a field of the mapping (``mapping.searching``).
-
-    :ivar names: text fields with the main names
-    :ivar other_names: text fields with names in other languages and the like
-    :ivar words: text and keyword fields whose words narrow a search
-    :ivar prominence: the number field that puts the greater one of equal names first
-    :ivar near: the geo_point that distances are measured to
-    :ivar filters: fields that a search can be narrowed by
-    :ivar facets: fields whose values can be counted
-    :ivar sorts: fields that hits can be sorted by
-    :ivar shared: whether every tenant sees every document
-    """
-
-    names: tuple[str, ...]
-    other_names: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    prominence: str | None = None
-    near: str | None = None
-    filters: tuple[str, ...] = ()
-    facets: tuple[str, ...] = ()
-    sorts: tuple[str, ...] = ()
-    shared: bool = False
-
-
-@dataclass(frozen=True)
 class Entity:
     """One kind of document, as its file in ``include/entities`` describes it (``entity.schema.json`` says how).
 
@@ -135,6 +111,7 @@ class Entity:
     :param unmapped: what happens to an item of DynamoDB when the mapping has no place for an attribute or for a value's
         shape: ``drop`` leaves the value out and counts it, ``refuse`` takes the item for poison
     :param transform: for DynamoDB: what is changed in an item before its document is made; None when nothing is
+    :param heartbeat: for DynamoDB: the item that measures how soon a change is searchable; None for no such item
     :param read_from: for DynamoDB: what a reindex loads: a ``scan`` of the table, or an ``export`` of it in S3
     :param schedules: cron expressions of the DAGs, by operation
     :param freshness: numbers of ``freshness.yaml`` that are others for this entity, and ``hours``
@@ -155,6 +132,7 @@ class Entity:
     changed: str | None = None
     unmapped: Literal["drop", "refuse"] = "drop"
     transform: Transformation | None = None
+    heartbeat: Heartbeat | None = field(default=None, hash=False)
     read_from: Literal["scan", "export"] = "scan"
     schedules: Mapping[str, str] = field(default_factory=dict, hash=False)
     freshness: Mapping[str, float] = field(default_factory=dict, hash=False)
@@ -183,6 +161,11 @@ class Entity:
     def cron(self, operation: str) -> str:
         """Return when an operation's DAG runs."""
         return self.schedules.get(operation) or DEFAULT_SCHEDULES[self.source][operation]
+
+    @property
+    def heartbeat_key(self) -> str:
+        """The partition key of the heartbeat; empty when there is none."""
+        return str(self.heartbeat.attributes[self.key[0]]) if self.heartbeat else ""
 
     @property
     def read_alias(self) -> str:
@@ -290,19 +273,16 @@ def _entity(path: Path, others: Mapping[str, Entity]) -> Entity:
         described["transform"] = Transformation(**described["transform"])
     if "select" in described:
         described["select"] = Selection(**described["select"])
+    if "heartbeat" in described:
+        described["heartbeat"] = Heartbeat(described["heartbeat"])
     if "search" in described:
-        described["search"] = _search(described["search"])
+        described["search"] = Search.of(described["search"])
     described |= {name: tuple(described[name]) for name in ("key", "key_types") if name in described}
     made = Entity(path.stem, **described)
-    if reason := _why_no_key(made) or next(filter(None, (why_not_beside(made, one) for one in others.values())), ""):
+    beside = (why_not_beside(made, one) for one in others.values())
+    if reason := _why_no_key(made) or _why_no_heartbeat(made) or next(filter(None, beside), ""):
         raise BadEntity(f"{path}: {reason}")
     return made
-
-
-def _search(described: Mapping[str, Any]) -> Search:
-    flat = {name: value for name, value in {**described, **described["text"]}.items() if name != "text"}
-    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in flat.items()}
-    return Search(**given)
 
 
 def _why_no_key(entity: Entity) -> str:
@@ -313,6 +293,10 @@ def _why_no_key(entity: Entity) -> str:
     if entity.select and (kind := types.get(entity.select.attribute, "S")) != "S":
         return f"select.attribute {entity.select.attribute} has the type {kind} in key_types: only strings can select"
     return ""
+
+
+def _why_no_heartbeat(entity: Entity) -> str:
+    return entity.heartbeat.why_not(entity.key, entity.key_types, entity.select) if entity.heartbeat else ""
 
 
 def why_not_beside(made: Entity, other: Entity) -> str:
@@ -331,6 +315,8 @@ def why_not_beside(made: Entity, other: Entity) -> str:
         )
     if made.select.overlaps(other.select):
         return f"{other.name} selects {other.select} of the same table {made.table}: {made.select} is not apart from it"
+    if made.heartbeat and other.heartbeat and made.heartbeat_key == other.heartbeat_key:
+        return f"{other.name} has the same heartbeat.{made.key[0]} in the same table {made.table}: name another one"
     return ""
 
 

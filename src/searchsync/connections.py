@@ -10,6 +10,7 @@ from searchsync.catalog import Entity
 from searchsync.cluster.client import Client, setting
 from searchsync.cluster.indexes import BuiltFrom, EntityIndexes
 from searchsync.errors import BadParams
+from searchsync.freshness.item import HeartbeatItem
 from searchsync.operations.reindex import ReindexPlan
 from searchsync.quality.health import Feed
 from searchsync.sources.base import Source
@@ -103,6 +104,12 @@ class Connections:
         """Return how to ask how far an index is behind its stream; None where there is no stream."""
         feed = self.feed(indexes.entity, indexes.built_from(name))
         return (lambda: feed.behind(indexes, name)) if feed else None
+
+    def heartbeat(self, entity: Entity) -> HeartbeatItem | None:
+        """Return the item that measures an entity's freshness; None where its file describes none."""
+        if entity.heartbeat is None:
+            return None
+        return HeartbeatItem(entity, entity.heartbeat, self.aws(entity.connection, "dynamodb"))
 
     def indexes(self, entity: Entity) -> EntityIndexes:
         """Return the indexes of an entity."""

@@ -22,6 +22,7 @@ from searchsync.errors import BadEntity, BadMapping
 REPO = Path(__file__).parents[2]
 ENTITIES = REPO / "include" / "entities"
 MEMBERS = (ENTITIES / "members.yaml").read_text(encoding="utf-8")
+UNMEASURED = MEMBERS.partition("heartbeat:")[0]
 LOCATIONS = (ENTITIES / "locations.yaml").read_text(encoding="utf-8")
 
 Write = Callable[[str, str], Path]
@@ -305,9 +306,9 @@ def test_one_table_is_one_entity(write: Write) -> None:
 
 
 def test_entities_share_a_table_when_their_selections_are_apart(write: Write) -> None:
-    write("members", f"{MEMBERS}select: {{attribute: kind, equals: member}}\n")
-    write("people", f"{MEMBERS}select: {{attribute: kind, prefix: mem}}\n")
-    write("staff", f"{MEMBERS}select: {{attribute: kind, equals: staff}}\n")
+    write("members", f"{UNMEASURED}select: {{attribute: kind, equals: member}}\n")
+    write("people", f"{UNMEASURED}select: {{attribute: kind, prefix: mem}}\n")
+    write("staff", f"{UNMEASURED}select: {{attribute: kind, equals: staff}}\n")
     found, bad = catalog._load()
     assert (sorted(found), list(bad)) == (["members", "staff"], ["people"])
     assert "members selects kind=member of the same table members: kind=mem* is not apart from it" in str(bad["people"])
@@ -322,9 +323,47 @@ def test_each_part_of_a_key_has_a_type(write: Write) -> None:
     path = write("members", f"{MEMBERS}key_types: [S, N]\n")
     found, bad = catalog._load()
     assert (found, str(bad["members"])) == ({}, f"{path}: key_types has 2 types for a key of 1 parts")
-    write("members", changed(MEMBERS, "[member_id]", "[org, at]\nkey_types: [S, N]"))
+    write("members", changed(UNMEASURED, "[member_id]", "[org, at]\nkey_types: [S, N]"))
     found, bad = catalog._load()
     assert (found["members"].key, found["members"].key_types, bad) == (("org", "at"), ("S", "N"), {})
+
+
+BEATS = "heartbeat: {member_id: x-searchsync-heartbeat, kind: member}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{BEATS.replace('x-', '')}key_types: [N]\n", "heartbeat.member_id must be a whole number: key_types says so"),
+        ("heartbeat: {kind: member}\n", "heartbeat lacks member_id, which is of the key"),
+        (
+            "heartbeat: {member_id: m-1}\n",
+            "must be a text of letters, digits and -_.:/#|~ that ends in searchsync-heartbeat",
+        ),
+        ("heartbeat: {member_id: '*searchsync-heartbeat'}\n", "that ends in searchsync-heartbeat"),
+        (f"{BEATS}select: {{attribute: kind, equals: staff}}\n", "heartbeat is not selected by kind=staff"),
+        (
+            "heartbeat: {member_id: searchsync-heartbeat, tags: [a]}\n",
+            "heartbeat.tags must be a text or a whole number",
+        ),
+    ],
+)
+def test_a_heartbeat_that_could_not_be_found_or_granted_is_refused(write: Write, text: str, said: str) -> None:
+    """Not at night, by a run: the file itself is wrong."""
+    write("members", UNMEASURED + text)
+    assert said in str(catalog._load()[1]["members"])
+
+
+def test_two_heartbeats_of_a_table_are_two_items(write: Write) -> None:
+    """Each would take the other one's item for somebody's, and measure nothing."""
+    write("members", f"{UNMEASURED}select: {{attribute: kind, equals: member}}\n{BEATS}")
+    staff = f"{UNMEASURED}select: {{attribute: kind, equals: staff}}\n{BEATS.replace('member}', 'staff}')}"
+    write("staff", staff)
+    found, bad = catalog._load()
+    assert list(found) == ["members"]
+    assert "members has the same heartbeat.member_id in the same table members" in str(bad["staff"])
+    write("staff", changed(staff, "x-", "y-"))
+    assert sorted(catalog._load()[0]) == ["members", "staff"]
 
 
 def test_an_include_folder_without_entities_is_said(tmp_path: Path) -> None:

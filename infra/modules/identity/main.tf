@@ -9,8 +9,14 @@ locals {
   }
   words = merge(var.place, local.places)
 
-  entities = { for name, entity in var.entities : name => { entity = name, table = entity.table } }
-  none     = { entity = "no-entity", table = "no-table" }
+  none = { entity = "no-entity", table = "no-table", heartbeat = "no-heartbeat" }
+  entities = {
+    for name, entity in var.entities : name => {
+      entity    = name
+      table     = entity.table
+      heartbeat = coalesce(entity.heartbeat, local.none.heartbeat)
+    }
+  }
 
   # The file as it reads for each entity, and for roles that are no entity's.
   read = {
@@ -18,8 +24,9 @@ locals {
     yamldecode(templatefile(var.roles_file, merge(local.words, words))).roles
   }
   among = {
-    dynamodb = sort(keys(var.entities))
-    exported = sort([for name, entity in var.entities : name if entity.from_export])
+    dynamodb  = sort(keys(var.entities))
+    exported  = sort([for name, entity in var.entities : name if entity.from_export])
+    heartbeat = sort([for name, entity in var.entities : name if entity.heartbeat != null])
   }
 
   # By name: the role of the file, and the entity whose words it is read with.
@@ -30,20 +37,20 @@ locals {
     }
   ]...)
 
+  # A statement is of all entities together, or, `apart`, of one.
   statements = {
-    for name, made in local.roles : name => [
-      for number, grant in local.read[made.entity][made.role].grants : merge(
-        {
-          Effect = try(grant.deny, false) ? "Deny" : "Allow"
-          Action = grant.calls
-          Resource = distinct(flatten([
-            for entity in try(local.among[grant.for_each], [made.entity]) :
-            local.read[entity][made.role].grants[number].resources
-          ]))
-        },
-        try({ Condition = grant.when }, {}),
-      ) if length(try(local.among[grant.for_each], [made.entity])) > 0
-    ]
+    for name, made in local.roles : name => flatten([
+      for number, grant in local.read[made.entity][made.role].grants : [
+        for some in chunklist(try(local.among[grant.for_each], [made.entity]), try(grant.apart, false) ? 1 : 1000) : merge(
+          {
+            Effect   = try(grant.deny, false) ? "Deny" : "Allow"
+            Action   = grant.calls
+            Resource = distinct(flatten([for entity in some : local.read[entity][made.role].grants[number].resources]))
+          },
+          try({ Condition = local.read[some[0]][made.role].grants[number].when }, {}),
+        )
+      ]
+    ])
   }
 
   trust = { for name, made in local.roles : name => local.read[made.entity][made.role].trust }

@@ -15,6 +15,7 @@ variable "entities" {
   type = map(object({
     table       = string
     from_export = bool
+    heartbeat   = string # its partition key; null where there is none
   }))
 }
 

@@ -54,7 +54,7 @@ class Searchable:
 
     :ivar name: name of the entity
     :ivar tenant: the field that holds a document's tenant; None when all tenants share all documents
-    :ivar visible: filter that leaves out tombstones and expired documents
+    :ivar visible: filter that leaves out tombstones, expired documents and the heartbeat
     :ivar properties: fields of the mapping, without ``sync``
     :ivar fields: names of the fields that a hit may show
     :ivar key: paths of the key's fields: they order hits that are equal otherwise
@@ -95,7 +95,7 @@ class Searchable:
         return cls(
             name=entity.name,
             tenant=entity.tenant,
-            visible=entity.visible,
+            visible=_visible(entity, properties),
             properties=properties,
             fields=tuple(properties),
             key=tuple(searching.tie_breaker(properties, part) for part in entity.key),
@@ -119,6 +119,14 @@ class Searchable:
         if self.tenant is None or isinstance(scope, EveryTenant):
             return [self.visible]
         return [self.visible, {"term": {self.tenant: {"value": scope.id}}}]
+
+
+def _visible(entity: Entity, properties: Mapping[str, Field]) -> Mapping[str, Any]:
+    """Return what nobody may see left out: the heartbeat is nobody's document, and not every entity has tenants."""
+    if entity.heartbeat is None:
+        return entity.visible
+    partition = {"term": {searching.tie_breaker(properties, entity.key[0]): {"value": entity.heartbeat_key}}}
+    return {"bool": {"must_not": [*entity.visible["bool"]["must_not"], partition]}}
 
 
 def _parameters(field: Compared) -> list[Parameter]:

@@ -3,7 +3,7 @@
 Terraform makes the roles (``infra/modules/identity``). What is rendered here is what checks and tests compare with.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from string import Template
 from typing import Any, Final
@@ -16,6 +16,10 @@ VERSION: Final = "2012-10-17"
 """Of the language of policies."""
 
 PRINCIPALS: Final = {"service": "Service", "federated": "Federated"}
+
+
+_NONE: Final = {"entity": "no-entity", "table": "no-table", "heartbeat": "no-heartbeat"}
+"""What stands for the words of an entity where there is none."""
 
 
 @dataclass(frozen=True)
@@ -93,29 +97,24 @@ def rendered(place: Place, entities: Iterable[Entity]) -> dict[str, Role]:
     among = {
         "dynamodb": sorted(tables),
         "exported": sorted(name for name, entity in tables.items() if entity.read_from == "export"),
+        "heartbeat": sorted(name for name, entity in tables.items() if entity.heartbeat),
     }
-    words = {name: {"entity": name, "table": entity.table} for name, entity in tables.items()}
-    read = {
-        name: _read(place, own) for name, own in {**words, "": {"entity": "no-entity", "table": "no-table"}}.items()
+    words = {
+        name: {"entity": name, "table": entity.table, "heartbeat": entity.heartbeat_key or _NONE["heartbeat"]}
+        for name, entity in tables.items()
     }
+    read = {name: _read(place, own) for name, own in {**words, "": _NONE}.items()}
     roles = {}
     for part, said in read[""].items():
         for entity in among[said["for_each"]] if "for_each" in said else [""]:
             name = f"searchsync-{part}-{entity}" if entity else f"searchsync-{part}"
             own = read[entity][part]
             grants = [
-                _grant(
-                    grant,
-                    [
-                        read[one][part]["grants"][number]["resources"]
-                        for one in among.get(grant.get("for_each"), [entity])
-                    ],
-                )
+                _grant([read[one][part]["grants"][number] for one in some])
                 for number, grant in enumerate(own["grants"])
+                for some in _groups(among.get(grant.get("for_each"), [entity]), apart=grant.get("apart", False))
             ]
-            roles[name] = Role(
-                name, part, own["does"], _trust(own["trust"]), tuple(one for one in grants if one.resources)
-            )
+            roles[name] = Role(name, part, own["does"], _trust(own["trust"]), tuple(grants))
     return roles
 
 
@@ -128,10 +127,17 @@ def _read(place: Place, words: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _grant(said: Mapping[str, Any], resources: Iterable[Iterable[str]]) -> Grant:
+def _groups(entities: list[str], *, apart: bool) -> list[list[str]]:
+    """Return the entities of each statement: all of them together, or each apart; nothing when there are none."""
+    return [[name] for name in entities] if apart else [entities] * bool(entities)
+
+
+def _grant(same: Sequence[Mapping[str, Any]]) -> Grant:
+    """Return one grant of what the file says of it for some entities."""
+    said = same[0]
     return Grant(
         calls=tuple(said["calls"]),
-        resources=tuple(dict.fromkeys(arn for arns in resources for arn in arns)),
+        resources=tuple(dict.fromkeys(arn for one in same for arn in one["resources"])),
         when=said.get("when", {}),
         where=said.get("where", ""),
         by=said.get("by", ""),

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from searchsync.catalog import BAD_ENTITIES, CATALOG, NO_ENTITIES, entity
-from searchsync.cli import access, capacity, entities, preflight, tables, workflows
+from searchsync.cli import access, capacity, entities, freshness, preflight, tables, workflows
 from searchsync.cli import health as look_at_health
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_read_units(again)
     again.set_defaults(command=_replay)
     capacity.add(commands)
+    freshness.add(commands)
     preflight.add(commands)
     look_at_health.add(commands)
     return parser

@@ -17,6 +17,41 @@ SORTS = ("relevance", "distance")
 _PARAMETER = re.compile(r"\w[\w.-]*")
 
 
+@dataclass(frozen=True)
+class Search:
+    """What people may search for in the search API. Each is a field of the mapping.
+
+    :ivar names: text fields with the main names
+    :ivar other_names: text fields with names in other languages and the like
+    :ivar words: text and keyword fields whose words narrow a search
+    :ivar prominence: the number field that puts the greater one of equal names first
+    :ivar near: the geo_point that distances are measured to
+    :ivar filters: fields that a search can be narrowed by
+    :ivar facets: fields whose values can be counted
+    :ivar sorts: fields that hits can be sorted by
+    :ivar shared: whether every tenant sees every document
+    """
+
+    names: tuple[str, ...]
+    other_names: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    prominence: str | None = None
+    near: str | None = None
+    filters: tuple[str, ...] = ()
+    facets: tuple[str, ...] = ()
+    sorts: tuple[str, ...] = ()
+    shared: bool = False
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> "Search":
+        """Return what the block ``search`` of an entity's file says."""
+        flat = {name: value for name, value in {**described, **described["text"]}.items() if name != "text"}
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in flat.items()
+        }
+        return cls(**given)
+
+
 class Kind(StrEnum):
     """How the values of a field are compared."""
 

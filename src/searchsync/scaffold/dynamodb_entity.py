@@ -140,6 +140,7 @@ def _entity(table: Table, entity: Entity, notes: list[str], searched: list[str])
     lines += [f"select: {files.as_yaml(select)}"] if select else []
     lines += [f"expires: {files.as_yaml(table.expires)}"] if table.expires else []
     lines += [
+        *_heartbeat(table, entity),
         files.TENANT,
         "# transform: {version: 1, rename: {FROM: TO}, drop: [NAME]}  # docs/entities.md has all that it can do",
         "unmapped: drop  # attributes that the sample did not have are left out and counted",
@@ -151,3 +152,25 @@ def _entity(table: Table, entity: Entity, notes: list[str], searched: list[str])
         "  hours: 192  # since the last weekly reindex that succeeded; in between, the stream keeps the index true",
     ]
     return "\n".join([*lines, *searched]) + "\n"
+
+
+def _heartbeat(table: Table, entity: Entity) -> list[str]:
+    """Return the lines of the item that measures how soon a change is searchable.
+
+    It has what the key and the selection ask for, and nothing that people search by.
+    """
+    select, (first, *sort) = entity.select, table.key
+    if table.key_types[0] != "S" or "B" in table.key_types:
+        return ["# heartbeat: not for this key: its first part has to be a string, and no part binary"]
+    if select and select.attribute == first and select.equals:
+        return [f"# heartbeat: not for this selection: its items share the partition {files.as_yaml(select.equals)}"]
+    chosen = {select.attribute: select.equals or select.prefix} if select else {}
+    item: dict[str, str | int] = {
+        first: f"{chosen.pop(first, '')}{entity.name}-searchsync-heartbeat",
+        **{name: 0 if kind == "N" else "heartbeat" for name, kind in zip(sort, table.key_types[1:], strict=True)},
+        **chosen,
+    }
+    return [
+        "heartbeat:  # measures how soon a change is searchable",
+        *(f"  {n}: {files.as_yaml(v)}" for n, v in item.items()),
+    ]

@@ -53,7 +53,7 @@ class Table:
     def now(self) -> int:
         """Return the present second since the epoch, by DynamoDB's clock."""
         with self.errors():
-            return self._second(self._client.describe_table(TableName=self.name))
+            return self.second(self._client.describe_table(TableName=self.name))
 
     def scan(self, after: Any = None, **arguments: Any) -> tuple[Iterable[Any], Read, Any]:
         """Return the items of a page, its position, and its last key: the next page begins after it.
@@ -106,9 +106,10 @@ class Table:
                     raise
 
     def _when(self, answer: dict[str, Any]) -> Read:
-        return Read(of_read(self._second(answer)), written_now())
+        return Read(of_read(self.second(answer)), written_now())
 
-    def _second(self, answer: dict[str, Any]) -> int:
+    def second(self, answer: dict[str, Any]) -> int:
+        """Return the second since the epoch at which DynamoDB answered, by its clock."""
         try:
             return int(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp())
         except (KeyError, ValueError) as error:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from searchsync import entity_file
-from searchsync.catalog import CATALOG, Search, entity
+from searchsync.catalog import CATALOG, entity
 from searchsync.errors import BadEntity
 from searchsync.mapping import searching
-from searchsync.mapping.searching import Compared, Kind, Unfit
+from searchsync.mapping.searching import Compared, Kind, Search, Unfit
 
 ENTITIES = Path(entity_file.__file__).parents[2] / "include" / "entities"
 HEAD = "source: postgres\nkey: [id]\nfreshness: {hours: 1}\n"

@@ -6,7 +6,8 @@ import pytest
 
 from search_api.caller import EveryTenant, OneTenant
 from search_api.query.searchable import NotServed, Searchable
-from searchsync.catalog import Search, entity
+from searchsync.catalog import entity
+from searchsync.mapping.searching import Search
 from tests.search_requests import LOCATIONS, MEMBERS
 
 NAMES = Search(names=("name",))
@@ -21,7 +22,15 @@ def test_an_entity_whose_file_does_not_say_it_is_not_served() -> None:
 
 def test_a_tenant_sees_its_own_and_an_administrator_everything() -> None:
     assert MEMBERS.filters(OneTenant("acme"))[1:] == [{"term": {"tenant_id": {"value": "acme"}}}]
-    assert MEMBERS.filters(EveryTenant()) == [entity("members").visible]
+    assert MEMBERS.filters(EveryTenant()) == [MEMBERS.visible]
+
+
+def test_the_heartbeat_is_shown_to_nobody() -> None:
+    """It is in the index for seconds, and an administrator, or everybody of a shared entity, would count it."""
+    hidden = {"term": {"member_id": {"value": "searchsync-heartbeat"}}}
+    described = entity("members")
+    assert MEMBERS.visible == {"bool": {"must_not": [*described.visible["bool"]["must_not"], hidden]}}
+    assert Searchable.of(replace(described, heartbeat=None)).visible == described.visible
     assert LOCATIONS.filters(OneTenant("acme")) == [entity("locations").visible]
 
 

@@ -69,7 +69,8 @@ def test_both_ways_are_measured_and_one_tombstone_is_left(world: World, live: st
             assert found.state == MEASURED, found
             assert found.written is not None
             assert found.deleted is not None
-            assert 0 < found.seconds == max(found.written, found.deleted) < 20
+            assert found.seconds == max(found.written, found.deleted)
+            assert 0 < min(found.written, found.deleted)
     assert world.table() == {}
     ((key, left),) = documents(world.client, live).items()
     assert (key, [*left], left["sync"]["deleted"]) == (KEY, ["sync"], True)

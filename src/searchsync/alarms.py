@@ -34,6 +34,7 @@ class Alarm:
     :ivar threshold: in ``unit``
     :ivar unit: what is counted or measured
     :ivar window: seconds of breaching after which somebody is told
+    :ivar each: what CloudWatch has one alarm each for, such as ``entity``; empty for one alarm
     :ivar missing: what a value that could not be read counts as: ``breaching``, ``notBreaching``, or ``ignore``, which
         leaves things as they were
     :ivar severity: ``P0`` to ``P3``; empty for a part of several alarms that tell together
@@ -51,6 +52,7 @@ class Alarm:
     threshold: float
     unit: str
     window: int
+    each: str
     missing: str
     severity: str
     answer: str
@@ -81,13 +83,28 @@ def table(entity: Entity | None = None, sizes: Mapping[str, float] | None = None
         the alarms whose threshold follows from one are left out
     :raises BadParams: when a file is not what its schema says; the message names file, line, row and key
     """
-    content = _read(include_dir() / "policies" / "alarms.yaml")
-    found = {}
-    for name, row in content["alarms"].items():
-        threshold = _threshold(row["threshold"], content, entity, sizes or {})
-        if threshold is not None:
-            found[name] = _alarm(name, row, threshold, content["severities"])
-    return found
+    content = _content()
+    return _alarms(content["alarms"], content, entity, sizes or {})
+
+
+def watched(entity: Entity | None = None, sizes: Mapping[str, float] | None = None) -> Mapping[str, Alarm]:
+    """Return the alarms by name, as CloudWatch has them: of a row with a check alone, the alarm on what it reports.
+
+    The parameters are those of ``table``.
+
+    :raises BadParams: as ``table``
+    """
+    content = _content()
+    rows = {name: row if _has_metric(row) else row | content["checks"] for name, row in content["alarms"].items()}
+    return _alarms(rows, content, entity, sizes or {})
+
+
+def together() -> Mapping[str, tuple[str, tuple[str, ...]]]:
+    """Return severity and parts of each alarm that tells when all of its parts are in alarm, by name.
+
+    :raises BadParams: as ``table``
+    """
+    return {name: (row["severity"], tuple(row["parts"])) for name, row in _content()["together"].items()}
 
 
 def report(breaching: Mapping[str, int]) -> None:
@@ -100,8 +117,24 @@ def report(breaching: Mapping[str, int]) -> None:
         metrics.emit("Breaching", count, alarm=name)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _content() -> dict[str, Any]:
+    path = include_dir() / "policies" / "alarms.yaml"
     return _unchanged(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+def _has_metric(row: Mapping[str, Any]) -> bool:
+    return "metric" in row or "expression" in row
+
+
+def _alarms(
+    rows: Mapping[str, Any], content: Mapping[str, Any], entity: Entity | None, sizes: Mapping[str, float]
+) -> dict[str, Alarm]:
+    found = {}
+    for name, row in rows.items():
+        threshold = _threshold(row["threshold"], content, entity, sizes)
+        if threshold is not None:
+            found[name] = _alarm(name, row, threshold, content["severities"])
+    return found
 
 
 @cache
@@ -119,6 +152,7 @@ def _alarm(name: str, row: Mapping[str, Any], threshold: float, severities: Mapp
         threshold=threshold,
         unit=row["unit"],
         window=row["breaching"] * row["period"],
+        each=row.get("each", ""),
         missing=row["missing"],
         severity=severity,
         answer=told["answer"],
@@ -126,7 +160,7 @@ def _alarm(name: str, row: Mapping[str, Any], threshold: float, severities: Mapp
         runbook=row["runbook"],
         environments=tuple(row["environments"]),
         check=row.get("check", ""),
-        has_metric="metric" in row or "expression" in row,
+        has_metric=_has_metric(row),
     )
 
 
@@ -138,7 +172,9 @@ def _threshold(
         case {"freshness": name}:
             return getattr(config.freshness(entity), name) * float(given.get("times", 1)) if entity else None
         case {"burn_rate": rate}:
-            return float(rate * (100 - content["objective"]["availability"]))
+            return float(
+                round(rate * (100 - content["objective"]["availability"]), 9)
+            )  # as Terraform, which is decimal
         case {"size": size, "times": times}:
             return float(sizes[size] * times) if size in sizes else None
     return float(given)

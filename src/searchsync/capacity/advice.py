@@ -57,7 +57,7 @@ def of_index(outlook: Outlook, alarms: Mapping[str, Alarm], policy: Capacity, *,
     size = outlook.size
     found = []
     for name in (TOO_LARGE, LARGE):
-        if alarms[name].breaches(size.largest_shard_bytes / GB):
+        if alarms[name].breaches(size.largest_shard_bytes):
             found.append(_more_shards(outlook, alarms[name], policy, before))
             break
     large = {tenant: count for tenant, count in size.tenants.items() if alarms[TENANT].breaches(count)}
@@ -103,7 +103,7 @@ def _more_shards(outlook: Outlook, alarm: Alarm, policy: Capacity, before: int) 
     each = size.bytes / number / GIB
     text = (
         f"The largest of {size.shards} shards of {size.index} has {_gb(size.largest_shard_bytes)}, more than "
-        f"{alarm.threshold:g} GB. Reindex {size.entity} with {number} shards: {each:.1f} GiB each today. "
+        f"{_gb(alarm.threshold)}. Reindex {size.entity} with {number} shards: {each:.1f} GiB each today. "
         f"{_until(outlook)} {_split(outlook, policy)}"
     )
     return _advice(alarm, size.entity, text, f"{size.entity}_reindex", {"number_of_shards": number})

@@ -7,7 +7,7 @@ from typing import Any
 
 from searchsync import alarms, config
 from searchsync.capacity import advice, room, sizes
-from searchsync.capacity.advice import GB, LARGE, TOO_LARGE, Advice
+from searchsync.capacity.advice import LARGE, TOO_LARGE, Advice
 from searchsync.capacity.history import History, Kept
 from searchsync.capacity.outlook import Outlook, daily, look
 from searchsync.capacity.room import Room
@@ -144,4 +144,4 @@ def _advised(before: Kept | None, size: Size) -> int:
 def _limits() -> list[float]:
     """Return the sizes of a shard, in bytes, at which something has to be done."""
     rows = alarms.table()
-    return [rows[name].threshold * GB for name in (LARGE, TOO_LARGE)]
+    return [rows[name].threshold for name in (LARGE, TOO_LARGE)]

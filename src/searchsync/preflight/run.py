@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 
-from searchsync.preflight import network, roles, rows, search, stream, tables, users
+from searchsync.preflight import alarms, network, roles, rows, search, stream, tables, users
 from searchsync.preflight.checks import Check, Outcome, Result
 from searchsync.preflight.target import Target
 
@@ -14,6 +14,7 @@ PARTS: tuple[Callable[[Target], Iterator[Check]], ...] = (
     rows.checks,
     tables.checks,
     stream.checks,
+    alarms.checks,
     network.checks,
     roles.checks,
     users.checks,

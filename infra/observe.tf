@@ -37,7 +37,7 @@ module "observe" {
     }
     entity      = { for name in keys(local.entities) : name => { entity = name } }
     synced      = { for name in setsubtract(keys(local.entities), keys(local.dynamodb)) : name => { entity = name } }
-    component   = { for name in ["scheduler", "dag-processor", "triggerer"] : name => { component = name } }
+    component   = { for name in ["scheduler", "dag_processor", "triggerer"] : name => { component = name } }
     database    = { for purpose, name in local.names.databases : purpose => { database = name } }
     broker_node = { for node in local.cache_node_names.broker : node => { node = node } }
     cache_node  = { for node in local.cache_node_names.cache : node => { node = node } }

@@ -172,9 +172,8 @@ def _threshold(
         case {"freshness": name}:
             return getattr(config.freshness(entity), name) * float(given.get("times", 1)) if entity else None
         case {"burn_rate": rate}:
-            return float(
-                round(rate * (100 - content["objective"]["availability"]), 9)
-            )  # as Terraform, which is decimal
+            allowed = 100 - content["objective"]["availability"]
+            return float(round(rate * allowed, 9))  # as in Terraform, whose numbers are decimal
         case {"size": size, "times": times}:
             return float(sizes[size] * times) if size in sizes else None
     return float(given)

@@ -152,7 +152,7 @@ STORIES: Final[dict[str, Stories]] = {
     "checks-silent": Stories(fires=[1, *[_] * 5], quiet=[1, _, _, 1]),  # a deployment
     "airflow-import-errors": Stories(fires=[0, 1, 1], quiet=[0, 1, 0]),  # a file that was half copied
     "airflow-pool-starving": Stories(fires=[4] * 12, quiet=[*[40] * 11, 0]),
-    "dag-late": Stories(fires=[1.2, 2.1], quiet=[1.2, 1.9]),
+    "dag-late": Stories(fires=[0, 3_601], quiet=[0, 1_200]),
     "dag-failed": Stories(fires=[0, 1], quiet=[0, 0]),
     "silence-forgotten": Stories(fires=[6, 8], quiet=[5, 6]),
 }

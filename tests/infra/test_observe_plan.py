@@ -54,7 +54,7 @@ def subjects(kind: str | None, environment: str) -> Subjects:
         },
         "entity": {name: {"entity": name} for name in CATALOG},
         "synced": {one.name: {"entity": one.name} for one in CATALOG.values() if one.source == "postgres"},
-        "component": {name: {"component": name} for name in ("scheduler", "dag-processor", "triggerer")},
+        "component": {name: {"component": name} for name in ("scheduler", "dag_processor", "triggerer")},
         "database": {name: {"database": f"searchsync-{name}"} for name in ("source", "airflow")},
         "broker_node": {node: {"node": node} for number in nodes if (node := f"searchsync-broker-{number}")},
         "cache_node": {node: {"node": node} for number in nodes if (node := f"searchsync-cache-{number}")},

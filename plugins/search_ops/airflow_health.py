@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 AIRFLOW_API = "airflow_api"
 
-OF_ALL = ("index_retire",)
+OF_ALL = ("capacity", "index_retire")
 """Ids of the DAGs with a schedule that no entity has of its own, without ``cluster_health``: who looks does not see
 itself."""
 
 MOST_FAILED = 20
-"""Runs in a row without success that are counted."""
+"""Runs in a row without success that are looked at."""
 
 
 def airflow() -> "Airflow":
@@ -55,19 +55,17 @@ def see(dag_id: str) -> "DagSeen":
 
     dag = RuntimeTaskInstance.get_dag(dag_id)
     last = _before(dag_id, datetime.now(UTC) + timedelta(days=1))
-    if last is None or last.logical_date is None:
-        return DagSeen(dag.is_paused, None, None, None)
-    first, succeeded = last, None
-    for _ in range(MOST_FAILED):
-        if first.state == "success":
-            succeeded = first
-            break
-        if (earlier := _before(dag_id, first.logical_date)) is None:
-            break
-        first = earlier
+    if last is None:
+        return DagSeen(dag.is_paused)
+    run, first = last, last
+    failed: list[datetime] = []
+    while run is not None and run.state != "success" and len(failed) < MOST_FAILED:
+        first = run
+        failed += [run.end_date] if run.state == "failed" and run.end_date else []
+        run = _before(dag_id, run.logical_date)
     interval = dag.next_dagrun - last.logical_date if dag.next_dagrun else None
-    due = None if succeeded is None else succeeded.run_after
-    return DagSeen(dag.is_paused, due, first.run_after, interval)
+    succeeded = run.run_after if run is not None and run.state == "success" else None
+    return DagSeen(dag.is_paused, succeeded, first.run_after, interval, failed)
 
 
 def _before(dag_id: str, moment: datetime) -> Any:

@@ -35,7 +35,7 @@ def look(*, dag_run: Any, asset_state_store: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     from search_ops import airflow_health
-    from searchsync.health import report, run
+    from searchsync.health import metrics, report, run
     from searchsync.health.memory import Memory
     from searchsync.health.verdict import State
 
@@ -45,6 +45,7 @@ def look(*, dag_run: Any, asset_state_store: Any) -> dict[str, Any]:
     health = run.look(hook.connections(), airflow_health.airflow(), remembered, windows)
     folder = reports_dir(run_id_of(dag_run))
     report.write(health, folder)
+    metrics.of_look(health)
     wrong = [asdict(one) for one in report.ordered(health) if one.state is not State.GOOD]
     for one in wrong:
         log.warning("%(state)s: %(severity)s %(alarm)s %(subject)s: %(seen)s", one)
@@ -68,7 +69,7 @@ def tell(looked: dict[str, Any], *, dag_run: Any, asset_state_store: Any) -> lis
     """
     from datetime import datetime
 
-    from searchsync.health import news
+    from searchsync.health import metrics, news
     from searchsync.health.memory import Memory
     from searchsync.health.verdict import State, Verdict
 
@@ -86,6 +87,7 @@ def tell(looked: dict[str, Any], *, dag_run: Any, asset_state_store: Any) -> lis
         messages += _refused(memory, problem)
         memory.unsent = [*waiting, *messages][-MOST_UNSENT:]
         store.set(KEY, memory.as_json())
+        metrics.of_memory(memory, windows, at)
     _send(memory, store, dag_run, again=len(waiting))
     return messages
 

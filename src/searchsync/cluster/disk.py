@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from searchsync.cluster.client import Client
 from searchsync.errors import BadParams
 
-_PREFIX = "cluster.routing.allocation.disk.watermark."
+_PREFIX = "cluster.routing.allocation.disk."
 _DEFAULTS = {"low": "85%", "high": "90%", "flood_stage": "95%"}
 _UNITS = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40, "pb": 1 << 50}
 
@@ -43,13 +43,22 @@ def disks(client: Client) -> list[Disk]:
 
 def watermarks(client: Client) -> dict[str, str]:
     """Return the watermarks ``low``, ``high`` and ``flood_stage`` as the cluster has them, such as ``85%``."""
-    params = {"include_defaults": "true", "flat_settings": "true", "filter_path": f"*.{_PREFIX}*"}
+    said = _settings(client)
+    return {name: said.get(f"{_PREFIX}watermark.{name}", default) for name, default in _DEFAULTS.items()}
+
+
+def heeds_watermarks(client: Client) -> bool:
+    """Return whether the cluster looks at its disks at all when it places shards; it does unless it is told not to."""
+    return _settings(client).get(f"{_PREFIX}threshold_enabled") != "false"
+
+
+def _settings(client: Client) -> dict[str, str]:
+    """Return the settings about disks, flat: the file of the nodes counts less than what the cluster was told."""
+    # A dot in the filter would be a level, and a flat name has none.
+    params = {"include_defaults": "true", "flat_settings": "true", "filter_path": "*.*disk*"}
     answer = client.request("GET", "/_cluster/settings", params=params) or {}
-    levels = [answer.get(level, {}) for level in ("transient", "persistent", "defaults")]
-    return {
-        name: next((str(level[_PREFIX + name]) for level in levels if _PREFIX + name in level), default)
-        for name, default in _DEFAULTS.items()
-    }
+    levels = [answer.get(level, {}) for level in ("defaults", "persistent", "transient")]
+    return {name: str(value) for level in levels for name, value in level.items()}
 
 
 def most_used(watermark: str, total: int) -> int:

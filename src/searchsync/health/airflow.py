@@ -90,12 +90,14 @@ class DagSeen:
     :ivar succeeded: when the last run that succeeded was due; None when none did
     :ivar first: when the oldest run since then was due; None when there is none
     :ivar interval: between two runs; None when that is not known
+    :ivar failed: when runs since then failed
     """
 
     paused: bool
-    succeeded: datetime | None
-    first: datetime | None
-    interval: timedelta | None
+    succeeded: datetime | None = None
+    first: datetime | None = None
+    interval: timedelta | None = None
+    failed: Sequence[datetime] = ()
 
 
 def looks(api: Api, dags: Mapping[str, DagSeen | str]) -> Iterator[Look]:
@@ -144,15 +146,17 @@ def _entity_of(dag_id: str) -> str:
 
 
 def lateness(dag_id: str, dag: DagSeen, now: datetime) -> Reading:
-    """Return in how many of its intervals a DAG has not succeeded.
+    """Return how long a DAG is behind the moment at which it should have succeeded again: when the next run was due.
 
-    A run that a person triggers does not count, because Airflow does not say when it would have been due: after one
+    A run that a person triggers does not count, because Airflow does not say for which moment it stands in: after one
     that succeeded, clear the run that failed, or wait for the next.
     """
     since = dag.succeeded or (dag.first - dag.interval if dag.first and dag.interval else None)
     if dag.paused or since is None or not dag.interval:
         why = "it is paused" if dag.paused else "it has had no scheduled run yet"
         return Reading("dag-late", dag_id, 0, why)
-    intervals = (now - since) / dag.interval
-    seen = f"its last scheduled run that succeeded was due at {since:%Y-%m-%d %H:%M}, {intervals:.1f} intervals ago"
-    return Reading("dag-late", dag_id, round(intervals, 2), seen)
+    late = (now - since - 2 * dag.interval).total_seconds()
+    seen = f"its last scheduled run that succeeded was due at {since:%Y-%m-%d %H:%M} UTC"
+    if dag.succeeded is None:
+        seen = f"no scheduled run has succeeded since {since:%Y-%m-%d %H:%M} UTC"
+    return Reading("dag-late", dag_id, max(0.0, round(late)), f"{seen}; one is due every {dag.interval}")

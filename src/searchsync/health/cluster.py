@@ -1,13 +1,13 @@
 """What OpenSearch says of itself: status, blocks, disks, memory, load, and indexes that nobody owns."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from searchsync.catalog import CATALOG
+from searchsync.catalog import CATALOG, include_dir
+from searchsync.cluster import disk, figures
 from searchsync.cluster.client import Client
-from searchsync.cluster.indexes import EntityIndexes, explain_without_entity, without_entity
+from searchsync.cluster.indexes import explain_without_entity, without_entity
 from searchsync.deadline import Deadline
 from searchsync.errors import BadConnection, IndexUnavailable
 from searchsync.health import shards
@@ -23,12 +23,10 @@ DISK_ALARMS = {"low": "cluster-disk-low", "high": "cluster-disk-high", "flood_st
 SLOW = ("cluster-slow", "cluster-pending", "cluster-cpu", "cluster-memory")
 """Alarms that make somebody ask what the threads are busy with."""
 
-_OWN = ("searchsync-gaps", "searchsync-quality")
 _OF_PLUGINS = (".", "security-auditlog-", "top_queries-")
 """Beginnings of the names of indexes that OpenSearch and its plugins make for themselves."""
 
 _LISTED = 5
-_DISK = "cluster.routing.allocation.disk"
 
 
 @dataclass
@@ -129,39 +127,12 @@ def _searches(client: Client, searches: Searches) -> Iterator[Reading]:
 
 def _disks(client: Client) -> Iterator[Reading]:
     """Count the nodes whose disk is above each of the watermarks that this cluster heeds."""
-    params = {"include_defaults": "true", "flat_settings": "true"}
-    answer = client.request("GET", "/_cluster/settings", params=params)
-    settings = {**answer.get("defaults", {}), **answer.get("persistent", {}), **answer.get("transient", {})}
-    heeded = settings.get(f"{_DISK}.threshold_enabled") != "false"
-    nodes = [*client.request("GET", "/_nodes/stats/fs")["nodes"].values()]
-    fullest = max(map(_used, nodes))
+    found, marks, heeded = disk.disks(client), disk.watermarks(client), disk.heeds_watermarks(client)
+    fullest = max((100 * one.used / one.total for one in found), default=0.0)
     for watermark, alarm in DISK_ALARMS.items():
-        mark = str(settings[f"{_DISK}.watermark.{watermark}"])
-        above = [node["name"] for node in nodes if heeded and "data" in node["roles"] and _is_above(node, mark)]
-        seen = f"above {mark}: {', '.join(sorted(above)) or 'none'}; the fullest disk is {fullest:.0f} % full"
+        above = [one.node for one in found if heeded and one.below(marks[watermark]) < 0]
+        seen = f"above {marks[watermark]}: {', '.join(above) or 'none'}; the fullest disk is {fullest:.0f} % full"
         yield Reading(alarm, "", len(above), seen if heeded else "the cluster heeds no watermark")
-
-
-def _used(node: dict[str, Any]) -> float:
-    total = node["fs"]["total"]
-    return float(100 - 100 * total["available_in_bytes"] / total["total_in_bytes"])
-
-
-def _is_above(node: dict[str, Any], watermark: str) -> bool:
-    total = node["fs"]["total"]
-    return bool(total["available_in_bytes"] < _must_be_free(watermark, total["total_in_bytes"]))
-
-
-_UNITS = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30, "tb": 2**40, "pb": 2**50}
-
-
-def _must_be_free(watermark: str, total: float) -> float:
-    """Return the bytes that a watermark wants to be free: it is a share that may be used, or the bytes themselves."""
-    if watermark.endswith("%"):
-        return total * (1 - float(watermark[:-1]) / 100)
-    if sized := re.fullmatch(r"([\d.]+)\s*([kmgtp]?b)", watermark.lower()):
-        return float(sized[1]) * _UNITS[sized[2]]
-    return total * (1 - float(watermark))
 
 
 def _unowned(client: Client) -> Iterator[Reading]:
@@ -169,12 +140,11 @@ def _unowned(client: Client) -> Iterator[Reading]:
 
     They fill the disk, and nobody writes to them, compares them or deletes them.
     """
-    params = {"level": "indices", "filter_path": "indices.*.status"}
-    names = set(client.request("GET", "/_cluster/health", params=params).get("indices", {}))
     given_up = without_entity(client)
-    owned = {index.name for entity in CATALOG.values() for index in EntityIndexes(client, entity).all()}
+    owned = {seen.index.name for of in figures.indexes_of(client, [*CATALOG.values()]).values() for seen in of}
     owned |= {name for left in given_up.values() for name in left}
-    strangers = sorted(name for name in names - owned - set(_OWN) if not name.startswith(_OF_PLUGINS))
+    owned |= {file.stem for file in (include_dir() / "mappings").glob("searchsync-*.json")}
+    strangers = sorted(name for name in figures.health_of(client).keys() - owned if not name.startswith(_OF_PLUGINS))
     found = [explain_without_entity(entity, left) for entity, left in given_up.items()]
     found += [f"{name}: it is no entity's; whoever made it knows whether it can be deleted" for name in strangers]
     yield Reading("index-unowned", "", len(found), _some(found, "every index is an entity's, or bookkeeping"))

@@ -38,6 +38,7 @@ class Health:
 
     :ivar at: when it was over
     :ivar paused: since when each paused DAG is known to be paused (ISO 8601)
+    :ivar failed: by DAG: its scheduled runs that failed since the look before
     :ivar searches: counters of searches, by node, for the next look
     :ivar hot_threads: what the threads of OpenSearch were busy with; empty when it was not slow
     """
@@ -46,6 +47,7 @@ class Health:
     seconds: float
     verdicts: Sequence[Verdict]
     paused: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
     searches: Mapping[str, Sequence[float]] = field(default_factory=dict)
     hot_threads: str = ""
 
@@ -71,7 +73,8 @@ def look(
     searches = cluster.Searches(remembered.searches)
     readings = gather([*_looks(shared, airflow_, searches)])
     now = datetime.now(UTC)
-    paused = _paused(airflow_.dags if airflow_ else {}, remembered.paused, now)
+    dags = airflow_.dags if airflow_ else {}
+    paused = _paused(dags, remembered.paused, now)
     verdicts = judge([*readings, *silences.readings(remembered, windows, paused, now)])
     slow = any(one.state is State.BAD and one.alarm in cluster.SLOW for one in verdicts)
     return Health(
@@ -79,6 +82,7 @@ def look(
         round(time.monotonic() - began, 2),
         verdicts,
         paused,
+        _failed(dags, remembered.at),
         searches.now or remembered.searches,
         _hot_threads(shared) if slow else "",
     )
@@ -97,6 +101,14 @@ def _paused(dags: Mapping[str, DagSeen | str], before: Mapping[str, str], now: d
         dag_id: before.get(dag_id, now.isoformat())
         for dag_id, dag in dags.items()
         if (dag_id in before if isinstance(dag, str) else dag.paused)
+    }
+
+
+def _failed(dags: Mapping[str, DagSeen | str], before: str) -> dict[str, int]:
+    """Count the runs that failed since the look before; before the first look, none counts as new."""
+    last = datetime.fromisoformat(before) if before else datetime.now(UTC)
+    return {
+        dag_id: sum(moment > last for moment in dag.failed) for dag_id, dag in dags.items() if not isinstance(dag, str)
     }
 
 

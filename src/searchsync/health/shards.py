@@ -21,11 +21,19 @@ def unassigned(client: Client) -> Iterator[Reading]:
         for number, shard in index["shards"].items()
         if shard["unassigned_shards"]
     )
-    # A primary that is missing takes its copies along: they are unassigned, too, and for no reason of their own.
-    reasons = [_reason(client, name, number, primary=not active) for active, name, number, _ in missing[:EXPLAINED]]
+    reasons = [_of_shard(client, name, number, active=active) for active, name, number, _ in missing[:EXPLAINED]]
     count = sum(unassigned for *_, unassigned in missing)
     said = "; ".join(reason for reason in reasons if reason)
     yield Reading("cluster-unassigned", "", count, said or (f"{count} shards" if count else "all shards are assigned"))
+
+
+def _of_shard(client: Client, index: str, shard: int, *, active: bool) -> str:
+    """Return why a shard is not assigned: a primary that is missing takes its copies along, for no reason of theirs.
+
+    :param active: whether the primary is there; one that is only about to be has a node
+    """
+    primary = "" if active else _reason(client, index, shard, primary=True)
+    return primary or _reason(client, index, shard, primary=False)
 
 
 def _reason(client: Client, index: str, shard: int, *, primary: bool) -> str:

@@ -1,12 +1,15 @@
 """Readings against the thresholds of the table: what is well, what is not, and what nobody knows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from searchsync import alarms
 from searchsync.catalog import CATALOG
 from searchsync.health.reading import Reading
+
+CHECK = "cluster_health"
+"""As the rows of the table name who looks at them."""
 
 EVERY_SECONDS = 300.0
 """Between two looks, by the schedule of ``cluster_health``."""
@@ -47,6 +50,12 @@ class Verdict:
     def name(self) -> str:
         """The row, and which thing."""
         return f"{self.alarm} of {self.subject}" if self.subject else self.alarm
+
+
+def rows() -> Mapping[str, alarms.Alarm]:
+    """Return the rows of the table that are looked at here, those of entities with the numbers of one of them."""
+    found = {name: row for entity in (None, *CATALOG.values()) for name, row in alarms.table(entity).items()}
+    return {name: row for name, row in found.items() if row.check == CHECK}
 
 
 def judge(readings: Iterable[Reading]) -> list[Verdict]:

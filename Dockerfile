@@ -36,6 +36,9 @@ COPY src /build/src
 RUN pip install --no-deps --no-build-isolation /build && rm -r /build
 
 COPY include ./include
+# What an environment is to be like, which the DAG preflight holds against what is there.
+COPY infra/environments.yaml ./infra/
+COPY lambdas/stream/settings.json ./lambdas/stream/
 COPY plugins ./plugins
 COPY dags ./dags
 

@@ -3,7 +3,7 @@
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -91,10 +91,29 @@ class World:
             self._damage(choose)
         elif dag_id == "members_dlq_replay":
             self._lose(choose)
-        elif of is MEMBERS:
+        else:
+            self.change(of, choose)
+
+    def change(self, of: Entity, choose: random.Random) -> None:
+        """Change, delete and add some rows or items."""
+        if of is MEMBERS:
             self._change_members(choose)
         else:
             self._change_rows(choose)
+
+    def items(self) -> Iterator[dict[str, Any]]:
+        """Yield the items of the members' table."""
+        pages = self._aws("dynamodb").get_paginator("scan").paginate(TableName=_TABLE, ConsistentRead=True)
+        return (item for page in pages for item in page["Items"])
+
+    def put_back(self, items: Sequence[dict[str, Any]]) -> None:
+        """Make the members' table what a copy of it was."""
+        dynamodb, kept = self._aws("dynamodb"), {item[_KEY]["S"] for item in items}
+        for item in [*self.items()]:
+            if item[_KEY]["S"] not in kept:
+                dynamodb.delete_item(TableName=_TABLE, Key={_KEY: item[_KEY]})
+        for item in items:
+            dynamodb.put_item(TableName=_TABLE, Item=item)
 
     def _serve(self, of: Entity, count: int) -> None:
         """Have so many indexes that are or were served, and no more: a reindex needs room in the write set."""
@@ -102,16 +121,17 @@ class World:
             with tempfile.TemporaryDirectory() as folder:
                 run_id = f"kills/{datetime.now(UTC).isoformat()}"
                 connect_source = partial(self._connect, of)
-                workflows.rebuild(self._indexes(of), connect_source, run_id, Path(folder), workflows.Options())
+                workflows.rebuild(self.indexes(of), connect_source, run_id, Path(folder), workflows.Options())
         if len(self._served(of)) > count:
             self._expire(of)
-            retire.retire(self._indexes(of), lambda _: None)
+            retire.retire(self.indexes(of), lambda _: None)
 
-    def _indexes(self, of: Entity) -> EntityIndexes:
+    def indexes(self, of: Entity) -> EntityIndexes:
+        """Return the indexes of an entity."""
         return EntityIndexes(self.search, of)
 
     def _served(self, of: Entity) -> list[PhysicalIndex]:
-        return [index for index in self._indexes(of).all() if index.was_served]
+        return [index for index in self.indexes(of).all() if index.was_served]
 
     def _expire(self, of: Entity) -> None:
         """Put the indexes that are not served any more out of the rollback window, in their order."""
@@ -145,7 +165,7 @@ class World:
 
     def _damage(self, choose: random.Random) -> None:
         """Change documents of the live index around the writer; rows that no sync has to bring."""
-        live = self._indexes(LOCATIONS).live_or_raise()
+        live = self.indexes(LOCATIONS).live_or_raise()
         query = {"range": {"updated_at": {"lt": "now-2d"}}}
         body = {"size": 1_000, "query": query, "sort": [{"sync.bucket": "asc"}]}
         hits = self.search.request("POST", f"/{live}/_search", body=body)["hits"]["hits"]
@@ -163,7 +183,7 @@ class World:
         messages = []
         for item in choose.sample(table, PARKED):
             key = item[_KEY]["S"]
-            for name in self._indexes(MEMBERS).write_set():
+            for name in self.indexes(MEMBERS).write_set():
                 self.search.request("DELETE", f"/{name}/_doc/{key}")
             record = {"eventName": "MODIFY", "dynamodb": {"Keys": {_KEY: {"S": key}}, "NewImage": item}}
             messages.append(ParkedRecord(record, key, "", "lost on purpose", "").message())
@@ -196,12 +216,12 @@ class World:
         hourly sync, which is made here.
         """
         of = MEMBERS if dag_id.startswith("members") else LOCATIONS
-        live = self._indexes(of).live_or_raise()
+        live = self.indexes(of).live_or_raise()
         with closing(self.source(of)) as source:
             reports = [self._compare(source, live)]
             if of is LOCATIONS:
-                self._sync(source)
-            others = [name for name in self._indexes(of).write_set() if name != live]
+                self.sync()
+            others = [name for name in self.indexes(of).write_set() if name != live]
             reports += [self._compare(source, name) for name in others]
         bad = [report for report in reports if report.findings or report.moving or report.pending]
         return [f"{report.index}: {report.kinds}, {report.moving} moving" for report in bad]
@@ -210,7 +230,7 @@ class World:
         """What should not be there."""
         found = []
         for of in CATALOG.values():
-            every = self._indexes(of).all()
+            every = self.indexes(of).all()
             readers = sum(index.is_live for index in every)
             if every and readers != 1:
                 found.append(f"{readers} indexes are read as {of.name}")
@@ -230,23 +250,27 @@ class World:
 
     def _compare(self, source: Source, name: str) -> DiffReport:
         feed = self._feed(source) if isinstance(source, DynamoSource) else None
-        indexes = self._indexes(source.entity)
+        indexes = self.indexes(source.entity)
         behind = (lambda: feed.behind(indexes, name)) if feed else None
         effort = Effort(sample=ALL_DOCUMENTS, grace=GRACE_SECONDS / 2)
         return differences.find(indexes.get(name), source, behind=behind, effort=effort)
 
-    def _sync(self, source: Source) -> None:
-        assert isinstance(source, PostgresSource)
-        indexes, now = self._indexes(LOCATIONS), datetime.now(UTC)
+    def sync(self) -> None:
+        """Bring the places that changed in the last hour, as the next sync does."""
+        indexes, now = self.indexes(LOCATIONS), datetime.now(UTC)
         interval = Interval(now - timedelta(hours=1), now)
-        with tempfile.TemporaryDirectory() as folder, Rejections(Path(folder, "rejected.ndjson")) as rejections:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Rejections(Path(folder, "rejected.ndjson")) as rejections,
+            closing(self.source(LOCATIONS)) as source,
+        ):
             sync.run(indexes, source, sync.check(indexes), interval, rejections=rejections)
 
     # -- connections
 
     def source(self, of: Entity) -> Any:
         """What the live index is made from."""
-        return self._connect(of, self._indexes(of).built_from(self._indexes(of).live_or_raise()))
+        return self._connect(of, self.indexes(of).built_from(self.indexes(of).live_or_raise()))
 
     def _connect(self, of: Entity, plan: Any) -> Any:
         if of is MEMBERS:

@@ -181,7 +181,8 @@ def test_the_button_is_where_there_is_evidence(dags: dict[str, Any]) -> None:
     found = {
         (dag.dag_id, task.task_id) for dag in dags.values() for task in dag.tasks if type(task) is EvidenceOperator
     }
-    assert found == {("locations_quality", "compare"), ("members_quality", "compare")}
+    of_quality = {("locations_quality", "compare"), ("members_quality", "compare")}
+    assert found == {*of_quality, ("capacity", "look"), ("preflight", "look")}
 
 
 @pytest.mark.parametrize("base_url", ["https://airflow.test/base", "https://airflow.test/base/", "/base"])

@@ -7,7 +7,10 @@ the last one, which destroys everything.
 import base64
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,6 +24,7 @@ import pytest
 from local import cli, infra_server, sample_data
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
+from local.airflow import aws_environment
 from local.errors import LocalError
 from local.infra import Infrastructure
 from local.paths import ROOT, Home
@@ -33,10 +37,12 @@ from searchsync.preflight.checks import Outcome
 from searchsync.preflight.run import is_good
 from searchsync.stream.queue import Queue
 from searchsync.writing.progress import Rejections
+from tests import runbooks
 from tests.infra.applied import FUNCTION, MEMBERS, Applied, policy_of
 from tests.steps import emptied, insert
 
 LOCATIONS = entity("locations")
+QUEUES = {"DEAD_LETTER": "dlq", "PARKED": "parked"}
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +112,8 @@ def test_the_check_is_green(product: Applied) -> None:
     results = product.check()
     assert {name: result.seen for name, result in results.items() if not is_good(result)} == {}
     skipped = {name[0] for name, result in results.items() if result.outcome is Outcome.NOT_APPLICABLE}
-    assert skipped == {"snapshot repository", "role's calls, simulated"}
+    of_airflow = {"Airflow pool", "Airflow connection", "Slack"}
+    assert skipped == {"snapshot repository", "role's calls, simulated"} | of_airflow
 
 
 def test_the_command_shows_the_check_as_a_table(
@@ -329,6 +336,36 @@ def no_role(applied: Applied) -> Iterator[None]:
     client.create_group(UserPoolId=pool, GroupName="service")
 
 
+@contextmanager
+def another_billing(applied: Applied) -> Iterator[None]:
+    client, few = applied.aws("dynamodb"), {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}
+    client.update_table(TableName="members", BillingMode="PROVISIONED", ProvisionedThroughput=few)
+    yield
+    client.update_table(TableName="members", BillingMode="PAY_PER_REQUEST")
+
+
+@contextmanager
+def endpoint_that_nothing_uses(applied: Applied) -> Iterator[None]:
+    client, number = applied.aws("ec2"), applied.check()["VPC endpoint", "dynamodb"].seen
+    (found,) = client.describe_vpc_endpoints(VpcEndpointIds=[number])["VpcEndpoints"]
+    tables = found["RouteTableIds"]
+    client.modify_vpc_endpoint(VpcEndpointId=number, RemoveRouteTableIds=tables)
+    yield
+    client.modify_vpc_endpoint(VpcEndpointId=number, AddRouteTableIds=tables)
+
+
+@contextmanager
+def sign_up_for_everyone(applied: Applied) -> Iterator[None]:
+    client, pool = applied.aws("cognito-idp"), applied.check()["user pool", "searchsync"].seen
+    found = client.describe_user_pool(UserPoolId=pool)["UserPool"]
+    kept = {name: found[name] for name in ("LambdaConfig", "AdminCreateUserConfig") if name in found}
+    for alone in (False, True):
+        config = {**kept["AdminCreateUserConfig"], "AllowAdminCreateUserOnly": alone}
+        client.update_user_pool(UserPoolId=pool, **{**kept, "AdminCreateUserConfig": config})
+        if not alone:
+            yield
+
+
 BROKEN: list[tuple[Callable[[Applied], AbstractContextManager[None]], set[tuple[str, str]]]] = [
     (batch_size, {("event source mapping", FUNCTION)}),
     (delivery_off, {("delivery", FUNCTION)}),
@@ -344,6 +381,9 @@ BROKEN: list[tuple[Callable[[Applied], AbstractContextManager[None]], set[tuple[
     (open_domain, {("OpenSearch domain", "searchsync")}),
     (tenant_for_everyone, {("user pool's clients", "searchsync")}),
     (no_role, {("user pool's groups", "searchsync")}),
+    (another_billing, {("table", "members")}),
+    (endpoint_that_nothing_uses, {("VPC endpoint", "dynamodb")}),
+    (sign_up_for_everyone, {("user pool", "searchsync")}),
 ]
 
 
@@ -374,7 +414,35 @@ def test_a_mapping_that_is_not_the_files_is_red(product: Applied) -> None:
     assert product.red() == set()
 
 
+# -- what runbooks ask
+
+_AWS = 'set -euo pipefail\naws() { "$PYTHON" -m tests.aws_command "$@"; }\n'
+
+
+def test_each_command_of_the_runbooks_for_aws_is_answered(product: Applied) -> None:
+    """On what Terraform made, under the names that the pages say."""
+    of_queues = {MEMBERS.variable(f"{name}_QUEUE"): product.queue(f"members-{short}") for name, short in QUEUES.items()}
+    env = {**os.environ, **aws_environment(product.endpoint), **of_queues, "PYTHON": sys.executable}
+    failed = []
+    for text in dict.fromkeys(block.of("members") for block in runbooks.blocks("aws")):
+        done = subprocess.run(
+            ["bash", "-c", _AWS + text], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            failed.append(f"{text}{done.stderr[-300:]}")
+    assert not failed, "\n".join(failed)
+    assert product.red() == {("delivery", FUNCTION)}, "the last one pauses the mapping"
+    product.aws("lambda").update_event_source_mapping(UUID=product.mapping()["UUID"], Enabled=True)
+
+
 # -- the end
+
+
+def test_a_stream_that_is_off_is_red_with_all_that_stands_on_it(product: Applied) -> None:
+    """Last, because a stream that is on again is another one."""
+    product.aws("dynamodb").update_table(TableName="members", StreamSpecification={"StreamEnabled": False})
+    of_mapping = {(name, FUNCTION) for name in ("event source mapping", "delivery", "on-failure destination")}
+    assert product.red() == {("table's stream", "members"), *of_mapping}
 
 
 def test_down_destroys_everything_and_forgets_it(applied: Applied) -> None:

@@ -1,6 +1,7 @@
 """The policies of the roles: what stands in them means something to AWS, and is no more than is needed."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -134,7 +135,7 @@ def test_each_entity_has_its_own_role_and_no_other_entitys_queue() -> None:
     assert ":orders-dlq" in text
     assert "table/orders-v2/stream" in text
     assert "members" not in text
-    assert json.dumps(roles["searchsync-airflow-task"].policy).count(":members-dlq") == 2
+    assert json.dumps(roles["searchsync-airflow-task"].policy).count(":members-dlq") == 3
 
 
 def test_only_workflows_of_this_repository_and_environment_may_deploy() -> None:
@@ -156,10 +157,10 @@ def test_no_role_but_that_of_the_deployment_may_give_rights() -> None:
         "sqs:AddPermission",
         "lambda:",
     )
+    looks = re.compile(r"(iam|lambda):(Get|List|Simulate)")
     for name, role in ROLES.items():
         if name not in ("searchsync-deploy", "searchsync-opensearch-admin"):
-            found = set(calls(role)) - {"lambda:ListEventSourceMappings"}  # it only looks whether changes are delivered
-            assert not [call for call in found if call.startswith(giving)], name
+            assert not [call for call in calls(role) if call.startswith(giving) and not looks.match(call)], name
 
 
 def calls(role: Role) -> set[str]:

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import yaml
+
 REPO = Path(__file__).parents[2]
 
 
@@ -75,3 +77,35 @@ def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+OF_NO_DAG = {"README", "airflow", "alarms", "disaster", "incident", "indexes", "seeing", "stream"}
+"""Pages of `docs/operations` that are about something else than a DAG."""
+
+
+def test_every_alarm_has_a_section_of_one_form_that_its_row_names() -> None:
+    """At night nobody searches: the alarm names the section, and the section says what to do."""
+    rows = yaml.safe_load((REPO / "include" / "policies" / "alarms.yaml").read_text(encoding="utf-8"))["alarms"]
+    text = (REPO / "docs" / "operations" / "alarms.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### (\S+)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL))
+    named = {row["runbook"].removeprefix("docs/operations/alarms.md#") for row in rows.values()}
+    assert sections.keys() == named, "one section each; a row may have that of another"
+    for name, body in sections.items():
+        parts = re.findall(r"^\*\*(\w+)\*\*", body, re.MULTILINE)
+        assert parts == ["Means", "Causes", "Next", "Undo"], name
+
+
+def test_the_page_of_every_dag_has_one_form() -> None:
+    """Which DAGs there are, and that each names its page, is for tests/dags/test_policy.py."""
+    for page in sorted((REPO / "docs" / "operations").glob("*.md")):
+        if page.stem in OF_NO_DAG:
+            continue
+        headings = re.findall(r"^## (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        form = [name for name in headings if name in ("What it means", "Which cause", "The next step", "Undo")]
+        assert form == ["What it means", "Which cause", "The next step", "Undo"], page.name
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = (REPO / "docs" / "operations" / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in (REPO / "docs" / "operations").glob("*.md")} - {"README.md"}
+    assert not [page for page in sorted(pages) if f"({page}" not in index]

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 from searchsync.cli.connections import SHELL
-from searchsync.errors import Different
 from searchsync.preflight import run, table
 from searchsync.preflight.target import Target
 
@@ -26,5 +25,4 @@ def _preflight(arguments: argparse.Namespace) -> None:
         print(json.dumps([asdict(result) for result in results], indent=2, ensure_ascii=False))
     else:
         print("\n".join(table.lines(results)))
-    if bad := [f"{result.check} of {result.subject}" for result in results if not run.is_good(result)]:
-        raise Different(f"{arguments.environment} is not as its files say, or may not be looked at: {', '.join(bad)}")
+    run.judge(arguments.environment, run.bad(results))

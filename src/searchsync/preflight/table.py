@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 
 from searchsync.preflight.checks import Outcome, Result
 
-_MARKS = {
+MARKS = {
     Outcome.PASSED: "pass",
     Outcome.FAILED: "FAIL",
     Outcome.NOT_APPLICABLE: "not applicable",
     Outcome.NOT_ALLOWED: "NOT ALLOWED TO LOOK",
 }
+"""What an outcome is called in front of people."""
+
 _SEEN = 100
 
 
@@ -21,9 +23,9 @@ def lines(results: Sequence[Result]) -> Iterator[str]:
     for result in results:
         good = result.outcome in (Outcome.PASSED, Outcome.NOT_APPLICABLE)
         seen = textwrap.shorten(result.seen, _SEEN, placeholder="...") if good else result.seen
-        yield f"{result.check:<{name}}  {result.subject:<{subject}}  {_MARKS[result.outcome]}: {seen}"
+        yield f"{result.check:<{name}}  {result.subject:<{subject}}  {MARKS[result.outcome]}: {seen}"
         if not good:
             yield f"{'':<{name}}  why: {result.why}"
             yield f"{'':<{name}}  fix: {result.fix}"
-    counts = {mark: sum(result.outcome is outcome for result in results) for outcome, mark in _MARKS.items()}
+    counts = {mark: sum(result.outcome is outcome for result in results) for outcome, mark in MARKS.items()}
     yield ", ".join(f"{count} {mark}" for mark, count in counts.items() if count)

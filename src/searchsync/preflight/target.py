@@ -13,6 +13,7 @@ from searchsync.aws import errors
 from searchsync.catalog import CATALOG, DEFAULT_CONNECTION, Entity, include_dir
 from searchsync.connections import Connections
 from searchsync.errors import BadParams, SearchSyncError
+from searchsync.preflight.scheduler import Scheduler
 
 PREFIX = "searchsync"
 """Beginning of the names of all that is not an entity's; the files of ``infra/`` say the same."""
@@ -23,11 +24,13 @@ class Target:
     """An environment.
 
     :ivar environment: the column of ``infra/environments.yaml``
+    :ivar scheduler: the Airflow of the environment; None when it cannot be seen from here
     """
 
     connections: Connections = field(repr=False)
     environment: str
     entities: Mapping[str, Entity] = field(default_factory=lambda: CATALOG)
+    scheduler: Scheduler | None = field(default=None, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, source: str) -> list[Entity]:

@@ -8,7 +8,7 @@ from searchsync.quality.history import Result
 
 WIDTH, HEIGHT, MARGIN = 640, 120, 60
 LISTED = 100
-_STYLE = """
+STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #1d1d1f; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
@@ -46,7 +46,7 @@ def html(evidence: dict[str, Any], before: list[Result]) -> str:
         _FOOT,
     ]
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
         f"<body>{''.join(parts)}</body></html>"
     )
 

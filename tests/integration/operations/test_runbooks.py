@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,11 +15,15 @@ import pytest
 import yaml
 
 from local import opensearch as local_opensearch
+from local.airflow import aws_environment
 from searchsync.catalog import Entity
 from searchsync.cli import main
 from searchsync.cluster.client import Client
 from searchsync.cluster.index import Index
 from searchsync.cluster.indexes import EntityIndexes
+from tests import runbooks
+from tests.members import World
+from tests.search_service import serving
 from tests.steps import Connect, rebuild
 
 REPO = Path(__file__).parents[3]
@@ -32,7 +37,7 @@ curl() { command curl --fail-with-body "$@"; }
 def blocks(runbook: str) -> list[str]:
     """The code blocks of a runbook, without what needs the local stack and what is optional."""
     text = (REPO / "docs" / "operations" / runbook).read_text(encoding="utf-8").replace("<entity>", "locations")
-    found = re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     kept = ["".join(line for line in block.splitlines(True) if "./dev" not in line) for block in found]
     return [re.sub(r" \[--.*?\]", "", block) for block in kept]
 
@@ -110,3 +115,65 @@ def test_of_index_retire(
     assert restored["aliases"] == {}
     assert EntityIndexes(client, locations).write_set()[0] == EntityIndexes(client, locations).live() == served[2]
     run(f"NAME={served[0]}\n{remove}")
+
+
+# -- what shows and repairs, on all pages: it leaves nothing behind that another block needs
+
+
+@pytest.fixture
+def looked_at(
+    at_once: None,
+    served: list[str],
+    world: World,
+    shell: None,
+    aws_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[str]:
+    """Live indexes of both entities, one shard that has no node, and a shell for all of it; returns an index."""
+    settings = {"index": {"number_of_replicas": 1, "auto_expand_replicas": "false"}}
+    world.client.request("PUT", "/without-node", body={"settings": settings})
+    variables = {
+        **aws_environment(aws_url),
+        "SEARCHSYNC_MEMBERS_DEAD_LETTER_QUEUE": world.urls["dead"],
+        "SEARCHSYNC_MEMBERS_PARKED_QUEUE": world.urls["parked"],
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    world.put("m-1", tenant_id="acme", name="Ada")
+    assert main.main(["reindex", "members"]) == 0
+    yield EntityIndexes(world.client, world.entity).live_or_raise()
+    world.client.request("DELETE", "/without-node")
+
+
+def test_each_command_of_each_page_does_what_it_says(
+    looked_at: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is of a program that a test runs, and ends well; a command that looks may find something."""
+    of_airflow = "$SEARCHSYNC_AIRFLOW_URL"  # tests/dags/test_runbooks.py
+    todo = [block for program in ("searchsync", "curl") for block in runbooks.blocks(program)]
+    lines = {line: block for block in todo for line in block.of("members", looked_at).splitlines()}
+    assert len(lines) > 20
+    failed = []
+    with serving(os.environ["SEARCHSYNC_OPENSEARCH_URL"], "redis://127.0.0.1:1/0") as search_api:
+        monkeypatch.setenv("SEARCHSYNC_SEARCH_API_URL", search_api.url)
+        for line, block in lines.items():
+            if of_airflow in line:
+                continue
+            words = shlex.split(line)
+            if words[0] == "searchsync":
+                code, said = main.main(words[1:]), "".join(capsys.readouterr())
+                good = code == 0 or (code == 1 and "searchsync: Different: " in said)
+            else:
+                done = subprocess.run(["bash", "-c", SHELL + line], capture_output=True, text=True, check=False)
+                good, said = done.returncode == 0, done.stdout + done.stderr
+            if not good:
+                failed.append(f"{block.page}, {block.heading}: {line}\n{said[-400:]}")
+    assert not failed, "\n".join(failed)
+
+
+def test_a_page_has_no_command_that_no_test_runs() -> None:
+    for block in runbooks.blocks():
+        found = block.programs()
+        if block.page not in runbooks.SEQUENCES:
+            one_test = found <= {"searchsync", "curl"} or found in ({"aws"}, {"airflow"})
+            assert one_test, f"{block.page}, {block.heading}: {found} are run by several tests, or by none"

@@ -1,0 +1,256 @@
+"""The disasters, one after the other on one stack: how each is made, and the way back."""
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from benchmarks._bars import say
+from benchmarks._kills_world import MEMBERS, PARKED, World
+from local import airflow, processes, runs, servers, tables
+from local.paths import ROOT
+from local.stack import Stack
+from searchsync.catalog import entity
+
+LOCATIONS = entity("locations")
+REPOSITORY = "disaster"
+
+
+class Drill:
+    """One disaster: what it took, step by step, and what was found afterwards.
+
+    :ivar lost: in the words of the page
+    :ivar problems: what is not whole although the page says so
+    """
+
+    def __init__(self, name: str, stack: Stack, one_row_in: int) -> None:
+        self.name, self.stack, self.lost = name, stack, "nothing"
+        self.steps: list[tuple[str, float]] = []
+        self.problems: list[str] = []
+        self.choose = random.Random(name)
+        self.world = World(stack)
+        if one_row_in > 1:
+            self.world.keep_one_row_in(one_row_in)
+        for of in (LOCATIONS, MEMBERS):
+            if self.world.indexes(of).live() is None:
+                self.searchsync("reindex", of.name)
+
+    @contextmanager
+    def step(self, text: str) -> Iterator[None]:
+        """Time a step of the way back."""
+        began = time.monotonic()
+        yield
+        self.steps.append((text, time.monotonic() - began))
+        say(f"{self.name}: {text}: {self.steps[-1][1]:.1f} s")
+
+    def up(self) -> None:
+        """Start what does not run, as ``./dev up --no-run`` does."""
+        self.stack.up()
+        self.world = World(self.stack)
+
+    def halt(self, *names: str) -> None:
+        """Kill parts of the stack."""
+        alive = self.stack.running()
+        for name in names:
+            processes.stop(alive[name], first=signal.SIGKILL, patience=10.0)
+
+    def run(self, dag_id: str) -> None:
+        """Run a DAG and wait, as ``./dev trigger`` does."""
+        api = self.stack.api()
+        run_id = api.trigger(dag_id)
+        if not (outcome := runs.follow(api, dag_id, run_id, lambda _: None)).succeeded:
+            self.problems.append("\n".join(runs.explain_failure(api, outcome)))
+
+    def searchsync(self, *arguments: str, code: int = 0) -> str:
+        """Run a command of the page."""
+        command = [sys.executable, "-m", "searchsync.cli.main", *arguments]
+        env = airflow.environment(self.stack.variables())
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        if done.returncode != code:
+            self.problems.append(f"searchsync {' '.join(arguments)} ended with {done.returncode}: {done.stderr[-500:]}")
+        return done.stdout
+
+    def change(self) -> None:
+        """Let the sources go on: some rows and items are changed, deleted and added."""
+        for of in (LOCATIONS, MEMBERS):
+            self.world.change(of, self.choose)
+
+    def compare(self) -> None:
+        """Compare every document of every index with its source."""
+        with self.step("every document compared"):
+            for of in (LOCATIONS, MEMBERS):
+                self.problems += self.world.different(of.name)
+
+    def cells(self) -> list[str]:
+        """A row of the table."""
+        of = "; ".join(f"{text} {seconds:.0f} s" for text, seconds in self.steps)
+        what = "; ".join(self.problems).replace("\n", " ")[:300]
+        return [self.name, f"NOT WHOLE: {what}" if what else self.lost, f"{self.seconds:.0f} s", of]
+
+    @property
+    def seconds(self) -> float:
+        """From the loss on, without what only proves that all is well."""
+        return sum(seconds for text, seconds in self.steps if "compared" not in text)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return {"case": self.name, "lost": self.lost, "problems": self.problems, "steps": dict(self.steps)}
+
+
+def cluster_reindexed(drill: Drill) -> None:
+    """The cluster's disks are gone, and no snapshot is there."""
+    drill.halt("opensearch")
+    shutil.rmtree(drill.stack.home.part("opensearch"))
+    drill.change()
+    with drill.step("new cluster"):
+        drill.up()
+    for of in (MEMBERS, LOCATIONS):
+        with drill.step(f"{of.name} reindexed"):
+            drill.searchsync("reindex", of.name)
+    drill.compare()
+    drill.lost = "rollback candidates, the history of comparisons, noted gaps"
+
+
+def cluster_restored(drill: Drill) -> None:
+    """The cluster's disks are gone, and a snapshot of the live indexes is there, to which much has come since."""
+    folder = drill.stack.home.part("opensearch")
+    _register(drill)
+    live = [drill.world.indexes(of).live_or_raise() for of in (LOCATIONS, MEMBERS)]
+    body = {"indices": ",".join(live), "include_global_state": False}
+    drill.world.search.request("PUT", f"/_snapshot/{REPOSITORY}/last?wait_for_completion=true", body=body)
+    drill.change()
+    drill.world.sync()
+    drill.halt("opensearch")
+    saved = folder.with_name("snapshots-kept")
+    shutil.move(folder / "snapshots", saved)
+    shutil.rmtree(folder)
+    drill.change()
+    with drill.step("new cluster"):
+        folder.mkdir(parents=True)
+        shutil.move(saved, folder / "snapshots")
+        drill.up()
+        _register(drill)
+    with drill.step("restored, searchable as of the snapshot"):
+        restore = {"indices": ",".join(live), "include_aliases": True, "include_global_state": False}
+        drill.world.search.request(
+            "POST", f"/_snapshot/{REPOSITORY}/last/_restore?wait_for_completion=true", body=restore, patience=600
+        )
+    for of in (MEMBERS, LOCATIONS):
+        with drill.step(f"{of.name} brought up to date"):
+            drill.searchsync("compare", of.name, "--pending", "--repair", "--cap", "100000", code=1)
+    drill.compare()
+    drill.lost = "rollback candidates, the history of comparisons, noted gaps"
+
+
+def _register(drill: Drill) -> None:
+    repository = {"type": "fs", "settings": {"location": REPOSITORY}}
+    drill.world.search.request("PUT", f"/_snapshot/{REPOSITORY}", body=repository)
+
+
+def source_restored(drill: Drill) -> None:
+    """PostgreSQL's disk is put back as it was before changes that the index has."""
+    folder, saved = drill.stack.home.part("postgres"), drill.stack.home.part("postgres-yesterday")
+    _stop_postgres(drill)
+    shutil.copytree(folder, saved, symlinks=True)
+    drill.up()
+    drill.change()
+    drill.world.sync()
+    _stop_postgres(drill)
+    shutil.rmtree(folder)
+    shutil.move(saved, folder)
+    with drill.step("old disk, database and Airflow up"):
+        drill.up()
+    with drill.step("compared: it says what is wrong"):
+        drill.searchsync("compare", "locations", code=1)
+    with drill.step("locations reindexed, with a new epoch"):
+        drill.searchsync("reindex", "locations", "--new-epoch")
+    drill.compare()
+    drill.lost = "the changes since yesterday, in the source itself; the rollback"
+
+
+def _stop_postgres(drill: Drill) -> None:
+    drill.halt(*(name for name in airflow.PROGRAMS if name in drill.stack.running()))
+    record = servers.running(drill.stack.home.part("postgres"))
+    if record is not None:
+        processes.stop(record.process, first=signal.SIGINT, patience=30.0)
+
+
+def queue_purged(drill: Drill) -> None:
+    """Messages that were the only list of what the index lacks are gone."""
+    drill.world.prepare("members_dlq_replay", drill.choose)
+    sqs = tables.client("sqs", drill.stack.address("aws"))
+    sqs.purge_queue(QueueUrl=drill.stack.variables()[MEMBERS.variable("DEAD_LETTER_QUEUE")])
+    with drill.step("compared: what it finds is repaired"):
+        said = drill.searchsync("compare", "members", "--repair", code=1)
+    if f"missing {PARKED}" not in said.replace(",", ""):
+        drill.problems.append(f"the comparison did not find {PARKED} missing documents: {said[-300:]}")
+    drill.compare()
+
+
+def airflow_lost(drill: Drill) -> None:
+    """Airflow's database is gone; OpenSearch and the sources are as they were."""
+    before = drill.searchsync("indexes")
+    drill.halt(*airflow.PROGRAMS)
+    with psycopg.connect(drill.stack.server("postgres").dsn(), autocommit=True) as admin:
+        admin.execute("DROP DATABASE airflow WITH (FORCE)")
+    drill.change()
+    with drill.step("Airflow up, with an empty database"):
+        drill.up()
+    with drill.step("DAGs read and unpaused"):
+        runs.await_dag(drill.stack.api(), "locations_sync", parsed_since=drill.stack.airflow_started())
+        runs.unpause_scheduled(drill.stack.api())
+    if _names(before) != _names(drill.searchsync("indexes")):
+        drill.problems.append("the indexes are others than before")
+    with drill.step("locations_sync"):
+        drill.run("locations_sync")
+    drill.compare()
+    drill.lost = "the history of runs, and which DAGs were paused"
+
+
+def _names(shown: str) -> set[str]:
+    return {word for word in shown.split() if word.startswith(("locations-", "members-"))}
+
+
+def region_lost(drill: Drill) -> None:
+    """Everything is gone but copies of the sources that were made before the last changes."""
+    home = drill.stack.home
+    items = list(drill.world.items())
+    _stop_postgres(drill)
+    elsewhere = replace(home, folder=home.folder.with_name(f"{home.folder.name}-elsewhere"))
+    shutil.copytree(home.part("postgres"), elsewhere.part("postgres"), symlinks=True)
+    shutil.copy(home.secrets, elsewhere.secrets)
+    (elsewhere.part("postgres") / servers.RECORD).unlink(missing_ok=True)
+    drill.up()
+    drill.change()
+    at = datetime.now(UTC)
+    drill.stack.down(wipe=True)
+    drill.stack = Stack(elsewhere, say)
+    with drill.step("servers, with the copy of PostgreSQL"):
+        drill.up()
+    with drill.step("copy of the table put back"):
+        drill.world.put_back(items)
+    for of in (MEMBERS, LOCATIONS):
+        with drill.step(f"{of.name} reindexed"):
+            drill.searchsync("reindex", of.name)
+    drill.compare()
+    drill.lost = f"what was written between the copies and {at:%H:%M}: the last changes"
+
+
+CASES: dict[str, Callable[[Drill], None]] = {
+    "queue_purged": queue_purged,
+    "cluster_restored": cluster_restored,
+    "cluster_reindexed": cluster_reindexed,
+    "source_restored": source_restored,
+    "airflow_lost": airflow_lost,
+    "region_lost": region_lost,
+}
+"""By name, in an order in which each finds the stack whole."""

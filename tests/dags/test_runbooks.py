@@ -1,17 +1,21 @@
 """The commands of the runbooks that ask Airflow: run as they stand, in this process."""
 
 import shlex
-from typing import Any
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from tests import runbooks
 
+REPO = Path(__file__).parents[2]
 
-def test_each_command_of_airflow_ends_well(dags: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+
+def test_each_command_of_airflow_ends_well(airflow_database: None, capsys: pytest.CaptureFixture[str]) -> None:
     from airflow.cli.cli_parser import get_parser
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 
+    sync_bag_to_db(DagBag(REPO / "dags"), "dags-folder", None)
     parser = get_parser()
     lines = {line for block in runbooks.blocks("airflow") for line in block.of("members").splitlines()}
     assert len(lines) > 4

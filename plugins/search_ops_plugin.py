@@ -1,9 +1,10 @@
-"""What this project adds to Airflow's pages: the files of a run, and the link to them."""
+"""What this project adds to Airflow: a page of all indexes, pages with a run's files, fields of a task's log."""
 
 from typing import TYPE_CHECKING
 
 from airflow.plugins_manager import AirflowPlugin
 
+from search_ops import task_log
 from search_ops.evidence import PREFIX, EvidenceLink, base_path
 
 if TYPE_CHECKING:
@@ -25,3 +26,4 @@ class SearchOpsPlugin(AirflowPlugin):
     # Airflow shows what has a url_route in a frame that lets no link lead out of it; this page is full of such links.
     external_views = [{"name": "Indexes", "href": f"{base_path()}{PREFIX}/indexes", "destination": "nav"}]  # noqa: RUF012
     operator_extra_links = [EvidenceLink()]  # noqa: RUF012
+    listeners = [task_log]  # noqa: RUF012

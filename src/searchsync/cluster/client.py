@@ -19,6 +19,7 @@ from searchsync import aws
 from searchsync.cluster import refusals
 from searchsync.deadline import NEVER, Deadline
 from searchsync.errors import BadConnection, BadParams, IndexUnavailable, RequestRejected, SearchSyncError
+from searchsync.telemetry import traces
 
 log = logging.getLogger(__name__)
 logging.getLogger("opensearch").setLevel(logging.ERROR)  # it warns of every 404; what matters is raised here, typed
@@ -276,7 +277,9 @@ class Client(opensearchpy.OpenSearch):
         return self._items(f"/{index}/{_LOOK_UP}", body, len(ids))
 
     def _items(self, path: str, body: bytes, count: int) -> list[dict[str, Any]]:
+        began = time.monotonic()
         answer = self._attempt("POST", path, body=body, headers=_NDJSON)
+        log.debug("%d actions, %d bytes: answered after %.1f ms", count, len(body), (time.monotonic() - began) * 1000)
         items = answer.get("items") if isinstance(answer, dict) else None
         if not isinstance(items, list) or len(items) != count:
             found = len(items) if isinstance(items, list) else "none"
@@ -299,7 +302,7 @@ class Client(opensearchpy.OpenSearch):
             raise IndexUnavailable("no time was left to ask OpenSearch. Nothing was acknowledged; run the task again")
         if left < float("inf"):
             options["timeout"] = urllib3.Timeout(connect=min(left, CONNECT_SECONDS), read=min(left, ANSWER_SECONDS))
-        with _typed_errors():
+        with traces.request(method, path), _typed_errors():
             return self.transport.perform_request(method, path, **options)
 
 

@@ -12,6 +12,7 @@ from searchsync.cluster.refusals import POISON
 from searchsync.documents.page import Document, Page, Rejection, create_body
 from searchsync.documents.position import covers
 from searchsync.errors import IndexUnavailable, RequestRejected
+from searchsync.telemetry import fields
 from searchsync.writing.item_outcome import Outcome, absent, outcome_of, reason_of
 from searchsync.writing.ledger import Ledger, OnRejected
 
@@ -58,18 +59,19 @@ def write(index: Index, page: Page, mode: Mode, *, on_rejected: OnRejected, pati
     ledger = Ledger(index.name, read=page.count + refused, rejected=refused, dropped=dict(page.dropped))
     for rejection in page.rejected:
         on_rejected(rejection)
-    for outcome, document, item in _Writing(index, patience).decide(page, mode):
-        if document is None:
-            ledger.written += page.count
-        elif outcome is Outcome.STALE:
-            ledger.stale += 1
-        elif outcome is Outcome.WRITTEN:
-            ledger.tombstoned += document.deleted
-            ledger.written += not document.deleted
-        else:
-            ledger.rejected += 1
-            error = item.get("error") or {}
-            on_rejected(Rejection(json.loads(document.id), str(error.get("type")), reason_of(item), index.name))
+    with fields.within(index=index.name):
+        for outcome, document, item in _Writing(index, patience).decide(page, mode):
+            if document is None:
+                ledger.written += page.count
+            elif outcome is Outcome.STALE:
+                ledger.stale += 1
+            elif outcome is Outcome.WRITTEN:
+                ledger.tombstoned += document.deleted
+                ledger.written += not document.deleted
+            else:
+                ledger.rejected += 1
+                error = item.get("error") or {}
+                on_rejected(Rejection(json.loads(document.id), str(error.get("type")), reason_of(item), index.name))
     return ledger
 
 

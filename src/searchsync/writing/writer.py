@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -79,7 +80,7 @@ def load(
                     for failed in done:
                         failed.result()  # at once, whatever is before it in the order of the pages
                     collect()
-                future = pool.submit(write, index, page)
+                future = pool.submit(copy_context().run, write, index, page)  # its log and trace are this thread's
                 running.add(future)
                 pending.append((future, page.resume))
                 del page  # the reader renders the next one meanwhile: do not hold two

@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 
+from local import opensearch as local_opensearch
+from searchsync.cluster.client import Client
 from searchsync.sampling import is_sampled
+from tests.collector import collecting
 from tests.faults import OpenSearchProxy
 
 REPO = Path(__file__).parents[2]
@@ -43,12 +46,25 @@ def members_seen():
             metrics.emit("Differences", 3, entity="members", index="members-1")
 
     @task
+    def asks():
+        from searchsync.catalog import entity
+        from searchsync.cluster.client import connect_from_environment
+        from searchsync.cluster.index import Index
+        from searchsync.documents.page import Document, page_of
+        from searchsync.writing import writer
+
+        document = Document(b'"1"', b'{"name":"Ada"}', "", False)
+        index = Index(connect_from_environment(), "seen")
+        writer.load(index, [page_of([document], position="")], on_rejected=print)
+
+    @task
     def bad():
         from searchsync.errors import IndexUnavailable
 
         raise IndexUnavailable("it is away")
 
     good()
+    asks()
     bad()
 
 
@@ -185,20 +201,17 @@ def faulty_cloudwatch() -> Iterator[OpenSearchProxy]:
     proxy.close()
 
 
-@pytest.mark.parametrize("fault", ["answers nothing", "throttles", "is away"])
+@pytest.mark.parametrize("fault", ["answers nothing", "throttles"])
 def test_cloudwatch_holds_up_no_task(fault: str, folder: Path, faulty_cloudwatch: OpenSearchProxy) -> None:
     """The provider's own class asks it whether the group is there, before each task, and fails the task otherwise."""
     released = threading.Event()
-    url = faulty_cloudwatch.url
     if fault == "answers nothing":
         faulty_cloudwatch.before("", lambda: released.wait(60), times=None)
-    elif fault == "throttles":
+    else:
         body = {"__type": "ThrottlingException", "message": "Rate exceeded"}
         faulty_cloudwatch.answer("", 400, body, times=None, content_type="application/x-amz-json-1.1")
-    else:
-        url = "http://127.0.0.1:9"  # nobody listens there
 
-    [ran] = run(folder, NOT_SAMPLED, "good", **cloudwatch(url))
+    [ran] = run(folder, NOT_SAMPLED, "good", **cloudwatch(faulty_cloudwatch.url))
     released.set()
 
     assert ran.exit == 0
@@ -207,5 +220,32 @@ def test_cloudwatch_holds_up_no_task(fault: str, folder: Path, faulty_cloudwatch
     assert "a detail" not in said, "a run that is not looked at closely"
     finished = datetime.fromisoformat(said["task succeeded"]["timestamp"]).timestamp()
     assert ran.ended - finished < FLUSH_SECONDS + PATIENCE_SECONDS
-    if fault != "is away":
-        assert faulty_cloudwatch.requests, "nothing was sent, so nothing was tried"
+    assert faulty_cloudwatch.requests, "nothing was sent, so nothing was tried"
+
+
+def test_the_trace_of_a_run_leads_through_its_tasks_to_bulk_requests(
+    folder: Path, opensearch_server: local_opensearch.Server, client: Client
+) -> None:
+    """Without the run's context, or with that of another thread, a slow request could not be told whose it was."""
+    client.request("PUT", "/seen")
+    trace, run_span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with collecting() as collector:
+        # What infra/modules/airflow/settings.tf tells Airflow, but for the address.
+        told = {
+            "AIRFLOW__TRACES__OTEL_ON": "True",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_TRACES_EXPORTER": "otlp_proto_http",
+            "SEARCHSYNC_OPENSEARCH_URL": opensearch_server.url,
+        }
+        kept = run(folder, NOT_SAMPLED, "asks", **told, TRACEPARENT=f"00-{trace}-{run_span}-01")
+        spans = list(collector.spans)
+        other = run(folder, NOT_SAMPLED, "asks", **told, TRACEPARENT=f"00-{trace}-{run_span}-00")
+    assert [ran.exit for ran in kept + other] == [0, 0]
+    assert len(collector.spans) == len(spans), "a run of which no trace is kept"
+    (task,) = [span for span in spans if span.name == "worker.asks"]
+    assert (task.trace, task.parent) == (trace, run_span)
+    asked = [span for span in spans if span.name == "opensearch _bulk"]
+    assert len(asked) >= 1
+    assert {(span.trace, span.parent) for span in asked} == {(trace, task.id)}
+    assert asked[0].attributes["db.collection.name"] == "seen"
+    assert not [span for span in spans if "Ada" in span.raw], "a document is in no trace"

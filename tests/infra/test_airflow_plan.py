@@ -39,6 +39,8 @@ ONLY_HERE = {
 ONLY_ON_AWS = {
     "AIRFLOW_HOME": "the image is read-only, so generated files are below /tmp",
     "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": "workers tell ECS when they are busy, and how many tasks wait",
+    "AIRFLOW__LOGGING__JSON_LOGS": "CloudWatch's queries read fields",
+    "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS": "CloudWatch holds up no task, and all logs have the same fields",
     "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "a task's log outlives its container",
     "AIRFLOW__LOGGING__REMOTE_LOGGING": "a task's log outlives its container",
     "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "a task's log outlives its container",

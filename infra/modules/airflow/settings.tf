@@ -27,6 +27,8 @@ locals {
       AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL = "error"
       AIRFLOW__DATABASE__SQL_ALCHEMY_CONN                       = "postgresql+psycopg://${var.airflow_database.user}@${var.airflow_database.host}:${var.airflow_database.port}/${var.airflow_database.name}"
       AIRFLOW__LOGGING__BASE_LOG_FOLDER                         = "${local.home}/logs"
+      AIRFLOW__LOGGING__JSON_LOGS                               = "True" # of what the containers print
+      AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS                    = "search_ops.cloudwatch_logs.LOGGING_CONFIG"
       AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER                  = "cloudwatch://${var.log_group.arn}"
       AIRFLOW__LOGGING__REMOTE_LOGGING                          = "True"
       AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID                      = "aws_default"

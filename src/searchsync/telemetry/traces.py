@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from searchsync.sampling import is_sampled
@@ -64,7 +65,7 @@ def invocation(identity: str, name: str, attributes: Attributes) -> Iterator[Any
         with _kept(provider.get_tracer("searchsync"), name, SpanKind.CONSUMER, attributes) as on:
             yield on
     finally:
-        provider.shutdown()
+        provider.force_flush()
 
 
 @contextmanager
@@ -79,10 +80,12 @@ def _kept(tracer: Any, name: str, kind: Any, attributes: Attributes) -> Iterator
             raise
 
 
+@cache
 def _provider(name: str) -> Any:
-    """Return what keeps spans and sends them to the collector; None when it cannot be had, and the log says why."""
+    """Let this process keep spans, and return what sends them; None when that is not there, and the log says why."""
     try:
         # nine of ten invocations do without it
+        from opentelemetry import trace  # noqa: PLC0415
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
@@ -91,6 +94,7 @@ def _provider(name: str) -> Any:
 
         provider = TracerProvider(ALWAYS_ON, Resource.create({"service.name": name}), shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=EXPORT_SECONDS)))
+        trace.set_tracer_provider(provider)
     except Exception as error:  # noqa: BLE001 - no trace is worth a batch
         log.warning("no trace is kept: %s: %s", type(error).__name__, error)
         return None

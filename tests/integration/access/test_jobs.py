@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import closing
@@ -143,7 +144,7 @@ class Jobs:
         self.become("searchsync-stream-members")
         records = self.records()
         handler = _handler()
-        context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000)
+        context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, aws_request_id="any")
         assert handler.handler({"Records": records}, context) == {"batchItemFailures": []}
         return records
 
@@ -184,7 +185,9 @@ def _handler() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    handlers = logging.getLogger().handlers
     spec.loader.exec_module(module)
+    logging.getLogger().handlers = handlers  # a function has its process for itself
     return module
 
 

@@ -5,9 +5,11 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,7 +24,9 @@ from local.errors import LocalError
 from local.lambda_package import Package
 from searchsync.catalog import entity
 from searchsync.cluster.index import Index
+from searchsync.sampling import is_sampled
 from searchsync.stream import gaps
+from tests.collector import collecting
 from tests.members import World, record
 from tests.steps import living, make_index, serve
 
@@ -33,13 +37,15 @@ AWS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_
 
 # What it prints is the function's; what is to be known about it goes to a file.
 INVOKE = """
-import sys, time
+import os, sys, time
 began = time.process_time()
 import handler
 seconds = time.process_time() - began
 import json
 
 class Context:
+    aws_request_id = os.environ.get("REQUEST_ID", "any")
+
     def get_remaining_time_in_millis(self):
         return 60_000
 
@@ -137,8 +143,8 @@ def test_packages_hold_what_the_function_needs_for_their_processor(packages: lis
             *files
         }
         assert {f"searchsync/include/mappings/{name}.json" for name in ("members", "searchsync-gaps")} <= {*files}
-        assert not {file.split("/")[0] for file in files} & {"grpc", "google", "psycopg", "yaml", "airflow", "bin"}
-        wanted = f".cpython-313-{CPU[_architecture(package)]}-linux-gnu.so"
+        assert not {file.split("/")[0] for file in files} & {"grpc", "psycopg", "yaml", "airflow", "bin"}
+        wanted = (f".cpython-313-{CPU[_architecture(package)]}-linux-gnu.so", ".abi3.so")
         assert [file for file in files if file.endswith((".so", ".pyc")) and not file.endswith(wanted)] == []
         assert [file for file in files if file.endswith((".dist-info/RECORD", ".dist-info/INSTALLER"))] == []
 
@@ -163,12 +169,72 @@ def test_the_unpacked_function_writes_what_is_good_and_parks_what_is_not(
     assert [(message["key"], message["reason"]) for message in world.messages()] == [("m-2", "invalid_attribute")]
     (line,) = lines
     metrics = json.loads(line)
-    assert (metrics["Records"], metrics["Written"], metrics["Parked"], metrics["failed"]) == (2, 1, 1, "")
+    assert (metrics["Records"], metrics["Written"], metrics["Parked"], metrics["level"]) == (2, 1, 1, "info")
     (described,) = metrics["_aws"]["CloudWatchMetrics"]
     assert described["Namespace"] == "SearchSync"
     page = (REPO / "docs" / "operations" / "stream.md").read_text(encoding="utf-8")
     listed = page[page.index("one line of metrics") :].partition("The metric `Errors`")[0]
     assert [metric["Name"] for metric in described["Metrics"]] == re.findall(r"`(\w+)`", listed), "alarms name them"
+
+
+def test_a_tenth_of_the_invocations_is_traced_down_to_opensearch(
+    world: World, opensearch_server: local_opensearch.Server, unpacked: Path
+) -> None:
+    """By the id of a record its trace is found; a package without OpenTelemetry would keep none, without a word."""
+    blue = serve(world.client, world.entity)
+    batch = [record("m-1", name="Ada"), record("m-2", name="Bob")]
+    numbers = [one["dynamodb"]["SequenceNumber"] for one in batch]
+    sampled, other = (
+        next(i for i in "abcdefghijklmnopqrstuvwxyz" if is_sampled(i) is wanted) for wanted in (True, False)
+    )
+    with collecting() as collector:
+        environment = {
+            "SEARCHSYNC_OPENSEARCH_URL": opensearch_server.url,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            **AWS,
+        }
+        _, lines = invoke(unpacked, {"Records": batch}, **environment, REQUEST_ID=sampled)
+        said = [json.loads(line) for line in lines]
+        spans = list(collector.spans)
+        report, quiet = invoke(unpacked, {"Records": batch}, **environment, REQUEST_ID=other)
+    assert len(collector.spans) == len(spans), "the other one is not kept"
+    assert "opentelemetry" not in report["modules"]
+    (whole,) = [span for span in spans if span.name == "members_stream"]
+    assert whole.attributes["searchsync.records"] == numbers
+    assert whole.attributes["faas.invocation_id"] == sampled
+    asked = [span for span in spans if span.name == "opensearch _bulk"]
+    assert len(asked) == 2, "the look-up and the write"
+    assert {(span.trace, span.parent) for span in asked} == {(whole.trace, whole.id)}
+    assert {span.attributes["db.collection.name"] for span in asked} == {blue}
+    assert not [span for span in spans if "Ada" in span.raw], "a document is in no trace"
+
+    assert [line["level"] for line in said] == ["debug", "debug", "info"]
+    assert {(line["entity"], line["request_id"]) for line in said} == {("members", sampled)}
+    assert {line["index"] for line in said[:2]} == {blue}
+    assert (said[-1]["first_record"], said[-1]["last_record"]) == (numbers[0], numbers[-1])
+    assert said[-1]["duration_ms"] > 0
+    assert [json.loads(line)["level"] for line in quiet] == ["info"]
+
+
+@pytest.mark.parametrize("answer", ["refuses", "says nothing"])
+def test_a_collector_holds_up_no_batch(
+    answer: str, world: World, opensearch_server: local_opensearch.Server, unpacked: Path
+) -> None:
+    """What looks at the function must not be what stops it."""
+    blue = serve(world.client, world.entity)
+    sampled = next(i for i in "abcdefghijklmnopqrstuvwxyz" if is_sampled(i))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1] if answer == "says nothing" else 9
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "REQUEST_ID": sampled, **AWS}
+        event = {"Records": [record("m-1", name="Ada")]}
+        began = time.monotonic()
+        report, lines = invoke(unpacked, event, SEARCHSYNC_OPENSEARCH_URL=opensearch_server.url, **environment)
+        took = time.monotonic() - began
+    assert report["answer"] == {"batchItemFailures": []}
+    assert "m-1" in living(world.client, blue)
+    assert took < 10
+    metrics = next(json.loads(line) for line in lines if "_aws" in line)
+    assert metrics["duration_ms"] < 5_000
 
 
 def test_the_unpacked_function_notes_what_a_member_misses(
@@ -244,7 +310,16 @@ def test_a_cold_start_imports_little(unpacked: Path) -> None:
     modules = {*reports[0]["modules"]}
     assert len(modules) < 600
     assert "opensearchpy" in modules
-    assert not modules & {"boto3", "searchsync.sources.postgres", "psycopg", "yaml", "airflow", "grpc", "aiohttp"}
+    assert not modules & {
+        "boto3",
+        "opentelemetry",
+        "searchsync.sources.postgres",
+        "psycopg",
+        "yaml",
+        "airflow",
+        "grpc",
+        "aiohttp",
+    }
 
 
 class _Recorder(BaseHTTPRequestHandler):
@@ -315,6 +390,6 @@ def test_without_network_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_over_lambdas_limit_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lambda_package, "UNZIPPED_LIMIT", 20_000_000)
-    with pytest.raises(LocalError, match=r"members_stream-x86_64\.zip would have 2\d,.* Lambda takes 20,000,000"):
+    with pytest.raises(LocalError, match=r"members_stream-x86_64\.zip would have 3\d,.* Lambda takes 20,000,000"):
         lambda_package.build(MEMBERS, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,6 @@ from airflow.config_templates.airflow_local_settings import DEFAULT_LOGGING_CONF
 from airflow.providers.amazon.aws.hooks.logs import AwsLogsHook
 from airflow.providers.amazon.aws.log.cloudwatch_task_handler import CloudWatchRemoteLogIO
 from airflow.sdk.configuration import conf
-from botocore.config import Config
 
 if TYPE_CHECKING:
     from airflow.providers.amazon.aws.hooks.logs import CloudWatchLogEvent
@@ -52,9 +51,8 @@ class TaskLogs(CloudWatchRemoteLogIO):
     @cached_property
     def hook(self) -> AwsLogsHook:
         """Return what calls CloudWatch, and waits for seconds only."""
-        config = Config(
-            connect_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, retries={"total_max_attempts": ATTEMPTS}
-        )
+        retries = {"total_max_attempts": ATTEMPTS}
+        config = {"connect_timeout": CONNECT_SECONDS, "read_timeout": ANSWER_SECONDS, "retries": retries}
         connection = conf.get("logging", "remote_log_conn_id")
         return AwsLogsHook(aws_conn_id=connection, region_name=self.region_name, config=config)
 

@@ -30,7 +30,7 @@ OURS = {"searchsync", "search_api", "search_ops", "dags", "lambdas", "local", "b
 # The rooms of the library, from the ground up: each may import those of lower floors, and no other of its own floor.
 FLOORS = (
     ("errors",),
-    ("aws", "deadline", "mapping", "selection"),
+    ("aws", "deadline", "mapping", "sampling", "selection"),
     ("checked_yaml",),
     ("heartbeat",),
     ("entity_file",),

@@ -29,6 +29,8 @@ TASKS = {
     "index_retire": "retire announce",
     "freshness": "measure announce",
     "index_rollback": "choose compare approve reconcile swap verify announce",
+    "index_snapshot": "save verify prune",
+    "recovery_drill": "prepare restore build announce clean_up completed",
 }
 REPLAY = "members_dlq_replay"
 ATTEMPTS = 5

@@ -28,6 +28,7 @@ from searchsync.operations import retire, sync
 from searchsync.operations.sync import Interval
 from searchsync.quality import health
 from searchsync.quality.health import Feed
+from searchsync.recovery import drill
 from searchsync.sources.base import Source
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.sources.postgres import PostgresSource
@@ -91,7 +92,7 @@ class World:
             self._damage(choose)
         elif dag_id == "members_dlq_replay":
             self._lose(choose)
-        else:
+        elif dag_id not in ("index_snapshot", "recovery_drill"):  # which bring no index anything
             self.change(of, choose)
 
     def change(self, of: Entity, choose: random.Random) -> None:
@@ -237,6 +238,7 @@ class World:
             found += [f"{index.name} is {index.role}" for index in every if index.role in ("building", "retiring")]
         if dag_id == "index_retire" and len(self._served(LOCATIONS)) > 2:
             found.append("an index out of its window")
+        found += [f"{name} of a drill" for name in drill.copies(self.search)]
         if any(self._waiting().values()):
             found.append(f"messages: {self._waiting()}")
         return found + [f"a run of {dag_id} is {run['state']}" for run in self.unfinished(dag_id)]

@@ -5,8 +5,9 @@
 **What it may change** It deletes three kinds of indexes:
 
 - An index that was live, that left the read alias longer ago than `rollback_hours`
-  (`include/policies/retention.yaml`) and that is not among the `keep_previous` newest. When `snapshot_repository` names
-  a repository, a complete snapshot of the index is made first.
+  (`include/policies/retention.yaml`) and that is not among the `keep_previous` newest. When
+  `save_before_deletion` is true, a complete snapshot of the index is made first, in the repository of
+  `include/policies/snapshots.yaml`.
 - An index whose run ended without serving or discarding it.
 - A member of the write set that is not live and refuses writes for five minutes (red or blocked), with an alert.
 

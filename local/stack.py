@@ -39,7 +39,10 @@ from local.errors import LocalError
 from local.files import tail
 from local.paths import ROOT, Home
 from local.state import Part, State
+from searchsync.access import repository
 from searchsync.catalog import BAD_ENTITIES, CATALOG, Entity, include_dir
+from searchsync.cluster.client import connect
+from searchsync.config import snapshots
 
 STREAMS = {stream_function.name_of(served): served for served in stream_function.served()}
 """The parts that deliver a stream, one for each DynamoDB entity; they have the names of their functions."""
@@ -170,6 +173,8 @@ class Stack:
             self._note("OpenSearch's archives are here")
         server = opensearch.start(folder, port=None if servers.running(folder) else self.state.ports["opensearch"])
         self._remember("opensearch", server.process)
+        name = snapshots().repository
+        repository.register(connect(server.url), "fs", {"location": name})  # in the folder that it may use
         self._note(f"OpenSearch answers at {server.url}")
 
     def _start_redis(self) -> None:

@@ -21,6 +21,7 @@ from botocore.client import BaseClient
 from search_api.engine.client import Engine
 from searchsync.access import cluster_roles, roles
 from searchsync.catalog import CATALOG
+from searchsync.recovery import COPIES
 
 REPO = str(Path(__file__).parents[1])
 RECORDED = Path(REPO) / "tests" / "recorded" / "calls.yaml"
@@ -154,6 +155,8 @@ def request(method: str, path: str) -> str:
     Our own small indexes, beside those of entities, keep their names.
     """
     first, *rest = [part for part in path.partition("?")[0].split("/") if part]
+    if first.startswith(COPIES):
+        first = f"{COPIES}*"  # their names have the run in them
     named = first if first.startswith(("_", "searchsync-")) else "{index}"
     parts, names = [named], list(_NAMED_LATER.get(first, []))
     for part in rest:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import yaml
 
 from searchsync.catalog import Entity, include_dir
+from searchsync.checked_yaml import CheckedYaml
 from searchsync.errors import BadParams
 
 
@@ -61,13 +62,37 @@ class Retention:
     :ivar rollback_hours: hours that an index is kept in sync after it was live
     :ivar keep_previous: indexes that were live and are kept however old they are
     :ivar tombstone_days: days after which a tombstone is purged
-    :ivar snapshot_repository: where an index is saved before it is deleted; empty for nowhere
+    :ivar save_before_deletion: whether an index is saved before it is deleted, in the repository of ``snapshots``
     """
 
     rollback_hours: float
     keep_previous: int
     tombstone_days: float
-    snapshot_repository: str
+    save_before_deletion: bool
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """Where indexes are saved, when, and for how long (``snapshots.yaml``).
+
+    :ivar repository: its name in OpenSearch
+    :ivar schedule: of the daily snapshot, as cron
+    :ivar daily: number of days of which the newest good snapshot is kept, this one included; so ``weekly``, ``monthly``
+    :ivar bucket: of the repository on AWS; ``${account}`` stands for the account
+    :ivar role: which OpenSearch takes to reach the bucket
+    :ivar drill_schedule: of the recovery drill, as cron
+    :ivar drill_free: share of the disks that must stay free while a drill has a copy of an index on them
+    """
+
+    repository: str
+    schedule: str
+    daily: int
+    weekly: int
+    monthly: int
+    bucket: str
+    role: str
+    drill_schedule: str
+    drill_free: float
 
 
 @dataclass(frozen=True)
@@ -103,15 +128,19 @@ def freshness(entity: Entity) -> Freshness:
 
 
 def retention() -> Retention:
-    """Read ``retention.yaml``. Raise ``BadParams`` when one of its numbers is missing or the repository is no text."""
+    """Read ``retention.yaml``. Raise ``BadParams`` when one of its values is missing or of another kind."""
     file = _File("retention")
-    repository = file.loaded.get("snapshot_repository") or ""
-    if not isinstance(repository, str):
-        raise BadParams(
-            f"{file.path}: snapshot_repository must be the name of a snapshot repository, or empty, not "
-            f"{repository!r}. Nothing was changed"
-        )
-    return _numbers(Retention, file, snapshot_repository=repository)
+    saves = file.loaded.get("save_before_deletion")
+    if not isinstance(saves, bool):
+        raise BadParams(f"{file.path}: save_before_deletion must be true or false, not {saves!r}. Nothing was changed")
+    return _numbers(Retention, file, save_before_deletion=saves)
+
+
+def snapshots() -> Snapshots:
+    """Read ``snapshots.yaml``. Raise ``BadParams``, naming line and key, when it is not what its schema says."""
+    found = CheckedYaml(include_dir() / "policies" / "snapshots.yaml", "snapshots.schema.json").content
+    drill = {f"drill_{name}": value for name, value in found["drill"].items()}
+    return Snapshots(found["repository"], found["schedule"], **found["keep"], **found["s3"], **drill)
 
 
 def capacity() -> Capacity:

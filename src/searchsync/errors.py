@@ -98,7 +98,11 @@ class Undone(Permanent):
 
 
 class SnapshotFailed(SearchSyncError):
-    """An index that was to be deleted could not be saved before, so it stays."""
+    """A snapshot is not there, not complete, or cannot be restored. An index that was to be deleted after it stays."""
+
+
+class DrillFailed(Permanent):
+    """A recovery that was tried did not bring back what the source has, or took longer than is promised."""
 
 
 class Different(Permanent):

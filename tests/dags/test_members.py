@@ -171,7 +171,7 @@ def test_an_index_that_cannot_be_saved_fails_the_run_and_says_what_to_do(
     serve(members.client, members.entity, "live", old, identity=members.identity)
     for index, days in ((blue, 3), (old, 2)):
         Index(members.client, index).stamp_left_read(datetime.now(UTC) - timedelta(days=days))
-    monkeypatch.setattr(retire, "retention", lambda: replace(retention(), snapshot_repository="nowhere"))
+    monkeypatch.setattr(retire, "retention", lambda: replace(retention(), save_before_deletion=True))
     assert run(dags, "index_retire").state == "failed"
     assert blue in EntityIndexes(members.client, members.entity).write_set()
     assert "index_retire" in slack()[-1]

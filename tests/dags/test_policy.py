@@ -20,6 +20,7 @@ EXPECTED = {
     "locations_reindex", "locations_sync", "locations_quality",
     "members_reindex", "members_dlq_replay", "members_quality",
     "index_retire", "index_rollback", "capacity", "cluster_health", "freshness", "preflight",
+    "index_snapshot", "recovery_drill",
 }  # fmt: skip
 FAILS_FAST = {
     "members_dlq_replay": "the next run is ten minutes away",

@@ -41,6 +41,7 @@ FLOORS = (
     ("stream",),
     ("compare",),
     ("capacity", "freshness", "operations", "quality"),
+    ("recovery",),
     ("scaffold",),
     ("connections",),
     ("health", "preflight"),

@@ -116,6 +116,19 @@ class PhysicalIndex(Index):
         known_dead = self.in_write_set and alive is False
         return known_dead or (now or datetime.now(UTC)) - self.created > ABANDONED_AFTER
 
+    def built_from(self) -> "BuiltFrom":
+        """Return what the index says about its source.
+
+        :raises SourceChanged: when it does not name its source
+        """
+        source = self.meta.get("source") or {}
+        if not source.get("identity"):
+            raise SourceChanged(
+                f"{self.name} does not say which source it was built from, so positions cannot be compared; run "
+                f"{self.meta.get('entity', 'its')}_reindex"
+            )
+        return BuiltFrom(self.name, str(source["identity"]), int(source.get("epoch", 1)), self.synced)
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -242,14 +255,7 @@ class EntityIndexes:
         :raises BadParams: when the entity has no such index
         :raises SourceChanged: when the index does not name its source
         """
-        index = self.get(name)
-        source = index.meta.get("source") or {}
-        if not source.get("identity"):
-            raise SourceChanged(
-                f"{name} does not say which source it was built from, so positions cannot be compared; run "
-                f"{self.entity.name}_reindex"
-            )
-        return BuiltFrom(name, str(source["identity"]), int(source.get("epoch", 1)), index.synced)
+        return self.get(name).built_from()
 
 
 def physical_indexes(client: Client, entity: Entity, state: dict[str, Any]) -> list[PhysicalIndex]:

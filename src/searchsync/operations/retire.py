@@ -1,15 +1,14 @@
 """Delete indexes that are old or abandoned, and purge old tombstones (docs/protocol.md, rules 11 and 12)."""
 
 import logging
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from searchsync.cluster import aliases
 from searchsync.cluster.indexes import EntityIndexes, PhysicalIndex, Running
 from searchsync.cluster.snapshots import Repository
-from searchsync.config import retention
-from searchsync.errors import BadParams, SearchSyncError, StaleSwap
+from searchsync.config import retention, snapshots
+from searchsync.errors import SearchSyncError, StaleSwap
 from searchsync.operations import purge
 
 log = logging.getLogger(__name__)
@@ -85,21 +84,11 @@ def _previous(run: "_Run", now: datetime) -> None:
 def check_policy(now: datetime) -> tuple[str, datetime]:
     """Refuse a policy that cannot be followed, before anything is changed.
 
-    :returns: the repository of snapshots, empty for none; and the moment before which a tombstone must have been
-        written to be purged
+    :returns: the repository of snapshots, empty when nothing is saved; and the moment before which a tombstone must
+        have been written to be purged
     :raises BadParams: when it cannot be followed; the message names the file and what is wrong in it
     """
-    return _repository(), purge.cutoff(now)
-
-
-def _repository() -> str:
-    repository = retention().snapshot_repository
-    if not re.fullmatch(r"[\w.-]*", repository):
-        raise BadParams(
-            "include/policies/retention.yaml: snapshot_repository must be the name of a snapshot repository, or empty, "
-            f"not {repository!r}. Nothing was changed"
-        )
-    return repository
+    return snapshots().repository if retention().save_before_deletion else "", purge.cutoff(now)
 
 
 @dataclass

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from functools import partial
-from urllib.parse import quote
 
 from searchsync import config
+from searchsync.access.repository import of_aws
 from searchsync.catalog import Entity
 from searchsync.cluster import schema
-from searchsync.preflight.checks import Check, Finding, NotApplicable
+from searchsync.cluster.snapshots import Repository
+from searchsync.preflight.checks import Check, Finding, differences
 from searchsync.preflight.target import Target
 
 
@@ -23,9 +24,9 @@ def checks(target: Target) -> Iterator[Check]:
         )
     yield Check(
         "snapshot repository",
-        config.retention().snapshot_repository or "-",
-        "an index that cannot be saved is never deleted",
-        "Register the repository, or correct snapshot_repository in include/policies/retention.yaml",
+        config.snapshots().repository,
+        "when the cluster is lost, its indexes are",
+        "`searchsync access apply` registers it, as the domain's master user (docs/operations/index_snapshot.md)",
         partial(_repository, target),
     )
 
@@ -37,8 +38,9 @@ def _mapping(target: Target, entity: Entity) -> Finding:
 
 
 def _repository(target: Target) -> Finding:
-    name = config.retention().snapshot_repository
-    if not name:
-        raise NotApplicable("snapshot_repository in include/policies/retention.yaml is empty: nothing is saved")
-    answer = target.connections.opensearch().request("POST", f"/_snapshot/{quote(name, safe='')}/_verify", patience=0)
-    return Finding(f"{len(answer['nodes'])} nodes can write to it")
+    repository = Repository(target.connections.opensearch(), config.snapshots().repository)
+    found = repository.client.request("GET", f"/_snapshot/{repository.name}", patience=0)[repository.name]
+    problems = ["it is read-only"] if found["settings"].get("readonly") == "true" else []
+    if found["type"] == "s3":
+        problems += differences(of_aws(target.account, target.region), found["settings"])
+    return Finding(f"{found['type']}; {repository.verify()} nodes can write to it", problems)

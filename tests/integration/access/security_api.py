@@ -1,7 +1,8 @@
 """A stand-in for the API of OpenSearch's security plugin, which the local distribution does not have.
 
 It has the paths, the fields and the answers that the plugin documents, for roles and their mappings
-(https://docs.opensearch.org/latest/security/access-control/api/).
+(https://docs.opensearch.org/latest/security/access-control/api/). It also takes a snapshot repository in S3, which the
+local distribution cannot have either.
 """
 
 import json
@@ -17,6 +18,7 @@ FIELDS = {
     "rolesmapping": {"description", "backend_roles", "and_backend_roles", "hosts", "users"},
 }
 OF_INDEXES = {"index_patterns", "dls", "fls", "masked_fields", "allowed_actions"}
+_REPOSITORY = re.compile(r"/_snapshot/([\w.-]+)")
 _PATH = re.compile(r"/_plugins/_security/api/(roles|rolesmapping)/([\w.-]+)")
 
 
@@ -33,6 +35,8 @@ class SecurityApi:
         self.writes = 0
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        if repository := _REPOSITORY.fullmatch(path):
+            return self._repository(method, repository[1], body)
         if (asked := _PATH.fullmatch(path)) is None or method not in ("GET", "PUT"):
             return 405, {"status": "METHOD_NOT_ALLOWED", "message": f"{method} {path}"}
         kind, name = asked.groups()
@@ -48,6 +52,15 @@ class SecurityApi:
         self.writes += 1
         self.made[f"{kind}/{name}"] = _completed(body)
         return (201, {"status": "CREATED"}) if known is None else (200, {"status": "OK"})
+
+    def _repository(self, method: str, name: str, body: Any) -> tuple[int, Any]:
+        known = self.made.get(f"_snapshot/{name}")
+        if method == "GET":
+            missing = {"error": {"type": "repository_missing_exception", "reason": f"[{name}] missing"}, "status": 404}
+            return (404, missing) if known is None else (200, {name: known})
+        self.writes += 1
+        self.made[f"_snapshot/{name}"] = body
+        return 200, {"acknowledged": True}
 
 
 def _completed(body: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -38,6 +40,8 @@ from searchsync.preflight.target import Target
 from searchsync.quality import run as quality
 from searchsync.quality.history import History
 from searchsync.quality.run import Wanted
+from searchsync.recovery import drill, measure, snapshot
+from searchsync.recovery.measure import Connect
 from searchsync.sources import export_requests
 from searchsync.stream import gaps
 from searchsync.writing import writer
@@ -97,7 +101,7 @@ def jobs(
     ):
         monkeypatch.setattr(module, name, quick)
     policy = include / "policies" / "retention.yaml"
-    policy.write_text(yaml.safe_dump(yaml.safe_load(policy.read_text()) | {"snapshot_repository": "retired"}))
+    policy.write_text(yaml.safe_dump(yaml.safe_load(policy.read_text()) | {"save_before_deletion": True}))
     return Jobs(emulator, client, include, monkeypatch)
 
 
@@ -260,7 +264,7 @@ def retired(jobs: Jobs, entity: str) -> None:
         write(jobs.client, str(indexes.live()), buried(40, "t-1", "t-2"))
     first = indexes.all()[0].name
     snapshot = {"indices": f"{first},{indexes.live()}"}  # of more than the index: it is replaced
-    jobs.client.request("PUT", f"/_snapshot/retired/{first}?wait_for_completion=true", body=snapshot)
+    jobs.client.request("PUT", f"/_snapshot/searchsync/{first}?wait_for_completion=true", body=snapshot)
     jobs.searchsync("retire", entity, "--dry-run")
     jobs.searchsync("retire", entity)
     for block in ("write", "read_only"):
@@ -295,6 +299,27 @@ def shown(jobs: Jobs) -> None:
     gaps.of_all(jobs.client)
 
 
+def recovered(jobs: Jobs, owner: psycopg.Connection[Any]) -> None:
+    """What is live is saved; both entities come back beside it, from the snapshot and from their sources."""
+    jobs.become("searchsync-airflow-task")
+    client, run = SHELL.opensearch(), "index_snapshot/test"
+    saved = snapshot.save(client, run, datetime.now(UTC))
+    jobs.of_earlier_version("searchsync-recovery", "saved_at")
+    snapshot.verify(client, run, saved)
+    snapshot.prune(client, lambda _: False, ZoneInfo("UTC"))
+    owner.execute("UPDATE locations SET name = 'y', updated_at = now() WHERE location_id % 5 = 0")
+    jobs.put("m-0000005", name="changed since")
+    jobs.put("m-newer", name="written since")
+    for name in ("locations", "members"):
+        indexes = SHELL.indexes(CATALOG[name])
+        plan = drill.prepare(indexes, f"recovery_drill/{name}", lambda _: False)
+        streams = SHELL.streams(indexes.entity) if name == "members" else None
+        connect = Connect(partial(SHELL.source, indexes.entity), streams)
+        for way in (measure.restore, measure.build):
+            assert way(indexes, plan, connect).different == {}
+        drill.check_untouched(indexes, plan)
+
+
 def looked_at(jobs: Jobs) -> None:
     """The preflight finds OpenSearch as it should be."""
     jobs.become("searchsync-deploy")
@@ -322,7 +347,7 @@ def test_each_part_does_its_job_with_the_keys_of_its_role(
     """The calls are those of tests/recorded/calls.yaml, to which tests/infra/test_recorded.py holds the grants."""
     sample_data.generate(owner, 500)
     repository = {"type": "fs", "settings": {"location": "retired-by-iam"}}
-    jobs.client.request("PUT", "/_snapshot/retired", body=repository)
+    jobs.client.request("PUT", "/_snapshot/searchsync", body=repository)
     members_live(jobs)
     members_replayed(jobs)
     quality_seen("members", tmp_path)
@@ -338,6 +363,7 @@ def test_each_part_does_its_job_with_the_keys_of_its_role(
     capacity_seen(jobs)
     retired(jobs, "locations")
     shown(jobs)
+    recovered(jobs, owner)
     looked_at(jobs)
     searched(jobs, opensearch_server.url, redis_server.url)
     administered(jobs, monkeypatch)

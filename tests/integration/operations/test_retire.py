@@ -76,9 +76,9 @@ def write(client: Client, index: str, *pages: Page) -> None:
     client.request("POST", f"/{index}/_refresh")
 
 
-def tune(include: Path, **values: Any) -> None:
-    """Change the retention policy."""
-    path = include / "policies" / "retention.yaml"
+def tune(include: Path, policy: str = "retention", **values: Any) -> None:
+    """Change a policy."""
+    path = include / "policies" / f"{policy}.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | values))
 
 
@@ -92,7 +92,8 @@ def repository(client: Client, include: Path, opensearch_server: local_opensearc
     """A repository in a folder, which the policy names."""
     folder = opensearch_server.folder / "snapshots" / "saved"
     register(client)
-    tune(include, snapshot_repository="saved")
+    tune(include, "snapshots", repository="saved")
+    tune(include, save_before_deletion=True)
     yield folder
     until(lambda: _unregistered(client), "no snapshot under way in the repository")
     shutil.rmtree(folder.parent, ignore_errors=True)
@@ -159,10 +160,10 @@ def test_an_index_that_was_served_is_saved_before_it_leaves(
     assert first == sorted(first), "it left the write set before it was saved"
 
 
-def test_nothing_is_saved_when_no_repository_is_named(
+def test_nothing_is_saved_unless_the_policy_says_so(
     client: Client, locations: Entity, old: str, retiring: Retiring, include: Path
 ) -> None:
-    tune(include, snapshot_repository=None)
+    tune(include, save_before_deletion=False)
     retiring()
     assert old not in names(client, locations)
     assert saved(client) == {}
@@ -322,7 +323,8 @@ def test_only_a_complete_snapshot_of_this_index_counts(
     failed: int,
     of: str,
 ) -> None:
-    found = {"state": state, "shards": {"failed": failed}, "indices": [of or old], "failures": ["node left"]}
+    found: dict[str, Any] = {"state": state, "shards": {"failed": failed}, "indices": [of or old]}
+    found |= {"failures": ["node left"], "start_time_in_millis": 0}
     body = json.dumps({"snapshots": [found]}).encode()
     proxy.add("GET /_snapshot", lambda _, __: Answer(200, body), skip=1)  # the one that asks whether it was made
     with pytest.raises(SnapshotFailed, match="node left"):
@@ -350,8 +352,8 @@ def test_an_index_that_is_served_again_while_it_is_saved_stays(
     [
         ({"tombstone_days": 14.9}, "24 hours in the stream and then 14 days in a queue"),
         ({"tombstone_days": None}, "tombstone_days must be a number"),
-        ({"snapshot_repository": "a/b"}, "must be the name of a snapshot repository"),
-        ({"snapshot_repository": 7}, "must be the name of a snapshot repository"),
+        ({"save_before_deletion": "yes"}, "save_before_deletion must be true or false, not 'yes'"),
+        ({"save_before_deletion": None}, "save_before_deletion must be true or false"),
     ],
 )
 def test_a_policy_that_cannot_be_followed_changes_nothing(

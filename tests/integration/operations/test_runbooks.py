@@ -100,7 +100,7 @@ def test_of_index_retire(
     Index(client, served[0]).put_meta({**Index(client, served[0]).read_meta(), "left_read_at": long_ago})
     run(register)
     policy = include / "policies" / "retention.yaml"
-    policy.write_text(yaml.safe_dump(yaml.safe_load(policy.read_text()) | {"snapshot_repository": retired}))
+    policy.write_text(yaml.safe_dump(yaml.safe_load(policy.read_text()) | {"save_before_deletion": True}))
 
     said = run(dry.replace("searchsync retire --dry-run", ""))  # members have nothing here
     assert re.search(rf"{served[0]}.*would be deleted.*saved in {retired}", said)

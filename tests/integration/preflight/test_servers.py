@@ -12,6 +12,7 @@ from psycopg import sql
 from local import postgres as local_postgres
 from searchsync.catalog import Entity
 from searchsync.cluster.client import Client
+from searchsync.config import snapshots
 from searchsync.connections import Connections
 from searchsync.preflight import rows, search
 from searchsync.preflight.checks import Outcome, Result
@@ -36,7 +37,13 @@ def _target(client: Client, locations: Entity, dsn: str) -> Target:
 def look(client: Client, locations: Entity, app: local_postgres.AppDatabase, rows: int, reports: Path) -> Look:
     """All checks of an environment with a live index and a table with rows."""
     rebuild(client, connector(locations, app.reader_dsn), reports)
+    _register(client)
     return partial(_look, _target(client, locations, app.reader_dsn))
+
+
+def _register(client: Client, **settings: str) -> None:
+    body = {"type": "fs", "settings": {"location": "looked-at", **settings}}
+    client.request("PUT", f"/_snapshot/{snapshots().repository}", body=body)
 
 
 def _red(found: dict[str, Result]) -> dict[str, str]:
@@ -46,11 +53,12 @@ def _red(found: dict[str, Result]) -> dict[str, str]:
 def test_an_environment_as_its_files_say_is_green(look: Look) -> None:
     found = look()
     assert _red(found) == {}
-    assert found["snapshot repository"].outcome is Outcome.NOT_APPLICABLE
+    assert found["snapshot repository"].seen == "fs; 1 nodes can write to it"
     assert found["PostgreSQL encoding"].seen == "UTF8"
 
 
 def test_nothing_live_is_red(client: Client, locations: Entity, app: local_postgres.AppDatabase, rows: int) -> None:
+    _register(client)
     red = _red(_look(_target(client, locations, app.reader_dsn)))
     assert list(red) == ["mapping"]
     assert "locations" in red["mapping"]
@@ -128,9 +136,11 @@ def test_a_login_that_is_refused_is_red_everywhere(
     assert "wrong" not in str(red)
 
 
-def test_a_repository_that_is_missing_is_red(look: Look, include: Path) -> None:
-    policy = include / "policies" / "retention.yaml"
-    policy.write_text(policy.read_text().replace("snapshot_repository: ", "snapshot_repository: daily ", 1))
+def test_a_repository_that_is_read_only_or_missing_is_red(look: Look, client: Client) -> None:
+    """Every night would end without a snapshot, and nobody would miss it before the day it is wanted."""
+    _register(client, readonly="true")
+    assert _red(look()) == {"snapshot repository": "it is read-only"}
+    client.request("DELETE", f"/_snapshot/{snapshots().repository}")
     red = _red(look())
     assert list(red) == ["snapshot repository"]
     assert "repository_missing_exception" in red["snapshot repository"]

@@ -1,0 +1,60 @@
+"""What the tests of snapshots and drills share: the repository of the policy, in a folder of the test's OpenSearch."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from local import opensearch as local_opensearch
+from searchsync.catalog import Entity
+from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.cluster.snapshots import Repository
+from searchsync.config import snapshots
+from searchsync.errors import RequestRejected
+from tests.steps import Connect, rebuild, until
+
+
+@pytest.fixture
+def repository(client: Client, include: Path, opensearch_server: local_opensearch.Server) -> Iterator[Repository]:
+    """The one of the policy; its files are below ``snapshots`` of the server's folder."""
+    del include  # tests change policies
+    repository = Repository(client, snapshots().repository)
+    register(client, repository.name)
+    yield repository
+    until(lambda: _unregistered(client), "nothing is under way in the repository")
+    shutil.rmtree(opensearch_server.folder / "snapshots", ignore_errors=True)
+
+
+def register(client: Client, name: str, **settings: str) -> None:
+    body = {"type": "fs", "settings": {"location": name, **settings}}
+    client.request("PUT", f"/_snapshot/{name}", body=body)
+
+
+def _unregistered(client: Client) -> bool:
+    try:
+        client.request("DELETE", "/_snapshot/*")
+    except RequestRejected as error:
+        if error.error_type != "illegal_state_exception":  # a snapshot or a restore is still under way
+            raise
+        return False
+    return True
+
+
+@pytest.fixture
+def reindexed(client: Client, connect_source: Connect, tmp_path: Path) -> Callable[[], str]:
+    """Makes the next live index of locations."""
+    return lambda: str(rebuild(client, connect_source, tmp_path)["index"])
+
+
+@pytest.fixture
+def live(owner: psycopg.Connection, rows: int, reindexed: Callable[[], str]) -> str:
+    """The live index of 2,000 rows."""
+    return reindexed()
+
+
+@pytest.fixture
+def indexes(client: Client, locations: Entity) -> EntityIndexes:
+    return EntityIndexes(client, locations)

@@ -15,10 +15,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import psycopg
+
 from benchmarks._bars import say
 from benchmarks._disasters import CASES, Drill
+from local.errors import LocalError
 from local.paths import ROOT, Home
 from local.stack import Stack
+from searchsync.errors import SearchSyncError
 
 FOLDER = "SEARCHSYNC_BENCH_DIR"
 HEAD = ("case", "lost", "whole again after", "of which")
@@ -37,10 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         stack.up()
         for name in options.cases:
-            drills.append(Drill(name, stack, options.keep_one_row_in))
-            CASES[name](drills[-1])
-            stack = drills[-1].stack
-            say(" | ".join(drills[-1].cells()))
+            drills.append(drill := Drill(name, stack, options.keep_one_row_in))
+            try:
+                CASES[name](drill)
+            except (SearchSyncError, LocalError, psycopg.Error) as error:
+                drill.problems.append(f"{error}")
+            stack = drill.stack
+            say(" | ".join(drill.cells()))
     finally:
         stack.down(wipe=True)
     lines = [HEAD, ["---"] * len(HEAD), *(drill.cells() for drill in drills)]

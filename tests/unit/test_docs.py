@@ -80,7 +80,7 @@ def anchors(page: Path) -> set[str]:
 
 
 OF_NO_DAG = {"README", "airflow", "alarms", "disaster", "incident", "indexes", "seeing", "stream"}
-"""Pages of `docs/operations` that are about something else than a DAG."""
+"""Pages of ``docs/operations`` that are about something else than a DAG."""
 
 
 def test_every_alarm_has_a_section_of_one_form_that_its_row_names() -> None:
@@ -102,10 +102,11 @@ def test_the_page_of_every_dag_has_one_form() -> None:
             continue
         headings = re.findall(r"^## (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
         form = [name for name in headings if name in ("What it means", "Which cause", "The next step", "Undo")]
-        assert form == ["What it means", "Which cause", "The next step", "Undo"], page.name
+        assert form == ["What it means", "Which cause", "The next step", "Undo"], f"{page.name}: as all runbooks"
 
 
 def test_the_index_leads_to_every_page() -> None:
     index = (REPO / "docs" / "operations" / "README.md").read_text(encoding="utf-8")
     pages = {page.name for page in (REPO / "docs" / "operations").glob("*.md")} - {"README.md"}
-    assert not [page for page in sorted(pages) if f"({page}" not in index]
+    for page in sorted(pages):
+        assert f"({page}" in index, f"name {page} in docs/operations/README.md"

@@ -20,9 +20,9 @@ from local import airflow, processes, runs, servers, tables
 from local.paths import ROOT
 from local.stack import Stack
 from searchsync.catalog import entity
+from searchsync.config import snapshots
 
 LOCATIONS = entity("locations")
-REPOSITORY = "disaster"
 
 
 class Drill:
@@ -122,11 +122,10 @@ def cluster_reindexed(drill: Drill) -> None:
 
 def cluster_restored(drill: Drill) -> None:
     """The cluster's disks are gone, and a snapshot of the live indexes is there, to which much has come since."""
-    folder = drill.stack.home.part("opensearch")
-    _register(drill)
+    folder, repository = drill.stack.home.part("opensearch"), snapshots().repository
     live = [drill.world.indexes(of).live_or_raise() for of in (LOCATIONS, MEMBERS)]
     body = {"indices": ",".join(live), "include_global_state": False}
-    drill.world.search.request("PUT", f"/_snapshot/{REPOSITORY}/last?wait_for_completion=true", body=body)
+    drill.world.search.request("PUT", f"/_snapshot/{repository}/before-disaster?wait_for_completion=true", body=body)
     drill.change()
     drill.world.sync()
     drill.halt("opensearch")
@@ -137,23 +136,20 @@ def cluster_restored(drill: Drill) -> None:
     with drill.step("new cluster"):
         folder.mkdir(parents=True)
         shutil.move(saved, folder / "snapshots")
-        drill.up()
-        _register(drill)
+        drill.up()  # it registers the repository
     with drill.step("restored, searchable as of the snapshot"):
         restore = {"indices": ",".join(live), "include_aliases": True, "include_global_state": False}
         drill.world.search.request(
-            "POST", f"/_snapshot/{REPOSITORY}/last/_restore?wait_for_completion=true", body=restore, patience=600
+            "POST",
+            f"/_snapshot/{repository}/before-disaster/_restore?wait_for_completion=true",
+            body=restore,
+            patience=600,
         )
     for of in (MEMBERS, LOCATIONS):
         with drill.step(f"{of.name} brought up to date"):
             drill.searchsync("compare", of.name, "--pending", "--repair", "--cap", "100000", code=1)
     drill.compare()
     drill.lost = "rollback candidates, the history of comparisons, noted gaps"
-
-
-def _register(drill: Drill) -> None:
-    repository = {"type": "fs", "settings": {"location": REPOSITORY}}
-    drill.world.search.request("PUT", f"/_snapshot/{REPOSITORY}", body=repository)
 
 
 def source_restored(drill: Drill) -> None:

@@ -16,7 +16,7 @@ def test_each_command_of_airflow_ends_well(airflow_database: None, capsys: pytes
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 
-    DagBundlesManager().sync_bundles_to_db()
+    DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
     sync_bag_to_db(DagBag(REPO / "dags"), "dags-folder", None)
     parser = get_parser()
     lines = {line for block in runbooks.blocks("airflow") for line in block.of("members").splitlines()}

@@ -95,6 +95,14 @@ def test_every_alarm_has_a_section_of_one_form_that_its_row_names() -> None:
         assert parts == ["Means", "Causes", "Next", "Undo"], name
 
 
+def test_the_severities_of_an_incident_are_those_of_the_alarms() -> None:
+    content = yaml.safe_load((REPO / "include" / "policies" / "alarms.yaml").read_text(encoding="utf-8"))
+    text = (REPO / "docs" / "operations" / "incident.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in re.findall(r"^\| P\d .*$", text, re.MULTILINE)]
+    severities = content["severities"].items()
+    assert rows == [[name, one["answer"], ", ".join(one["channels"])] for name, one in severities]
+
+
 def test_the_page_of_every_dag_has_one_form() -> None:
     """Which DAGs there are, and that each names its page, is for tests/dags/test_policy.py."""
     for page in sorted((REPO / "docs" / "operations").glob("*.md")):

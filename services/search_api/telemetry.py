@@ -10,6 +10,7 @@ import logging
 import random
 import re
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from prometheus_client import Counter, Histogram
 
 from search_api.exchange import Exchange
+from searchsync.sampling import is_sampled
 
 SERVICE = "search-api"
 
@@ -130,7 +132,22 @@ def trace(exchange: Exchange) -> Iterator[None]:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Keep a span of a request to another service, if the trace of the request is kept."""
+    """Keep a span of a request to another service, if the trace of the request is kept.
+
+    Write how long it took, of a tenth of the requests: all lines of level DEBUG of one, or none.
+    """
+    began, request_id = time.monotonic(), outgoing.get().get("x-opaque-id", "")
+    try:
+        with _span(name):
+            yield
+    finally:
+        if is_sampled(request_id):
+            took = round((time.monotonic() - began) * 1000, 3)
+            log.debug("asked", server=name, request_id=request_id, duration_ms=took)
+
+
+@contextmanager
+def _span(name: str) -> Iterator[None]:
     carried = outgoing.get()
     parent = carried.get("traceparent", "")
     span = tracing.span(name, SpanKind.CLIENT, {"traceparent": parent}) if parent else None
@@ -239,7 +256,7 @@ def configure_logging(level: str) -> None:
     ]
     structlog.configure(
         processors=[*shared, _render],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if number == logging.INFO else number),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )

@@ -21,6 +21,7 @@ from searchsync.quality.health import COMPARED, LAG, Feed
 from searchsync.quality.history import BAD, FULL, GOOD, LIGHT, WARNING, History, Result, recovered
 from searchsync.quality.report import html
 from searchsync.sources.base import Source
+from searchsync.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ def run(indexes: EntityIndexes, source: Source, name: str, feed: Feed | None, fo
     }
     evidence["result"] = history.keep(result)
     _write(folder, evidence, before)
+    if report is not None:
+        metrics.emit("Differences", len(report.findings), entity=entity.name, index=index.name)
     if report is not None and report.findings and wanted.repair != "off":
         evidence["repair"] = _repair(indexes, source, report, wanted)
         failed = evidence["repair"].get("failed")

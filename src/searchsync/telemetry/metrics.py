@@ -28,7 +28,7 @@ class Metric:
     """One row of ``metrics.yaml``.
 
     :ivar dimensions: what CloudWatch keeps the metric for, each value of it alone
-    :ivar by: who makes it: ``function``, ``worker``, ``task`` or ``search-api``
+    :ivar by: who makes it: ``function``, ``worker``, ``task``, ``search-api`` or ``scrape``
     """
 
     name: str

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from search_api import telemetry
 from search_api.edge import Edge
 from search_api.exchange import Exchange
+from searchsync.sampling import is_sampled
 from tests.unit.search_api.asgi import call
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -85,6 +86,22 @@ def test_a_request_is_a_line_of_json_without_what_was_typed(
     assert line["timestamp"].endswith("Z")
     assert line["duration_ms"] > 0
     assert TYPED.encode() not in b"".join(lines)
+
+
+def test_details_of_a_tenth_of_the_requests_are_written(
+    own_logging: None, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Of those, each line; of the others none: half a request explains nothing, and all of all is too much."""
+    telemetry.configure_logging("INFO")
+    ids = [f"request-{number:04}" for number in range(1_000)]
+    for request_id in ids:
+        call(Edge(app), headers=[("x-request-id", request_id)])
+    telemetry.log.error("an error is written at once, with what waits")
+    lines = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    detailed = [line["request_id"] for line in lines if line["level"] == "debug"]
+    assert detailed == [request_id for request_id in ids if is_sampled(request_id)]
+    assert 70 < len(detailed) < 130
+    assert all(line["duration_ms"] >= 0 for line in lines if line["level"] == "debug")
 
 
 def test_an_error_of_a_library_is_logged_without_its_text(

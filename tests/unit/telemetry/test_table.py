@@ -1,4 +1,7 @@
-"""The table of metrics is what is made: an alarm or a chart on a metric that nobody makes is quiet for ever."""
+"""The table of metrics is what is made: an alarm or a chart on a metric that nobody makes is quiet for ever.
+
+``python -m tests.unit.telemetry.test_table`` writes the table of docs/operations/seeing.md anew.
+"""
 
 import importlib.util
 import json
@@ -11,11 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
+from search_api import failures, telemetry
 from search_ops import ecs_worker
 from searchsync.stream.consumer import Outcome
 from searchsync.telemetry import metrics
 
 REPO = Path(__file__).parents[3]
+PAGE = REPO / "docs" / "operations" / "seeing.md"
+BEGIN, END = "<!-- the table of metrics: written by tests/unit/telemetry/test_table.py -->\n", "<!-- its end -->"
 EMITTED = re.compile(r'\bmetrics\.emit\(\s*"(\w+)"')
 
 
@@ -69,5 +75,38 @@ def test_tasks_make_what_the_table_says() -> None:
 
 def test_a_tenant_a_run_or_an_index_is_no_dimension() -> None:
     """CloudWatch keeps, and bills, a metric for each value of its dimensions: there would be thousands."""
-    used = {dimension for metric in metrics.table().values() for dimension in metric.dimensions}
+    kept = [metric for metric in metrics.table().values() if metric.by != "scrape"]
+    used = {dimension for metric in kept for dimension in metric.dimensions}
     assert used == {"Entity", "Service", "Dag", "Component", "Alarm"}
+
+
+def test_the_search_api_shows_what_the_table_says() -> None:
+    shown = (telemetry.REQUESTS, telemetry.CACHE, telemetry.PROBLEMS, failures.FAILURES)
+    assert {metric._name: metric._labelnames for metric in shown} == {
+        name: metric.dimensions for name, metric in rows("scrape").items()
+    }
+
+
+def test_the_page_has_the_table() -> None:
+    """Who writes a new alarm reads the page."""
+    assert PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0] == page_table()
+
+
+def page_table() -> str:
+    made_by = {
+        "function": "function, each batch",
+        "worker": "worker, each minute",
+        "task": "task",
+        "search-api": "lines of the search API, counted",
+        "scrape": "search API, at `/metrics`",
+    }
+    lines = ["| metric | unit | dimensions | made by | what |", "|---|---|---|---|---|"]
+    for name, metric in metrics.table().items():
+        dimensions = ", ".join(metric.dimensions) or "–"
+        lines.append(f"| `{name}` | {metric.unit} | {dimensions} | {made_by[metric.by]} | {metric.means} |")
+    return "\n".join(["", *lines, "", ""])
+
+
+if __name__ == "__main__":
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    PAGE.write_text(before + BEGIN + page_table() + END + rest.split(END)[1], encoding="utf-8")

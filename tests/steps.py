@@ -105,11 +105,13 @@ def emptied(server: local_opensearch.Server) -> Client:
 
 
 def make_index(
-    client: Client, entity: Entity, run_id: str = "build", *, joined: bool = True, identity: str = ""
+    client: Client, entity: Entity, run_id: str = "build", *, joined: bool = True, identity: str = "", shards: int = 1
 ) -> str:
     """An index of a build, in the write set unless told otherwise."""
     source = {**SOURCE, "identity": identity} if identity else SOURCE
-    name = creation.find_or_create(EntityIndexes(client, entity), run_id=run_id, source=source).name
+    number = shards if shards > 1 else None
+    made = creation.find_or_create(EntityIndexes(client, entity), run_id=run_id, source=source, number_of_shards=number)
+    name = made.name
     if joined:
         aliases.join(EntityIndexes(client, entity), name)
     return name

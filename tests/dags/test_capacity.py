@@ -73,7 +73,7 @@ def test_small_indexes_are_kept_and_nothing_is_said(
 def test_what_is_too_large_is_said_with_the_parameters_that_end_it(
     blue: str, dags: dict[str, Any], client: Client, slack: Slack, policies: Path
 ) -> None:
-    limit(policies, "shard-large", 0.000001)
+    limit(policies, "shard-large", 1_000)
     limit(policies, "disk-forecast", 0)
     size = client.request("GET", f"/{blue}/_stats/store")["_all"]["primaries"]["store"]["size_in_bytes"] / 2**30
     shards_of(policies, size / 5, size / 2.5)
@@ -92,7 +92,7 @@ def test_what_is_too_large_is_said_with_the_parameters_that_end_it(
     assert live != blue
     assert client.request("GET", f"/{live}/_settings")[live]["settings"]["index"]["number_of_shards"] == "3"
 
-    limit(policies, "shard-large", 40)
+    limit(policies, "shard-large", 40_000_000_000)
     run(dags)
     assert "locations: nothing needs to be done any more" in slack()[-1]
     run(dags)
@@ -100,7 +100,7 @@ def test_what_is_too_large_is_said_with_the_parameters_that_end_it(
 
 
 def test_what_must_be_done_is_said_every_day(blue: str, dags: dict[str, Any], slack: Slack, policies: Path) -> None:
-    limit(policies, "shard-too-large", 0.000001)
+    limit(policies, "shard-too-large", 1_000)
     limit(policies, "disk-forecast", 0)
     run(dags)
     run(dags)

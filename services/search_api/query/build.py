@@ -22,6 +22,10 @@ COUNTED = 10_000
 FACET_VALUES = 20
 """Number of values of a facet: the most frequent ones."""
 
+SHARD_VALUES = 1_000
+"""Number of values of a facet that each shard counts. A field with no more values is counted exactly; by OpenSearch's
+default of 40, one that is frequent in all shards and among the first of none would be missed."""
+
 _UNMAPPED = {Kind.KEYWORD: "keyword", Kind.WHOLE: "long", Kind.DECIMAL: "double", Kind.DATE: "date"}
 """By kind, the type that a field is sorted as where an index does not have it."""
 
@@ -113,7 +117,7 @@ def _facet(field: Compared, chosen: Mapping[str, Clause]) -> Clause:
 
     So the values beside the chosen ones are shown, too. The chosen ones narrow the hits by ``post_filter``.
     """
-    values = {"terms": {"field": field.path, "size": FACET_VALUES}}
+    values = {"terms": {"field": field.path, "size": FACET_VALUES, "shard_size": SHARD_VALUES}}
     others = [clause for name, clause in chosen.items() if name != field.name]
     return {"filter": {"bool": {"filter": others}}, "aggs": {"values": values}} if others else values
 

@@ -103,7 +103,7 @@ def _more_shards(outlook: Outlook, alarm: Alarm, policy: Capacity, before: int) 
     each = size.bytes / number / GIB
     text = (
         f"The largest of {size.shards} shards of {size.index} has {_gb(size.largest_shard_bytes)}, more than "
-        f"{_gb(alarm.threshold)}. Reindex {size.entity} with {number} shards: {each:.1f} GiB each today. "
+        f"{alarm.threshold / GB:g} GB. Reindex {size.entity} with {number} shards: {each:.1f} GiB each today. "
         f"{_until(outlook)} {_split(outlook, policy)}"
     )
     return _advice(alarm, size.entity, text, f"{size.entity}_reindex", {"number_of_shards": number})
@@ -124,8 +124,7 @@ def _split(outlook: Outlook, policy: Capacity) -> str:
     good = [number for number, gib in sizes.items() if policy.shard_gib_least <= gib <= policy.shard_gib_most]
     if good:
         return f"A split could make {good[0]} shards, but the index takes no writes meanwhile."
-    shown = ", ".join(map(str, possible[:3])) or "nothing"
-    return f"No split does it: {size.shards} shards can be split into {shown}{', ...' if possible[3:] else ''}."
+    return f"No split does it: {size.shards} shards can be split into {', '.join(map(str, possible)) or 'no others'}."
 
 
 def _advice(

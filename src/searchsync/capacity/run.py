@@ -7,7 +7,7 @@ from typing import Any
 
 from searchsync import alarms, config
 from searchsync.capacity import advice, room, sizes
-from searchsync.capacity.advice import LARGE, TOO_LARGE, Advice
+from searchsync.capacity.advice import DISK, LARGE, TENANT, TOO_LARGE, Advice
 from searchsync.capacity.history import History, Kept
 from searchsync.capacity.outlook import Outlook, daily, look
 from searchsync.capacity.room import Room
@@ -88,10 +88,13 @@ class CapacityReport:
         }
 
     def emit(self) -> None:
-        """Emit the metrics of each index."""
+        """Emit the metrics of each index, and how much there is to tell by the alarms without a metric of their own."""
         for name, outlook in self.outlooks.items():
             metrics.emit("IndexDocuments", outlook.size.documents, entity=name, index=outlook.size.index)
             metrics.emit("ShardBytes", outlook.size.largest_shard_bytes, entity=name, index=outlook.size.index)
+        told = [one.alarm for one in self.advice]
+        known = [*([] if self.problems else [TENANT]), *([DISK] if self.room and self.room.full else [])]
+        alarms.report({name: told.count(name) for name in known})
 
     def keep(self, client: Client) -> None:
         """Keep it for the forecasts and the news of later runs. Safe to repeat."""

@@ -54,8 +54,8 @@ def place(n: int, owner: str | None) -> dict[str, Any]:
 OWNERS = {n: ("acme", "globex", None)[n % 3 if n % 9 == 8 else n % 2] for n in range(60)}
 
 
-def build_index(client: Client, places: Entity, name: str, keys: list[int]) -> str:
-    index = make_index(client, places, name)
+def build_index(client: Client, places: Entity, name: str, keys: list[int], shards: int = 1) -> str:
+    index = make_index(client, places, name, shards=shards)
     lines = [line(str(n), 1, **place(n, OWNERS[n])) for n in keys]
     writer.load(Index(client, index), [page_of_documents(1, lines)], on_rejected=never)
     writer.apply(EntityIndexes(client, places), [tombstones(2, "1000", "1001")], on_rejected=never)
@@ -204,8 +204,8 @@ def test_all_pages_together_have_each_document_once(api: Api) -> None:
 
 
 def test_pages_go_on_in_the_index_of_a_swap(client: Client, places: Entity, api: Api) -> None:
-    """Loaded in another order, with other numbers inside: what stands after a hit is the same."""
-    green = build_index(client, places, "green", list(reversed(OWNERS)))
+    """Loaded in another order, into other shards, with other numbers inside: what stands after a hit is the same."""
+    green = build_index(client, places, "green", list(reversed(OWNERS)), shards=3)
     blue = api.index
     for query in SORTS:
         whole = [hit["id"] for page in api.pages(EveryTenant(), f"{query}&limit=50") for hit in page]

@@ -73,4 +73,6 @@ def test_only_what_is_asked_for_is_computed() -> None:
         "query", "size", "timeout", "_source", "track_total_hits", "sort",
     }  # fmt: skip
     assert "highlight" not in body([("highlight", "true")])
-    assert body([("facets", "region")])["aggs"] == {"region": {"terms": {"field": "region", "size": 20}}}
+    assert body([("facets", "region")])["aggs"] == {
+        "region": {"terms": {"field": "region", "size": 20, "shard_size": 1000}}
+    }

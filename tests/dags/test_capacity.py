@@ -14,6 +14,7 @@ from searchsync.capacity.history import History
 from searchsync.catalog import entity, include_dir
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
+from tests.steps import serve, until
 
 pytestmark = pytest.mark.usefixtures("at_once")
 
@@ -47,6 +48,10 @@ def run(dags: dict[str, Any]) -> Any:
     return dags["capacity"].test(logical_date=None, run_conf={})
 
 
+def size_of(client: Client, index: str) -> int:
+    return int(client.request("GET", f"/{index}/_stats/store")["_all"]["primaries"]["store"]["size_in_bytes"])
+
+
 def result(dag_run: Any) -> Any:
     return dag_run.get_task_instance("look").xcom_pull(task_ids="look")
 
@@ -75,8 +80,9 @@ def test_what_is_too_large_is_said_with_the_parameters_that_end_it(
 ) -> None:
     limit(policies, "shard-large", 1_000)
     limit(policies, "disk-forecast", 0)
-    size = client.request("GET", f"/{blue}/_stats/store")["_all"]["primaries"]["store"]["size_in_bytes"] / 2**30
-    shards_of(policies, size / 5, size / 2.5)
+    until(lambda: size_of(client, blue) > 100_000, "OpenSearch has measured the index again: it does every 10 s")
+    gib = size_of(client, blue) / 2**30
+    shards_of(policies, gib / 5, gib / 2.5)
     assert run(dags).state == "success"
     (said,) = slack()
     assert "Reindex locations with 3 shards" in said
@@ -111,8 +117,6 @@ def test_one_that_cannot_be_measured_fails_the_run_and_hides_no_other(
     blue: str, dags: dict[str, Any], client: Client, slack: Slack, members: Any
 ) -> None:
     """A closed index has no size: it must not be taken for one of zero bytes, nor keep the others from being seen."""
-    from tests.steps import serve
-
     closed = serve(client, entity("members"))
     client.request("POST", f"/{closed}/_close")
     done = run(dags)

@@ -2,6 +2,7 @@ module "observe" {
   source = "./modules/observe"
 
   table       = yamldecode(file("${local.include}/policies/alarms.yaml"))
+  metrics     = yamldecode(file("${local.include}/policies/metrics.yaml")).metrics
   environment = var.environment
   name        = local.names.prefix
   region      = var.region

@@ -120,6 +120,12 @@ def _required(schema: Any) -> list[str]:
     return [", ".join(schema["required"]), " or ".join(others)]
 
 
+def _depending(error: Any) -> list[str]:
+    """Return the keys that an object must have because of others that it has."""
+    wanted = error.validator_value.items()
+    return sorted({key for name, keys in wanted if name in error.instance for key in keys} - {*error.instance})
+
+
 def _explained(error: Any, path: list[Any], content: dict[str, Any]) -> str:
     """Return a problem in the words of the file, with the allowed values."""
     inside = ".".join(str(part) for part in error.absolute_path)
@@ -141,6 +147,9 @@ def _explained(error: Any, path: list[Any], content: dict[str, Any]) -> str:
         "uniqueItems": lambda: f"{where} names something twice: {found}",
         "minLength": lambda: f"{where} must not be empty",
         "minimum": lambda: f"{where} must be {wanted} or more, not {found}",
+        "oneOf": lambda: f"{where} must be {schema['description']}, not {found}",
+        "anyOf": lambda: f"{where} lacks {' or '.join(key for one in wanted for key in one['required'])}",
+        "dependentRequired": lambda: f"{where} lacks {', '.join(_depending(error))}",
         "not": lambda: f"{where} has no meaning {_beside(content)}: leave it out",
     }
     return explained.get(error.validator, lambda: f"{where}: {error.message}")()

@@ -207,6 +207,14 @@ def test_the_error_budget_is_spent_as_the_signals_say() -> None:
     assert Counter(parts) == Counter(name for name, row in ALARMS.items() if "severity" not in row)
 
 
+def test_others_are_promised_less_than_is_aimed_at() -> None:
+    """Else the promise is broken in the moment in which somebody is told."""
+    left, promised = (100 - TABLE["objective"][name] for name in ("availability", "promised"))
+    assert left <= promised / 2
+    paged = TABLE["together"]["api-budget-fast"]["parts"][0]
+    assert ALARMS[paged]["threshold"]["burn_rate"] * left < 1, "a hundredth of the requests is never waited for"
+
+
 def test_a_budget_is_told_while_it_is_spent_and_not_afterwards() -> None:
     """The long window alone would go on for an hour after an outage of minutes."""
     long, short = (ALARMS[part] for part in TABLE["together"]["api-budget-fast"]["parts"])

@@ -11,6 +11,7 @@ import yaml
 from local.paths import ROOT
 from local.stream_function import served
 from searchsync.catalog import CATALOG
+from searchsync.telemetry import metrics
 from tests.infra.alarms import ENVIRONMENTS, TABLE, WATCHED, measured, threshold_of
 from tests.infra.plans import ACCOUNT, REGION, Planned
 
@@ -286,7 +287,8 @@ def test_each_alarm_is_a_chart_of_its_board(planned: Callable[[str], Planned], e
     plan = planned(environment)
     for board in ("health", "performance", "infrastructure"):
         charts = [widget["properties"] for widget in _widgets(plan, board) if widget["type"] == "metric"]
-        limits = [chart for chart in charts if "annotations" in chart]
+        marked = [chart for chart in charts if "annotations" in chart]
+        limits = [chart for chart in marked if chart["annotations"]["horizontal"][0]["label"] == "alarm"]
         rows = [
             row
             for row in WATCHED.values()
@@ -300,11 +302,42 @@ def test_each_alarm_is_a_chart_of_its_board(planned: Callable[[str], Planned], e
             assert all(isinstance(part, str | dict) for metric in chart["metrics"] for part in metric)
 
 
+def test_the_month_is_held_against_what_is_promised(planned: Callable[[str], Planned]) -> None:
+    chart = _widgets(planned("production"), "performance")[0]["properties"]
+    marks = {mark["label"]: mark["value"] for mark in chart["annotations"]["horizontal"]}
+    assert marks == TABLE["objective"]
+
+
+def test_each_metric_of_ours_is_a_chart(planned: Callable[[str], Planned]) -> None:
+    """A metric that nobody can see is paid for and helps nobody."""
+    plan = planned("production")
+    boards = {"function": "performance", "search-api": "performance", "task": "health", "worker": "infrastructure"}
+    for name, metric in metrics.table().items():
+        charts = {
+            widget["properties"]["title"]: widget["properties"]["metrics"]
+            for widget in _widgets(plan, boards[metric.by])
+            if widget["type"] == "metric"
+        }
+        (line,) = charts[f"{name}: {metric.means}"]
+        namespace = "SearchSync/SearchApi" if metric.by == "search-api" else "SearchSync"
+        statistic = "Sum" if metric.unit == "Count" and metric.by in ("function", "search-api") else "Maximum"
+        found = "{" + ",".join((namespace, *metric.dimensions)) + f'}} MetricName="{name}"'
+        if metric.dimensions:
+            assert line == [{"id": "all", "expression": f"SEARCH('{found}', '{statistic}', 300)"}]
+        else:
+            assert line == [namespace, name, {"stat": statistic}]
+
+
 def test_the_first_thing_on_the_health_board_is_what_is_wrong(planned: Callable[[str], Planned]) -> None:
-    first = _widgets(planned("production"), "health")[0]
-    told = {arn.rpartition(":")[2] for arn in first["properties"]["alarms"]}
-    rows = {name for name, values in expected("production") if values["alarm_actions"]}
-    assert told == rows | {f"searchsync-{name}" for name in TABLE["together"]}
+    """By severity, the most urgent first."""
+    lists = [widget["properties"] for widget in _widgets(planned("production"), "health")[:4]]
+    rows = {name: values["alarm_actions"][0] for name, values in expected("production") if values["alarm_actions"]}
+    rows |= {f"searchsync-{name}": row["severity"].lower() for name, row in TABLE["together"].items()}
+    for severity, row, found in zip(TABLE["severities"], TABLE["severities"].values(), lists, strict=True):
+        assert found["title"] == f"What is wrong now: {severity}, answer {row['answer']}"
+        told = {arn.rpartition(":")[2] for arn in found["alarms"]}
+        assert told == {name for name, topic in rows.items() if topic.endswith(severity.lower())}
+        assert len(told) <= 100, "CloudWatch takes no more in a list"
 
 
 def test_tenants_are_seen_in_logs_and_are_no_dimension(planned: Callable[[str], Planned]) -> None:

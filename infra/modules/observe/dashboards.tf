@@ -1,4 +1,5 @@
-# Each alarm is a chart of its board, with its threshold. What else is worth seeing is listed here.
+# Each alarm is a chart of its board, with its threshold, and so is each metric of include/policies/metrics.yaml. What
+# else is worth seeing is listed here.
 
 locals {
   charts = {
@@ -56,6 +57,51 @@ locals {
     }
   }
 
+  # Where the month stands: alarms tell how fast the errors are, and not how many there were.
+  availability = {
+    type   = "metric"
+    width  = 24
+    height = 6
+    properties = {
+      title  = "Requests that were answered, in percent, by day"
+      region = var.region
+      view   = "timeSeries"
+      period = 86400
+      metrics = [
+        ["AWS/ApiGateway", "5xx", "ApiId", var.words.api, { id = "failed", stat = "Sum", visible = false }],
+        ["AWS/ApiGateway", "Count", "ApiId", var.words.api, { id = "asked", stat = "Sum", visible = false }],
+        [{ id = "value", expression = "100 - 100 * failed / asked", label = "percent" }],
+      ]
+      annotations = { horizontal = [for name, percent in var.table.objective : { label = name, value = percent }] }
+    }
+  }
+
+  # A search finds the metric of each entity, DAG or worker, also of one that comes later.
+  metric_charts = merge(
+    {
+      for name, row in var.metrics : "${name}: ${row.means}" => {
+        board   = local.boards[row.by]
+        metrics = [[local.namespaces[row.by], name, { stat = local.statistics[name] }]]
+      } if length(row.dimensions) == 0
+    },
+    {
+      for name, row in var.metrics : "${name}: ${row.means}" => {
+        board = local.boards[row.by]
+        metrics = [[{
+          id         = "all"
+          expression = "SEARCH('{${join(",", concat([local.namespaces[row.by]], row.dimensions))}} MetricName=\"${name}\"', '${local.statistics[name]}', 300)"
+        }]]
+      } if length(row.dimensions) > 0
+    },
+  )
+  boards     = { function = "performance", "search-api" = "performance", task = "health", worker = "infrastructure" }
+  namespaces = { function = "SearchSync", worker = "SearchSync", task = "SearchSync", "search-api" = "SearchSync/SearchApi" }
+  # What is counted is added up; of what is measured, the worst is shown.
+  statistics = {
+    for name, row in var.metrics :
+    name => row.unit == "Count" && contains(["function", "search-api"], row.by) ? "Sum" : "Maximum"
+  }
+
   # A tenant is never a dimension of a metric: there would be thousands. These read the log of the search API.
   tenants = {
     "Requests"                = "stats count(*) as requests by tenant_id | sort requests desc"
@@ -65,27 +111,31 @@ locals {
     "Answers from the cache"  = "filter cache != \"none\" | stats 100 * sum(strcontains(cache, \"hit\")) / count(*) as percent, count(*) as searches by tenant_id | sort searches desc"
   }
 
-  alarm_list = {
-    type   = "alarm"
-    width  = 24
-    height = 6
-    properties = {
-      title = "What is wrong now"
-      alarms = [
-        for name in concat(
-          [for alarm in values(local.alarms) : alarm.name if can(alarm.row.severity)],
-          [for name in keys(local.together) : "${var.name}-${name}"],
-        ) : "arn:aws:cloudwatch:${var.region}:${var.account_id}:alarm:${name}"
-      ]
+  # A list each, because CloudWatch takes 100 alarms in one.
+  alarm_lists = [
+    for severity, row in local.severities : {
+      type   = "alarm"
+      width  = 24
+      height = 4
+      properties = {
+        title = "What is wrong now: ${severity}, answer ${row.answer}"
+        alarms = [
+          for name in concat(
+            [for alarm in values(local.alarms) : alarm.name if try(alarm.row.severity, "") == severity],
+            [for name, alarm in local.together : "${var.name}-${name}" if alarm.severity == severity],
+          ) : "arn:aws:cloudwatch:${var.region}:${var.account_id}:alarm:${name}"
+        ]
+      }
     }
-  }
+  ]
 
   widgets = merge(
     {
       for board in ["health", "performance", "infrastructure"] : board => concat(
-        board == "health" ? [local.alarm_list] : [],
+        [for list in local.alarm_lists : list if board == "health"],
+        [for chart in [local.availability] : chart if board == "performance"],
         [
-          for title, chart in local.more_charts : {
+          for title, chart in merge(local.more_charts, local.metric_charts) : {
             type   = "metric"
             width  = 8
             height = 6

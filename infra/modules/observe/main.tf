@@ -18,9 +18,9 @@ locals {
         # A single metric is an expression of one part, so that there is one way to read a row.
         of = {
           for id, metric in try(row.of, { value = row.metric }) : id => {
-            namespace  = metric.namespace
-            name       = metric.name
-            statistic  = metric.statistic
+            namespace = metric.namespace
+            name      = metric.name
+            statistic = metric.statistic
             dimensions = {
               for dimension, word in try(metric.dimensions, {}) :
               dimension => lookup(merge(var.words, words, { alarm = name }), trim(word, "{}"), word)

@@ -3,6 +3,11 @@ variable "table" {
   type        = any
 }
 
+variable "metrics" {
+  description = "Rows of include/policies/metrics.yaml, by name."
+  type        = any
+}
+
 variable "environment" {
   description = "The environment; the table says for each alarm in which ones it is."
   type        = string

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from searchsync import alarms
 from searchsync.cluster.index import Index
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.deadline import Deadline
@@ -25,7 +26,7 @@ from searchsync.telemetry import metrics
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 120.0
-"""Seconds after which a change that searches do not show is late."""
+"""Seconds after which a change that searches do not show is not waited for: longer than ``documents-late`` allows."""
 
 POLL_SECONDS = 0.2
 """Seconds between two searches: a figure is too large by up to that and one search."""
@@ -98,7 +99,11 @@ def _beat(indexes: EntityIndexes, item: HeartbeatItem) -> Measured:
     deleted = _seconds_until(lambda: not _position(indexes, item))
     if deleted is None:
         return _late(name, f"the heartbeat {item.key!r} was deleted and is still found. {_LOOK}", written=written)
-    return Measured(name, MEASURED, result.now(), max(written, deleted), written, deleted)
+    seconds = max(written, deleted)
+    if alarms.table()["documents-late"].breaches(seconds):
+        why = f"a change took {seconds:.0f} s. {_LOOK}"
+        return Measured(name, LATE, result.now(), seconds, written, deleted, why=why)
+    return Measured(name, MEASURED, result.now(), seconds, written, deleted)
 
 
 _LOOK = "Is the event source mapping enabled, is the function throttled? See docs/operations/freshness.md"

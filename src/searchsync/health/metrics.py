@@ -21,6 +21,7 @@ def of_look(health: Health) -> None:
             metrics.emit("DagLate", one.value, dag=one.subject)
     for dag_id, count in health.failed.items():
         metrics.emit("DagFailed", count, dag=dag_id)
+    alarms.report({"dag-failed": sum(health.failed.values())})  # Slack is told by the run itself
 
 
 def of_memory(memory: Memory, windows: Mapping[str, Window], now: datetime) -> None:

@@ -96,7 +96,10 @@ def _compare(
 ) -> DiffReport:
     behind = (lambda: feed.behind(indexes, index.name)) if feed is not None else None
     since = index.synced if source.entity.changed else None
-    return differences.find(index, source, since=since, behind=behind, effort=Effort(sample=wanted.sample))
+    report = differences.find(index, source, since=since, behind=behind, effort=Effort(sample=wanted.sample))
+    if index.is_live:
+        metrics.emit("Differences", len(report.findings), entity=source.entity.name, index=index.name)
+    return report
 
 
 def _repair(indexes: EntityIndexes, source: Source, report: DiffReport, wanted: Wanted) -> dict[str, Any]:

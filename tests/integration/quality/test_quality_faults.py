@@ -41,6 +41,7 @@ from searchsync.quality.history import History
 from searchsync.quality.run import Wanted
 from searchsync.sources.postgres import PostgresSource
 from searchsync.stream import gaps
+from searchsync.telemetry import metrics
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
 from tests.integration.compare.test_differences import behind_our_back, delete, found
@@ -110,6 +111,24 @@ def test_a_repair_that_fails_and_its_retry_take_nothing_away(
         EntityIndexes(client, source.entity), source, blue, None, tmp_path / "two", Wanted("locations_quality/two")
     )
     assert (next_run["verdict"], next_run["recovered"]) == ("good", True)
+
+
+def test_the_alarm_hears_of_what_searches_find(
+    client: Client,
+    source: PostgresSource,
+    locations: Entity,
+    blue: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not of an index that nobody searches, which may lack everything."""
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(metrics, "_write", written.append)
+    candidate = make_index(client, locations, "<candidate>")
+    delete(client, blue, "1")
+    for name in (blue, candidate):
+        run.run(EntityIndexes(client, locations), source, name, None, tmp_path / name, Wanted(name))
+    assert [(line["Entity"], line["Differences"], line["index"]) for line in written] == [("locations", 1, blue)]
 
 
 def first_names(result: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from functools import cache
 from searchsync.catalog import CATALOG
 from searchsync.connections import Connections
 from searchsync.errors import SearchSyncError
-from searchsync.health import airflow, cluster, entities, silences
+from searchsync.health import airflow, cluster, entities, recovery, silences
 from searchsync.health.airflow import Api, DagSeen
 from searchsync.health.gather import gather
 from searchsync.health.maintenance import Window
@@ -90,6 +90,7 @@ def look(
 
 def _looks(connections: Connections, airflow_: Airflow | None, searches: cluster.Searches) -> Iterator[Look]:
     yield from cluster.looks(connections.opensearch, searches)
+    yield from recovery.looks(connections.opensearch)
     yield from entities.looks(connections, CATALOG)
     if airflow_ is not None:
         yield from airflow.looks(airflow_.api, airflow_.dags)

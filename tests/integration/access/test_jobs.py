@@ -32,6 +32,7 @@ from searchsync.cli.connections import SHELL
 from searchsync.cluster import figures, unwritable
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
+from searchsync.health import cluster
 from searchsync.operations import reindex, replay, sync
 from searchsync.operations.sync import Interval
 from searchsync.preflight import search
@@ -254,6 +255,16 @@ def capacity_seen(jobs: Jobs) -> None:
         found.keep(SHELL.opensearch())
 
 
+def health_seen(jobs: Jobs) -> None:
+    """A look at everything while a shard has no node, and what is asked when OpenSearch is slow."""
+    jobs.become("searchsync-airflow-task")
+    red = {"settings": {"number_of_replicas": 0, "index.routing.allocation.require.place": "nowhere"}}
+    jobs.client.request("PUT", "/red", body=red, params={"wait_for_active_shards": "0"})
+    assert main.main(["health"]) == 1
+    cluster.hot_threads(SHELL.opensearch())
+    jobs.client.request("DELETE", "/red")
+
+
 def retired(jobs: Jobs, entity: str) -> None:
     """The oldest index is saved and deleted, old tombstones are purged, and one that takes no writes is given up."""
     indexes = EntityIndexes(jobs.client, CATALOG[entity])
@@ -351,6 +362,7 @@ def test_each_part_does_its_job_with_the_keys_of_its_role(
     members_live(jobs)
     members_replayed(jobs)
     quality_seen("members", tmp_path)
+    health_seen(jobs)
     jobs.of_earlier_version("searchsync-quality", "problems")
     for _ in range(2):
         jobs.searchsync("reindex", "members")

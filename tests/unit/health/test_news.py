@@ -129,8 +129,8 @@ def test_no_news_is_lost_or_doubled_whatever_happens() -> None:
 
 def window(name: str, begin: int, end: int, what: str = "all") -> Window:
     """From and until in minutes after the beginning."""
-    minutes = (BEGIN + timedelta(minutes=at) for at in (begin, end))
-    return Window(name, what, *minutes, who="Ada", why="Larger nodes.")
+    since, until = (BEGIN + timedelta(minutes=at) for at in (begin, end))
+    return Window(name, what, since, until, who="Ada", why="Larger nodes.")
 
 
 def told(story: Story, *states: Sequence[Verdict]) -> list[list[str]]:

@@ -1,10 +1,11 @@
 module "airflow" {
   source = "./modules/airflow"
 
-  cluster = { arn = aws_ecs_cluster.this.arn, name = aws_ecs_cluster.this.name }
-  image   = var.airflow_image
-  region  = var.region
-  url     = module.edge.airflow.url
+  cluster     = { arn = aws_ecs_cluster.this.arn, name = aws_ecs_cluster.this.name }
+  environment = var.environment
+  image       = var.airflow_image
+  region      = var.region
+  url         = module.edge.airflow.url
   services = {
     api-server    = local.environment.airflow_api_server
     scheduler     = local.environment.airflow_scheduler

@@ -48,6 +48,7 @@ ONLY_ON_AWS = {
     "PGPASSWORD": "the password of Airflow's database is a secret, and its address is none",
     "PGSSLMODE": "RDS takes no connection without TLS",
     "PGSSLROOTCERT": "RDS has an authority of its own",
+    "SEARCHSYNC_ENVIRONMENT": "there is a function of AWS, whose delivery cluster_health looks at",
     "SEARCHSYNC_OPENSEARCH_AWS_SERVICE": "the domain takes signed requests alone",
     "SEARCHSYNC_POSTGRES_IAM": "locations_reader logs in by a token",
 }

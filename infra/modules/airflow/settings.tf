@@ -44,6 +44,7 @@ locals {
       PGSSLROOTCERT = local.certificates
 
       SEARCHSYNC_AIRFLOW_URL            = var.url
+      SEARCHSYNC_ENVIRONMENT            = var.environment
       SEARCHSYNC_LOAD_POOL              = local.load_pool
       SEARCHSYNC_OPENSEARCH_AWS_SERVICE = "es"
       SEARCHSYNC_OPENSEARCH_URL         = "https://${var.opensearch_host}"

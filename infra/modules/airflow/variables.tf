@@ -1,3 +1,8 @@
+variable "environment" {
+  description = "Column of environments.yaml."
+  type        = string
+}
+
 variable "cluster" {
   description = "The ECS cluster: its ARN and its name."
   type        = object({ arn = string, name = string })

@@ -21,6 +21,7 @@ from searchsync.cli import main
 from searchsync.cluster.client import Client
 from searchsync.cluster.index import Index
 from searchsync.cluster.indexes import EntityIndexes
+from searchsync.config import snapshots
 from tests import runbooks
 from tests.members import World
 from tests.search_service import serving
@@ -68,9 +69,10 @@ def served(client: Client, rows: int, connect_source: Connect, tmp_path: Path) -
 @pytest.fixture
 def retired(client: Client, opensearch_server: local_opensearch.Server) -> Iterator[str]:
     """The name of the repository that the runbook registers; it is gone afterwards, with its folder."""
-    yield "retired"
-    client.request("DELETE", "/_snapshot/retired")
-    shutil.rmtree(opensearch_server.folder / "snapshots" / "retired", ignore_errors=True)
+    name = snapshots().repository
+    yield name
+    client.request("DELETE", f"/_snapshot/{name}")
+    shutil.rmtree(opensearch_server.folder / "snapshots" / name, ignore_errors=True)
 
 
 def test_of_index_rollback(

@@ -11,9 +11,6 @@ _: Final = None
 MINUTE: Final = 60_000
 """Milliseconds, in which the age of a stream's iterator is told."""
 
-HOUR: Final = 3_600
-"""Seconds."""
-
 GIB: Final = 1024**3
 
 
@@ -143,7 +140,7 @@ STORIES: Final[dict[str, Stories]] = {
     "tenant-large": Stories(fires=[9_990_000, 10_000_001], quiet=[9_000_000, 10_000_000]),
     "disk-forecast": Stories(fires=[31, 29], quiet=[400, 31]),
     "snapshot-failed": Stories(fires=[0, 1], quiet=[0, 0]),
-    "snapshot-old": Stories(fires=[35 * HOUR, 37 * HOUR], quiet=[24 * HOUR, 35 * HOUR]),
+    "snapshot-old": Stories(fires=[35, 37], quiet=[24, 35]),
     "drill-failed": Stories(fires=[1], quiet=[0]),
     "drill-old": Stories(fires=[34, 36], quiet=[31, 34]),
     "recovery-slow": Stories(fires=[3_601], quiet=[3_500]),

@@ -16,9 +16,11 @@ from search_api import telemetry
 from search_api.engine.breaker import State
 from search_api.engine.client import Engine
 from search_api.exchange import Exchange
+from searchsync import alarms
+from searchsync.catalog import entity
 from searchsync.telemetry import metrics
 from tests.infra.alarm_series import STORIES
-from tests.infra.alarms import ALARMS, TABLE, WATCHED, Rule, evaluate, measured, rule_of, values_of
+from tests.infra.alarms import ALARMS, TABLE, WATCHED, Rule, Series, evaluate, measured, rule_of, values_of
 from tests.unit.test_docs import anchors
 
 POLICIES = ROOT / "include" / "policies"
@@ -177,6 +179,33 @@ def test_an_alarm_that_ignores_silence_has_one_that_does_not() -> None:
         for metric in measured(row).values()
     }
     assert heard - silent <= {"AWS/ElastiCache"}  # Airflow's services are missed when its broker is away
+
+
+def test_every_row_with_a_check_is_looked_at() -> None:
+    """One that no code names is quiet for ever. The quality DAG has these two as expectations."""
+    sources = [path.read_text("utf-8") for room in ("src", "plugins") for path in (ROOT / room).rglob("*.py")]
+    checked = {name for name, row in ALARMS.items() if "check" in row} - {"documents-old", "differences-found"}
+    assert [name for name in sorted(checked) if not any(f'"{name}"' in source for source in sources)] == []
+
+
+@pytest.mark.parametrize("name", [name for name, row in ALARMS.items() if "check" in row and "metric" not in row])
+def test_a_check_judges_as_the_table_says(name: str) -> None:
+    """By so many looks in a row; a look that failed is none."""
+    row, story = ALARMS[name], STORIES[name]
+    alarm = alarms.table(entity("members"))[name]
+    looks = alarm.looks(row["period"])
+
+    def longest(points: Series) -> int:
+        """Return the most looks in a row that breach."""
+        run = most = 0
+        for point in points:
+            run = run + 1 if point is not None and alarm.breaches(point) else 0
+            most = max(most, run)
+        return most
+
+    assert longest(values_of(row, story.fires)) >= looks
+    assert longest(values_of(row, story.quiet)) < looks
+    assert row["periods"] == row["breaching"], "a check knows looks in a row alone"
 
 
 def test_windows_are_those_that_cloudwatch_takes() -> None:

@@ -19,6 +19,8 @@ def of_look(health: Health) -> None:
             metrics.emit("AirflowHeartbeatAge", one.value, component=one.subject)
         if one.value is not None and one.alarm == "dag-late":
             metrics.emit("DagLate", one.value, dag=one.subject)
+        if one.value is not None and one.alarm == "snapshot-old":
+            metrics.emit("SnapshotAge", 3600 * one.value)
     for dag_id, count in health.failed.items():
         metrics.emit("DagFailed", count, dag=dag_id)
     alarms.report({"dag-failed": sum(health.failed.values())})  # Slack is told by the run itself

@@ -79,7 +79,7 @@ def run(indexes: EntityIndexes, source: Source, name: str, feed: Feed | None, fo
     }
     evidence["result"] = history.keep(result)
     _write(folder, evidence, before)
-    if report is not None:
+    if report is not None and index.is_live:  # nobody searches another one, which may lack everything
         metrics.emit("Differences", len(report.findings), entity=entity.name, index=index.name)
     if report is not None and report.findings and wanted.repair != "off":
         evidence["repair"] = _repair(indexes, source, report, wanted)
@@ -96,10 +96,7 @@ def _compare(
 ) -> DiffReport:
     behind = (lambda: feed.behind(indexes, index.name)) if feed is not None else None
     since = index.synced if source.entity.changed else None
-    report = differences.find(index, source, since=since, behind=behind, effort=Effort(sample=wanted.sample))
-    if index.is_live:
-        metrics.emit("Differences", len(report.findings), entity=source.entity.name, index=index.name)
-    return report
+    return differences.find(index, source, since=since, behind=behind, effort=Effort(sample=wanted.sample))
 
 
 def _repair(indexes: EntityIndexes, source: Source, report: DiffReport, wanted: Wanted) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from searchsync import alarms
 from searchsync.cluster.bookkeeping import Bookkeeping
 from searchsync.cluster.client import Client
 
@@ -19,6 +20,8 @@ points to one, and no snapshot has one."""
 SNAPSHOT, DRILL = "snapshot", "drill"
 RUNNING, GOOD, BAD = "running", "good", "bad"
 MOST = 100
+_FAILED: Final = {SNAPSHOT: "snapshot-failed", DRILL: "drill-failed"}
+"""Row of ``alarms.yaml`` that tells of it."""
 
 Record = dict[str, Any]
 """Fields of ``include/mappings/searchsync-recovery.json``; ``details`` is not searched, and may hold anything."""
@@ -34,6 +37,8 @@ class Records:
         """Write a record. A run that is repeated replaces its own."""
         record = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **record}
         self._documents.put(f"{record['kind']}-{digest(record['run'])}-{record.get('entity', '')}", record)
+        if record["state"] != RUNNING:
+            alarms.report({_FAILED[record["kind"]]: int(record["state"] == BAD)})
         return record
 
     def find(self, kind: str, most: int = MOST, **terms: str) -> list[Record]:

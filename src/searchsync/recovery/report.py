@@ -11,6 +11,7 @@ from searchsync import alarms
 from searchsync.cluster.client import Client
 from searchsync.recovery.drill import DrillPlan
 from searchsync.recovery.records import BAD, DRILL, GOOD, Record, Records
+from searchsync.telemetry import metrics
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 50rem; padding: 0 1rem; color: #1d1d1f; }
@@ -79,6 +80,9 @@ def publish(client: Client, records: list[Record], folder: Path) -> None:
     (folder / "summary.html").write_text(html(records), encoding="utf-8")
     for record in records:
         Records(client).keep(record)
+        metrics.emit("RecoveryLossSeconds", record["loss_seconds"], entity=record["entity"])
+        if times := [record[f"{way}_seconds"] for way in WAYS if f"{way}_seconds" in record]:
+            metrics.emit("RecoverySeconds", min(times), entity=record["entity"])
 
 
 def html(records: list[Record]) -> str:

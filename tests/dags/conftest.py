@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from fastapi import FastAPI
 from psycopg.conninfo import conninfo_to_dict
 
 from local import opensearch as local_opensearch
@@ -48,6 +49,21 @@ def airflow_database() -> None:
     HOME.mkdir(parents=True, exist_ok=True)
     initdb()
     _read_the_folder_once()
+
+
+@pytest.fixture(scope="session")
+def server(airflow_database: None) -> FastAPI:
+    """Airflow's API with its plugins, and our DAGs in its database."""
+    from airflow.api_fastapi.app import create_app
+    from airflow.dag_processing import dagbag
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+    DagBundlesManager().sync_bundles_to_db()
+    for bundle in DagBundlesManager().get_all_dag_bundles():
+        bundle.initialize()
+        found = dagbag.BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+        dagbag.sync_bag_to_db(found, bundle.name, bundle.version)
+    return create_app(apps="core")
 
 
 def _read_the_folder_once() -> None:

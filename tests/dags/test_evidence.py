@@ -8,30 +8,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from tests.dags.pages import HOST, browser
+
 RUN = "manual__2026-11-21T06:40:07.261906+00:00"
 URL = "/searchsync/reports/locations_quality/manual__2026-11-21T06%3A40%3A07.261906%2B00%3A00"
-HOST = "http://airflow.test:8080"
-
-
-@pytest.fixture(scope="module")
-def server(airflow_database: None) -> FastAPI:
-    """Airflow's API with its plugins."""
-    from airflow.api_fastapi.app import create_app
-
-    return create_app(apps="core")
-
-
-def browser(server: FastAPI, role: str | None) -> TestClient:
-    """A browser in which somebody with a role is logged in; nobody without one."""
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-
-    client = TestClient(server, HOST, follow_redirects=False, headers={"accept": "text/html,*/*;q=0.8"})
-    if role is not None:
-        client.cookies["_token"] = get_auth_manager().generate_jwt(
-            SimpleAuthManagerUser(username="somebody", role=role)
-        )
-    return client
 
 
 @pytest.fixture

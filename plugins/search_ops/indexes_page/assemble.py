@@ -63,7 +63,8 @@ def _entity_view(
     view.rows = None if indexes is None else _rows(indexes[entity.name], answers, runs, now)
     results = answers.get("results")
     view.results = None if results is None else results.get(entity.name, [])
-    view.queues = answers.get(f"queues of {entity.name}")
+    if entity.source == "dynamodb":
+        view.queues = answers.get("queues") or answers.get(f"queues of {entity.name}")
     view.facts = facts.facts(view, now)
     view.dags = [dags[dag_id] for dag_id in dags_of(entity) if dag_id in dags]
     view.steps = next_steps.steps(view)

@@ -1,7 +1,8 @@
 """What the page asks of servers: how much of OpenSearch does not depend on the number of indexes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from search_ops import hook
@@ -10,9 +11,13 @@ from search_ops.indexes_page.together import together
 if TYPE_CHECKING:
     from searchsync.catalog import Entity
     from searchsync.cluster.client import Client
+    from searchsync.connections import Connections
 
 ANSWER_SECONDS = 2.0
 """Seconds that a page waits for all answers together; what is not there by then, it says so."""
+
+_PART_SECONDS = ANSWER_SECONDS * 0.95
+"""Seconds for the questions to one server: so that it is told which of them is missing."""
 
 MOST_RESULTS = 40
 """Quality runs of each entity that are read: what the curve shows."""
@@ -37,11 +42,13 @@ def ask(entities: Sequence["Entity"]) -> dict[str, Any]:
 
     The names are those of ``_of_opensearch``, and ``queues of`` each entity that has queues.
     """
-    fed = [entity for entity in entities if entity.source == "dynamodb"]
-    questions = {f"queues of {entity.name}": lambda entity=entity: _queues(entity) for entity in fed}
-    found = together({"opensearch": lambda: _of_opensearch(entities), **questions}, seconds=ANSWER_SECONDS)
-    cluster = found.pop("opensearch")
-    return found | (cluster if isinstance(cluster, dict) else {"indexes": cluster})
+    if not entities:
+        return {}
+    parts = {"indexes": lambda: _of_opensearch(entities), "queues": lambda: _of_queues(entities)}
+    answers: dict[str, Any] = {}
+    for part, found in together(parts, seconds=ANSWER_SECONDS).items():
+        answers |= found if isinstance(found, dict) else {part: found}
+    return answers
 
 
 def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
@@ -50,7 +57,7 @@ def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
     from searchsync.quality.history import History
     from searchsync.stream import gaps
 
-    client: Client = hook.opensearch(timeout=ANSWER_SECONDS).until(Deadline.within(ANSWER_SECONDS))
+    client: Client = hook.opensearch(timeout=ANSWER_SECONDS).until(Deadline.within(ANSWER_SECONDS)).once()
     return together(
         {
             "indexes": lambda: figures.indexes_of(client, entities),
@@ -60,12 +67,21 @@ def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
             "results": lambda: History(client).of_all(entities, most=MOST_RESULTS),
             "gaps": lambda: gaps.of_all(client),
         },
-        seconds=ANSWER_SECONDS * 0.95,  # so that it is told which of them is missing
+        seconds=_PART_SECONDS,
     )
 
 
-def _queues(entity: "Entity") -> Queues:
-    dead_letters, parked = hook.connections().queues(entity)
+def _of_queues(entities: Sequence["Entity"]) -> dict[str, Any]:
+    fed = [entity for entity in entities if entity.source == "dynamodb"]
+    connections = replace(hook.connections(), aws=cache(hook.aws))
+    for entity in fed:
+        connections.aws(entity.connection, "sqs")  # once for all of a connection: to make it takes 50 ms
+    questions = {f"queues of {entity.name}": partial(_queues, connections, entity) for entity in fed}
+    return together(questions, seconds=_PART_SECONDS)
+
+
+def _queues(connections: "Connections", entity: "Entity") -> Queues:
+    dead_letters, parked = connections.queues(entity)
     waiting = dead_letters.waiting()
-    oldest = dead_letters.oldest(hook.aws(entity.connection, "cloudwatch")) if waiting else 0.0
+    oldest = dead_letters.oldest(connections.aws(entity.connection, "cloudwatch")) if waiting else 0.0
     return Queues(waiting, parked.waiting(), oldest)

@@ -1,4 +1,4 @@
-"""HTML of the pages. They load nothing: style and script stand in the page, and its policy allows these very texts."""
+"""HTML of the pages. They load nothing: style and scripts stand in the page, and its policy allows these very texts."""
 
 import base64
 import hashlib
@@ -16,6 +16,7 @@ from search_ops.indexes_page import curve, words
 from search_ops.indexes_page.airflow_runs import Run
 from search_ops.indexes_page.model import Step
 
+_SELF, _NONE = "'self'", "'none'"
 _HERE = Path(__file__).parent
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -25,19 +26,25 @@ _HEADERS = {
 }
 
 
-def page(template: str, *, script: str, asks: str = "'none'", **values: Any) -> HTMLResponse:
-    """Return a page that may do nothing but what its own script does.
+def indexes(**values: Any) -> HTMLResponse:
+    """Return the page *Indexes*."""
+    return _page("indexes.html", **values)
 
-    :param template: a file of this folder
-    :param script: as ``template``; the page works without it, too
-    :param asks: what the script may ask (``connect-src``)
-    """
-    style, code = _text("style.css"), _text(script)
+
+def start(**values: Any) -> HTMLResponse:
+    """Return the form that starts a run. Its script asks Airflow's API to; the rest of the page only shows."""
+    return _page("start.html", form_script=_text("start.js"), **values)
+
+
+def _page(template: str, *, form_script: str = "", **values: Any) -> HTMLResponse:
+    style, theme = _text("style.css"), _text("theme.js")
+    scripts = " ".join(_hash(script) for script in (theme, form_script) if script)
     policy = (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(code)}; connect-src {asks}; "
+        f"default-src 'none'; style-src {_hash(style)}; script-src {scripts}; "
+        f"connect-src {_SELF if form_script else _NONE}; "
         "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
     )
-    html = _templates().get_template(template).render(style=style, script=code, **values)
+    html = _templates().get_template(template).render(style=style, theme=theme, form_script=form_script, **values)
     return HTMLResponse(html, headers={**_HEADERS, "Content-Security-Policy": policy})
 
 

@@ -209,14 +209,22 @@ class Client(opensearchpy.OpenSearch):
     """A client of one cluster.
 
     :ivar deadline: moment by which each request has to be over, with all its attempts
+    :ivar patience: seconds for which a request is tried again that does not say how long
     """
 
     deadline: Deadline = NEVER
+    patience: float = PATIENCE_SECONDS
 
     def until(self, deadline: Deadline) -> Self:
         """Return the same client, sharing its connections, with an earlier deadline; a later one changes nothing."""
         other = copy.copy(self)
         other.deadline = min(self.deadline, deadline)
+        return other
+
+    def once(self) -> Self:
+        """Return the same client, sharing its connections, which sends each request once."""
+        other = copy.copy(self)
+        other.patience = 0
         return other
 
     def request(
@@ -226,15 +234,17 @@ class Client(opensearchpy.OpenSearch):
         *,
         body: Any = None,
         params: dict[str, Any] | None = None,
-        patience: float = PATIENCE_SECONDS,
+        patience: float | None = None,
     ) -> Any:
         """Send one request, and send it again while OpenSearch is away or overloaded.
 
-        :param patience: seconds; 0 for a request whose effect must be looked at before it may be repeated (a swap)
+        :param patience: seconds, None for the client's own; 0 for a request whose effect must be looked at before it
+            may be repeated (a swap)
         :raises IndexUnavailable: when patience has run out, or the deadline has passed
         :raises RequestRejected: for any other refusal; ``status`` tells 404 from 400
         :raises BadConnection: when credentials, certificate or address are wrong
         """
+        patience = self.patience if patience is None else patience
         backoff = Backoff(patience, deadline=self.deadline)
         while True:
             try:

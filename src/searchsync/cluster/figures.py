@@ -26,7 +26,7 @@ class Seen:
 def indexes_of(client: Client, entities: Sequence[Entity]) -> dict[str, list[Seen]]:
     """Return the physical indexes of each entity, oldest first, without the SQL in their ``meta``."""
     params = {**_ALL, "flat_settings": "true", "filter_path": _ONLY}
-    state: dict[str, Any] = client.request("GET", f"/{_names(entities)}", params=params, patience=0)
+    state: dict[str, Any] = client.request("GET", f"/{_names(entities)}", params=params)
     return {
         entity.name: [
             Seen(index, state[index.name].get("settings", {})) for index in physical_indexes(client, entity, state)
@@ -38,7 +38,7 @@ def indexes_of(client: Client, entities: Sequence[Entity]) -> dict[str, list[See
 def health_of(client: Client) -> dict[str, str]:
     """Return green, yellow or red for each index of the cluster; ``Index.health`` explains them."""
     params = {"level": "indices", "filter_path": "indices.*.status"}
-    found = client.request("GET", "/_cluster/health", params=params, patience=0)
+    found = client.request("GET", "/_cluster/health", params=params)
     return {name: str(index["status"]) for name, index in found.get("indices", {}).items()}
 
 
@@ -46,7 +46,7 @@ def shards_of(client: Client, entities: Sequence[Entity]) -> dict[str, list[int]
     """Return the bytes of each primary shard of each index; those of shards that are away are missing."""
     only = "indices.*.shards.*.routing.primary,indices.*.shards.*.store.size_in_bytes"
     params = {**_ALL, "level": "shards", "filter_path": only}
-    found = client.request("GET", f"/{_names(entities)}/_stats/store", params=params, patience=0)
+    found = client.request("GET", f"/{_names(entities)}/_stats/store", params=params)
     return {
         name: [
             int(copy["store"]["size_in_bytes"])
@@ -69,7 +69,7 @@ def documents_of(client: Client, entities: Sequence[Entity]) -> dict[str, int]:
         "aggs": {"indexes": {"terms": {"field": "_index", "size": MOST_INDEXES}}},
     }
     params = {**_ALL, "expand_wildcards": "open,hidden", "filter_path": "aggregations.indexes.buckets"}
-    found = client.request("POST", f"/{_names(entities)}/_search", body=body, params=params, patience=0)
+    found = client.request("POST", f"/{_names(entities)}/_search", body=body, params=params)
     buckets = found.get("aggregations", {}).get("indexes", {}).get("buckets", [])
     return {str(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets}
 

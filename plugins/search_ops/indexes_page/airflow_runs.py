@@ -56,6 +56,12 @@ def dags(session: Any, dag_ids: Iterable[str]) -> dict[str, Dag]:
     }
 
 
+def last_ended(session: Any, dag_id: str) -> Run | None:
+    """Return the latest run of a DAG that has ended; None when none has."""
+    latest = select(func.max(DagRun.id)).where(DagRun.dag_id == dag_id, DagRun.end_date.is_not(None))
+    return next(iter(_runs(session, DagRun.id == latest.scalar_subquery())), None)
+
+
 def runs(session: Any, run_ids: Iterable[str]) -> dict[str, Run]:
     """Return the runs that Airflow knows, by their names in ``search_ops.runs``: ``<dag id>/<run id>``."""
     wanted = [(dag_id, run) for dag_id, _, run in (run_id.partition("/") for run_id in run_ids)]

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from search_ops.evidence import path_of
 from search_ops.indexes_page import airflow_runs, facts, next_steps
 from search_ops.indexes_page.airflow_runs import Dag, Run
-from search_ops.indexes_page.model import Answers, EntityView, Row
+from search_ops.indexes_page.model import BAD, GOOD, WARN, Answers, EntityView, Fact, Row, SharedView
+from search_ops.indexes_page.words import ago
 from search_ops.runbooks import OPERATIONS
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ OF_ALL = (
     "preflight",
 )
 """DAGs that are about all entities."""
+
+
+_TONES = {"bad": BAD, "unknown": WARN}
 
 
 def dag_ids(entities: Iterable["Entity"]) -> list[str]:
@@ -55,6 +60,28 @@ def entity_views(
     return [_entity_view(entity, Answers(dict(answers)), dags, runs, now) for entity in entities]
 
 
+def shared_view(answers: Mapping[str, Any], dags: Mapping[str, Dag], checks: Run | None, now: datetime) -> SharedView:
+    """Return what is known beside the entities.
+
+    :param checks: the run whose report is among the answers
+    """
+    kept = Answers(dict(answers))
+    view = SharedView([dags[dag_id] for dag_id in OF_ALL if dag_id in dags])
+    if (report := kept.get("checks")) and checks:
+        href = path_of(checks.dag_id, checks.run_id, "summary.html")
+        counts = f"{report['bad']} wrong, {report['unknown']} unknown, {report['good']} well"
+        tone = BAD if report["bad"] else WARN if report["unknown"] else GOOD
+        looked = ago(datetime.fromisoformat(report["at"]), now)
+        view.facts.append(Fact("Last look at everything", f"{counts}; {looked}", tone, href))
+        view.wrong = [
+            Fact(f"{one['severity']} {one['alarm']} {one['subject']}".strip(), one["seen"], _TONES[one["state"]])
+            for one in report["verdicts"]
+            if one["state"] != "good"
+        ]
+    view.missing = kept.missing
+    return view
+
+
 def _entity_view(
     entity: "Entity", answers: Answers, dags: Mapping[str, Dag], runs: Mapping[str, Run], now: datetime
 ) -> EntityView:
@@ -65,6 +92,7 @@ def _entity_view(
     view.results = None if results is None else results.get(entity.name, [])
     if entity.source == "dynamodb":
         view.queues = answers.get("queues") or answers.get(f"queues of {entity.name}")
+    view.capacity = answers.get(f"capacity of {entity.name}")
     view.facts = facts.facts(view, now)
     view.dags = [dags[dag_id] for dag_id in dags_of(entity) if dag_id in dags]
     view.steps = next_steps.steps(view)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from search_ops.evidence import path_of
 from search_ops.indexes_page.model import BAD, GOOD, WARN, EntityView, Fact
-from search_ops.indexes_page.words import ago, duration, number
+from search_ops.indexes_page.words import ago, duration, number, size
 
 if TYPE_CHECKING:
     from searchsync.config import Freshness
@@ -19,7 +19,12 @@ def facts(view: EntityView, now: datetime) -> list[Fact]:
     from searchsync.config import freshness
 
     limits = freshness(view.entity)
-    return [*_of_live(view, limits, now), *_of_queues(view, limits), *_of_comparisons(view, limits, now)]
+    return [
+        *_of_live(view, limits, now),
+        *_of_queues(view, limits),
+        *_of_comparisons(view, limits, now),
+        *_of_capacity(view, now),
+    ]
 
 
 def _of_live(view: EntityView, limits: "Freshness", now: datetime) -> Iterator[Fact]:
@@ -75,3 +80,18 @@ def _of_comparisons(view: EntityView, limits: "Freshness", now: datetime) -> Ite
         yield Fact("Last comparison", f"{differ}; {counts}; {ago(at, now)}", tone)
     else:
         yield Fact("Last comparison", f"none among the last {len(view.results)} checks", WARN)
+
+
+def _of_capacity(view: EntityView, now: datetime) -> Iterator[Fact]:
+    if (found := view.capacity) is None:
+        return
+    forecast = found.forecast
+    if "documents_per_day" not in forecast:
+        grows = f"a forecast needs {forecast['days_needed']} days, {forecast['days']} are there"
+    else:
+        reached = {int(limit): when["expected"] for limit, when in forecast["shard_reaches"].items()}
+        first = min(((days, limit) for limit, days in reached.items() if days is not None), default=None)
+        soon = f"a shard has {size(first[1])} in {first[0]} days" if first else "no limit is near"
+        grows = f"{forecast['documents_per_day']:+,.0f} documents a day; {soon}"
+    said = f"the largest shard has {size(found.largest_shard_bytes)}; {grows}; {ago(found.at, now)}"
+    yield Fact("Capacity", said, WARN if found.advice else GOOD)

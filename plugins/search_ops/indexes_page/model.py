@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from search_ops.indexes_page.airflow_runs import Dag, Run
     from search_ops.indexes_page.questions import Queues
+    from searchsync.capacity import CapacitySummary
     from searchsync.catalog import Entity
 
 GOOD, WARN, BAD = "good", "warn", "bad"
@@ -68,6 +69,7 @@ class EntityView:
 
     :ivar rows: its indexes, the live one first; None when OpenSearch did not say
     :ivar results: of quality runs of its live index, the newest first; None when OpenSearch did not say
+    :ivar capacity: what the last run of ``capacity`` kept; None when none did, or OpenSearch did not say
     :ivar missing: what was not answered, and why
     """
 
@@ -75,6 +77,7 @@ class EntityView:
     rows: list[Row] | None = None
     results: list[dict[str, Any]] | None = None
     queues: "Queues | None" = None
+    capacity: "CapacitySummary | None" = None
     facts: list[Fact] = field(default_factory=list)
     dags: list["Dag"] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -89,6 +92,19 @@ class EntityView:
     def compared(self) -> dict[str, Any] | None:
         """The latest result of a run that compared the whole live index."""
         return next((result for result in self.results or [] if result["level"] == "full"), None)
+
+
+@dataclass
+class SharedView:
+    """What is about no single entity.
+
+    :ivar wrong: what the last look of ``cluster_health`` did not find well, the most urgent first
+    """
+
+    dags: list["Dag"]
+    facts: list[Fact] = field(default_factory=list)
+    wrong: list[Fact] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
 
 class Answers:

@@ -9,7 +9,7 @@ def steps(view: EntityView) -> list[Step]:
     """Return the steps for an entity, the most pressing first, whether or not their DAGs are there."""
     if view.rows is None:  # OpenSearch does not answer: nothing can be said
         return []
-    return [*_of_differences(view), *_of_queues(view), *_of_rows(view), *_always(view)]
+    return [*_of_differences(view), *_of_queues(view), *_of_capacity(view), *_of_rows(view), *_always(view)]
 
 
 def _of_differences(view: EntityView) -> Iterator[Step]:
@@ -31,6 +31,12 @@ def _of_queues(view: EntityView) -> Iterator[Step]:
     if view.queues and view.queues.parked:
         because = f"{view.queues.parked:,} messages wait for a person; remove their cause first"
         yield Step("Look through the parked messages", because, dag_id, {"parked": True, "dry_run": True})
+
+
+def _of_capacity(view: EntityView) -> Iterator[Step]:
+    for advice in view.capacity.advice if view.capacity else []:
+        if advice["dag_id"]:
+            yield Step("Follow the advice on capacity", advice["text"], advice["dag_id"], advice["parameters"])
 
 
 def _of_rows(view: EntityView) -> Iterator[Step]:

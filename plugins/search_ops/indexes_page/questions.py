@@ -1,12 +1,14 @@
 """What the page asks of servers: how much of OpenSearch does not depend on the number of indexes."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from search_ops import hook
 from search_ops.indexes_page.together import together
+from search_ops.runs import reports_dir
 
 if TYPE_CHECKING:
     from searchsync.catalog import Entity
@@ -37,14 +39,18 @@ class Queues:
     oldest: float | None
 
 
-def ask(entities: Sequence["Entity"]) -> dict[str, Any]:
+def ask(entities: Sequence["Entity"], checks: str) -> dict[str, Any]:
     """Return each answer by its name, or the error that came instead of it.
 
-    The names are those of ``_of_opensearch``, and ``queues of`` each entity that has queues.
+    The names are those of ``_of_opensearch``, ``queues of`` each entity that has queues, and ``checks``.
+
+    :param checks: a run of ``cluster_health``, whose report is read; empty for none
     """
-    if not entities:
-        return {}
-    parts = {"indexes": lambda: _of_opensearch(entities), "queues": lambda: _of_queues(entities)}
+    parts: dict[str, Callable[[], Any]] = {}
+    if entities:
+        parts = {"indexes": lambda: _of_opensearch(entities), "queues": lambda: _of_queues(entities)}
+    if checks:
+        parts["checks"] = lambda: {"checks": _report(checks)}
     answers: dict[str, Any] = {}
     for part, found in together(parts, seconds=ANSWER_SECONDS).items():
         answers |= found if isinstance(found, dict) else {part: found}
@@ -52,12 +58,14 @@ def ask(entities: Sequence["Entity"]) -> dict[str, Any]:
 
 
 def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
+    from searchsync import capacity
     from searchsync.cluster import figures
     from searchsync.deadline import Deadline
     from searchsync.quality.history import History
     from searchsync.stream import gaps
 
     client: Client = hook.opensearch(timeout=ANSWER_SECONDS).until(Deadline.within(ANSWER_SECONDS)).once()
+    sizes = {f"capacity of {entity.name}": partial(capacity.summary, client, entity) for entity in entities}
     return together(
         {
             "indexes": lambda: figures.indexes_of(client, entities),
@@ -66,6 +74,7 @@ def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
             "documents": lambda: figures.documents_of(client, entities),
             "results": lambda: History(client).of_all(entities, most=MOST_RESULTS),
             "gaps": lambda: gaps.of_all(client),
+            **sizes,
         },
         seconds=_PART_SECONDS,
     )
@@ -85,3 +94,9 @@ def _queues(connections: "Connections", entity: "Entity") -> Queues:
     waiting = dead_letters.waiting()
     oldest = dead_letters.oldest(connections.aws(entity.connection, "cloudwatch")) if waiting else 0.0
     return Queues(waiting, parked.waiting(), oldest)
+
+
+def _report(run_id: str) -> Any:
+    from searchsync.health.report import DATA
+
+    return json.loads((reports_dir(run_id) / DATA).read_text(encoding="utf-8"))

@@ -25,13 +25,13 @@ def indexes(user: GetUserDep, session: SessionDep) -> Response:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "Forbidden")
     dags = airflow_runs.dags(session, seen)
     may_start = access.startable(user, dags)
+    checks = airflow_runs.last_ended(session, "cluster_health") if "cluster_health" in dags else None
+    answers = questions.ask(entities, f"{checks.dag_id}/{checks.run_id}" if checks else "")
     now = datetime.now(UTC)
-    answers = questions.ask(entities)
     views = assemble.entity_views(entities, answers, dags, session, now)
     for view in views:
         view.steps = [step for step in view.steps if step.dag_id in may_start]
-    shared = [dags[dag_id] for dag_id in assemble.OF_ALL if dag_id in dags]
-    return rendering.indexes(views=views, shared=shared, now=now)
+    return rendering.indexes(views=views, shared=assemble.shared_view(answers, dags, checks, now), now=now)
 
 
 @router.get("/indexes/start/{dag_id}", dependencies=[Depends(requires_access_dag("POST", DagAccessEntity.RUN))])

@@ -58,8 +58,9 @@ def server(airflow_database: None) -> FastAPI:
     from airflow.dag_processing import dagbag
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
-    DagBundlesManager().sync_bundles_to_db()
-    for bundle in DagBundlesManager().get_all_dag_bundles():
+    bundles: Any = DagBundlesManager
+    bundles().sync_bundles_to_db()
+    for bundle in bundles().get_all_dag_bundles():
         bundle.initialize()
         found = dagbag.BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
         dagbag.sync_bag_to_db(found, bundle.name, bundle.version)

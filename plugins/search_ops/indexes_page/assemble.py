@@ -57,7 +57,7 @@ def entity_views(
     seen = seen if isinstance(seen, dict) else {}
     builders = {one.index.run_id for indexes in seen.values() for one in indexes}
     runs = {name: run for name, run in airflow_runs.runs(session, builders).items() if run.dag_id in dags}
-    return [_entity_view(entity, Answers(dict(answers)), dags, runs, now) for entity in entities]
+    return [_entity_view(entity, Answers(answers), dags, runs, now) for entity in entities]
 
 
 def shared_view(answers: Mapping[str, Any], dags: Mapping[str, Dag], checks: Run | None, now: datetime) -> SharedView:
@@ -65,7 +65,7 @@ def shared_view(answers: Mapping[str, Any], dags: Mapping[str, Dag], checks: Run
 
     :param checks: the run whose report is among the answers
     """
-    kept = Answers(dict(answers))
+    kept = Answers(answers)
     view = SharedView([dags[dag_id] for dag_id in OF_ALL if dag_id in dags])
     if (report := kept.get("checks")) and checks:
         href = path_of(checks.dag_id, checks.run_id, "summary.html")
@@ -88,9 +88,10 @@ def _entity_view(
     view = EntityView(entity)
     indexes = answers.get("indexes")
     view.rows = None if indexes is None else _rows(indexes[entity.name], answers, runs, now)
-    results = answers.get("results")
+    results = answers.get("quality runs")
     view.results = None if results is None else results.get(entity.name, [])
     if entity.source == "dynamodb":
+        view.freshness = answers.get(f"freshness of {entity.name}")
         view.queues = answers.get("queues") or answers.get(f"queues of {entity.name}")
     view.capacity = answers.get(f"capacity of {entity.name}")
     view.facts = facts.facts(view, now)
@@ -103,7 +104,7 @@ def _entity_view(
 def _rows(seen: Sequence["Seen"], answers: Answers, runs: Mapping[str, Run], now: datetime) -> list[Row]:
     from searchsync.cluster.index import why_unwritable
 
-    documents, shards, health, gaps = (answers.get(name) for name in ("documents", "shards", "health", "gaps"))
+    documents, shards, health, gaps = (answers.get(name) for name in ("documents", "sizes", "health", "gaps"))
     rows = []
     for one in seen:
         index, run = one.index, runs.get(one.index.run_id)

@@ -33,9 +33,7 @@ def _of_live(view: EntityView, limits: "Freshness", now: datetime) -> Iterator[F
     if view.live is None:
         yield Fact("Live", f"nothing is live: {view.entity.name} cannot be searched", BAD)
         return
-    late = (now - view.live.synced).total_seconds() > limits.hours * 3600
-    said = f"{ago(view.live.synced, now)} ({duration(limits.hours * 3600)} are allowed)"
-    yield Fact("Has all changes up to", said, BAD if late else GOOD)
+    yield from _of_freshness(view, limits, now)
     latest = (view.results or [{}])[0]
     lag = latest.get("operations", {}).get("stream_lag_seconds")
     if lag is not None:
@@ -45,6 +43,19 @@ def _of_live(view: EntityView, limits: "Freshness", now: datetime) -> Iterator[F
     if view.live.gaps:
         first = view.live.gaps[0]
         yield Fact("Gaps", f"{len(view.live.gaps)}, from {first['from']}: {first.get('why', 'the stream forgot')}", BAD)
+
+
+def _of_freshness(view: EntityView, limits: "Freshness", now: datetime) -> Iterator[Fact]:
+    if view.live and view.entity.source == "postgres":
+        late = (now - view.live.synced).total_seconds() > limits.hours * 3600
+        said = f"has all changes up to {ago(view.live.synced, now)} ({duration(limits.hours * 3600)} are allowed)"
+        yield Fact("Freshness", said, BAD if late else GOOD)
+    elif found := view.freshness:
+        limit = duration(limits.stream_lag)
+        after = "" if found.seconds is None else f"a change is found after {found.seconds:.1f} s ({limit} are allowed)"
+        at = "" if found.state == "none" else ago(datetime.fromisoformat(found.at), now)
+        said = "; ".join(part for part in (after, found.why, at) if part)
+        yield Fact("Freshness", said, {"measured": GOOD, "none": WARN}.get(found.state, BAD))
 
 
 def _of_queues(view: EntityView, limits: "Freshness") -> Iterator[Fact]:

@@ -1,5 +1,6 @@
 """What the page shows: the cluster's indexes, figures, runs and next steps, by entity."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from search_ops.indexes_page.questions import Queues
     from searchsync.capacity import CapacitySummary
     from searchsync.catalog import Entity
+    from searchsync.freshness import Measured
 
 GOOD, WARN, BAD = "good", "warn", "bad"
 
@@ -69,6 +71,7 @@ class EntityView:
 
     :ivar rows: its indexes, the live one first; None when OpenSearch did not say
     :ivar results: of quality runs of its live index, the newest first; None when OpenSearch did not say
+    :ivar freshness: of an entity with a stream: what the last heartbeat showed; None when OpenSearch did not say
     :ivar capacity: what the last run of ``capacity`` kept; None when none did, or OpenSearch did not say
     :ivar missing: what was not answered, and why
     """
@@ -77,6 +80,7 @@ class EntityView:
     rows: list[Row] | None = None
     results: list[dict[str, Any]] | None = None
     queues: "Queues | None" = None
+    freshness: "Measured | None" = None
     capacity: "CapacitySummary | None" = None
     facts: list[Fact] = field(default_factory=list)
     dags: list["Dag"] = field(default_factory=list)
@@ -110,16 +114,20 @@ class SharedView:
 class Answers:
     """Answers by name, some of which are errors."""
 
-    def __init__(self, answers: dict[str, Any]) -> None:
+    def __init__(self, answers: Mapping[str, Any]) -> None:
         self._answers = answers
-        self.missing: list[str] = []
+        self._failed: dict[str, list[str]] = {}
 
     def get(self, name: str) -> Any:
         """Return an answer. Of one that failed return None, and note why."""
         answer = self._answers.get(name)
         if not isinstance(answer, Exception):
             return answer
-        said = f"{name}: {answer}"
-        if said not in self.missing:
-            self.missing.append(said)
+        names = self._failed.setdefault(str(answer), [])
+        names += [name] if name not in names else []
         return None
+
+    @property
+    def missing(self) -> list[str]:
+        """What was asked for in vain, by the reason."""
+        return [f"{', '.join(names)}: {why}" for why, names in self._failed.items()]

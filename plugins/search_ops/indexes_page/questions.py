@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 2.0
 """Seconds that a page waits for all answers together; what is not there by then, it says so."""
 
-_PART_SECONDS = ANSWER_SECONDS * 0.95
+PART_SECONDS = ANSWER_SECONDS * 0.95
 """Seconds for the questions to one server: so that it is told which of them is missing."""
 
 MOST_RESULTS = 40
@@ -58,25 +58,29 @@ def ask(entities: Sequence["Entity"], checks: str) -> dict[str, Any]:
 
 
 def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
-    from searchsync import capacity
+    from searchsync import capacity, freshness
     from searchsync.cluster import figures
     from searchsync.deadline import Deadline
     from searchsync.quality.history import History
     from searchsync.stream import gaps
 
     client: Client = hook.opensearch(timeout=ANSWER_SECONDS).until(Deadline.within(ANSWER_SECONDS)).once()
-    sizes = {f"capacity of {entity.name}": partial(capacity.summary, client, entity) for entity in entities}
+    of_each: dict[str, Callable[[], Any]] = {}
+    for entity in entities:
+        of_each[f"capacity of {entity.name}"] = partial(capacity.summary, client, entity)
+        if entity.source == "dynamodb":  # what syncs brought, the index itself says
+            of_each[f"freshness of {entity.name}"] = partial(freshness.summary, client, entity)
     return together(
         {
             "indexes": lambda: figures.indexes_of(client, entities),
             "health": lambda: figures.health_of(client),
-            "shards": lambda: figures.shards_of(client, entities),
+            "sizes": lambda: figures.shards_of(client, entities),
             "documents": lambda: figures.documents_of(client, entities),
-            "results": lambda: History(client).of_all(entities, most=MOST_RESULTS),
+            "quality runs": lambda: History(client).of_all(entities, most=MOST_RESULTS),
             "gaps": lambda: gaps.of_all(client),
-            **sizes,
+            **of_each,
         },
-        seconds=_PART_SECONDS,
+        seconds=PART_SECONDS,
     )
 
 
@@ -86,7 +90,7 @@ def _of_queues(entities: Sequence["Entity"]) -> dict[str, Any]:
     for entity in fed:
         connections.aws(entity.connection, "sqs")  # once for all of a connection: to make it takes 50 ms
     questions = {f"queues of {entity.name}": partial(_queues, connections, entity) for entity in fed}
-    return together(questions, seconds=_PART_SECONDS)
+    return together(questions, seconds=PART_SECONDS)
 
 
 def _queues(connections: "Connections", entity: "Entity") -> Queues:

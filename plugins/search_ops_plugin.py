@@ -24,6 +24,9 @@ class SearchOpsPlugin(AirflowPlugin):
     name = "search_ops"
     fastapi_apps = [{"app": pages, "url_prefix": PREFIX, "name": "searchsync"}]  # noqa: RUF012
     # Airflow shows what has a url_route in a frame that lets no link lead out of it; this page is full of such links.
-    external_views = [{"name": "Indexes", "href": f"{base_path()}{PREFIX}/indexes", "destination": "nav"}]  # noqa: RUF012
+    # Without a category, Airflow 3.3.2 makes a button of the link, which does nothing.
+    external_views = [  # noqa: RUF012
+        {"name": "Indexes", "href": f"{base_path()}{PREFIX}/indexes", "destination": "nav", "category": "browse"}
+    ]
     operator_extra_links = [EvidenceLink()]  # noqa: RUF012
     listeners = [task_log]  # noqa: RUF012

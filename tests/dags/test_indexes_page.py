@@ -177,6 +177,32 @@ def test_what_is_wrong_is_named_and_leads_to_what_mends_it(
     assert offered["Show what would be deleted"] == ("index_retire", {"dry_run": True})
 
 
+def test_what_the_last_look_found_wrong_is_shown_where_it_belongs(
+    reader: TestClient, connected: Path, client: Client, ran: Ran, members: World
+) -> None:
+    ran("cluster_health", "manual__1", "success")
+    ran("cluster_health", "manual__2", "running")
+    of = {"severity": "P1", "seen": "it has 9"}
+    verdicts = [
+        {**of, "state": "bad", "alarm": "dead-letters", "entity": "members"},
+        {**of, "state": "unknown", "alarm": "cluster-red", "entity": ""},
+        {**of, "state": "good", "alarm": "all-well", "entity": ""},
+    ]
+    folder = connected / "cluster_health" / "manual__1"
+    folder.mkdir(parents=True)
+    report = {"at": datetime.now(UTC).isoformat(), "bad": 1, "unknown": 1, "good": 1, "verdicts": verdicts}
+    (folder / "health.json").write_text(json.dumps(report))
+    page = reader.get(URL).text
+    said = text_of(page)
+    assert "State P1 dead-letters it has 9" in said[said.index("members from") :]
+    assert "1 wrong, 1 unknown, 1 well; 0 s ago P1 cluster-red it has 9" in said[said.index("Of all entities") :]
+    assert "all-well" not in said
+    assert "/searchsync/reports/cluster_health/manual__1/summary.html" in page
+    (folder / "health.json").unlink()
+    missing = "Not known: checks: the API server has no file cluster_health/manual__1/health.json"
+    assert missing in text_of(reader.get(URL).text)
+
+
 def test_a_red_index_has_no_count_and_no_rollback(operator: TestClient, client: Client, members: World) -> None:
     live = serve(client, LOCATIONS, "a/1")
     red = make_red_index(client, LOCATIONS)

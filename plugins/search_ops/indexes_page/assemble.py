@@ -57,7 +57,10 @@ def entity_views(
     seen = seen if isinstance(seen, dict) else {}
     builders = {one.index.run_id for indexes in seen.values() for one in indexes}
     runs = {name: run for name, run in airflow_runs.runs(session, builders).items() if run.dag_id in dags}
-    return [_entity_view(entity, Answers(answers), dags, runs, now) for entity in entities]
+    views = [_entity_view(entity, Answers(answers), dags, runs, now) for entity in entities]
+    for view in views:
+        view.facts = [*_wrong(answers.get("checks"), view.entity.name), *view.facts]
+    return views
 
 
 def shared_view(answers: Mapping[str, Any], dags: Mapping[str, Dag], checks: Run | None, now: datetime) -> SharedView:
@@ -73,13 +76,19 @@ def shared_view(answers: Mapping[str, Any], dags: Mapping[str, Dag], checks: Run
         tone = BAD if report["bad"] else WARN if report["unknown"] else GOOD
         looked = ago(datetime.fromisoformat(report["at"]), now)
         view.facts.append(Fact("Last look at everything", f"{counts}; {looked}", tone, href))
-        view.wrong = [
-            Fact(f"{one['severity']} {one['alarm']} {one['subject']}".strip(), one["seen"], _TONES[one["state"]])
-            for one in report["verdicts"]
-            if one["state"] != "good"
-        ]
+        view.facts += _wrong(report, "")
     view.missing = kept.missing
     return view
+
+
+def _wrong(report: Any, entity: str) -> list[Fact]:
+    """Return what a report of ``cluster_health`` found wrong about an entity, or about none, the most urgent first."""
+    found = report["verdicts"] if isinstance(report, dict) else []
+    return [
+        Fact(f"{one['severity']} {one['alarm']}", one["seen"], _TONES[one["state"]])
+        for one in found
+        if one["state"] in _TONES and one["entity"] == entity
+    ]
 
 
 def _entity_view(

@@ -100,14 +100,10 @@ class EntityView:
 
 @dataclass
 class SharedView:
-    """What is about no single entity.
-
-    :ivar wrong: what the last look of ``cluster_health`` did not find well, the most urgent first
-    """
+    """What is about no single entity."""
 
     dags: list["Dag"]
     facts: list[Fact] = field(default_factory=list)
-    wrong: list[Fact] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 

@@ -101,6 +101,10 @@ def _queues(connections: "Connections", entity: "Entity") -> Queues:
 
 
 def _report(run_id: str) -> Any:
+    from searchsync.errors import SearchSyncError
     from searchsync.health.report import DATA
 
-    return json.loads((reports_dir(run_id) / DATA).read_text(encoding="utf-8"))
+    try:
+        return json.loads((reports_dir(run_id) / DATA).read_text(encoding="utf-8"))
+    except OSError as error:  # whose text says where files are on the server, which is nobody's business
+        raise SearchSyncError(f"the API server has no file {run_id}/{DATA} in its SEARCHSYNC_REPORTS") from error

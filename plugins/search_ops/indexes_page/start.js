@@ -22,6 +22,7 @@ form.addEventListener("submit", (event) => {
   start().catch((error) => {
     trouble.textContent = `Nothing was started: ${error.message}`;
     button.disabled = false;
+    button.focus(); // which it lost when it was disabled
   });
 });
 button.hidden = false;

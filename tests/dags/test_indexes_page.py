@@ -20,6 +20,7 @@ from searchsync.catalog import CATALOG
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.quality.history import History
+from searchsync.recovery.records import Records
 from searchsync.stream import gaps
 from tests.dags.pages import browser
 from tests.faults import OpenSearchProxy
@@ -177,6 +178,21 @@ def test_what_is_wrong_is_named_and_leads_to_what_mends_it(
     assert offered["Show what would be deleted"] == ("index_retire", {"dry_run": True})
 
 
+def test_snapshots_and_drills_are_shown_and_offered(operator: TestClient, client: Client, members: World) -> None:
+    live = serve(client, LOCATIONS, "a/1")
+    assert steps(operator.get(URL).text)["Make a snapshot"] == ("index_snapshot", {})
+    kept = Records(client)
+    kept.keep({"kind": "snapshot", "run": "1", "state": "good", "snapshot": "s1", "repository": "r",
+               "saved_at": "2026-11-30T00:00:00+00:00"})  # fmt: skip
+    kept.keep({"kind": "drill", "run": "2", "entity": "members", "state": "good", "restore_seconds": 61.0})
+    page = operator.get(URL).text
+    assert live in page
+    assert "Newest snapshot s1 in r, begun" in text_of(page)
+    assert "Last drill good; restored and caught up in 1 min 1 s; 0 s ago" in text_of(page)
+    assert "Make a snapshot" not in steps(page)
+    assert steps(page)["Try its recovery from a snapshot"] == ("recovery_drill", {"entity": "locations"})
+
+
 def test_what_the_last_look_found_wrong_is_shown_where_it_belongs(
     reader: TestClient, connected: Path, client: Client, ran: Ran, members: World
 ) -> None:
@@ -232,7 +248,7 @@ def test_the_number_of_requests_does_not_grow_with_the_indexes(
     for n in range(10):
         client.request("PUT", f"/locations-20260101t000000-0000000{n}", body=body)
     assert asked() == few
-    assert len(few) == 6 + len(CATALOG) + 1, f"the cluster's; the capacity of each; the freshness of members: {few}"
+    assert len(few) == 8 + len(CATALOG) + 1, f"the cluster's; the capacity of each; the freshness of members: {few}"
 
 
 def test_what_opensearch_does_not_say_is_told_and_the_rest_is_shown(
@@ -244,7 +260,7 @@ def test_what_opensearch_does_not_say_is_told_and_the_rest_is_shown(
     answer = operator.get(URL)
     said = text_of(answer.text)
     assert answer.status_code == 200
-    assert "Not known: indexes, quality runs, capacity of locations: OpenSearch does not answer" in said
+    assert "Not known: indexes, quality runs, capacity of locations, snapshots: OpenSearch does not answer" in said
     assert 'class="bad">failed</a>' in answer.text
     assert "Dead-letter queue empty" in said
     assert "There is no index" not in said, "nobody knows"

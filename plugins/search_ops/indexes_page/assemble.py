@@ -77,6 +77,9 @@ def shared_view(answers: Mapping[str, Any], dags: Mapping[str, Dag], checks: Run
         looked = ago(datetime.fromisoformat(report["at"]), now)
         view.facts.append(Fact("Last look at everything", f"{counts}; {looked}", tone, href))
         view.facts += _wrong(report, "")
+    if "index_snapshot" in dags and (recovery := kept.get("snapshots")):
+        view.facts += facts.of_snapshots(recovery, now)
+        view.steps += next_steps.of_snapshots(recovery)
     view.missing = kept.missing
     return view
 
@@ -103,6 +106,7 @@ def _entity_view(
         view.freshness = answers.get(f"freshness of {entity.name}")
         view.queues = answers.get("queues") or answers.get(f"queues of {entity.name}")
     view.capacity = answers.get(f"capacity of {entity.name}")
+    view.recovery = answers.get("snapshots")
     view.facts = facts.facts(view, now)
     view.dags = [dags[dag_id] for dag_id in dags_of(entity) if dag_id in dags]
     view.steps = next_steps.steps(view)

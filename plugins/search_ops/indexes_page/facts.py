@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search_ops.evidence import path_of
 from search_ops.indexes_page.model import BAD, GOOD, WARN, EntityView, Fact
@@ -24,7 +24,19 @@ def facts(view: EntityView, now: datetime) -> list[Fact]:
         *_of_queues(view, limits),
         *_of_comparisons(view, limits, now),
         *_of_capacity(view, now),
+        *_of_drills(view, now),
     ]
+
+
+def of_snapshots(recovery: dict[str, Any], now: datetime) -> Iterator[Fact]:
+    """Return what ``searchsync.recovery.summary`` says of snapshots."""
+    if good := recovery["snapshot"]:
+        made = ago(datetime.fromisoformat(good["saved_at"]), now)
+        yield Fact("Newest snapshot", f"{good['snapshot']} in {good['repository']}, begun {made}", GOOD)
+    else:
+        yield Fact("Newest snapshot", "there is none", WARN)
+    if (last := recovery["last_snapshot"]) and last["state"] == "bad":
+        yield Fact("Last snapshot", f"{last['snapshot']} failed: {last.get('why', '')}", BAD)
 
 
 def _of_live(view: EntityView, limits: "Freshness", now: datetime) -> Iterator[Fact]:
@@ -106,3 +118,18 @@ def _of_capacity(view: EntityView, now: datetime) -> Iterator[Fact]:
         grows = f"{forecast['documents_per_day']:+,.0f} documents a day; {soon}"
     said = f"the largest shard has {size(found.largest_shard_bytes)}; {grows}; {ago(found.at, now)}"
     yield Fact("Capacity", said, WARN if found.advice else GOOD)
+
+
+def _of_drills(view: EntityView, now: datetime) -> Iterator[Fact]:
+    if (drill := (view.recovery or {}).get("drills", {}).get(view.entity.name)) is None:
+        return
+    times = [
+        f"{what} {duration(drill[part])}"
+        for what, part in (("restored and caught up in", "restore_seconds"), ("reindexed in", "reindex_seconds"))
+        if drill.get(part) is not None
+    ]
+    failed = [f"failed: {drill['why']}"] if drill.get("why") else []
+    at = ago(datetime.fromisoformat(drill["at"]), now)
+    yield Fact(
+        "Last drill", "; ".join([drill["state"], *failed, *times, at]), GOOD if drill["state"] == "good" else BAD
+    )

@@ -73,6 +73,7 @@ class EntityView:
     :ivar results: of quality runs of its live index, the newest first; None when OpenSearch did not say
     :ivar freshness: of an entity with a stream: what the last heartbeat showed; None when OpenSearch did not say
     :ivar capacity: what the last run of ``capacity`` kept; None when none did, or OpenSearch did not say
+    :ivar recovery: as ``searchsync.recovery.summary`` returns it; None when OpenSearch did not say
     :ivar missing: what was not answered, and why
     """
 
@@ -82,6 +83,7 @@ class EntityView:
     queues: "Queues | None" = None
     freshness: "Measured | None" = None
     capacity: "CapacitySummary | None" = None
+    recovery: dict[str, Any] | None = None
     facts: list[Fact] = field(default_factory=list)
     dags: list["Dag"] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -104,6 +106,7 @@ class SharedView:
 
     dags: list["Dag"]
     facts: list[Fact] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 

@@ -1,6 +1,7 @@
 """What an operator may do next: only what makes sense now, each with the values that its DAG needs."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from search_ops.indexes_page.model import EntityView, Row, Step
 
@@ -9,7 +10,16 @@ def steps(view: EntityView) -> list[Step]:
     """Return the steps for an entity, the most pressing first, whether or not their DAGs are there."""
     if view.rows is None:  # OpenSearch does not answer: nothing can be said
         return []
-    return [*_of_differences(view), *_of_queues(view), *_of_capacity(view), *_of_rows(view), *_always(view)]
+    pressing = [*_of_differences(view), *_of_queues(view), *_of_capacity(view), *_of_rows(view)]
+    return [*pressing, *_of_drills(view), *_always(view)]
+
+
+def of_snapshots(recovery: dict[str, Any]) -> list[Step]:
+    """Return the steps that what ``searchsync.recovery.summary`` says makes wanted."""
+    last = recovery["last_snapshot"]
+    if last and last["state"] != "bad":
+        return []
+    return [Step("Make a snapshot", "the last one failed" if last else "there is none yet", "index_snapshot")]
 
 
 def _of_differences(view: EntityView) -> Iterator[Step]:
@@ -60,6 +70,14 @@ def _of_rows(view: EntityView) -> Iterator[Step]:
     if left := [row.name for row in view.rows or [] if row.is_left_over]:
         because = f"{', '.join(left)}: nobody needs {'it' if len(left) == 1 else 'them'} any more"
         yield Step("Show what would be deleted", because, "index_retire", {"dry_run": True})
+
+
+def _of_drills(view: EntityView) -> Iterator[Step]:
+    recovery, name = view.recovery or {}, view.entity.name
+    drill = recovery.get("drills", {}).get(name)
+    if recovery.get("snapshot") and (drill is None or drill["state"] != "good"):
+        because = "its last drill failed" if drill else "nobody has tried yet whether its snapshots can be used"
+        yield Step("Try its recovery from a snapshot", because, "recovery_drill", {"entity": name})
 
 
 def _always(view: EntityView) -> Iterator[Step]:

@@ -58,7 +58,7 @@ def ask(entities: Sequence["Entity"], checks: str) -> dict[str, Any]:
 
 
 def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
-    from searchsync import capacity, freshness
+    from searchsync import capacity, freshness, recovery
     from searchsync.cluster import figures
     from searchsync.deadline import Deadline
     from searchsync.quality.history import History
@@ -78,6 +78,7 @@ def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
             "documents": lambda: figures.documents_of(client, entities),
             "quality runs": lambda: History(client).of_all(entities, most=MOST_RESULTS),
             "gaps": lambda: gaps.of_all(client),
+            "snapshots": lambda: recovery.summary(client),
             **of_each,
         },
         seconds=PART_SECONDS,

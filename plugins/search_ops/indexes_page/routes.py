@@ -29,9 +29,10 @@ def indexes(user: GetUserDep, session: SessionDep) -> Response:
     answers = questions.ask(entities, f"{checks.dag_id}/{checks.run_id}" if checks else "")
     now = datetime.now(UTC)
     views = assemble.entity_views(entities, answers, dags, session, now)
-    for view in views:
+    shared = assemble.shared_view(answers, dags, checks, now)
+    for view in (*views, shared):
         view.steps = [step for step in view.steps if step.dag_id in may_start]
-    return rendering.indexes(views=views, shared=assemble.shared_view(answers, dags, checks, now), now=now)
+    return rendering.indexes(views=views, shared=shared, now=now)
 
 
 @router.get("/indexes/start/{dag_id}", dependencies=[Depends(requires_access_dag("POST", DagAccessEntity.RUN))])

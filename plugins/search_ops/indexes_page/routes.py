@@ -30,8 +30,9 @@ def indexes(user: GetUserDep, session: SessionDep) -> Response:
     now = datetime.now(UTC)
     views = assemble.entity_views(entities, answers, dags, session, now)
     shared = assemble.shared_view(answers, dags, checks, now)
-    for view in (*views, shared):
+    for view in views:
         view.steps = [step for step in view.steps if step.dag_id in may_start]
+    shared.steps = [step for step in shared.steps if step.dag_id in may_start]
     return rendering.indexes(views=views, shared=shared, now=now)
 
 

@@ -32,8 +32,8 @@ def request(method: str, path: str) -> Iterator[None]:
 
     :param path: of its URL; an index comes first in it, if there is one
     """
-    # Who keeps traces has imported it. To import it for nothing would cost each cold start of the function. While another
-    # thread imports it, it is there, but not whole: use_span is the last of it.
+    # Who keeps traces has imported it. To import it for nothing would cost each cold start of the function. While
+    # another thread imports it, it is there, but not whole: use_span is the last of it.
     api: Any = sys.modules.get("opentelemetry.trace")
     if not hasattr(api, "use_span") or not api.get_current_span().is_recording():
         yield

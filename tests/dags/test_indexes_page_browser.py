@@ -81,6 +81,7 @@ def test_from_the_menu_to_the_page(looking: Looking, live: str) -> None:
     """The link is in Airflow's menu, and opens the page itself, whose links lead to Airflow's pages."""
 
     async def look(page: Page) -> None:
+        await page.until("document.body.innerText.includes('Dags')")  # Airflow's pages are large: a wait for each part
         await page.until("document.querySelector('button[aria-label=Browse]')")
         await page.run("document.querySelector('button[aria-label=Browse]').focus()")
         await page.press("Enter")

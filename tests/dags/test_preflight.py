@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from search_ops import runs, seen_by_task
+from searchsync.access import repository
+from searchsync.config import snapshots
 from searchsync.operations import reindex
 from searchsync.preflight import airflow as rows_of_airflow
 from searchsync.preflight import rows, run, search
@@ -53,6 +55,7 @@ def whole(
     """A live index of each entity, all connections, and a Slack."""
     monkeypatch.setattr(reindex, "FENCE_SECONDS", 0)
     in_pool(monkeypatch, "success")
+    repository.register(members.client, "fs", {"location": snapshots().repository})
     rebuild(members.client, members.connect, tmp_path / "rebuilt", allow_shrink=True)
     return slack
 

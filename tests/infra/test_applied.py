@@ -29,8 +29,10 @@ from local.errors import LocalError
 from local.infra import Infrastructure
 from local.paths import ROOT, Home
 from local.terraform import TerraformMissing
+from searchsync.access import repository
 from searchsync.catalog import entity
 from searchsync.cli import workflows
+from searchsync.config import snapshots
 from searchsync.operations import sync
 from searchsync.operations.replay import Choice, Replay
 from searchsync.preflight.checks import Outcome
@@ -67,6 +69,7 @@ def product(applied: Applied, app: local_postgres.AppDatabase, tmp_path_factory:
         owner.execute("TRUNCATE locations")
         sample_data.generate(owner, 200)
     reports = tmp_path_factory.mktemp("reports")
+    repository.register(applied.connections.opensearch(), "fs", {"location": snapshots().repository})
     for one in (LOCATIONS, MEMBERS):
         indexes = applied.connections.indexes(one)
         options = workflows.Options(allow_shrink=True)
@@ -113,7 +116,7 @@ def test_the_check_is_green(product: Applied) -> None:
     assert {name: result.seen for name, result in results.items() if not is_good(result)} == {}
     skipped = {name[0] for name, result in results.items() if result.outcome is Outcome.NOT_APPLICABLE}
     of_airflow = {"Airflow pool", "Airflow connection", "Slack"}
-    assert skipped == {"snapshot repository", "role's calls, simulated"} | of_airflow
+    assert skipped == {"role's calls, simulated"} | of_airflow
 
 
 def test_the_command_shows_the_check_as_a_table(

@@ -213,6 +213,8 @@ def test_a_tenth_of_the_invocations_is_traced_down_to_opensearch(
     assert {line["index"] for line in said[:2]} == {blue}
     assert (said[-1]["first_record"], said[-1]["last_record"]) == (numbers[0], numbers[-1])
     assert said[-1]["duration_ms"] > 0
+    stored = world.client.request("GET", f"/{blue}/_doc/m-1")["_source"]["sync"]["position"]
+    assert stored.endswith(numbers[0]), "by the position of a document its batch is found"
     assert [json.loads(line)["level"] for line in quiet] == ["info"]
 
 

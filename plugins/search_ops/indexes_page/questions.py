@@ -4,16 +4,22 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from search_ops import hook
 from search_ops.indexes_page.together import together
 from search_ops.runs import reports_dir
 
-if TYPE_CHECKING:
-    from searchsync.catalog import Entity
-    from searchsync.cluster.client import Client
-    from searchsync.connections import Connections
+# Here, and not where they are needed: to load them takes longer than an answer may.
+from searchsync import capacity, freshness, recovery
+from searchsync.catalog import Entity
+from searchsync.cluster import figures
+from searchsync.connections import Connections
+from searchsync.deadline import Deadline
+from searchsync.errors import SearchSyncError
+from searchsync.health.report import DATA
+from searchsync.quality.history import History
+from searchsync.stream import gaps
 
 ANSWER_SECONDS = 2.0
 """Seconds that a page waits for all answers together; what is not there by then, it says so."""
@@ -39,7 +45,7 @@ class Queues:
     oldest: float | None
 
 
-def ask(entities: Sequence["Entity"], checks: str) -> dict[str, Any]:
+def ask(entities: Sequence[Entity], checks: str) -> dict[str, Any]:
     """Return each answer by its name, or the error that came instead of it.
 
     The names are those of ``_of_opensearch``, ``queues of`` each entity that has queues, and ``checks``.
@@ -57,14 +63,8 @@ def ask(entities: Sequence["Entity"], checks: str) -> dict[str, Any]:
     return answers
 
 
-def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
-    from searchsync import capacity, freshness, recovery
-    from searchsync.cluster import figures
-    from searchsync.deadline import Deadline
-    from searchsync.quality.history import History
-    from searchsync.stream import gaps
-
-    client: Client = hook.opensearch(timeout=ANSWER_SECONDS).until(Deadline.within(ANSWER_SECONDS)).once()
+def _of_opensearch(entities: Sequence[Entity]) -> dict[str, Any]:
+    client = hook.opensearch(timeout=ANSWER_SECONDS).until(Deadline.within(ANSWER_SECONDS)).once()
     of_each: dict[str, Callable[[], Any]] = {}
     for entity in entities:
         of_each[f"capacity of {entity.name}"] = partial(capacity.summary, client, entity)
@@ -85,7 +85,7 @@ def _of_opensearch(entities: Sequence["Entity"]) -> dict[str, Any]:
     )
 
 
-def _of_queues(entities: Sequence["Entity"]) -> dict[str, Any]:
+def _of_queues(entities: Sequence[Entity]) -> dict[str, Any]:
     fed = [entity for entity in entities if entity.source == "dynamodb"]
     connections = replace(hook.connections(), aws=cache(hook.aws))
     for entity in fed:
@@ -94,7 +94,7 @@ def _of_queues(entities: Sequence["Entity"]) -> dict[str, Any]:
     return together(questions, seconds=PART_SECONDS)
 
 
-def _queues(connections: "Connections", entity: "Entity") -> Queues:
+def _queues(connections: Connections, entity: Entity) -> Queues:
     dead_letters, parked = connections.queues(entity)
     waiting = dead_letters.waiting()
     oldest = dead_letters.oldest(connections.aws(entity.connection, "cloudwatch")) if waiting else 0.0
@@ -102,9 +102,6 @@ def _queues(connections: "Connections", entity: "Entity") -> Queues:
 
 
 def _report(run_id: str) -> Any:
-    from searchsync.errors import SearchSyncError
-    from searchsync.health.report import DATA
-
     try:
         return json.loads((reports_dir(run_id) / DATA).read_text(encoding="utf-8"))
     except OSError as error:  # whose text says where files are on the server, which is nobody's business

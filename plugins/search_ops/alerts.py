@@ -16,6 +16,10 @@ LOOK_SECONDS = 3.0
 """Seconds that an alert waits for what OpenSearch says: when it is away, the alert is wanted most, and goes without."""
 
 
+ADVICE_AT_ONCE = 4
+"""Pieces of advice in one message, the most severe: of a longer one, Slack would not show the end."""
+
+
 class _Unknown(Exception):
     """OpenSearch did not say it in time."""
 
@@ -141,10 +145,12 @@ def capacity(dag_run: Any, found: dict[str, Any]) -> None:
     :param found: ``told`` and ``over`` of ``CapacityReport.news``
     """
     lines = []
-    for one in found["told"]:
+    told = sorted(found["told"], key=lambda one: str(one["severity"]))
+    for one in told[:ADVICE_AT_ONCE]:
         lines.append(f"• {one['severity']} {one['text']}")
         if one["dag_id"]:
             lines.append(f"*Next* trigger {one['dag_id']} with {json.dumps(one['parameters'])}: {_dag(one['dag_id'])}")
+    lines += [f"*And* {len(told) - ADVICE_AT_ONCE} more"] if len(told) > ADVICE_AT_ONCE else []
     lines += [f":large_green_circle: {about}: nothing needs to be done any more" for about in found["over"]]
     sign = ":straight_ruler:" if found["told"] else ":large_green_circle:"
     _send(

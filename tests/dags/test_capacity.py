@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from searchsync import capacity
-from searchsync.capacity.history import History
 from searchsync.catalog import entity, include_dir
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
@@ -122,5 +121,20 @@ def test_one_that_cannot_be_measured_fails_the_run_and_hides_no_other(
     done = run(dags)
     assert done.state == "failed"
     assert result(done)["problems"][0].startswith("members cannot be measured: ")
-    assert len(History(client).counts("locations", until=done.start_date.replace(year=2100), back=40_000)) == 1
-    assert "*capacity* failed" in slack()[-1]
+    assert capacity.summary(client, entity("locations")) is not None
+    assert len(slack()) == 1
+    assert "*capacity* failed" in slack()[0]
+
+
+def test_of_much_advice_the_most_severe_is_shown_and_the_end_of_the_message_too(slack: Slack) -> None:
+    """Slack shows 3,000 characters: neither what must be done now nor the way to the rest may be behind them."""
+    from types import SimpleNamespace
+
+    from search_ops import alerts
+
+    one = {"severity": "P3", "text": "a tenant is large " * 20, "dag_id": "", "parameters": {}}
+    urgent = {**one, "severity": "P2", "text": "more shards", "dag_id": "x_reindex", "parameters": {"a": 1}}
+    alerts.capacity(SimpleNamespace(dag_id="capacity", run_id="1"), {"told": [one] * 30 + [urgent], "over": ["disk"]})
+    (said,) = slack()
+    for part in ("P2 more shards", "*And* 27 more", "disk: nothing needs to be done", "docs/operations/capacity.md"):
+        assert part in said

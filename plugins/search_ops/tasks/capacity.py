@@ -34,10 +34,11 @@ def look(*, dag_run: Any) -> dict[str, Any]:
 @task
 def announce(found: dict[str, Any], *, dag_run: Any) -> dict[str, Any]:
     """Tell Slack what is new, other or urgent. The run fails when something could not be measured."""
-    from searchsync.errors import IndexUnavailable
+    from searchsync.errors import Different
 
     if found["told"] or found["over"]:
         alerts.capacity(dag_run, found)
     if found["problems"]:
-        raise IndexUnavailable(f"{'; '.join(found['problems'])}. The rest was judged: {found['evidence']}")
+        # No attempt of this task alone could change that, and each would tell Slack again.
+        raise Different(f"{'; '.join(found['problems'])}. The rest was judged: {found['evidence']}")
     return found

@@ -1,6 +1,6 @@
 """When an index or the disks reach a limit, if documents go on as they came."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -31,12 +31,14 @@ class Outlook:
 
     :ivar points: numbers of documents, one for each day, the oldest first; today is the last
     :ivar trend: None when they are too few
+    :ivar tenants: the same of each tenant that is listed
     """
 
     size: Size
     points: Sequence[Point]
     trend: Trend | None
     horizon: int
+    tenants: Mapping[str, Trend | None]
 
     def bytes_after(self, days: int) -> Interval:
         """Return the bytes of all primary shards after so many days; those of today when nothing can be forecast."""
@@ -53,6 +55,11 @@ class Outlook:
         share = self.size.largest_shard_bytes / max(1, self.size.bytes)
         return reached(lambda days: _times(self.bytes_after(days), share), limit, self.horizon)
 
+    def tenant_reaches(self, tenant: str, limit: float) -> Reached | None:
+        """Return when a tenant has so many documents; None when nothing can be forecast."""
+        line = self.tenants.get(tenant)
+        return reached(line.after, limit, self.horizon) if line else None
+
     def as_dict(self, limits: Sequence[float]) -> dict[str, Any]:
         """Return what is kept of it, as JSON values.
 
@@ -68,15 +75,17 @@ class Outlook:
             "horizon_days": self.horizon,
             "bytes_at_horizon": asdict(self.bytes_after(self.horizon)),
             "shard_reaches": {limit: asdict(found) for limit, found in dates.items() if found},
+            "tenants_per_day": {name: round(line.per_day, 1) for name, line in self.tenants.items() if line},
         }
 
 
-def look(size: Size, points: Sequence[Point], horizon: int) -> Outlook:
+def look(size: Size, points: Sequence[Point], horizon: int, tenants: Mapping[str, Sequence[Point]]) -> Outlook:
     """Return how an index goes on.
 
-    :param points: of the days before, the oldest first
+    :param points: of today and the days before, the oldest first
+    :param tenants: the same of each tenant that is listed
     """
-    return Outlook(size, points, trend(points), horizon)
+    return Outlook(size, points, trend(points), horizon, {name: trend(of) for name, of in tenants.items()})
 
 
 def daily(counts: Sequence[tuple[date, int]]) -> list[Point]:

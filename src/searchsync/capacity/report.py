@@ -5,12 +5,16 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from searchsync.capacity.advice import GB, Advice
+from searchsync import alarms
+from searchsync.capacity.advice import GB, TENANT, Advice
 from searchsync.capacity.curve import curve
 from searchsync.capacity.forecast import COVERAGE, LEAST_DAYS
 from searchsync.capacity.outlook import Outlook, Reached
 from searchsync.capacity.room import Room
 from searchsync.capacity.run import CapacityReport
+
+TENANTS = 10
+"""Number of tenants of an index that the page shows; the figures have more."""
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #1d1d1f; }
@@ -38,7 +42,7 @@ def html(report: CapacityReport) -> str:
         *(f'<p class="act">{escape(problem)}</p>' for problem in report.problems),
         *advice,
         _disk(report.room) if report.room else "",
-        *(_index(outlook) for outlook in report.outlooks.values()),
+        *(_index(outlook, alarms.table()[TENANT].threshold) for outlook in report.outlooks.values()),
         '<p><a href="capacity.json">all figures</a>; earlier ones are in the index searchsync-capacity.</p>',
     ]
     return (
@@ -77,7 +81,11 @@ def _disk(room: Room) -> str:
     )
 
 
-def _index(outlook: Outlook) -> str:
+def _index(outlook: Outlook, limit: float) -> str:
+    """Return the part about an index.
+
+    :param limit: documents of a tenant above which it gets its own
+    """
     size, trend = outlook.size, outlook.trend
     rows = {
         "documents": f"{size.documents:,} and {size.tombstones:,} tombstones",
@@ -93,8 +101,15 @@ def _index(outlook: Outlook) -> str:
         rows[f"bytes in {outlook.horizon} days"] = (
             f"{_gb(after.expected)}; with {COVERAGE:.0%} between {_gb(after.low)} and {_gb(after.high)}"
         )
-    rows |= {f"tenant {name}": f"{count:,} documents" for name, count in [*size.tenants.items()][:10]}
+    rows |= {f"tenant {name}": _tenant(outlook, name, limit) for name in [*size.tenants][:TENANTS]}
     return f"<h2>{escape(size.entity)}</h2><p>{escape(size.index)}</p>{_table(rows)}{curve(outlook)}"
+
+
+def _tenant(outlook: Outlook, name: str, limit: float) -> str:
+    documents, line = f"{outlook.size.tenants[name]:,} documents", outlook.tenants.get(name)
+    if line is None:
+        return documents
+    return f"{documents}, {line.per_day:+,.1f} a day; {limit:,.0f}: {when(outlook.tenant_reaches(name, limit))}"
 
 
 def _each(outlook: Outlook) -> str:

@@ -8,15 +8,19 @@ from typing import Any
 from searchsync import alarms, config
 from searchsync.capacity import advice, room, sizes
 from searchsync.capacity.advice import DISK, LARGE, TENANT, TOO_LARGE, Advice
-from searchsync.capacity.history import History, Kept
+from searchsync.capacity.history import Counted, History, Kept
 from searchsync.capacity.outlook import Outlook, daily, look
 from searchsync.capacity.room import Room
 from searchsync.capacity.sizes import Size
 from searchsync.catalog import Entity
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
+from searchsync.deadline import Deadline
 from searchsync.errors import EmptyWriteSet, SearchSyncError
 from searchsync.telemetry import metrics
+
+LOOK_SECONDS = 300.0
+"""Seconds that a look at everything may take: a cluster that is away is not waited for once for each entity."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,15 @@ def run(client: Client, entities: Sequence[Entity], run_id: str, *, now: datetim
     :param now: the present, for tests
     :raises BadParams: when a policy file is wrong
     """
-    at, policy, rows, history = now or datetime.now(UTC), config.capacity(), alarms.table(), History(client)
+    at, policy, rows = now or datetime.now(UTC), config.capacity(), alarms.table()
+    in_time = client.until(Deadline.within(LOOK_SECONDS))
+    history = History(in_time)
     outlooks: dict[str, Outlook] = {}
     indexes: dict[str, Judged] = {}
     problems: list[str] = []
     for entity in entities:
         try:
-            size = sizes.measure(EntityIndexes(client, entity))
+            size = sizes.measure(EntityIndexes(in_time, entity))
             counts = history.counts(entity.name, until=at, back=policy.history_days)
             before = history.latest(entity.name, before=run_id)
         except EmptyWriteSet:
@@ -125,16 +131,24 @@ def run(client: Client, entities: Sequence[Entity], run_id: str, *, now: datetim
         except SearchSyncError as error:
             problems.append(f"{entity.name} cannot be measured: {error}")
             continue
-        outlook = look(size, daily([*counts, (at.date(), size.documents)]), policy.horizon_days)
+        outlook = _outlook(size, [*counts, Counted(at.date(), size.documents, size.tenants)], policy.horizon_days)
         outlooks[entity.name] = outlook
         indexes[entity.name] = Judged(advice.of_index(outlook, rows, policy, before=_advised(before, size)), before)
     measured = disk = None
     try:
-        measured = room.measure(client, [*outlooks.values()], policy.horizon_days)
-        disk = Judged(advice.of_disk(measured, rows), history.latest(None, before=run_id))
+        if not problems:  # the index that cannot be measured may be the largest
+            measured = room.measure(in_time, [*outlooks.values()], policy.horizon_days)
+            disk = Judged(advice.of_disk(measured, rows), history.latest(None, before=run_id))
     except SearchSyncError as error:
         problems.append(f"the disks cannot be measured: {error}")
     return CapacityReport(at, run_id, outlooks, indexes, measured, disk, problems)
+
+
+def _outlook(size: Size, counts: Sequence[Counted], horizon: int) -> Outlook:
+    tenants = {
+        name: daily([(one.day, one.tenants[name]) for one in counts if name in one.tenants]) for name in size.tenants
+    }
+    return look(size, daily([(one.day, one.documents) for one in counts]), horizon, tenants)
 
 
 def _advised(before: Kept | None, size: Size) -> int:

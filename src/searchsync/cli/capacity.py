@@ -6,7 +6,7 @@ from typing import Any
 from searchsync.capacity import report, run
 from searchsync.capacity.advice import GB
 from searchsync.capacity.outlook import Outlook
-from searchsync.catalog import BAD_ENTITIES, CATALOG, entity
+from searchsync.catalog import CATALOG, entity
 from searchsync.cli import tables
 from searchsync.cli.connections import SHELL
 from searchsync.errors import Different, IndexUnavailable
@@ -23,9 +23,11 @@ def add(commands: Any) -> None:
 
 
 def _capacity(arguments: argparse.Namespace) -> None:
-    names = arguments.entities or [*CATALOG, *BAD_ENTITIES]
+    names = arguments.entities or [*CATALOG]
     found = run.run(SHELL.opensearch(), [entity(name) for name in names], "cli")
     tables.show([HEAD, *(_line(outlook) for outlook in found.outlooks.values())])
+    if not found.problems and (empty := [name for name in names if name not in found.outlooks]):
+        print(f"nothing is live yet of {', '.join(empty)}")
     if room := found.room:
         print(
             f"\nDisks: {room.room / GB:,.1f} GB free below the low watermark ({room.low}); the largest reindex needs "

@@ -77,13 +77,14 @@ def test_a_size_counts_every_shard_and_every_tenant(client: Client, members: Ent
     assert found.bytes > found.largest_shard_bytes > found.bytes / 3
 
 
-def history(client: Client, days: int, per_day: float, today: int) -> None:
+def history(client: Client, days: int, per_day: float, today: int, of: str = "locations") -> None:
     """What earlier runs kept of an entity that grew; each night's reindex made another index, of another size."""
     chance = random.Random(SEED)
     for back in range(days, 0, -1):
-        kept = {"at": (NOW - timedelta(days=back)).isoformat(), "run": f"capacity/{back}", "entity": "locations"}
-        figures = {"index": f"locations-{back}", "bytes": chance.randrange(10**6, 10**8), "shards": 1, "advice": []}
-        History(client).keep({**kept, **figures, "documents": round(today - per_day * back)})
+        kept = {"at": (NOW - timedelta(days=back)).isoformat(), "run": f"capacity/{back}", "entity": of}
+        figures = {"index": f"{of}-{back}", "bytes": chance.randrange(10**6, 10**8), "shards": 1, "advice": []}
+        tenants = [{"tenant": "acme", "documents": 100 - back}] if back < 90 else []
+        History(client).keep({**kept, **figures, "documents": round(today - per_day * back), "tenants": tenants})
 
 
 def test_a_history_is_forecast_and_swaps_are_no_growth(client: Client, locations: Entity) -> None:
@@ -100,6 +101,22 @@ def test_a_history_is_forecast_and_swaps_are_no_growth(client: Client, locations
     assert kept.forecast["shard_reaches"]["40000000000"] == {"earliest": None, "expected": None, "latest": None}
     assert "+5.0 documents a day, by the points of 61 days" in report.html(found)
     assert "<polygon" in report.html(found)
+
+
+def test_each_tenant_has_a_line_of_its_own(client: Client, members: Entity) -> None:
+    """A tenant that grows in an index that does not is seen before it is too large."""
+    filled(client, members, "blue", [{"member_id": str(n), "tenant_id": "acme"} for n in range(100)])
+    history(client, days=60, per_day=0, today=100, of="members")
+    found = run.run(client, [members], "capacity/now", now=NOW)
+    outlook = found.outlooks["members"]
+    assert outlook.size.tenants == {"acme": 100}
+    line = outlook.tenants["acme"]
+    assert line is not None
+    assert line.per_day == pytest.approx(1)
+    reached = outlook.tenant_reaches("acme", 150)
+    assert reached is not None
+    assert reached.expected == 50
+    assert "100 documents, +1.0 a day; 10,000,000: not within the horizon" in report.html(found)
 
 
 def test_of_a_short_history_no_number_is_made(client: Client, locations: Entity) -> None:
@@ -128,6 +145,7 @@ def test_a_red_index_is_a_problem_and_hides_no_other(client: Client, locations: 
     client.request("POST", "/_aliases", body={"actions": [{"add": {"index": red, "alias": "locations"}}]})
     found = run.run(client, [locations, members], "capacity/1", now=NOW)
     assert found.outlooks.keys() == {"members"}
+    assert found.room is None, "the largest index may be the one that is not known"
     (problem,) = found.problems
     assert problem == f"locations cannot be measured: {red}: 1 of 1 primary shards are away; see its health"
 
@@ -160,6 +178,7 @@ def test_the_command_shows_the_same_and_keeps_nothing(client: Client, locations:
     shown = searchsync("capacity", "locations").stdout
     assert "500" in shown
     assert "It does not fit any more: no forecast" in shown
+    assert "nothing is live yet of members" in searchsync("capacity").stdout
     assert "unknown entity" in searchsync("capacity", "lcoations", fails=True).stderr
     assert INDEX not in client.request("GET", "/_all", params={"expand_wildcards": "all"})
 

@@ -38,11 +38,11 @@ def growing(size: Size, per_day: float = 0.0, days: int = 60) -> Outlook:
     each = size.documents - per_day * size.documents / (size.bytes / GIB) * (days - 1)
     step = (size.documents - each) / (days - 1)
     points = [Point(TODAY - timedelta(days=days - 1 - day), each + step * day) for day in range(days)]
-    return look(size, points, POLICY.horizon_days)
+    return look(size, points, POLICY.horizon_days, {})
 
 
 def unknown(size: Size) -> Outlook:
-    return look(size, [Point(TODAY, size.documents)], POLICY.horizon_days)
+    return look(size, [Point(TODAY, size.documents)], POLICY.horizon_days, {})
 
 
 def only(outlook: Outlook, **options: int) -> advice.Advice:
@@ -134,7 +134,7 @@ def test_what_is_told_is_new_other_urgent_or_over() -> None:
 def test_a_swap_is_no_growth() -> None:
     """A new index has no deleted documents and other segments: its bytes fall, and no document has gone."""
     days = [TODAY - timedelta(days=40 - day) for day in range(41)]
-    outlook = look(sized(20), [Point(day, 20_000_000) for day in days], POLICY.horizon_days)
+    outlook = look(sized(20), [Point(day, 20_000_000) for day in days], POLICY.horizon_days, {})
     assert outlook.bytes_after(180).expected == pytest.approx(20 * GIB)
     assert outlook.shard_reaches(50 * GB) == Reached(None, None, None)
     smaller = replace(outlook, size=replace(outlook.size, bytes=12 * GIB, largest_shard_bytes=12 * GIB))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from moto.core.authorization import ActionAuthenticatorMixin
+from moto.dynamodb.models import dynamodb_backends
 from werkzeug.exceptions import HTTPException
 
 from local import aws
@@ -46,6 +47,7 @@ def enforce(record: Path) -> None:
             call = {"role": asked._access_key.arn.split("/")[-2], "action": asked._action, "resource": arn}
             try:
                 asked.check_action_permitted(arn)
+                _check_leading_key(self, asked)
             except HTTPException:
                 _note(record, {**call, "allowed": False})
                 raise
@@ -67,6 +69,28 @@ def _resources(handler: Any, told: str) -> Iterator[str]:
         yield body["ShardIterator"].partition("|")[0]
     else:
         yield next((body[name] for name in ("StreamArn", "ExportArn", "TableArn") if name in body), told)
+
+
+def _check_leading_key(handler: Any, asked: Any) -> None:
+    """Hold a write of one item against ``dynamodb:LeadingKeys``: moto looks at no condition.
+
+    Policies name the key exactly, in a statement for writes alone.
+    """
+    body = handler.body if isinstance(handler.body, dict) else {}
+    item = body.get("Item") or body.get("Key")
+    if item is None or "TableName" not in body:
+        return
+    table = dynamodb_backends[handler.current_account][handler.region].get_table(body["TableName"])
+    (leading,) = item[table.hash_key_attr].values()
+    documents = [json.loads(document) for document in asked._access_key.collect_policies()]
+    limits = [
+        statement["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
+        for document in documents
+        for statement in document["Statement"]
+        if asked._action in statement["Action"] and table.table_arn in statement["Resource"]
+    ]
+    if all(leading not in keys for keys in limits):
+        asked._raise_access_denied()
 
 
 def _note(record: Path, call: dict[str, Any]) -> None:

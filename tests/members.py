@@ -22,6 +22,7 @@ from searchsync.operations.replay_report import ReplayReport
 from searchsync.quality.health import Feed
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream.consumer import Outcome, Stream
+from searchsync.stream.pointers import Origins
 from searchsync.stream.queue import Message, Queue
 
 
@@ -155,6 +156,11 @@ class World:
         source.give_back(messages)
         return [json.loads(message.body) for message in messages]
 
+    @property
+    def origins(self) -> Origins:
+        """Where the records are that messages only name."""
+        return Origins(self.aws["dynamodbstreams"], self.aws["s3"])
+
     def waits(self) -> bool:
         """Whether the dead-letter queue has a message that can be seen; without looking at it."""
         asked = self.aws["sqs"].get_queue_attributes(QueueUrl=self.urls["dead"], AttributeNames=["All"])
@@ -168,7 +174,7 @@ class World:
             self.source,
             queue,
             other,
-            self.aws["dynamodbstreams"],
+            self.origins,
             Choice(**choice),
         ).run()
 

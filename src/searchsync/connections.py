@@ -20,6 +20,7 @@ from searchsync.sources.export_requests import EXPORT_BUCKET, ExportAccess
 from searchsync.sources.postgres import PostgresSource
 from searchsync.sources.postgres_connection import Dsn
 from searchsync.stream.lag import Lag
+from searchsync.stream.pointers import Origins
 from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE, Queue
 
 
@@ -91,6 +92,10 @@ class Connections:
     def streams(self, entity: Entity) -> Any:
         """Return a client of DynamoDB Streams."""
         return self.aws(entity.connection, "dynamodbstreams")
+
+    def origins(self, entity: Entity) -> Origins:
+        """Return where the records of an entity are that messages of its queues only name."""
+        return Origins(self.streams(entity), self.aws(entity.connection, "s3"))
 
     def feed(self, entity: Entity, of: BuiltFrom | None = None) -> Feed | None:
         """Return what brings an entity's changes in real time; None for an entity that syncs bring them to."""

@@ -21,6 +21,7 @@ from searchsync.sources.dynamodb import DynamoSource
 from searchsync.stream import lag
 from searchsync.stream.consumer import Outcome, Stream
 from searchsync.stream.lag import Lag
+from searchsync.stream.pointers import Origins
 from searchsync.stream.queue import Queue
 from tests.consistency.clock import Clock
 from tests.consistency.ground import Content, Ground, Violation
@@ -93,7 +94,11 @@ class Stage(Ground):
     def replay(self, client: Client | None = None, *, parked: bool = False) -> ReplayReport:
         queue, other = (self.parked_letters, None) if parked else (self.dead_letters, self.parked_letters)
         return Replay(
-            EntityIndexes(client or self.client, self.source().entity), self.source(), queue, other, self.table
+            EntityIndexes(client or self.client, self.source().entity),
+            self.source(),
+            queue,
+            other,
+            Origins(self.table, None),
         ).run()
 
     def behind(self, index: str) -> Callable[[], Lag]:

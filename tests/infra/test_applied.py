@@ -175,7 +175,7 @@ def test_a_poison_record_is_parked_and_replayed(product: Applied, tmp_path: Path
         connections.source(MEMBERS),
         Queue(sqs, queue),
         Queue(sqs, product.queue("members-parked")),
-        connections.streams(MEMBERS),
+        connections.origins(MEMBERS),
         Choice(),
     ).run()
     assert (report.failed, report.why_parked) == ([], {})

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from searchsync.access.roles import Grant, Place, Role, rendered
 from searchsync.catalog import CATALOG, include_dir
+from searchsync.heartbeat import Heartbeat
 from tests.infra.linter import problems
 
 REPO = Path(__file__).parents[2]
@@ -124,7 +125,26 @@ def test_a_planted_error_is_found(grant: Grant, said: str) -> None:
 def test_what_an_entity_is_not_read_from_is_not_granted() -> None:
     scanned = rendered(HERE, [replace(entity, read_from="scan") for entity in FROM_EXPORT])
     assert "dynamodb:ExportTableToPointInTime" in calls(ROLES["searchsync-airflow-task"])
-    assert not {"dynamodb:ExportTableToPointInTime", "s3:GetObject"} & calls(scanned["searchsync-airflow-task"])
+    assert not {"dynamodb:ExportTableToPointInTime", "s3:PutObject"} & calls(scanned["searchsync-airflow-task"])
+    assert "-exports-" not in str(scanned["searchsync-airflow-task"].policy)
+
+
+def test_the_dags_may_write_the_partition_of_each_heartbeat_and_no_other() -> None:
+    """A statement for each table: with one for all, each table would be open for the heartbeats of all others."""
+    (members,) = FROM_EXPORT
+    other = Heartbeat({"member_id": "orders-searchsync-heartbeat"})
+    orders = replace(members, name="orders", table="orders", heartbeat=other)
+    unmeasured = replace(members, name="others", table="others", heartbeat=None)
+    role = rendered(HERE, [members, orders, unmeasured])["searchsync-airflow-task"]
+    writes = [grant for grant in role.grants if "dynamodb:PutItem" in grant.calls]
+    assert [(grant.calls, grant.resources, grant.when) for grant in writes] == [
+        (
+            ("dynamodb:DeleteItem", "dynamodb:PutItem"),
+            (f"arn:aws:dynamodb:{HERE.region}:{HERE.account}:table/{table}",),
+            {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [key]}},
+        )
+        for table, key in (("members", "searchsync-heartbeat"), ("orders", "orders-searchsync-heartbeat"))
+    ]
 
 
 def test_each_entity_has_its_own_role_and_no_other_entitys_queue() -> None:

@@ -1,5 +1,5 @@
-# A bucket tells nobody that it has records. Its event goes to the dead-letter queue as a message that no replay can read,
-# so the next replay parks it for a person, and alerts (docs/operations/dlq_replay.md).
+# A bucket tells nobody that it has records. Its event goes to the dead-letter queue as a message that names the object,
+# and the next replay reads it (docs/operations/dlq_replay.md).
 
 locals {
   given_up = { for name, entity in var.entities : name => "${entity.function}-given-up" } # names of the rules

@@ -20,8 +20,9 @@ PARAMS = {
         description="The rest stays for the next run.",
     ),
     "kind": Param(
-        "", type="string", enum=["", "record", "pointer"], title="Kind",
-        description="record: parked by the function. pointer: given up by the event source mapping. Empty: both.",
+        "", type="string", enum=["", "record", "pointer", "given-up"], title="Kind",
+        description="record: parked by the function. Given up by the event source mapping: pointer, when the records "
+        "are in the stream; given-up, when they are in a bucket. Empty: all.",
     ),
     "reason": Param(
         "", type="string", maxLength=200, title="Reason",
@@ -69,7 +70,7 @@ def replay(entity: str, *, params: dict[str, Any]) -> dict[str, Any]:
         min_age=params["min_age_minutes"] * 60,
     )
     indexes, source = connections.indexes(described), connections.source(described)
-    return Replay(indexes, source, queue, for_people, connections.streams(described), choice).run().as_dict()
+    return Replay(indexes, source, queue, for_people, connections.origins(described), choice).run().as_dict()
 
 
 @task

@@ -317,8 +317,8 @@ def _replay(arguments: argparse.Namespace) -> None:
     dead_letters, parked = SHELL.queues(indexes.entity)
     queue, for_people = (parked, None) if arguments.parked else (dead_letters, parked)
     choice = Choice(dry_run=arguments.dry_run, cap=arguments.cap)
-    source, streams = _source_for(arguments)(None), SHELL.streams(indexes.entity)
-    report = Replay(indexes, source, queue, for_people, streams, choice).run()
+    source, origins = _source_for(arguments)(None), SHELL.origins(indexes.entity)
+    report = Replay(indexes, source, queue, for_people, origins, choice).run()
     print(json.dumps(report.as_dict(), indent=2))
     check_all(report.as_dict())
 

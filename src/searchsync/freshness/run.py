@@ -34,6 +34,9 @@ POLL_SECONDS = 0.2
 ANSWER_SECONDS = 30.0
 """Seconds within which OpenSearch has to answer. So a heartbeat is in its table for 150 seconds at most."""
 
+OTHERS_SECONDS = WAIT_SECONDS + ANSWER_SECONDS
+"""Seconds after which a heartbeat in the table is of no run that goes on."""
+
 _ONE_COPY = {"preference": "searchsync-freshness"}
 """Parameters that let the same copy of the shard answer each search: copies refresh at different moments."""
 
@@ -65,13 +68,17 @@ def _measure(indexes: EntityIndexes, heartbeat: Callable[[], HeartbeatItem | Non
     try:
         before, live = result.summary(client, entity), EntityIndexes(client, entity).live()
         item = heartbeat()
-        if item is None or live is None:
-            why = before.why or f"nothing is live yet; run {entity.name}_reindex first"
-            return Found(before if item is None else Measured(entity.name, NONE, result.now(), why=why))
+        if item is None:
+            return Found(before)
+        if live is None:
+            why = f"nothing is live yet; run {entity.name}_reindex first"
+            return Found(Measured(entity.name, NONE, result.now(), why=why))
     except SearchSyncError as error:
         return Found(_failed(entity.name, error))
     try:
         found = _beat(indexes, item)
+    except Taken as error:
+        return Found(_failed(entity.name, error))  # the other run keeps its own result
     except SearchSyncError as error:
         found = _failed(entity.name, error)
     began = before.late_since or found.at
@@ -115,7 +122,7 @@ def _late(name: str, why: str, *, written: float | None = None) -> Measured:
 
 def _clean_up(item: HeartbeatItem) -> None:
     """Delete the heartbeat of a run that was killed. That of a run that goes on is away before its time is over."""
-    if item.is_there() and _seconds_until(lambda: not item.is_there(), within=WAIT_SECONDS + ANSWER_SECONDS) is None:
+    if item.is_there() and _seconds_until(lambda: not item.is_there(), within=OTHERS_SECONDS) is None:
         log.warning("the heartbeat %r was left by a run that was stopped; it is deleted", item.key)
         item.delete()
 
@@ -144,11 +151,11 @@ def _position(indexes: EntityIndexes, item: HeartbeatItem) -> str:
     return str(sync_in(hits[0]["_source"]).get("position", "")) if hits else ""
 
 
-def _seconds_until(is_so: Callable[[], bool], *, within: float = WAIT_SECONDS) -> float | None:
+def _seconds_until(is_so: Callable[[], bool], *, within: float | None = None) -> float | None:
     """Return the seconds until something is so, from now; None when it is not so in time."""
     began = time.monotonic()
     while not is_so():
-        if time.monotonic() - began > within:
+        if time.monotonic() - began > (WAIT_SECONDS if within is None else within):
             return None
         time.sleep(POLL_SECONDS)
     return round(time.monotonic() - began, 3)

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
 
 from searchsync.cluster.indexes import EntityIndexes
 from searchsync.deadline import Deadline
@@ -21,8 +21,8 @@ from searchsync.mapping import fitting
 from searchsync.operations.replay_report import Counts, ReplayReport
 from searchsync.sources.base import Source
 from searchsync.stream import dead_letters, gaps, pointers
-from searchsync.stream.dead_letters import ParkedMessage, ParkedRecord, Pointer, TooLong, Unreadable
-from searchsync.stream.pointers import Resolved
+from searchsync.stream.dead_letters import Content, ParkedMessage, ParkedRecord, Pointer, TooLong, Unreadable
+from searchsync.stream.pointers import Origins, Resolved
 from searchsync.stream.queue import Message, Queue
 from searchsync.writing import writer
 
@@ -61,7 +61,7 @@ class Choice:
 
     :ivar dry_run: whether the run only counts
     :ivar cap: largest number of messages
-    :ivar kind: ``record``, ``pointer`` or empty for both
+    :ivar kind: ``record``, ``pointer``, ``given-up`` or empty for all
     :ivar reason: only messages that were parked for this reason; empty for all
     :ivar min_age: smallest age in seconds, since a message was sent or was found to be poison again
     """
@@ -78,7 +78,7 @@ class _Task:
     """A message with the keys that it stands for."""
 
     message: Message
-    content: ParkedMessage | Pointer
+    content: Content
     found: Resolved
 
 
@@ -95,7 +95,7 @@ class Replay:
 
     :param queue: the dead-letter queue, or the queue of parked messages when a person replays these
     :param parked: the queue for messages that wait for a person; None when this is the queue that is replayed
-    :param streams: boto3's DynamoDB Streams client
+    :param origins: where the records are that messages only name
     """
 
     def __init__(
@@ -104,14 +104,14 @@ class Replay:
         source: Source,
         queue: Queue,
         parked: Queue | None,
-        streams: Any,
+        origins: Origins,
         choice: Choice | None = None,
     ) -> None:
         self._indexes = indexes
         self._source = source
         self._queue = queue
         self._parked = parked
-        self._streams = streams
+        self._origins = origins
         self._choice = choice or Choice()
         self._bypass = gaps.NotedBypass()
         self._report = ReplayReport(self._choice.dry_run, missed=self._bypass.missed)
@@ -143,6 +143,10 @@ class Replay:
         self._report.seconds = time.monotonic() - began
         return self._report
 
+    @cached_property
+    def _table(self) -> str:
+        return self._source.origin()
+
     def _in_time(self) -> EntityIndexes:
         """Return the indexes, for one step that must not take long."""
         return self._indexes.until(Deadline.within(PATIENCE_SECONDS))
@@ -160,7 +164,7 @@ class Replay:
         return messages
 
     def _replay(self, messages: list[Message]) -> None:
-        by_reason: dict[str, list[tuple[Message, ParkedMessage | Pointer]]] = defaultdict(list)
+        by_reason: dict[str, list[tuple[Message, Content]]] = defaultdict(list)
         for message in messages:
             try:
                 content = dead_letters.read(message.body)
@@ -169,8 +173,7 @@ class Replay:
                     self._report.reasons[UNREADABLE].messages += 1
                     self._for_a_person(message, UNREADABLE, str(error))
                 continue
-            kind = "record" if isinstance(content, ParkedMessage) else "pointer"
-            if self._wanted(message, kind, content.reason):
+            if self._wanted(message, content.kind, content.reason):
                 by_reason[content.reason].append((message, content))
         for reason, found in sorted(by_reason.items()):
             counts = self._report.reasons[reason]
@@ -188,9 +191,7 @@ class Replay:
         self._report.skipped += not wanted
         return wanted
 
-    def _in_portions(
-        self, found: list[tuple[Message, ParkedMessage | Pointer]], counts: Counts
-    ) -> Iterator[list[_Task]]:
+    def _in_portions(self, found: list[tuple[Message, Content]], counts: Counts) -> Iterator[list[_Task]]:
         """Yield messages with their keys, in portions of so few keys that memory stays small."""
         tasks: list[_Task] = []
         keys = 0
@@ -222,7 +223,7 @@ class Replay:
 
     def _is_done(self, task: _Task, written: _Written, counts: Counts) -> bool:
         """Return whether a message can be deleted now: all its keys are written, or are in messages of their own."""
-        if isinstance(task.content, Pointer):
+        if not isinstance(task.content, ParkedMessage):
             found, refused = task.found, written.refused
             parked = [self._parked_record(found, key, *refused[key]) for key in sorted(found.keys.keys() & refused)]
             early = sorted(found.keys.keys() & written.early)
@@ -242,19 +243,19 @@ class Replay:
 
     # -- keys
 
-    def _resolve(self, message: Message, content: ParkedMessage | Pointer, counts: Counts) -> Resolved | None:
+    def _resolve(self, message: Message, content: Content, counts: Counts) -> Resolved | None:
         """Return the keys that a message stands for; None when they cannot be found."""
         if isinstance(content, ParkedMessage):
             return Resolved({content.key: content.position} if content.key else {})
         try:
-            found = pointers.resolve(self._streams, self._indexes.entity, content)
+            found = pointers.resolve(self._origins, self._indexes.entity, content, table=lambda: self._table)
         except Unreadable as error:
             self._for_a_person(message, content.reason, str(error))
             return None
-        except (SourceUnavailable, BadConnection) as error:  # of this shard or stream; others may answer
-            self._failed(f"{content.reason}: records {content.start} to {content.end} of {content.shard}: {error}")
+        except (SourceUnavailable, BadConnection) as error:  # of this shard, stream or object; others may answer
+            self._failed(f"{content.reason}: {content.what}: {error}")
             return None
-        if found.forgotten:
+        if found.forgotten and isinstance(content, Pointer):
             counts.gap += found.forgotten
             gap = {
                 "from": content.first_arrival,

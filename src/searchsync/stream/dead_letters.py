@@ -1,8 +1,9 @@
 """Messages of the dead-letter queue: what was parked, so that nothing is lost and all of it can be replayed.
 
-There are two kinds. The stream function parks a whole record that it could not index, with the reason and the position.
-The event source mapping sends a pointer to records in the stream after its last attempt at a batch. A pointer has no
-keys and no images, and it is of no use once the stream has forgotten the records, after 24 hours.
+The stream function parks a whole record that it could not index, with the reason and the position. What the event
+source mapping gives up after its last attempt at a batch has two forms. A pointer leads to records in the stream; it
+has no keys and no images, and it is of no use once the stream has forgotten the records, after 24 hours. Where the
+mapping keeps the batch itself in a bucket, as on AWS, the bucket's event names the object (``stream.given_up``).
 """
 
 import base64
@@ -13,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from searchsync.documents.page import MAX_ID_BYTES
 from searchsync.errors import SearchSyncError
@@ -39,6 +40,7 @@ class ParkedMessage:
     reason: str
     parked_at: float
     attempts: int = 0
+    kind: ClassVar = "record"
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,35 @@ class Pointer:
     last_arrival: str
     records: int
     reason: str
+    kind: ClassVar = "pointer"
+
+    @property
+    def what(self) -> str:
+        """What the pointer leads to, for messages."""
+        return f"records {self.start} to {self.end} of {self.shard}"
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """An object in a bucket: a batch that the event source mapping gave up. It is there for 30 days."""
+
+    bucket: str
+    key: str
+    kind: ClassVar = "given-up"
+    reason: ClassVar = kind
+
+    @property
+    def what(self) -> str:
+        """The object, for messages."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+Content = ParkedMessage | Pointer | GivenUp
+"""What a message of the queue says."""
 
 
 class Unreadable(SearchSyncError):
-    """A message of neither kind: a person has to look at it."""
+    """A message of no known kind, or one that leads to nothing: a person has to look at it."""
 
 
 class TooLong(SearchSyncError):
@@ -148,10 +175,10 @@ def without(record: Any, images: list[str]) -> Any:
     return {**record, "dynamodb": {name: value for name, value in change.items() if name not in images}}
 
 
-def read(body: str) -> ParkedMessage | Pointer:
+def read(body: str) -> Content:
     """Return what a message says.
 
-    :raises Unreadable: when it is of neither kind
+    :raises Unreadable: when it is of no known kind
     """
     try:
         found = json.loads(body)
@@ -167,6 +194,8 @@ def read(body: str) -> ParkedMessage | Pointer:
                 records=int(batch["batchSize"]),
                 reason=str(found["requestContext"]["condition"]),
             )
+        if found["kind"] == "given-up":
+            return GivenUp(_name(found["bucket"]), _name(found["key"]))
         if found["kind"] == "record":
             return ParkedMessage(
                 key=_id(found["key"]),
@@ -176,7 +205,7 @@ def read(body: str) -> ParkedMessage | Pointer:
                 attempts=int(found.get("attempts", 0)),
             )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise Unreadable(f"neither a record of ours nor a pointer of the mapping ({error!r}): {body[:200]}") from None
+        raise Unreadable(f"neither a record of ours nor what the mapping gave up ({error!r}): {body[:200]}") from None
     raise Unreadable(f"a message of the unknown kind {found['kind']!r}: {body[:200]}")
 
 
@@ -184,6 +213,12 @@ def _matching(pattern: re.Pattern[str], value: Any) -> str:
     """Return a text that has the form which it must have. Any other would stop the replay, or win over every change."""
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ValueError(f"{str(value)[:100]!r} has not the form {pattern.pattern}")
+    return value
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{str(value)[:100]!r} names nothing")
     return value
 
 

@@ -1,21 +1,33 @@
-"""Pointers of the event source mapping: the records that they stand for, while the stream has them."""
+"""What the event source mapping gave up: the records that a message stands for, in the stream or in a bucket."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from searchsync.catalog import Entity
 from searchsync.documents.dynamodb_values import BadItem
 from searchsync.errors import BadParams
-from searchsync.stream import reader
+from searchsync.stream import given_up, reader
 from searchsync.stream.consumer import identify, is_outside
-from searchsync.stream.dead_letters import IMAGES, ParkedRecord, Pointer, Unreadable, without
+from searchsync.stream.dead_letters import IMAGES, GivenUp, ParkedRecord, Pointer, Unreadable, without
 from searchsync.stream.reader import Forgotten, Record
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Where the records are that a message only names.
+
+    :ivar streams: boto3's DynamoDB Streams client
+    :ivar s3: boto3's S3 client
+    """
+
+    streams: Any
+    s3: Any
 
 
 @dataclass
 class Resolved:
-    """What a pointer stands for.
+    """What a message stands for.
 
     :ivar keys: the keys, each with the position of its latest event; the position is empty when it must not be used
     :ivar records: the records of the keys, without images, because a thousand pointers are resolved at once
@@ -29,15 +41,20 @@ class Resolved:
     forgotten: int = 0
 
 
-def resolve(streams: Any, entity: Entity, pointer: Pointer) -> Resolved:
-    """Read the records of a pointer.
+def resolve(origins: Origins, entity: Entity, named: Pointer | GivenUp, *, table: Callable[[], str]) -> Resolved:
+    """Read the records of a batch that was given up.
 
-    :param streams: boto3's DynamoDB Streams client
-    :raises Unreadable: when there is no such stream or shard
-    :raises SourceUnavailable: when the stream does not answer
+    :param table: returns the ARN of the entity's table
+    :raises Unreadable: when there is no such stream or shard, or no such object of this entity
+    :raises SourceUnavailable: when the stream or S3 does not answer
+    :raises BadConnection: when the role may not read them
     """
     resolved, found = Resolved(), 0
-    for record in _records(streams, pointer):
+    for record in (
+        _records(origins.streams, named)
+        if isinstance(named, Pointer)
+        else given_up.records(origins.s3, entity, table(), named)
+    ):
         found += 1
         if is_outside(entity, record):
             continue
@@ -49,7 +66,8 @@ def resolve(streams: Any, entity: Entity, pointer: Pointer) -> Resolved:
             continue
         resolved.keys[key] = max(resolved.keys.get(key, ""), position)
         resolved.records[key] = light
-    resolved.forgotten = max(pointer.records - found, 0)
+    if isinstance(named, Pointer):
+        resolved.forgotten = max(named.records - found, 0)
     return resolved
 
 

@@ -19,7 +19,7 @@ from searchsync.catalog import Entity
 REPO = Path(__file__).parents[3]
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 PLACE = Place(ACCOUNT, REGION, "eu-central-1", "owner/name", "dev")
-EXPORTS = f"searchsync-exports-{ACCOUNT}"
+EXPORTS, RECORDS = (f"searchsync-{purpose}-{ACCOUNT}" for purpose in ("exports", "records"))
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Emulator:
 
 @contextmanager
 def running(record: Path, entities: Iterable[Entity]) -> Iterator[Emulator]:
-    """An emulator with the roles of some entities, the table of members, its queues, and a bucket for exports."""
+    """An emulator with the roles of some entities, the table of members, its queues, and and buckets."""
     command = [sys.executable, "-m", "local.iam", str(record), "--port", "0"]
     with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -82,7 +82,7 @@ def running(record: Path, entities: Iterable[Entity]) -> Iterator[Emulator]:
             emulator.client("dynamodb").update_continuous_backups(
                 TableName="members", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
             )
-            for bucket in (EXPORTS, f"searchsync-snapshots-{ACCOUNT}"):
+            for bucket in (EXPORTS, RECORDS, f"searchsync-snapshots-{ACCOUNT}"):
                 emulator.client("s3").create_bucket(
                     Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
                 )

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from searchsync.access.roles import rendered
 from searchsync.catalog import CATALOG
-from tests.integration.access.emulator import ACCOUNT, EXPORTS, PLACE, REGION, Emulator, running
+from tests.integration.access.emulator import ACCOUNT, EXPORTS, PLACE, RECORDS, REGION, Emulator, running
 
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/members"
 QUEUES = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
@@ -61,6 +61,9 @@ TRIED: dict[tuple[str, str], Callable[[Any, Emulator], Any]] = {
     ("dynamodb:PutItem", TABLE): lambda ask, _: ask("dynamodb").put_item(
         TableName="members", Item={"member_id": {"S": "m-1"}}
     ),
+    ("dynamodb:DeleteItem", TABLE): lambda ask, _: ask("dynamodb").delete_item(
+        TableName="members", Key={"member_id": {"S": "m-1"}}
+    ),
     ("dynamodb:DeleteTable", TABLE): lambda ask, _: ask("dynamodb").delete_table(TableName="members"),
     ("dynamodb:ListStreams", "*"): lambda ask, _: ask("dynamodbstreams").list_streams(),
     ("dynamodb:DescribeStream", f"{TABLE}/stream/x"): lambda ask, _: ask("dynamodbstreams").describe_stream(
@@ -80,6 +83,11 @@ TRIED: dict[tuple[str, str], Callable[[Any, Emulator], Any]] = {
     ("s3:GetObject", f"arn:aws:s3:::{EXPORTS}/members/x"): lambda ask, _: ask("s3").get_object(
         Bucket=EXPORTS, Key="members/x"
     ),
+    ("s3:GetObject", f"arn:aws:s3:::{RECORDS}/aws/lambda/x"): lambda ask, _: ask("s3").get_object(
+        Bucket=RECORDS, Key="aws/lambda/x"
+    ),
+    ("s3:GetObject", f"arn:aws:s3:::{RECORDS}/other"): lambda ask, _: ask("s3").get_object(Bucket=RECORDS, Key="other"),
+    ("s3:ListBucket", f"arn:aws:s3:::{RECORDS}"): lambda ask, _: ask("s3").list_objects_v2(Bucket=RECORDS),
     ("s3:ListBucket", f"arn:aws:s3:::searchsync-snapshots-{ACCOUNT}"): lambda ask, _: ask("s3").list_objects_v2(
         Bucket=f"searchsync-snapshots-{ACCOUNT}"
     ),
@@ -105,8 +113,20 @@ def test_a_part_may_do_what_is_its_own_and_is_denied_what_is_not(emulator: Emula
         for call, arn in TRIED
         for grant in ROLES[name].grants
         if not grant.deny and call in grant.calls and any(fnmatchcase(arn, one) for one in grant.resources)
+        if "dynamodb:LeadingKeys" not in str(grant.when)  # of another item than the ones that are tried here
     }
     assert allowed == granted
+
+
+def test_the_heartbeat_is_the_only_item_that_the_dags_may_write(emulator: Emulator) -> None:
+    """They read the tables of applications, and a fault of theirs must not reach a row of these."""
+    dynamodb = emulator.client("dynamodb", emulator.session("searchsync-airflow-task"))
+    dynamodb.put_item(TableName="members", Item={"member_id": {"S": "searchsync-heartbeat"}})
+    dynamodb.delete_item(TableName="members", Key={"member_id": {"S": "searchsync-heartbeat"}})
+    with pytest.raises(ClientError, match="AccessDenied"):
+        dynamodb.put_item(TableName="members", Item={"member_id": {"S": "m-1"}})
+    with pytest.raises(ClientError, match="AccessDenied"):
+        dynamodb.delete_item(TableName="members", Key={"member_id": {"S": "m-1"}})
 
 
 def _is_allowed(call: Callable[[Any, Emulator], Any], ask: Callable[[str], Any], emulator: Emulator) -> bool:

@@ -22,7 +22,7 @@ from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local import redis as local_redis
 from local import sample_data
-from local.lambda_contract import event_record
+from local.lambda_contract import event_record, pointer
 from local.members import generate
 from searchsync.access.roles import rendered
 from searchsync.capacity import run as capacity
@@ -32,6 +32,7 @@ from searchsync.cli.connections import SHELL
 from searchsync.cluster import figures, unwritable
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
+from searchsync.freshness import run
 from searchsync.health import cluster
 from searchsync.operations import reindex, replay, sync
 from searchsync.operations.sync import Interval
@@ -49,7 +50,7 @@ from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
 from tests import calls
 from tests.integration.access import security_api
-from tests.integration.access.emulator import ACCOUNT, EXPORTS, PLACE, Emulator, running
+from tests.integration.access.emulator import ACCOUNT, EXPORTS, PLACE, RECORDS, Emulator, running
 from tests.integration.operations.test_retire import buried, write
 from tests.search_service import serving
 from tests.steps import make_index, until
@@ -93,6 +94,7 @@ def jobs(
     for module, name, quick in (
         (replay, "EMPTY_SECONDS", 0),
         (replay, "MARGIN_SECONDS", 0),
+        (run, "WAIT_SECONDS", 0.1),
         (gaps, "UNWRITABLE_SECONDS", 0.0),
         (writer, "UNWRITABLE_PATIENCE_SECONDS", 0.5),
         (export_requests, "POLL_SECONDS", 0.05),
@@ -168,6 +170,18 @@ class Jobs:
         batch |= {f"approximateArrivalOf{which}Record": "2026-01-01T00:00:00Z" for which in ("First", "Last")}
         self.send({"requestContext": {"condition": "RetryAttemptsExhausted"}, "DDBStreamBatchInfo": batch})
 
+    def send_given_up(self) -> None:
+        """Put an object where the mapping keeps what it gave up, and send what the bucket's event becomes."""
+        self.put("m-0000005", name="x")
+        records = self.records()
+        body = pointer(
+            records, self.shard, "members-stream:live", condition="RecordAgeExceeded", invocations=1, raised=False
+        )
+        body |= {"payload": json.dumps({"Records": records})}
+        key = f"aws/lambda/a-mapping/{self.shard}/2026/11/30/an-object"
+        self.emulator.client("s3").put_object(Bucket=RECORDS, Key=key, Body=json.dumps(body).encode())
+        self.send({"kind": "given-up", "bucket": RECORDS, "key": key})
+
     def without_gaps(self) -> None:
         """Delete the index of the gaps, which the first note makes."""
         self.client.request("DELETE", "/searchsync-gaps", params={"ignore_unavailable": "true"})
@@ -218,6 +232,14 @@ def members_live(jobs: Jobs) -> None:
     jobs.searchsync("rollback", "members")
 
 
+def freshness_measured(jobs: Jobs) -> None:
+    """A heartbeat that nobody delivers is late, and deleted all the same."""
+    jobs.become("searchsync-airflow-task")
+    assert main.main(["freshness", "members"]) == 1
+    jobs.of_earlier_version("searchsync-freshness", "why")
+    assert main.main(["freshness", "members"]) == 1
+
+
 def members_replayed(jobs: Jobs) -> None:
     """What was parked, what only points to records, one of them poison, what nobody can read, and what has to wait."""
     for before in (jobs.without_gaps, lambda: jobs.of_earlier_version("searchsync-gaps", "shard")):
@@ -226,6 +248,7 @@ def members_replayed(jobs: Jobs) -> None:
         jobs.put("x" * 600, name="too long for an id")
         jobs.send_pointer(jobs.records())
         jobs.delete("x" * 600)
+        jobs.send_given_up()
         jobs.send({"kind": "else"})
         jobs.searchsync("replay", "members", "--dry-run")
         main.main(["replay", "members"])  # it says that something waits for a person
@@ -360,6 +383,7 @@ def test_each_part_does_its_job_with_the_keys_of_its_role(
     repository = {"type": "fs", "settings": {"location": "retired-by-iam"}}
     jobs.client.request("PUT", "/_snapshot/searchsync", body=repository)
     members_live(jobs)
+    freshness_measured(jobs)
     members_replayed(jobs)
     quality_seen("members", tmp_path)
     health_seen(jobs)
@@ -417,4 +441,4 @@ def recorded(emulator: Emulator) -> dict[str, dict[str, Any]]:
 
 def _without_what_changes(arn: str) -> str:
     """An ARN without the time of a stream, the id of an export, and the name of an object."""
-    return re.sub(r"(/stream|/export|:::[^/]+/[^/]+)/.+", r"\1/*", arn)
+    return re.sub(r"(/stream|/export|:::[^/]+/(?:aws/lambda|[^/]+))/.+", r"\1/*", arn)

@@ -411,9 +411,7 @@ def parked(world: World, records: list[Any]) -> None:
 
 def by_a_replay(world: World, client: Client) -> None:
     """One run of the replay through another client."""
-    Replay(
-        EntityIndexes(client, world.source.entity), world.source, world.dead, world.parked, world.aws["dynamodbstreams"]
-    ).run()
+    Replay(EntityIndexes(client, world.source.entity), world.source, world.dead, world.parked, world.origins).run()
 
 
 def test_a_replay_meets_a_rollback(world: World, both: tuple[str, str], faulty: Client, proxy: OpenSearchProxy) -> None:

@@ -306,7 +306,7 @@ def test_a_pointers_records_are_held_without_their_images(world: World, blue: st
     (message,) = world.dead.receive()
     content = dead_letters.read(message.body)
     assert isinstance(content, dead_letters.Pointer)
-    resolved = pointers.resolve(world.aws["dynamodbstreams"], world.entity, content)
+    resolved = pointers.resolve(world.origins, world.entity, content, table=lambda: world.identity)
     assert sorted(resolved.keys) == ["m-0", "m-1", "m-2"]
     assert len(json.dumps(list(resolved.records.values()), default=str)) < 3_000
 
@@ -393,7 +393,7 @@ def test_messages_are_held_without_their_bodies(world: World, blue: str, monkeyp
         world.source,
         world.dead,
         world.parked,
-        world.aws["dynamodbstreams"],
+        world.origins,
         Choice(dry_run=True),
     )
     at_once: list[int] = []
@@ -513,7 +513,7 @@ def test_killed_before_the_deletion_the_message_is_replayed_again_to_no_harm(wor
             world.source,
             dying,
             world.parked,
-            world.aws["dynamodbstreams"],
+            world.origins,
         ).run()
     before = documents(world.client, blue)["m-1"]
     world.replay()

@@ -41,6 +41,7 @@ from searchsync.quality.history import History
 from searchsync.quality.run import Wanted
 from searchsync.sources.postgres import PostgresSource
 from searchsync.stream import gaps
+from searchsync.stream.pointers import Origins
 from searchsync.telemetry import metrics
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
@@ -431,7 +432,7 @@ class Stream:
 
 def replayed(world: World, streams: Stream) -> ReplayReport:
     return Replay(
-        EntityIndexes(world.client, world.source.entity), world.source, world.dead, world.parked, streams
+        EntityIndexes(world.client, world.source.entity), world.source, world.dead, world.parked, Origins(streams, None)
     ).run()
 
 

@@ -11,6 +11,7 @@ from searchsync.cluster.indexes import EntityIndexes, Targets
 from searchsync.deadline import Deadline
 from searchsync.errors import BadConnection
 from searchsync.operations.replay import Choice, Replay
+from searchsync.stream.pointers import Origins
 from searchsync.stream.queue import ASSUMED_BYTES, Message, Queue, QueueUnavailable
 
 MESSAGE = {"Body": "{}", "ReceiptHandle": "r", "Attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"}}
@@ -42,7 +43,9 @@ def test_a_false_empty_answer_ends_no_replay(monkeypatch: pytest.MonkeyPatch) ->
     source: Any = type("Source", (), {"entity": None})()
     monkeypatch.setattr("searchsync.stream.queue.Queue.give_back", lambda *_, **__: None)
     indexes = EntityIndexes(connect("http://127.0.0.1:9"), source.entity)
-    run = Replay(indexes, source, Queue(sqs, "q"), None, None, Choice(dry_run=True, kind="pointer")).run()
+    run = Replay(
+        indexes, source, Queue(sqs, "q"), None, Origins(None, None), Choice(dry_run=True, kind="pointer")
+    ).run()
     assert run.skipped + run.as_dict()["messages"] == 3
     assert sqs.waits[-1] > 0, "only an answer that was waited for says that it is empty"
 

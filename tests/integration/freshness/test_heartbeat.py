@@ -182,8 +182,7 @@ def test_an_item_of_somebody_else_is_not_touched(world: World, live: str) -> Non
 
 def test_a_heartbeat_that_can_be_no_whole_document_is_not_written(world: World, live: str) -> None:
     """It would be parked, or counted as left out, every five minutes."""
-    attributes = {"member_id": KEY, "shoe_size": 43}
-    world.entity = replace(world.entity, heartbeat=Heartbeat(attributes))
+    world.entity = replace(world.entity, heartbeat=Heartbeat({"member_id": KEY, "shoe_size": 43}))
     found = measured(world).result
     assert found.state == FAILED
     assert "BadEntity" in found.why
@@ -243,7 +242,7 @@ class Throttled:
 
     def delete_item(self, **_: Any) -> Any:
         error = {"Code": "ProvisionedThroughputExceededException", "Message": "The level of throughput was exceeded"}
-        raise ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}, "DeleteItem")  # type: ignore[typeddict-item]
+        raise ClientError({"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}, "DeleteItem")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -268,8 +267,8 @@ def test_comparison_gate_and_reindex_see_an_ordinary_item(
         try:
             report = rebuild(world.client, world.connect, tmp_path)
             indexes = EntityIndexes(world.client, world.entity)
+            index = indexes.get(report["index"])
             for _ in range(3):
-                index = indexes.get(report["index"])
                 found = differences.find(index, world.source, behind=lambda: world.feed.behind(indexes, index.name))
                 assert found.good, found.as_dict()
                 assert found.source_count in (50, 51)

@@ -138,6 +138,7 @@ def test_an_entity_is_shown_with_what_its_servers_and_airflow_know(
     assert offered[f"Roll back to {blue}"] == ("index_rollback", {"entity": "members", "index": blue})
     assert offered["Replay the dead-letter queue"] == ("members_dlq_replay", {})
     assert "Look through the parked messages" not in offered
+    assert ("members_reindex", {}) not in offered.values(), "it is at work"
 
 
 def test_what_is_wrong_is_named_and_leads_to_what_mends_it(

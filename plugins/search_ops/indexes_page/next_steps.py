@@ -7,11 +7,15 @@ from search_ops.indexes_page.model import EntityView, Row, Step
 
 
 def steps(view: EntityView) -> list[Step]:
-    """Return the steps for an entity, the most pressing first, whether or not their DAGs are there."""
+    """Return the steps for an entity, the most pressing first, whether or not their DAGs are there.
+
+    Those of the entity's own DAGs that are at work are left out.
+    """
     if view.rows is None:  # OpenSearch does not answer: nothing can be said
         return []
     pressing = [*_of_differences(view), *_of_queues(view), *_of_capacity(view), *_of_rows(view)]
-    return [*pressing, *_of_drills(view), *_always(view)]
+    at_work = {dag.dag_id for dag in view.dags if dag.last and dag.last.is_under_way}
+    return [step for step in (*pressing, *_of_drills(view), *_always(view)) if step.dag_id not in at_work]
 
 
 def of_snapshots(recovery: dict[str, Any]) -> list[Step]:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 
 from local import opensearch as local_opensearch
+from local import sample_data
 from searchsync.catalog import Entity
 from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
@@ -50,11 +52,19 @@ def reindexed(client: Client, connect_source: Connect, tmp_path: Path) -> Callab
 
 
 @pytest.fixture
-def live(owner: psycopg.Connection, rows: int, reindexed: Callable[[], str]) -> str:
-    """The live index of 2,000 rows."""
+def live(owner: psycopg.Connection, reindexed: Callable[[], str]) -> str:
+    """The live index of 200 rows, which were changed long ago."""
+    sample_data.generate(owner, 200)
+    owner.execute("UPDATE locations SET updated_at = now() - interval '9 days'")
     return reindexed()
 
 
 @pytest.fixture
 def indexes(client: Client, locations: Entity) -> EntityIndexes:
     return EntityIndexes(client, locations)
+
+
+def tune(include: Path, policy: str, **values: object) -> None:
+    """Change a policy."""
+    path = include / "policies" / f"{policy}.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | values))

@@ -23,6 +23,9 @@ th { border-bottom: 2px solid #ccc; } td { border-bottom: 1px solid #eee; overfl
 """
 
 WAYS = {"restore": "restore and catch-up (RTO)", "reindex": "reindex from the source (RTO)"}
+ALARMS = ("drill-failed", "recovery-slow", "recovery-loss")
+"""Rows of ``alarms.yaml`` that a drill looks at."""
+
 ASSUMPTIONS = (
     "Documents an hour are those of this drill, divided by what it took: each part is taken to grow with their number.",
     "The size of a document, the share of changed ones and the load of the cluster are taken to stay as they were.",
@@ -41,6 +44,7 @@ def judge(plan: DrillPlan, found: Mapping[str, Mapping[str, Any]], live: str) ->
     :param live: the index that was live at the end
     """
     limits, problems = alarms.table(), []
+    breaching = dict.fromkeys(ALARMS, False)
     for way in WAYS:
         measured = found.get(way)
         if measured is None:
@@ -48,11 +52,14 @@ def judge(plan: DrillPlan, found: Mapping[str, Mapping[str, Any]], live: str) ->
         elif measured["different"]:
             kinds = ", ".join(f"{count} {kind}" for kind, count in measured["different"].items())
             problems.append(f"after the {way} the index is not equal to its source: {kinds}")
+    breaching["drill-failed"] = bool(problems)
     times = [measured["total"] for measured in found.values()]
     if times and limits["recovery-slow"].breaches(min(times)):
+        breaching["recovery-slow"] = True
         problems.append(f"the faster way took {min(times):.0f} s: {limits['recovery-slow'].signal}")
     loss = max((measured["loss_seconds"] for measured in found.values()), default=0.0)
     if limits["recovery-loss"].breaches(loss):
+        breaching["recovery-loss"] = True
         problems.append(f"a change of {loss:.0f} s ago is missing: {limits['recovery-loss'].signal}")
     behind = datetime.fromisoformat(plan.began) - datetime.fromisoformat(plan.saved_at)
     record: Record = {
@@ -65,7 +72,7 @@ def judge(plan: DrillPlan, found: Mapping[str, Mapping[str, Any]], live: str) ->
         "why": "; ".join(problems),
         "behind_seconds": round(behind.total_seconds(), 1),
         "loss_seconds": loss,
-        "details": {**found, "live_before": plan.live, "live_after": live},
+        "details": {**found, "live_before": plan.live, "live_after": live, "breaching": breaching},
     }
     for way, measured in found.items():
         record |= {f"{way}_seconds": measured["total"], "documents": measured["documents"]}
@@ -74,7 +81,7 @@ def judge(plan: DrillPlan, found: Mapping[str, Mapping[str, Any]], live: str) ->
 
 
 def publish(client: Client, records: list[Record], folder: Path) -> None:
-    """Keep the records of a run, and write ``drill.json`` and ``summary.html``."""
+    """Keep the records of a run, write ``drill.json`` and ``summary.html``, and tell the alarms."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "drill.json").write_text(json.dumps(records, indent=2), encoding="utf-8")
     (folder / "summary.html").write_text(html(records), encoding="utf-8")
@@ -83,6 +90,7 @@ def publish(client: Client, records: list[Record], folder: Path) -> None:
         metrics.emit("RecoveryLossSeconds", record["loss_seconds"], entity=record["entity"])
         if times := [record[f"{way}_seconds"] for way in WAYS if f"{way}_seconds" in record]:
             metrics.emit("RecoverySeconds", min(times), entity=record["entity"])
+    alarms.report({name: sum(one["details"]["breaching"][name] for one in records) for name in ALARMS})
 
 
 def html(records: list[Record]) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from searchsync import alarms
 from searchsync.catalog import CATALOG
 from searchsync.cluster.client import Client
 from searchsync.cluster.index import Index
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 MADE_BY: Final = "index_snapshot of searchsync"
 NAMES: Final = "searchsync-*"
+ALARM: Final = "snapshot-failed"
+"""The row of ``alarms.yaml`` that this looks at."""
+
 UNKNOWN_RUN = timedelta(days=1)
 """After that a run that nobody knows is taken for ended."""
 
@@ -119,6 +123,7 @@ def verify(client: Client, run: str, saved: Saved) -> Record:
         "seconds": found["duration_in_millis"] / 1000,
         "details": {"indexes": saved.indexes, "live": saved.live, "shards": found["shards"]["total"]},
     }
+    alarms.report({ALARM: 0})
     return Records(client).keep(record)
 
 
@@ -188,6 +193,7 @@ def _record(run: str, name: str) -> Record:
 
 
 def _note_failed(client: Client, run: str, name: str, why: str) -> None:
+    alarms.report({ALARM: 1})
     known = Records(client).latest(SNAPSHOT, run=run) or {}
     Records(client).keep({**_record(run, name), "state": BAD, "why": why, "details": known.get("details", {})})
 

@@ -37,17 +37,27 @@ PARAMS = {
 def prepare(*, params: dict[str, Any], dag_run: Any) -> list[dict[str, Any]]:
     """Delete what dead drills left; choose a snapshot for each entity. Nothing is made yet."""
     from searchsync.catalog import entity as lookup
-    from searchsync.errors import BadParams
+    from searchsync.errors import BadParams, SnapshotFailed
     from searchsync.recovery import drill
 
     check_conf(dag_run.conf, PARAMS)
     if params["snapshot"] and not params["entity"]:
         raise BadParams("snapshot needs entity: say whose index of the snapshot is restored. Nothing was made")
-    connections, run = hook.connections(), run_id_of(dag_run)
-    names = [params["entity"]] if params["entity"] else sorted(CATALOG)
-    every = [connections.indexes(lookup(name)) for name in names]
-    plans = [drill.prepare(indexes, run, running, snapshot=params["snapshot"] or "") for indexes in every]
+    connections, run, plans = hook.connections(), run_id_of(dag_run), []
+    for name in _wanted(params):
+        try:
+            indexes = connections.indexes(lookup(name))
+            plans.append(drill.prepare(indexes, run, running, snapshot=params["snapshot"] or ""))
+        except SnapshotFailed as error:  # the others are tried all the same; announce tells of this one
+            log.error("%s: %s", name, error)
+            failed = error
+    if not plans:
+        raise failed
     return [drill.as_json(plan) for plan in plans]
+
+
+def _wanted(params: dict[str, Any]) -> list[str]:
+    return [params["entity"]] if params["entity"] else sorted(CATALOG)
 
 
 @task(max_active_tis_per_dagrun=1, map_index_template="{{ task.op_kwargs['plan']['entity'] }}")
@@ -73,7 +83,7 @@ def build(plan: dict[str, Any], *, params: dict[str, Any]) -> dict[str, Any]:
 
 
 @task_with_evidence(trigger_rule="all_done")
-def announce(plans: list[dict[str, Any]], *, dag_run: Any, ti: Any) -> list[dict[str, Any]]:
+def announce(plans: list[dict[str, Any]], *, params: dict[str, Any], dag_run: Any, ti: Any) -> list[dict[str, Any]]:
     """What was measured, in files, in OpenSearch and as metrics; the run fails when a recovery did not succeed."""
     from searchsync.errors import DrillFailed
     from searchsync.recovery import drill, report
@@ -84,12 +94,14 @@ def announce(plans: list[dict[str, Any]], *, dag_run: Any, ti: Any) -> list[dict
     ways = {way: _measured(ti, task_id) for way, task_id in (("restore", "restore"), ("reindex", "build"))}
     for plan in plans:
         the_plan = drill.DrillPlan(**plan)
-        live = drill.check_untouched(connections.indexes(CATALOG[the_plan.entity]), the_plan)
         found = {way: measured[plan["entity"]] for way, measured in ways.items() if plan["entity"] in measured}
-        records.append(report.judge(the_plan, found, live))
+        records.append(report.judge(connections.indexes(CATALOG[the_plan.entity]), the_plan, found))
     report.publish(connections.opensearch(), records, folder)
     log.info("the evidence is in %s", folder)
-    if bad := [f"{record['entity']}: {record['why']}" for record in records if record["why"]]:
+    bad = [f"{record['entity']}: {record['why']}" for record in records if record["why"]]
+    tried = {record["entity"] for record in records}
+    bad += [f"{name}: no snapshot of it: see the log of prepare" for name in _wanted(params) if name not in tried]
+    if bad:
         raise DrillFailed(f"{'. '.join(bad)}. What is live was not touched; the evidence is in {folder}")
     return records
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from searchsync import alarms
 from searchsync.cluster.client import Client
+from searchsync.cluster.indexes import EntityIndexes
+from searchsync.errors import AliasConflict
+from searchsync.recovery import drill
 from searchsync.recovery.drill import DrillPlan
 from searchsync.recovery.records import BAD, DRILL, GOOD, Record, Records
 from searchsync.telemetry import metrics
@@ -34,14 +37,14 @@ ASSUMPTIONS = (
 )
 
 
-def judge(plan: DrillPlan, found: Mapping[str, Mapping[str, Any]], live: str) -> Record:
+def judge(indexes: EntityIndexes, plan: DrillPlan, found: Mapping[str, Mapping[str, Any]]) -> Record:
     """Return the record of a drill.
 
-    It is good when both ways led to an index that is equal to its source, and the faster one within the hour.
+    It is good when both ways led to an index that is equal to its source, the faster one within the hour, and what is
+    live was not touched.
 
     :param found: by way (``restore``, ``reindex``) what was measured, as ``Measured.as_dict``; a way that failed is not
         in it
-    :param live: the index that was live at the end
     """
     limits, problems = alarms.table(), []
     breaching = dict.fromkeys(ALARMS, False)
@@ -52,6 +55,11 @@ def judge(plan: DrillPlan, found: Mapping[str, Mapping[str, Any]], live: str) ->
         elif measured["different"]:
             kinds = ", ".join(f"{count} {kind}" for kind, count in measured["different"].items())
             problems.append(f"after the {way} the index is not equal to its source: {kinds}")
+    try:
+        live = drill.check_untouched(indexes, plan)
+    except AliasConflict as error:
+        live = "?"
+        problems.append(str(error))
     breaching["drill-failed"] = bool(problems)
     times = [measured["total"] for measured in found.values()]
     if times and limits["recovery-slow"].breaches(min(times)):

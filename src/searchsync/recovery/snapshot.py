@@ -78,6 +78,9 @@ def save(client: Client, run: str, at: datetime) -> Saved:
     except SnapshotFailed as error:
         _note_failed(client, run, name, str(error))
         raise SnapshotFailed(_not_saved(name, str(error))) from error
+    except EmptyWriteSet as error:
+        _note_failed(client, run, name, str(error))
+        raise
     known = (Records(client).latest(SNAPSHOT, run=run) or {}).get("details")
     return Saved(name, **(known or {"indexes": found["indices"], "live": {}}))
 

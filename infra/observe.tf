@@ -1,8 +1,10 @@
 module "observe" {
   source = "./modules/observe"
 
-  table       = yamldecode(file("${local.include}/policies/alarms.yaml"))
-  metrics     = yamldecode(file("${local.include}/policies/metrics.yaml")).metrics
+  table = yamldecode(file("${local.include}/policies/alarms.yaml"))
+  metrics = { # without those of the collector beside the search API, which CloudWatch does not have
+    for name, row in yamldecode(file("${local.include}/policies/metrics.yaml")).metrics : name => row if row.by != "scrape"
+  }
   environment = var.environment
   name        = local.names.prefix
   region      = var.region

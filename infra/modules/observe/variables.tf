@@ -4,7 +4,7 @@ variable "table" {
 }
 
 variable "metrics" {
-  description = "Rows of include/policies/metrics.yaml, by name."
+  description = "Rows of include/policies/metrics.yaml that CloudWatch has, by name."
   type        = any
 }
 

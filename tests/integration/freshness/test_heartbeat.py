@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from local import opensearch as local_opensearch
 from local import postgres as local_postgres
 from local.members import generate
-from searchsync import freshness
+from searchsync import alarms, freshness
 from searchsync.cluster.client import Client, connect
 from searchsync.cluster.index import Index
 from searchsync.cluster.indexes import EntityIndexes
@@ -25,7 +25,7 @@ from searchsync.compare.differences import Effort
 from searchsync.freshness import run
 from searchsync.freshness.item import HeartbeatItem
 from searchsync.freshness.result import FAILED, LATE, MEASURED, NONE
-from searchsync.freshness.run import Found
+from searchsync.freshness.run import WAIT_SECONDS, Found
 from searchsync.heartbeat import Heartbeat
 from searchsync.operations import sync
 from searchsync.operations.sync import Interval
@@ -79,6 +79,20 @@ def item(world: World, **changes: Any) -> HeartbeatItem:
     described = world.entity.heartbeat
     assert described is not None
     return HeartbeatItem(world.entity, described, changes.get("client", world.aws["dynamodb"]))
+
+
+def test_what_takes_longer_than_the_table_allows_is_late(
+    world: World, live: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was found, but not soon enough: the number is that of the alarm."""
+    allowed = alarms.table()["documents-late"]
+    assert allowed.threshold < WAIT_SECONDS, "else a change that is never found would not be told"
+    monkeypatch.setattr(alarms, "table", lambda: {"documents-late": replace(allowed, threshold=0.0)})
+    with delivered(world):
+        found = measured(world)
+    assert (found.result.state, found.news) == (LATE, LATE)
+    assert found.result.seconds is not None
+    assert found.result.why.startswith("a change took ")
 
 
 def test_both_ways_are_measured_and_one_tombstone_is_left(world: World, live: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -37,7 +38,7 @@ class Drill:
         self.steps: list[tuple[str, float]] = []
         self.problems: list[str] = []
         self.choose = random.Random(name)
-        self.world = World(stack)
+        self.up()  # what the case before has left dead
         if one_row_in > 1:
             self.world.keep_one_row_in(one_row_in)
         for of in (LOCATIONS, MEMBERS):
@@ -156,7 +157,7 @@ def source_restored(drill: Drill) -> None:
     """PostgreSQL's disk is put back as it was before changes that the index has."""
     folder, saved = drill.stack.home.part("postgres"), drill.stack.home.part("postgres-yesterday")
     _stop_postgres(drill)
-    shutil.copytree(folder, saved, symlinks=True)
+    _copy(folder, saved)
     drill.up()
     drill.change()
     drill.world.sync()
@@ -171,6 +172,11 @@ def source_restored(drill: Drill) -> None:
         drill.searchsync("reindex", "locations", "--new-epoch")
     drill.compare()
     drill.lost = "the changes since yesterday, in the source itself; the rollback"
+
+
+def _copy(folder: Path, to: Path) -> None:
+    """Copy a folder with the owners of its files: PostgreSQL runs as an account of its own."""
+    subprocess.run(["cp", "-a", str(folder), str(to)], check=True)
 
 
 def _stop_postgres(drill: Drill) -> None:
@@ -223,7 +229,8 @@ def region_lost(drill: Drill) -> None:
     items = list(drill.world.items())
     _stop_postgres(drill)
     elsewhere = replace(home, folder=home.folder.with_name(f"{home.folder.name}-elsewhere"))
-    shutil.copytree(home.part("postgres"), elsewhere.part("postgres"), symlinks=True)
+    elsewhere.folder.mkdir(parents=True)
+    _copy(home.part("postgres"), elsewhere.part("postgres"))
     shutil.copy(home.secrets, elsewhere.secrets)
     (elsewhere.part("postgres") / servers.RECORD).unlink(missing_ok=True)
     drill.up()

@@ -229,6 +229,7 @@ def region_lost(drill: Drill) -> None:
     items = list(drill.world.items())
     _stop_postgres(drill)
     elsewhere = replace(home, folder=home.folder.with_name(f"{home.folder.name}-elsewhere"))
+    shutil.rmtree(elsewhere.folder, ignore_errors=True)
     elsewhere.folder.mkdir(parents=True)
     _copy(home.part("postgres"), elsewhere.part("postgres"))
     shutil.copy(home.secrets, elsewhere.secrets)

@@ -76,7 +76,7 @@ def of_disk(room: Room, alarms: Mapping[str, Alarm]) -> list[Advice]:
     days = room.full.expected if room.full else None
     if days is None or not alarms[DISK].breaches(days):
         return []
-    when = "A reindex does not fit on the disks" if not room.fits else f"In {days} days a reindex does not fit any more"
+    when = "A reindex does not fit on the disks" if not room.fits else f"In {days} days a reindex no longer fits"
     text = (
         f"{when}: the largest index needs {_gb(room.reindex)} for a new one beside it, and {_gb(room.room)} are free "
         f"below the low watermark ({room.low}) of {room.nodes} nodes. Enlarge the disks, or delete what is not needed."

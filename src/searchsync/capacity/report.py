@@ -76,7 +76,7 @@ def _disk(room: Room) -> str:
             "used": f"{_gb(room.used)} of {_gb(room.total)}",
             f"room below the low watermark ({room.low})": _gb(room.room),
             "room that a reindex of the largest index needs": _gb(room.reindex),
-            "a reindex does not fit any more": when(room.full),
+            "when a reindex no longer fits": when(room.full),
         }
     )
 

@@ -31,7 +31,7 @@ def _capacity(arguments: argparse.Namespace) -> None:
     if room := found.room:
         print(
             f"\nDisks: {room.room / GB:,.1f} GB free below the low watermark ({room.low}); the largest reindex needs "
-            f"{room.reindex / GB:,.1f} GB. It does not fit any more: {report.when(room.full)}"
+            f"{room.reindex / GB:,.1f} GB. When it no longer fits: {report.when(room.full)}"
         )
     for one in found.advice:
         print(f"\n{one.severity} {one.text}")

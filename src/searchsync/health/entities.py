@@ -95,7 +95,7 @@ class _Entity:
         feed = self.connections.feed(self.entity)
         for figure in health.of_queues(self.entity, feed) if feed else []:
             for alarm in OF_QUEUES[figure.name]:
-                yield self.reading(alarm, figure.value, figure.problem)
+                yield self.reading(alarm, figure.value, _seen(figure))
 
     def index(self) -> Iterator[Reading]:
         client = self.connections.opensearch().until(Deadline.within(ASK_SECONDS))
@@ -104,8 +104,12 @@ class _Entity:
             return
         for figure in health.of_index(indexes, indexes.get(live)):
             if figure.name in OF_INDEX:
-                seen = figure.problem if figure.value else "none is known"
-                yield self.reading(OF_INDEX[figure.name], figure.value, seen)
+                yield self.reading(OF_INDEX[figure.name], figure.value, _seen(figure))
 
     def _source(self) -> DynamoSource:
         return DynamoSource(self.entity, self.connections.aws(self.entity.connection, "dynamodb"))
+
+
+def _seen(figure: health.Figure) -> str:
+    """Return what a figure says. Its limit is left out: the row has one, and of two rows each has its own."""
+    return figure.seen if figure.good else f"{figure.seen}: {figure.next_step}"

@@ -56,17 +56,29 @@ class Feed:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure, its limit, and the problem when it is above the limit, with the next step."""
+    """One figure and its limit.
+
+    :ivar seen: what the figure says, in words
+    :ivar allowed: the limit in words; empty where nothing is allowed
+    :ivar next_step: what to do when it is above the limit
+    """
 
     name: str
     value: float
     most: float
-    problem: str
+    seen: str
+    allowed: str
+    next_step: str
 
     @property
     def good(self) -> bool:
         """Whether the figure is within its limit."""
         return self.value <= self.most
+
+    @property
+    def problem(self) -> str:
+        """What is wrong when it is above the limit, with the next step."""
+        return f"{', '.join(filter(None, (self.seen, self.allowed)))}: {self.next_step}"
 
 
 def check(indexes: EntityIndexes, feed: Feed | None, *, now: datetime | None = None) -> list[str]:
@@ -108,23 +120,27 @@ def of_index(indexes: EntityIndexes, index: PhysicalIndex, *, now: datetime | No
             SYNCED,
             round(hours, 2),
             allowed,
-            f"{index.name} has all changes up to {hours:.1f} h ago, {allowed:g} h are allowed: is Airflow's scheduler "
-            f"running, is a DAG of {entity.name} paused?",
+            f"{index.name} has all changes up to {hours:.1f} h ago",
+            f"{allowed:g} h are allowed",
+            f"is Airflow's scheduler running, is a DAG of {entity.name} paused?",
         ),
         Figure(
             COMPARED,
             round(unseen, 2),
             limits.comparison,
-            f"{index.name} was last compared in full {unseen:.1f} h ago, {limits.comparison:g} h are allowed: is "
-            f"{entity.name}_quality paused, did it fail? Trigger it with level = full",
+            f"{index.name} was last compared in full {unseen:.1f} h ago",
+            f"{limits.comparison:g} h are allowed",
+            f"is {entity.name}_quality paused, did it fail? Trigger it with level = full",
         ),
-        Figure(BLOCKED, bool(why), 0, f"{index.name} takes no writes: {why}"),
+        Figure(BLOCKED, bool(why), 0, f"{index.name} takes no writes", "", why),
         Figure(
             GAPS,
             len(known),
             0,
-            f"{index.name} may lack changes since {known[0] if known else ''}: run {entity.name}_quality with "
-            f"repair, then once more: a comparison without findings closes it, or {entity.name}_reindex",
+            f"{index.name} may lack changes since {known[0]}" if known else "none is known",
+            "",
+            f"run {entity.name}_quality with repair, then once more: a comparison without findings closes it, or "
+            f"{entity.name}_reindex",
         ),
     ]
 
@@ -136,7 +152,8 @@ def of_stream(indexes: EntityIndexes, index: Index, feed: Feed) -> Figure:
         LAG,
         round(behind.unexplained),
         allowed,
-        f"{index.name} is {behind.seconds:.0f} s behind the stream, {allowed:g} s are allowed: "
+        f"{index.name} is {behind.seconds:.0f} s behind the stream",
+        f"{allowed:g} s are allowed",
         f"{behind.records} records wait. Is the event source mapping enabled, is the function throttled?",
     )
 
@@ -153,22 +170,26 @@ def of_queues(entity: Entity, feed: Feed) -> list[Figure]:
             WAITING,
             waiting,
             limits.dead_letters,
-            f"{entity.name}: {waiting} messages wait in the dead-letter queue, {limits.dead_letters:g} are allowed: "
-            f"{replay}",
+            f"{entity.name}: {waiting} messages wait in the dead-letter queue",
+            f"{limits.dead_letters:g} are allowed",
+            replay,
         ),
         Figure(
             OLDEST,
             LONGEST_SECONDS if oldest is None else round(oldest),
             limits.oldest_message,
             f"{entity.name}: the oldest message of the dead-letter queue has waited "
-            f"{'for nobody knows how long (CloudWatch has no figure)' if oldest is None else f'{oldest:.0f} s'}, "
-            f"{limits.oldest_message:g} s are allowed: {replay}",
+            f"{'for nobody knows how long (CloudWatch has no figure)' if oldest is None else f'{oldest:.0f} s'}",
+            f"{limits.oldest_message:g} s are allowed",
+            replay,
         ),
         Figure(
             PARKED,
             parked,
             limits.parked,
-            f"{entity.name}: {parked} messages wait for a person, {limits.parked:g} are allowed: {replay}",
+            f"{entity.name}: {parked} messages wait for a person",
+            f"{limits.parked:g} are allowed",
+            replay,
         ),
     ]
 

@@ -177,7 +177,7 @@ def test_the_command_shows_the_same_and_keeps_nothing(client: Client, locations:
     filled(client, locations, "blue", [{"location_id": n, "name": "x"} for n in range(500)])
     shown = searchsync("capacity", "locations").stdout
     assert "500" in shown
-    assert "It does not fit any more: no forecast" in shown
+    assert "When it no longer fits: no forecast" in shown
     assert "nothing is live yet of members" in searchsync("capacity").stdout
     assert "unknown entity" in searchsync("capacity", "lcoations", fails=True).stderr
     assert INDEX not in client.request("GET", "/_all", params={"expand_wildcards": "all"})

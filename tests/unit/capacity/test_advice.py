@@ -115,7 +115,7 @@ def test_the_disks_are_said_before_a_reindex_does_not_fit() -> None:
     assert advice.of_disk(room(50, 40), ROWS) == []
     assert advice.of_disk(room(50, 40, Reached(10, 31, None)), ROWS) == []
     (soon,) = advice.of_disk(room(50, 40, Reached(10, 29, None)), ROWS)
-    assert soon.text.startswith("In 29 days a reindex does not fit any more")
+    assert soon.text.startswith("In 29 days a reindex no longer fits")
     (now,) = advice.of_disk(room(50, 60, Reached(0, 0, 0)), ROWS)
     assert now.text.startswith("A reindex does not fit")
 

@@ -92,7 +92,10 @@ class Repository:
         while True:
             found = self.find(name)
             if found is None:
-                raise SnapshotFailed("it is gone")
+                # OpenSearch 3.5 leaves nothing of a snapshot that it could not finish, and says why in its log alone.
+                raise SnapshotFailed(
+                    "it was begun and is gone: OpenSearch could not finish it. Is the repository full?"
+                )
             if found["state"] != "IN_PROGRESS":
                 log.info("%s in %s is %s, after %.0f s", name, self.name, found["state"], time.monotonic() - began)
                 return found

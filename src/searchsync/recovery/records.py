@@ -35,7 +35,7 @@ class Records:
 
     def keep(self, record: Record) -> Record:
         """Write a record. A run that is repeated replaces its own."""
-        record = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **record}
+        record = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **record}
         self._documents.put(f"{record['kind']}-{digest(record['run'])}-{record.get('entity', '')}", record)
         if record["state"] != RUNNING:
             alarms.report({_FAILED[record["kind"]]: int(record["state"] == BAD)})

@@ -168,7 +168,9 @@ def test_a_repository_that_is_full_is_told_and_what_was_saved_stays(
         client.request("PUT", f"/_snapshot/{repository.name}", body=body)
         name = save(client)
         (folder / "filling").write_bytes(b"x" * (shutil.disk_usage(folder).free - 8192))
-        with pytest.raises(SnapshotFailed, match=r"No space left|PARTIAL|FAILED"):
+        with pytest.raises(
+            SnapshotFailed, match=r"OpenSearch could not finish it. Is the repository full\?|PARTIAL|FAILED"
+        ):
             snapshot.verify(client, "index_snapshot/2", snapshot.save(client, "index_snapshot/2", AT))
         assert summary(client)["last_snapshot"]["state"] == BAD
         (folder / "filling").unlink()

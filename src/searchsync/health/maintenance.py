@@ -7,10 +7,11 @@ from functools import cached_property
 from itertools import chain, pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from croniter import CroniterBadDateError, croniter
+
 from searchsync.catalog import BAD_ENTITIES, CATALOG, include_dir
 from searchsync.checked_yaml import CheckedYaml
 from searchsync.errors import BadParams
-from searchsync.health.cron import Cron, parse
 
 WHOLE = "all"
 LONGEST = timedelta(hours=48)
@@ -18,6 +19,9 @@ LONGEST = timedelta(hours=48)
 
 LONGEST_SERIES = timedelta(days=366)
 """From the first to the last window of a series: somebody confirms it once a year."""
+
+_CLOCK = timedelta(hours=3)
+"""By which a clock is put forward or back, at most."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Window:
     :ivar what: an entity; or ``all``
     :ivar begin: of the window, or of the series
     :ivar end: of the window, or of the series
-    :ivar cron: when a window of a series begins, by the clock of ``timezone``; None for a single window
+    :ivar cron: when a window of a series begins, by the clock of ``timezone``; empty for a single window
     :ivar length: of each window of a series
     """
 
@@ -37,7 +41,7 @@ class Window:
     end: datetime
     who: str
     why: str
-    cron: Cron | None = None
+    cron: str = ""
     length: timedelta = timedelta(0)
     timezone: str = "UTC"
 
@@ -49,21 +53,23 @@ class Window:
         """Whether it is open at a moment. Its end does not belong to it."""
         if not self.begin <= now < self.end:
             return False
-        return self.cron is None or any(self._starts(now - self.length, now))
+        return not self.cron or any(self._starts(now - self.length, now))
 
     def _starts(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """Yield the moments at which windows of a series begin, in their order.
 
         Where clocks are put forward, what would begin in the hour that is left out does not begin.
         """
-        day, last = after.astimezone(self._zone).date(), until.astimezone(self._zone).date()
-        while self.cron is not None and day <= last:
-            for local in self.cron.moments(day):
+        first, last = (moment.astimezone(self._zone).replace(tzinfo=None) for moment in (after, until))
+        moments = croniter(self.cron, first - _CLOCK, ret_type=datetime)
+        try:
+            while (local := moments.get_next()) <= last + _CLOCK:
                 start = local.replace(tzinfo=self._zone).astimezone(UTC)
                 there = start.astimezone(self._zone).replace(tzinfo=None) == local
                 if there and after < start <= until:
                     yield start
-            day += timedelta(days=1)
+        except CroniterBadDateError:
+            return  # the expression means no moment any more
 
     @cached_property
     def _zone(self) -> ZoneInfo:
@@ -119,5 +125,6 @@ def _window(name: str, row: Mapping[str, str]) -> Window:
     if "cron" not in row:
         return single
     ZoneInfo(row["timezone"])
-    series = {"cron": parse(row["cron"]), "length": timedelta(minutes=float(row["minutes"]))}
+    croniter(row["cron"])
+    series = {"cron": row["cron"], "length": timedelta(minutes=float(row["minutes"]))}
     return Window(name, row["what"], begin, end, row["who"], row["why"], timezone=row["timezone"], **series)  # type: ignore[arg-type]

@@ -62,7 +62,8 @@ def test_the_file_as_it_is_and_the_examples_in_it_are_right(folder: Path, monkey
         (SERIES | {"minutes": 3000}, "each of its windows lasts 2 days, 2:00:00"),
         (SERIES | {"cron": "* * * * *"}, "it never ends"),
         (SERIES | {"cron": "0 */2 * * *", "minutes": 120}, "it never ends"),
-        (SERIES | {"cron": "0 25 * * *"}, "'25' is no hour of a cron expression"),
+        (SERIES | {"cron": "0 25 * * *"}, "[0 25 * * *] is not acceptable"),
+        (SERIES | {"cron": "0 0 1 * * *"}, "windows.w.cron must be five fields of cron"),
         (SERIES | {"cron": "0 1 30 2 *"}, "means no moment"),
         (SERIES | {"until": "2028-06-01T00:00:00Z"}, "366 days, 0:00:00 is the most"),
         (SERIES | {"timezone": "Europe/Berlin2"}, "Europe/Berlin2"),
@@ -106,6 +107,26 @@ def test_a_series_counts_days_and_weekdays_as_cron_does(folder: Path) -> None:
         row = SERIES | {"cron": cron, "timezone": "UTC", "minutes": 1}
         window = read(folder, w=row)["w"]
         assert [day.day for day in days if window.is_open(day)] == wanted, cron
+
+
+def test_what_begins_in_an_hour_that_is_left_out_does_not_begin_and_one_that_comes_twice_counts_once(
+    folder: Path,
+) -> None:
+    row = SERIES | {"until": "2027-12-01T00:00:00Z", "cron": "30 2 * * *", "minutes": 10}
+    window = read(folder, w=row)["w"]
+    hours = {0: "00:35", 1: "01:35", 2: "02:35"}
+    nights = {
+        day: [hour for hour, at in hours.items() if window.is_open(datetime.fromisoformat(f"{day}T{at}:00+00:00"))]
+        for day in ("2027-03-27", "2027-03-28", "2027-03-29", "2027-10-30", "2027-10-31", "2027-11-01")
+    }
+    assert nights == {
+        "2027-03-27": [1],
+        "2027-03-28": [],
+        "2027-03-29": [0],
+        "2027-10-30": [0],
+        "2027-10-31": [0],
+        "2027-11-01": [1],
+    }
 
 
 def test_what_was_forgotten_is_counted_in_days(folder: Path) -> None:

@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _empty(client)
     bars = [
         Bar(f"milliseconds with {options.indexes} indexes", many["ms"], most=MOST_MS),
+        Bar("pages that lack an answer", few["late"] + many["late"], most=0),
         Bar("requests with many / with few", many["requests"] / few["requests"], least=1, most=1),
     ]
     lines = [f"{kind}: {seen['ms']:.0f} ms, {seen['requests']} requests, {seen['bytes']:,} bytes" for kind, seen in
@@ -118,13 +119,13 @@ def _connect(opensearch_port: int | None) -> None:
 
 
 def _measured(browser: Any, pages: int) -> dict[str, Any]:
-    times = []
-    for _ in range(pages + 1):
+    browser.get(PAGE)  # loads libraries
+    times, late = [], 0
+    for _ in range(pages):
         began = time.perf_counter()
         answer = browser.get(PAGE)
         times.append((time.perf_counter() - began) * 1000)
-        if answer.status_code != 200 or "Not known" in answer.text:
-            raise SystemExit(f"the page is not whole: {answer.status_code} {answer.text[:2000]}")
+        late += "Not known" in answer.text
     proxy = OpenSearchProxy(os.environ[URL])
     try:
         _connect(proxy.port)
@@ -133,7 +134,7 @@ def _measured(browser: Any, pages: int) -> dict[str, Any]:
     finally:
         proxy.close()
         _connect(urlsplit(os.environ[URL]).port)
-    return {"ms": round(median(times[1:]), 1), "requests": requests, "bytes": len(answer.content)}
+    return {"ms": round(median(times), 1), "requests": requests, "late": late, "bytes": len(answer.content)}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_ops import hook
 from search_ops.indexes_page.together import together
@@ -14,12 +14,14 @@ from search_ops.runs import reports_dir
 from searchsync import capacity, freshness, recovery
 from searchsync.catalog import Entity
 from searchsync.cluster import figures
-from searchsync.connections import Connections
 from searchsync.deadline import Deadline
 from searchsync.errors import SearchSyncError
 from searchsync.health.report import DATA
 from searchsync.quality.history import History
 from searchsync.stream import gaps
+
+if TYPE_CHECKING:
+    from searchsync.connections import Connections
 
 ANSWER_SECONDS = 2.0
 """Seconds that a page waits for all answers together; what is not there by then, it says so."""
@@ -94,7 +96,7 @@ def _of_queues(entities: Sequence[Entity]) -> dict[str, Any]:
     return together(questions, seconds=PART_SECONDS)
 
 
-def _queues(connections: Connections, entity: Entity) -> Queues:
+def _queues(connections: "Connections", entity: Entity) -> Queues:
     dead_letters, parked = connections.queues(entity)
     waiting = dead_letters.waiting()
     oldest = dead_letters.oldest(connections.aws(entity.connection, "cloudwatch")) if waiting else 0.0

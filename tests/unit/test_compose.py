@@ -39,7 +39,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
 AIRFLOW = {name: service for name, service in SERVICES.items() if name.startswith("airflow-")}
-ONCE = {"airflow-init", "members", "sample-data", "users"}
+ONCE = {"airflow-init", "members", "repository", "sample-data", "users"}
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 REQUIRED = re.compile(r"\$\{\w+:\?[^}]+\}")
@@ -57,6 +57,7 @@ NOT_FOR_CONTAINERS = {
     "SEARCHSYNC_OPENSEARCH_AWS_SERVICE": "for a cluster on AWS",
     "SEARCHSYNC_OPENSEARCH_CA_CERTS": "for a cluster with TLS",
     "SEARCHSYNC_OPENSEARCH_PASSWORD": "for a cluster with a login",
+    "SEARCHSYNC_ENVIRONMENT": "for an environment of AWS: there are functions only there",
     "SEARCHSYNC_ENTITY": "for the function: the entity that it serves",
     "SEARCHSYNC_POSTGRES_SOURCE_ID": "for a database whose disk was restored",
     "SEARCHSYNC_OPENSEARCH_USER": "for a cluster with a login",
@@ -129,7 +130,7 @@ def test_every_part_of_the_system_is_a_service() -> None:
     programs = {f"airflow-{name}" for name in (*local_airflow.PROGRAMS, "init", "worker")}
     assert set(AIRFLOW) == programs
     others = {"postgres", "opensearch", "dashboards", "moto", "slack-sink", "redis", "sample-data", "members"}
-    others |= {"search-api", "search-cache", "users"}
+    others |= {"repository", "search-api", "search-cache", "users"}
     others |= {f"{found.name}-stream" for found in CATALOG.values() if found.source == "dynamodb"}
     assert set(SERVICES) - programs == others
 

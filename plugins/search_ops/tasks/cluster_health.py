@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MEMORY = Asset("searchsync_health")
+MEMORY = Asset("cluster_health")
 KEY = "memory"
 
 MOST_UNSENT = 50

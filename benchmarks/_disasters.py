@@ -191,7 +191,8 @@ def queue_purged(drill: Drill) -> None:
     drill.world.prepare("members_dlq_replay", drill.choose)
     sqs = tables.client("sqs", drill.stack.address("aws"))
     sqs.purge_queue(QueueUrl=drill.stack.variables()[MEMBERS.variable("DEAD_LETTER_QUEUE")])
-    drill.change()  # what comes by the stream later shows that the stream is not what holds the lost ones up
+    # What comes by the stream later shows that the stream is not what holds the lost ones up.
+    drill.world.change(MEMBERS, drill.choose)
     with drill.step("compared: what it finds is repaired"):
         said = drill.searchsync("compare", "members", "--repair")
     if f"{PARKED} missing" not in said:
@@ -205,7 +206,7 @@ def airflow_lost(drill: Drill) -> None:
     drill.halt(*airflow.PROGRAMS)
     with psycopg.connect(drill.stack.server("postgres").dsn(), autocommit=True) as admin:
         admin.execute("DROP DATABASE airflow WITH (FORCE)")
-    drill.change()
+    drill.world.change(MEMBERS, drill.choose)
     with drill.step("Airflow up, with an empty database"):
         drill.up()
     with drill.step("DAGs read and unpaused"):

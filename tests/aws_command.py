@@ -4,8 +4,9 @@ botocore checks the names and types of operation and parameters, and ``AWS_ENDPO
 """
 
 import json
+import os
 import re
-import sys
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +16,22 @@ from botocore import xform_name
 from botocore.model import Shape
 
 _OUTPUT = {"query": "", "output": "json"}
+_KEPT = re.compile(r"(\w+)=\$\((.*)\)")
 
 
-def main(words: Sequence[str]) -> None:
-    """Make one call and print the answer."""
+def run(block: str) -> None:
+    """Run the lines of a block. A line may keep what a call prints in a variable: ``NAME=$(aws ...)``."""
+    for line in block.splitlines():
+        kept = _KEPT.fullmatch(line)
+        program, *words = shlex.split(os.path.expandvars(kept[2] if kept else line))
+        assert program == "aws", line
+        printed = call(words)
+        if kept:
+            os.environ[kept[1]] = printed
+
+
+def call(words: Sequence[str]) -> str:
+    """Make one call. Return what would be printed."""
     service, operation, *rest = words
     client = boto3.client(service)
     method = operation.replace("-", "_")
@@ -36,7 +49,7 @@ def main(words: Sequence[str]) -> None:
     answer = getattr(client, method)(**given)
     answer.pop("ResponseMetadata", None)
     found = jmespath.search(output["query"], answer) if output["query"] else answer
-    print(found if output["output"] == "text" else json.dumps(found, indent=2, default=str))
+    return str(found) if output["output"] == "text" else json.dumps(found, indent=2, default=str)
 
 
 def _options(words: Sequence[str]) -> list[tuple[str, list[str]]]:
@@ -58,7 +71,3 @@ def _value(shape: Shape, values: Sequence[str]) -> Any:
     if shape.type_name in ("integer", "long"):
         return int(value)
     return json.loads(value) if shape.type_name in ("structure", "map") else value
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

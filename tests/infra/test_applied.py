@@ -7,10 +7,7 @@ the last one, which destroys everything.
 import base64
 import hashlib
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -39,7 +36,7 @@ from searchsync.preflight.checks import Outcome
 from searchsync.preflight.run import is_good
 from searchsync.stream.queue import Queue
 from searchsync.writing.progress import Rejections
-from tests import runbooks
+from tests import aws_command, runbooks
 from tests.infra.applied import FUNCTION, MEMBERS, Applied, policy_of
 from tests.steps import emptied, insert
 
@@ -410,21 +407,14 @@ def test_a_mapping_that_is_not_the_files_is_red(product: Applied) -> None:
 
 # -- what runbooks ask
 
-_AWS = 'set -euo pipefail\naws() { "$PYTHON" -m tests.aws_command "$@"; }\n'
 
-
-def test_each_command_of_the_runbooks_for_aws_is_answered(product: Applied) -> None:
+def test_each_command_of_the_runbooks_for_aws_is_answered(product: Applied, monkeypatch: pytest.MonkeyPatch) -> None:
     """On what Terraform made, under the names that the pages say."""
     of_queues = {MEMBERS.variable(f"{name}_QUEUE"): product.queue(f"members-{short}") for name, short in QUEUES.items()}
-    env = {**os.environ, **aws_environment(product.endpoint), **of_queues, "PYTHON": sys.executable}
-    failed = []
+    for name, value in {**aws_environment(product.endpoint), **of_queues, "UUID": ""}.items():
+        monkeypatch.setenv(name, value)
     for text in dict.fromkeys(block.of("members") for block in runbooks.blocks("aws")):
-        done = subprocess.run(
-            ["bash", "-c", _AWS + text], cwd=ROOT, env=env, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            failed.append(f"{text}{done.stderr[-300:]}")
-    assert not failed, "\n".join(failed)
+        aws_command.run(text)
     assert product.red() == {("delivery", FUNCTION)}, "the last one pauses the mapping"
     product.aws("lambda").update_event_source_mapping(UUID=product.mapping()["UUID"], Enabled=True)
 

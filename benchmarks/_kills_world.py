@@ -28,7 +28,7 @@ from searchsync.operations import retire, sync
 from searchsync.operations.sync import Interval
 from searchsync.quality import health
 from searchsync.quality.health import Feed
-from searchsync.recovery import drill
+from searchsync.recovery import drill, snapshot
 from searchsync.sources.base import Source
 from searchsync.sources.dynamodb import DynamoSource
 from searchsync.sources.postgres import PostgresSource
@@ -92,7 +92,10 @@ class World:
             self._damage(choose)
         elif dag_id == "members_dlq_replay":
             self._lose(choose)
-        elif dag_id not in ("index_snapshot", "recovery_drill"):  # which bring no index anything
+        elif dag_id == "recovery_drill":
+            self._serve(MEMBERS, 1)
+            self._save()
+        elif dag_id != "index_snapshot":  # which brings no index anything
             self.change(of, choose)
 
     def change(self, of: Entity, choose: random.Random) -> None:
@@ -133,6 +136,12 @@ class World:
 
     def _served(self, of: Entity) -> list[PhysicalIndex]:
         return [index for index in self.indexes(of).all() if index.was_served]
+
+    def _save(self) -> None:
+        """Make a snapshot of all that is live."""
+        at = datetime.now(UTC)
+        run_id = f"kills/{at.isoformat()}"
+        snapshot.verify(self.search, run_id, snapshot.save(self.search, run_id, at))
 
     def _expire(self, of: Entity) -> None:
         """Put the indexes that are not served any more out of the rollback window, in their order."""

@@ -260,7 +260,7 @@ def test_two_entities_of_one_table_have_a_delivery_each(
         shutil.copy(file, file.with_name(file.name.replace("events", "orders")))
     for name in ("events", "orders"):
         selected = described | {"select": {"attribute": "kind", "equals": name}}
-        selected["heartbeat"] = described["heartbeat"] | {"kind": name}
+        selected["heartbeat"] = {"id": f"{name}-searchsync-heartbeat", "kind": name}
         (include / "entities" / f"{name}.yaml").write_text(yaml.safe_dump(selected), encoding="utf-8")
     deliveries = {name: Delivery(name, tmp_path) for name in ("events", "orders")}
     for name, delivery in deliveries.items():

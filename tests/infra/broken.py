@@ -156,14 +156,15 @@ def endpoint_that_nothing_uses(applied: Applied) -> Iterator[None]:
 
 @contextmanager
 def sign_up_for_everyone(applied: Applied) -> Iterator[None]:
+    """An update of a user pool takes all settings: what it does not name becomes the default."""
     client, pool = applied.aws("cognito-idp"), applied.check()["user pool", "searchsync"].seen
     found = client.describe_user_pool(UserPoolId=pool)["UserPool"]
-    kept = {name: found[name] for name in ("LambdaConfig", "AdminCreateUserConfig") if name in found}
-    for alone in (False, True):
-        config = {**kept["AdminCreateUserConfig"], "AllowAdminCreateUserOnly": alone}
-        client.update_user_pool(UserPoolId=pool, **{**kept, "AdminCreateUserConfig": config})
-        if not alone:
-            yield
+    taken = client.meta.service_model.operation_model("UpdateUserPool").input_shape.members
+    kept = {name: value for name, value in found.items() if name in taken}
+    open_to_all = {**kept["AdminCreateUserConfig"], "AllowAdminCreateUserOnly": False}
+    client.update_user_pool(UserPoolId=pool, **{**kept, "AdminCreateUserConfig": open_to_all})
+    yield
+    client.update_user_pool(UserPoolId=pool, **kept)
 
 
 BROKEN: list[tuple[Callable[[Applied], AbstractContextManager[None]], set[tuple[str, str]]]] = [

@@ -12,9 +12,10 @@ from opensearchpy.exceptions import AuthorizationException
 
 from search_api.caller import Role as ApiRole
 from searchsync.access.roles import Grant, Role
+from searchsync.catalog import entity
 from searchsync.cluster.client import _typed_errors
 from searchsync.errors import IndexUnavailable
-from searchsync.preflight import roles, table, users
+from searchsync.preflight import roles, table, tables, users
 from searchsync.preflight.checks import Check, Finding, NotApplicable, NotAsItShould, Outcome, Result
 
 
@@ -205,3 +206,27 @@ def test_each_difference_of_a_policy_is_named() -> None:
 
 def test_groups_are_the_roles_of_the_search_api() -> None:
     assert set(users.ROLES) == {role.value for role in ApiRole}
+
+
+@pytest.mark.parametrize(
+    ("description", "found"),
+    [
+        ({"Status": "ENABLED", "SSEType": "KMS"}, None),
+        ({"Status": "UPDATING", "SSEType": "KMS"}, None),
+        ({"Status": "DISABLING", "SSEType": "KMS"}, "encryption is None instead of 'KMS'"),
+        ({"Status": "DISABLED", "SSEType": "KMS"}, "encryption is None instead of 'KMS'"),
+        ({}, "encryption is None instead of 'KMS'"),
+    ],
+)
+def test_a_table_that_gave_up_its_keys_is_not_encrypted(description: dict[str, str], found: str | None) -> None:
+    """The emulator takes no such update, so this is shown by answers."""
+    client = boto3.client("dynamodb", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    described = {
+        "KeySchema": [{"AttributeName": "member_id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "member_id", "AttributeType": "S"}],
+        "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
+        "SSEDescription": description,
+    }
+    with Stubber(client) as stub:
+        stub.add_response("describe_table", {"Table": described}, {"TableName": "members"})
+        assert tables._key(client, entity("members")).problems == ([found] if found else [])

@@ -304,6 +304,7 @@ def _conf(case: Case) -> dict[str, Any]:
         "locations_sync": {"from": (now - timedelta(hours=1)).isoformat(), "to": now.isoformat()},
         "locations_quality": {"level": "full", "repair": "on"},
         "index_rollback": {"entity": "locations", "approve": False},
+        "recovery_drill": {"entity": "locations"},  # a scan of the emulated members takes half a minute
     }
     return confs.get(case.dag, {})
 

@@ -93,7 +93,6 @@ class World:
         elif dag_id == "members_dlq_replay":
             self._lose(choose)
         elif dag_id == "recovery_drill":
-            self._serve(MEMBERS, 1)
             self._save()
         elif dag_id != "index_snapshot":  # which brings no index anything
             self.change(of, choose)

@@ -32,8 +32,10 @@ module "airflow" {
     AIRFLOW__API__SECRET_KEY      = local.made.secret_arns["airflow-api-secret-key"]
     AIRFLOW__API_AUTH__JWT_SECRET = local.made.secret_arns["airflow-jwt-secret"]
     AIRFLOW__CORE__FERNET_KEY     = local.made.secret_arns["airflow-fernet-key"]
+    AIRFLOW_CONN_AIRFLOW_API      = local.made.secret_arns["airflow-viewer"]
     AIRFLOW_CONN_SEARCHSYNC_SLACK = local.made.secret_arns["slack-webhook"]
     AIRFLOW_CONN_SEARCH_API       = local.made.secret_arns["search-api-warmer"]
+    AIRFLOW_VIEWER_PASSWORD       = "${local.made.secret_arns["airflow-viewer"]}:password::"
     PGPASSWORD                    = local.made.secret_arns["airflow-database"]
     SEARCHSYNC_AIRFLOW_PASSWORD   = local.made.secret_arns["airflow-login"]
   }

@@ -65,7 +65,8 @@ locals {
   database_names  = { source = "searchsync-source", airflow = "searchsync-airflow" }
   key_purposes    = ["tables", "databases", "search", "caches", "objects", "queues", "secrets", "logs", "alarms"]
   secret_names = [
-    "airflow-api-secret-key", "airflow-fernet-key", "airflow-jwt-secret", "airflow-database", "airflow-login", "slack-webhook",
+    "airflow-api-secret-key", "airflow-fernet-key", "airflow-jwt-secret", "airflow-database", "airflow-login",
+    "airflow-viewer", "slack-webhook",
     "search-api-cursor-keys", "search-api-warmer",
   ]
   log_purposes = concat(

@@ -29,7 +29,9 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
-ADMIN = "admin"
+ADMIN, VIEWER = "admin", "viewer"
+"""Logins of Airflow: of the person, and of the task that looks at Airflow's own health."""
+
 POOL, POOL_SLOTS = "searchsync_load", 2
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
 """For glibc, for any process that loads: buffers of a page's size go back to the system when they are free. Without it
@@ -96,6 +98,12 @@ def connections(
     return {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in described.items()}
 
 
+def own_connection(home: Home) -> dict[str, str]:
+    """As whom a task looks at Airflow itself: somebody who may only view. A task knows the address."""
+    described = {"conn_type": "http", "login": VIEWER, "password": password(home, VIEWER)}
+    return {"AIRFLOW_CONN_AIRFLOW_API": json.dumps(described)}
+
+
 def settings(home: Home, *, port: int, metadata_dsn: str) -> dict[str, str]:
     """Airflow's own settings. Random secrets are made once and kept in the home."""
     folder = home.part("airflow")
@@ -116,7 +124,7 @@ def settings(home: Home, *, port: int, metadata_dsn: str) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": "6",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / "passwords.json"),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin,{VIEWER}:viewer",
         "AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL": "error",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": metadata_dsn.replace("postgresql://", "postgresql+psycopg://", 1),
@@ -155,13 +163,13 @@ def fingerprint(env: Mapping[str, str], *folders: str, files: Iterable[Path] = (
     return digest.hexdigest()
 
 
-def admin_password(home: Home) -> str:
-    """The password of the login `admin`, in the file from which Airflow's simple login reads it."""
-    password = secret(home.secrets, "airflow_admin", length=12)
+def password(home: Home, user: str = ADMIN) -> str:
+    """The password of a login, in the file from which Airflow's simple login reads it."""
+    made = {name: secret(home.secrets, f"airflow_{name}", length=12) for name in (ADMIN, VIEWER)}
     path = home.part("airflow") / "passwords.json"
-    if read_json(path).get(ADMIN) != password:
-        write_json(path, {ADMIN: password})
-    return password
+    if read_json(path) != made:
+        write_json(path, made)
+    return made[user]
 
 
 def migrate(home: Home, env: Mapping[str, str], *, exists: bool) -> None:

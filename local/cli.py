@@ -177,7 +177,7 @@ def _first_runs(stack: Stack, api: AirflowApi) -> list[runs.Outcome]:
 
 
 def _addresses(stack: Stack) -> list[tuple[str, str]]:
-    login = f"{airflow.ADMIN} / {airflow.admin_password(stack.home)}"
+    login = f"{airflow.ADMIN} / {airflow.password(stack.home)}"
     names = {
         "opensearch": "OpenSearch",
         "postgres": "PostgreSQL",

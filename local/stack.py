@@ -99,7 +99,7 @@ class Stack:
 
     def api(self) -> AirflowApi:
         """A client of this stack's Airflow."""
-        return AirflowApi(airflow.url(self.state.ports["airflow"]), airflow.ADMIN, airflow.admin_password(self.home))
+        return AirflowApi(airflow.url(self.state.ports["airflow"]), airflow.ADMIN, airflow.password(self.home))
 
     def airflow_started(self) -> datetime:
         """When the running Airflow was started: what it says about earlier times is hearsay."""
@@ -130,7 +130,7 @@ class Stack:
             **tables.variables(airflow.url(port["aws"])),
             "SEARCHSYNC_AIRFLOW_URL": airflow.url(port["airflow"]),
             "SEARCHSYNC_AIRFLOW_USER": airflow.ADMIN,
-            "SEARCHSYNC_AIRFLOW_PASSWORD": airflow.admin_password(self.home),
+            "SEARCHSYNC_AIRFLOW_PASSWORD": airflow.password(self.home),
             "SEARCHSYNC_SLACK_SINK_URL": airflow.url(port["slack"]),
             "SEARCHSYNC_SEARCH_API_URL": airflow.url(port[search_api.PART]),
         }
@@ -206,7 +206,7 @@ class Stack:
             self._stop_airflow()
             folder = self.home.part("airflow")
             folder.mkdir(parents=True, exist_ok=True)
-            airflow.admin_password(self.home)
+            airflow.password(self.home)
             with psycopg.connect(metadata_dsn, autocommit=True) as metadata:
                 exists = metadata.execute("SELECT to_regclass('dag_run')").fetchone() != (None,)
                 airflow.migrate(self.home, env, exists=exists)
@@ -233,6 +233,7 @@ class Stack:
                 slack_port=port["slack"],
                 aws_port=port["aws"],
             ),
+            **airflow.own_connection(self.home),
             **search_api.connection(port[search_api.PART], pool),
             **airflow.aws_environment(airflow.url(port["aws"])),
             **tables.variables(airflow.url(port["aws"])),

@@ -4,6 +4,7 @@ Terraform makes the places alone: its state would keep the values.
 """
 
 import base64
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterable
@@ -18,11 +19,17 @@ def _fernet_key() -> str:
     return base64.urlsafe_b64encode(os.urandom(32)).decode()
 
 
+def _viewer() -> str:
+    """Airflow's connection airflow_api; its password is that of the login ``viewer``."""
+    return json.dumps({"conn_type": "http", "login": "viewer", "password": secrets.token_urlsafe(32)})
+
+
 MADE: Final[dict[str, Callable[[], str]]] = {
     "airflow-api-secret-key": lambda: secrets.token_urlsafe(48),
     "airflow-database": lambda: secrets.token_urlsafe(32),
     "airflow-fernet-key": _fernet_key,
     "airflow-login": lambda: secrets.token_urlsafe(32),
+    "airflow-viewer": _viewer,
     "airflow-jwt-secret": lambda: secrets.token_urlsafe(64),
     "search-api-cursor-keys": lambda: secrets.token_hex(32),
 }

@@ -24,6 +24,7 @@ from searchsync.catalog import entity
 from searchsync.cluster import aliases
 from searchsync.cluster.client import Client, connect
 from searchsync.cluster.indexes import EntityIndexes
+from searchsync.health import report as health_report
 from searchsync.operations import rollback
 from tests.e2e.conftest import ROWS
 
@@ -341,3 +342,14 @@ def test_back_to_the_index_before_after_a_yes(stack: Stack, api: AirflowApi, sea
     assert EntityIndexes(search, LOCATIONS).live() == outcome.result["index"] != live
     assert served(search) == ROWS
     assert heard(stack, "is served from", str(outcome.result["index"]))
+
+
+def test_health_looks_at_airflow_itself(stack: Stack, api: AirflowApi) -> None:
+    """Pools and DAG files that cannot be read are shown only to a login, which nobody may have forgotten to give it."""
+    api.unpause("cluster_health")
+    outcome = runs.follow(api, "cluster_health", api.trigger("cluster_health"), print, patience=120)
+    assert outcome.succeeded
+    files = stack.home.reports.glob(f"cluster_health/*/{health_report.DATA}")
+    newest = max(files, key=lambda file: file.stat().st_mtime)
+    found = {one["alarm"]: one["state"] for one in json.loads(newest.read_text())["verdicts"]}
+    assert found["airflow-import-errors"] == found["airflow-pool-starving"] == "good"

@@ -69,6 +69,7 @@ OTHERWISE = {
     "SEARCHSYNC_TIMEZONE": "UTC until somebody decides otherwise",
 }
 SECRETS = {
+    "AIRFLOW_CONN_AIRFLOW_API": "airflow-viewer",
     "AIRFLOW_CONN_SEARCHSYNC_SLACK": "slack-webhook",
     "AIRFLOW_CONN_SEARCH_API": "search-api-warmer",
     "AIRFLOW__API_AUTH__JWT_SECRET": "airflow-jwt-secret",
@@ -77,7 +78,7 @@ SECRETS = {
     "PGPASSWORD": "airflow-database",
 }
 PASSWORD = re.compile(r'://[^/@]*:[^/@]+@|"password"|password=')
-LOGIN = {"SEARCHSYNC_AIRFLOW_PASSWORD": "airflow-login"}
+LOGIN = {"SEARCHSYNC_AIRFLOW_PASSWORD": "airflow-login", "AIRFLOW_VIEWER_PASSWORD": "airflow-viewer, password"}
 
 
 def container(plan: Planned, service: str) -> dict[str, Any]:
@@ -92,7 +93,8 @@ def told(plan: Planned, service: str = "worker") -> dict[str, str]:
 
 def secrets(plan: Planned, service: str) -> dict[str, str]:
     found = {one["name"]: one["valueFrom"] for one in container(plan, service)["secrets"]}
-    return {name: re.sub(r".*searchsync/|-AbCdEf$", "", arn) for name, arn in found.items()}
+    short = {name: re.sub(r".*searchsync/|-AbCdEf", "", arn) for name, arn in found.items()}
+    return {name: re.sub(r":(\w+)::$", r", \1", secret) for name, secret in short.items()}
 
 
 @EACH

@@ -234,11 +234,15 @@ def test_connections_are_those_that_the_dags_use() -> None:
     given = {name.removeprefix("AIRFLOW_CONN_") for name in environment() if name.startswith("AIRFLOW_CONN_")}
     used = {
         name.upper()
-        for name in re.findall(r"[\"'](searchsync_[a-z]+|aws_default|search_api)[\"']", source("plugins", "dags"))
+        for name in re.findall(
+            r"[\"'](searchsync_[a-z]+|aws_default|search_api|airflow_api)[\"']", source("plugins", "dags")
+        )
     } | {found.connection.upper() for found in CATALOG.values()}
-    embedded = re.findall(r"[\"'](?:AIRFLOW_CONN_)?(SEARCHSYNC_[A-Z]+|AWS_DEFAULT|SEARCH_API)[\"']: ", source("local"))
+    embedded = re.findall(
+        r"[\"'](?:AIRFLOW_CONN_)?(SEARCHSYNC_[A-Z]+|AWS_DEFAULT|SEARCH_API|AIRFLOW_API)[\"']: ", source("local")
+    )
     pools = {"SEARCHSYNC_LOAD"}
-    assert {"SEARCHSYNC_OPENSEARCH", "SEARCHSYNC_POSTGRES", "SEARCH_API"} <= used - pools <= given
+    assert {"SEARCHSYNC_OPENSEARCH", "SEARCHSYNC_POSTGRES", "SEARCH_API", "AIRFLOW_API"} <= used - pools <= given
     assert given == set(embedded) & given, "the embedded stack does not define it"
 
 
@@ -251,7 +255,10 @@ def test_addresses_are_services_of_the_file() -> None:
         text = resolved(value)
         if name.startswith("AIRFLOW_CONN_"):
             connection = json.loads(text)
-            host = connection["host"] if "host" in connection else connection["extra"]["endpoint_url"]
+            host = connection.get("host") or connection.get("extra", {}).get("endpoint_url")
+            if host is None:
+                assert name == "AIRFLOW_CONN_AIRFLOW_API", "tasks know its address"
+                continue
             hosts.add((urlsplit(host).hostname or host) if "://" in host else host)
         elif "://" in text:
             hosts |= {urlsplit(address).hostname for address in re.findall(r"\w[\w+]*://[^\s\"\]]+", text)}
@@ -312,7 +319,10 @@ def test_airflow_settings_are_those_of_the_embedded_stack() -> None:
 def test_every_airflow_service_has_the_same_settings_and_volumes() -> None:
     """Components with different keys refuse each other's tokens; logs written to different places cannot be read."""
     common, volumes = AIRFLOW["airflow-worker"]["environment"], AIRFLOW["airflow-worker"]["volumes"]
-    own = {"airflow-init": {"LOAD_SLOTS"}, "airflow-api-server": {"SEARCHSYNC_AIRFLOW_PASSWORD"}}
+    own = {
+        "airflow-init": {"LOAD_SLOTS"},
+        "airflow-api-server": {"SEARCHSYNC_AIRFLOW_PASSWORD", "AIRFLOW_VIEWER_PASSWORD"},
+    }
     for name, service in AIRFLOW.items():
         assert common.items() <= service["environment"].items()
         assert set(service["environment"]) - set(common) == own.get(name, set())

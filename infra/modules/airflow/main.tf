@@ -28,7 +28,7 @@ locals {
     api-server = merge(var.services.api-server, {
       command = <<-EOT
         mkdir -p "$AIRFLOW_HOME"
-        (umask 077; printf '{"admin": "%s"}\n' "$SEARCHSYNC_AIRFLOW_PASSWORD" > "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE")
+        (umask 077; printf '{"admin": "%s", "viewer": "%s"}\n' "$SEARCHSYNC_AIRFLOW_PASSWORD" "$AIRFLOW_VIEWER_PASSWORD" > "$AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE")
         ${local.after_migration} api-server
       EOT
       health  = ["CMD", "python", "-c", local.health.of_itself.api-server]
@@ -66,10 +66,11 @@ locals {
   }
 
   secrets = [for name in sort(keys(var.secrets)) : { name = name, valueFrom = var.secrets[name] }]
-  # Only the API server shows a login.
+  # Only the API server shows a login, and knows who may.
+  logins = ["AIRFLOW_VIEWER_PASSWORD", "SEARCHSYNC_AIRFLOW_PASSWORD"]
   secrets_of = {
     for service in concat(keys(local.services), keys(local.once)) :
-    service => [for secret in local.secrets : secret if service == "api-server" || secret.name != "SEARCHSYNC_AIRFLOW_PASSWORD"]
+    service => [for secret in local.secrets : secret if service == "api-server" || !contains(local.logins, secret.name)]
   }
 }
 

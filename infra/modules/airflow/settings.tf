@@ -23,7 +23,7 @@ locals {
       AIRFLOW__CORE__LOAD_EXAMPLES                              = "False"
       AIRFLOW__CORE__PLUGINS_FOLDER                             = "/opt/airflow/plugins"
       AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE         = "${local.home}/passwords.json"
-      AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS                  = "admin:admin"
+      AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS                  = "admin:admin,viewer:viewer"
       AIRFLOW__DAG_PROCESSOR__DAG_VERSION_INFLATION_CHECK_LEVEL = "error"
       AIRFLOW__DATABASE__SQL_ALCHEMY_CONN                       = "postgresql+psycopg://${var.airflow_database.user}@${var.airflow_database.host}:${var.airflow_database.port}/${var.airflow_database.name}"
       AIRFLOW__LOGGING__BASE_LOG_FOLDER                         = "${local.home}/logs"

@@ -100,7 +100,7 @@ variable "broker_host" {
 }
 
 variable "secrets" {
-  description = "By environment variable: ARN of the secret whose whole text it is."
+  description = "By environment variable: ARN of the secret whose text it is, or one key of it, as ECS writes that."
   type        = map(string)
 }
 

@@ -66,18 +66,3 @@ def html(health: Health) -> str:
         f"<th>what</th><th>seen</th><th>wrong when</th><th>runbook</th></tr>{rows}</table>"
         f'<p><a href="{DATA}">The same as JSON</a></p></body></html>'
     )
-
-
-def summary(folder: Path) -> dict[str, Any] | None:
-    """Return what the latest look in a folder of runs showed, as ``as_json``; None when there is none.
-
-    :param folder: with the folders of the runs of ``cluster_health``
-    """
-    files = [*folder.glob(f"*/{DATA}")] if folder.is_dir() else []
-    for file in sorted(files, key=lambda found: found.stat().st_mtime, reverse=True):
-        try:
-            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue  # it is being written
-        return found
-    return None

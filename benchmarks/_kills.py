@@ -26,7 +26,7 @@ TASKS = {
     "locations_quality": "compare announce",
     "members_dlq_replay": "evict replay announce",
     "cluster_health": "look tell",
-    "index_retire": "retire announce",
+    "index_retire": "retire evidence announce",
     "freshness": "measure announce",
     "index_rollback": "choose compare approve reconcile swap verify announce",
     "index_snapshot": "save verify prune",

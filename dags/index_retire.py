@@ -11,6 +11,8 @@
 - An index whose run ended without serving or discarding it.
 - A member of the write set that is not live and refuses writes for five minutes (red or blocked), with an alert.
 
+It also deletes the folders of runs that are older than `evidence_days`; the newest of each DAG stays.
+
 An index whose entity has no file any more is named in the result, and kept. Each of the others leaves the write set, is
 blocked, then deleted. It never deletes an index that an alias serves. It purges
 tombstones older than `tombstone_days` from every member of the write set.
@@ -38,3 +40,4 @@ with DAG(
     **POLICY,
 ):
     retire.announce(retire.retire.expand(entity=sorted(CATALOG)))
+    retire.evidence()

@@ -62,12 +62,14 @@ class Retention:
     :ivar rollback_hours: hours that an index is kept in sync after it was live
     :ivar keep_previous: indexes that were live and are kept however old they are
     :ivar tombstone_days: days after which a tombstone is purged
+    :ivar evidence_days: days after which the folder of a run is deleted
     :ivar save_before_deletion: whether an index is saved before it is deleted, in the repository of ``snapshots``
     """
 
     rollback_hours: float
     keep_previous: int
     tombstone_days: float
+    evidence_days: float
     save_before_deletion: bool
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import Param, task
 
 from search_ops import alerts, hook
-from search_ops.runs import check_conf, running
+from search_ops.runs import check_conf, reports_root, running
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,14 @@ def retire(entity: str, *, params: dict[str, Any], dag_run: Any) -> list[dict[st
     if not dry_run and (abandoned := unwritable.evict(indexes)):
         alerts.abandoned(dag_run, abandoned)
     return [asdict(decision) for decision in library.retire(indexes, running, dry_run=dry_run)]
+
+
+@task
+def evidence(*, params: dict[str, Any]) -> list[str]:
+    """Delete the folders of old runs. Return which."""
+    from searchsync.operations import evidence as library
+
+    return library.delete_old(reports_root(), dry_run=params["dry_run"])
 
 
 @task

@@ -4,8 +4,11 @@ import json
 import os
 import secrets
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
+
+_SECRETS = threading.Lock()
 
 
 def write_atomically(path: Path, text: str, *, mode: int = 0o600) -> None:
@@ -43,11 +46,12 @@ def secret(path: Path, name: str, *, length: int = 24) -> str:
 
     :param length: random bytes; the text is URL-safe, so it can stand in a connection address unquoted.
     """
-    known = read_json(path)
-    if name not in known:
-        known[name] = secrets.token_urlsafe(length)
-        write_json(path, known)
-    return str(known[name])
+    with _SECRETS:  # parts start in threads: the one that wrote last would forget the secret of the other
+        known = read_json(path)
+        if name not in known:
+            known[name] = secrets.token_urlsafe(length)
+            write_json(path, known)
+        return str(known[name])
 
 
 def tail(path: Path, lines: int = 15) -> str:

@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,11 @@ def test_a_failed_write_leaves_the_old_text(tmp_path: Path, monkeypatch: pytest.
         write_atomically(path, '{"new": 1}')
     assert read_json(path) == {"old": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_secret_is_lost_when_several_parts_make_theirs_at_once(tmp_path: Path) -> None:
+    """The next `up` would make another one, and start Airflow again in the middle of a run."""
+    path, names = tmp_path / "secrets.json", [f"secret {number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda name: secret(path, name), names))
+    assert [secret(path, name) for name in names] == made

@@ -44,6 +44,8 @@ class Page:
         async for message in self.socket:
             said = json.loads(message.data)
             if (future := self._waiting.pop(said.get("id"), None)) is not None:
+                if future.done():
+                    continue  # nobody waits any more
                 if "error" in said:
                     future.set_exception(RuntimeError(str(said["error"])))
                 else:

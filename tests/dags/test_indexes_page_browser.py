@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,24 +76,6 @@ def looking(address: str, chromium: str, connected: Path, monkeypatch: pytest.Mo
 def live(client: Client) -> str:
     blue = serve(client, CATALOG["locations"], "a/1")
     return serve(client, CATALOG["locations"], "a/2", blue=blue)
-
-
-def test_from_the_menu_to_the_page(looking: Looking, live: str) -> None:
-    """The link is in Airflow's menu, and opens the page itself, whose links lead to Airflow's pages."""
-
-    async def look(page: Page) -> None:
-        for _ in range(3):  # Airflow's pages are large, and this server shares a processor with the browser
-            with suppress(TimeoutError):
-                await page.until("document.querySelector('button[aria-label=Browse]')")
-                break
-        await page.run("document.querySelector('button[aria-label=Browse]').focus()")
-        await page.press("Enter")
-        link = await page.until("document.querySelector('a[aria-label=Indexes]')?.href")
-        page.complaints.clear()  # Airflow's own
-        await page.go(link)
-        await page.until(f"document.body.innerText.includes('{live}')")
-
-    looking("/", look)
 
 
 def test_a_run_is_started_with_the_values_of_a_step(looking: Looking, live: str) -> None:

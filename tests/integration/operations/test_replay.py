@@ -141,7 +141,7 @@ def test_poison_again_comes_back_later_and_after_five_attempts_waits_for_a_perso
 
 @pytest.mark.parametrize("look", ["dry run", "outage", "choice"])
 def test_only_what_was_tried_counts_as_an_attempt(
-    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy, look: str, impatient: None
+    world: World, blue: str, faulty: Client, proxy: OpenSearchProxy, look: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQS counts every receive: a few looks at the queue, and the next verdict would have parked it for a person."""
     world.put("m-1", name="x", nickname="x")
@@ -155,8 +155,10 @@ def test_only_what_was_tried_counts_as_an_attempt(
         else:
             world.client = faulty
             proxy.answer(BULK, 503, {"error": {"type": "unavailable", "reason": "down"}}, times=None)
-            with pytest.raises(IndexUnavailable):
-                world.replay()
+            with monkeypatch.context() as impatient:
+                impatient.setattr(replay, "PATIENCE_SECONDS", 1.0)
+                with pytest.raises(IndexUnavailable):
+                    world.replay()
     world.client = direct
     (counts,) = world.replay().as_dict()["reasons"].values()
     assert (counts["back"], counts["parked"]) == (1, 0)

@@ -73,11 +73,15 @@ class Page:
         return answer["result"].get("value")
 
     async def until(self, expression: str) -> Any:
-        """Wait for an expression to be true, and return its value."""
+        """Wait for an expression to be true, and return its value; of a node, that it is there.
+
+        A node of a page made with React carries React's whole tree. To serialize that takes the browser half a minute.
+        """
+        found = f"(found => found instanceof Node || found)({expression})"
         async with asyncio.timeout(_SECONDS):
             while True:
                 with suppress(AssertionError, RuntimeError):  # the page is not there yet
-                    if (value := await self.run(expression)) not in (None, False, 0, ""):  # a node is {} here
+                    if (value := await self.run(found)) not in (None, False, 0, ""):
                         return value
                 await asyncio.sleep(0.02)
 

@@ -78,6 +78,21 @@ def live(client: Client) -> str:
     return serve(client, CATALOG["locations"], "a/2", blue=blue)
 
 
+def test_from_the_menu_to_the_page(looking: Looking, live: str) -> None:
+    """The link is in Airflow's menu, and opens the page itself, whose links lead to Airflow's pages."""
+
+    async def look(page: Page) -> None:
+        await page.until("document.querySelector('button[aria-label=Browse]')")
+        await page.run("document.querySelector('button[aria-label=Browse]').focus()")
+        await page.press("Enter")
+        link = await page.until("document.querySelector('a[aria-label=Indexes]')?.href")
+        page.complaints.clear()  # Airflow's own
+        await page.go(link)
+        await page.until(f"document.body.innerText.includes('{live}')")
+
+    looking("/", look)
+
+
 def test_a_run_is_started_with_the_values_of_a_step(looking: Looking, live: str) -> None:
     """By the keyboard alone; what Airflow refuses is told, and nothing is started."""
 

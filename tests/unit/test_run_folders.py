@@ -42,6 +42,22 @@ def test_a_run_that_still_writes_is_not_old(tmp_path: Path) -> None:
     assert delete_old(tmp_path, now=NOW) == []
 
 
+def test_what_a_killed_deletion_left_goes_with_the_next(tmp_path: Path) -> None:
+    half, _ = folder(tmp_path, "a/1", days=200), folder(tmp_path, "a/2", days=1)
+    age(half, 0)
+    assert delete_old(tmp_path, now=NOW) == ["a/1"]
+
+
+def test_a_run_that_has_only_just_begun_keeps_its_folder(tmp_path: Path) -> None:
+    """It has no file yet; another one of its DAG has."""
+    begun, other = tmp_path / "a/1", folder(tmp_path, "a/2", days=-1)
+    begun.mkdir()
+    age(begun, 0)
+    assert delete_old(tmp_path, now=NOW) == []
+    assert begun.exists()
+    assert other.exists()
+
+
 def test_what_a_link_leads_to_stays(tmp_path: Path) -> None:
     elsewhere = folder(tmp_path / "elsewhere", "b/1", days=300)
     reports = tmp_path / "reports"

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,17 +27,15 @@ def delete_old(root: Path, *, dry_run: bool = False, now: datetime | None = None
     """
     before = (now or datetime.now(UTC)) - timedelta(days=retention().evidence_days)
     gone, problems = [], []
-    for dag in _folders(root):
-        for run in sorted(_folders(dag), key=_written)[:-1]:
-            if _written(run) >= before.timestamp():
-                break
-            try:
-                if not dry_run:
-                    shutil.rmtree(run)
-            except OSError as error:
-                problems.append(f"{dag.name}/{run.name}: {error}")
-            else:
-                gone.append(f"{dag.name}/{run.name}")
+    for run in _old(root, before.timestamp()):
+        name = f"{run.parent.name}/{run.name}"
+        try:
+            if not dry_run:
+                shutil.rmtree(run)
+        except OSError as error:
+            problems.append(f"{name}: {error}")
+        else:
+            gone.append(name)
     log.info("%d folders of runs %s", len(gone), "to delete" if dry_run else "deleted")
     if problems:
         raise FolderStays(
@@ -46,11 +45,21 @@ def delete_old(root: Path, *, dry_run: bool = False, now: datetime | None = None
     return gone
 
 
+def _old(root: Path, before: float) -> Iterator[Path]:
+    """Yield the folders in which nothing was written since then, but for the newest of each DAG."""
+    for dag in _folders(root):
+        by_age = sorted((_written(run), run) for run in _folders(dag))
+        yield from (run for written, run in by_age[:-1] if written < before)
+
+
 def _folders(parent: Path) -> list[Path]:
     """A link may lead anywhere, so none is followed."""
     return [path for path in sorted(parent.glob("*")) if path.is_dir() and not path.is_symlink()]
 
 
 def _written(run: Path) -> float:
-    """When the newest file of a run was written."""
-    return max((path.lstat().st_mtime for path in [run, *run.iterdir()]), default=0.0)
+    """When the newest file of a run was written; while there is none, when the folder was made.
+
+    What a killed deletion left is as old as its files, although the folder was changed a moment ago.
+    """
+    return max((path.lstat().st_mtime for path in run.iterdir()), default=run.lstat().st_mtime)

@@ -37,7 +37,7 @@ def chromium() -> Iterator[str]:
 def address(server: FastAPI) -> Iterator[str]:
     """Where Airflow's API and user interface answer."""
     port = ports.choose()
-    made = uvicorn.Server(uvicorn.Config(server, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
+    made = uvicorn.Server(uvicorn.Config(server, host="127.0.0.1", port=port, log_config=None, lifespan="off"))
     thread = threading.Thread(target=made.run, daemon=True)
     thread.start()
     while not ports.answers(port):

@@ -48,9 +48,11 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 @pytest.fixture
 def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test configures is as before afterwards, and what Airflow configured for the server is not there."""
+    """What a test configures is as before afterwards, and what another one configured for a server is not there."""
     root = logging.getLogger()
-    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "propagate", True)
+    for name in ("uvicorn", "uvicorn.error"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
     before = root.handlers, root.level
     configured = structlog.get_config() if structlog.is_configured() else None  # by Airflow, for its tasks
     monkeypatch.setattr(telemetry, "log", structlog.get_logger())

@@ -189,7 +189,7 @@ def test_snapshots_and_drills_are_shown_and_offered(operator: TestClient, client
     page = operator.get(URL).text
     assert live in page
     assert "Newest snapshot s1 in r, begun" in text_of(page)
-    assert "Last drill good; restored and caught up in 1 min 1 s; 0 s ago" in text_of(page)
+    assert re.search(r"Last drill good; restored and caught up in 1 min 1 s; \d+ s ago", text_of(page))
     assert "Make a snapshot" not in steps(page)
     assert steps(page)["Try its recovery from a snapshot"] == ("recovery_drill", {"entity": "locations"})
 
@@ -212,7 +212,8 @@ def test_what_the_last_look_found_wrong_is_shown_where_it_belongs(
     page = reader.get(URL).text
     said = text_of(page)
     assert "State P1 dead-letters it has 9" in said[said.index("members from") :]
-    assert "1 wrong, 1 unknown, 1 well; 0 s ago P1 cluster-red it has 9" in said[said.index("Of all entities") :]
+    shared = said[said.index("Of all entities") :]
+    assert re.search(r"1 wrong, 1 unknown, 1 well; \d+ s ago P1 cluster-red it has 9", shared)
     assert "all-well" not in said
     assert "/searchsync/reports/cluster_health/manual__1/summary.html" in page
     (folder / "health.json").unlink()

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from tests import runbooks
+
 REPO = Path(__file__).parents[2]
 
 
@@ -118,3 +120,11 @@ def test_the_index_leads_to_every_page() -> None:
     pages = {page.name for page in (REPO / "docs" / "operations").glob("*.md")} - {"README.md"}
     for page in sorted(pages):
         assert f"({page}" in index, f"name {page} in docs/operations/README.md"
+
+
+def test_commands_that_list_indexes_list_hidden_ones() -> None:
+    """The product's are hidden, and OpenSearch leaves such out of what stands for all."""
+    lines = [line for block in runbooks.blocks() for line in block.text.splitlines()]
+    lists = [line for line in lines if re.search(r"/_cat/indices|/_all/", line)]
+    assert lists
+    assert [line for line in lists if "expand_wildcards=all" not in line] == []

@@ -334,6 +334,7 @@ def test_the_age_of_a_synced_index_is_that_of_what_can_be_searched(
     index = rebuild(client, connector(described, app.reader_dsn), tmp_path)["index"]
     indexes = EntityIndexes(client, described)
     owner.execute("UPDATE locations SET name = 'fresh', updated_at = now() WHERE location_id = 1")
+    assert freshness.summary(client, described).state == MEASURED
     before = indexes.get(index).synced
     live = sync.check(indexes)
     interval = Interval(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC))

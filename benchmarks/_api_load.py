@@ -1,4 +1,6 @@
-"""One process that sends requests over HTTP/1.1 and says how long the answers took: the load of ``./dev bench api``.
+"""One process that sends requests over HTTP/1.1 and says how long the answers took.
+
+It is the load of ``./dev bench api`` and ``./dev bench saturation``.
 
 It is a bare protocol of asyncio with requests that are bytes beforehand, because it shares two cores with what it
 measures. Closed load: each connection sends its next request when the answer is there. Open load: requests are due at
@@ -11,8 +13,8 @@ import re
 import resource
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +22,9 @@ from typing import Any, cast
 import uvloop
 
 from benchmarks._loads import Job
+
+NO_ANSWER = "no answer"
+"""Kind of the requests whose connection ended before they were answered."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CACHE = re.compile(rb"\r\nx-cache: *(\w+)", re.IGNORECASE)
@@ -73,13 +78,22 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
 
+def kind_of(status: int, cache: str, body: bytes) -> str:
+    """Return the status with what tells answers of one status apart: where they came from, or why there is none."""
+    if status == 200:
+        return f"{status} {cache}".strip()
+    try:
+        return f"{status} {json.loads(body)['detail']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{status}"
+
+
 class Load:
     """The answers to some requests, and how long each took."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._milliseconds: list[float] = []
-        self._answers: Counter[str] = Counter()
+        self._milliseconds: defaultdict[str, list[float]] = defaultdict(list)
         self._bytes = 0
 
     async def run(self) -> dict[str, Any]:
@@ -129,25 +143,33 @@ class Load:
     async def _borrowed(self, free: deque[Connection], connection: Connection, request: bytes, due: float) -> None:
         try:
             await self._one(connection, request, due)
-        finally:
-            free.append(connection)
+        except ConnectionError:
+            self._milliseconds[NO_ANSWER].append((time.perf_counter() - due) * 1e3)
+            connection = await self._connect()
+        free.append(connection)
 
     async def _one(self, connection: Connection, request: bytes, since: float) -> None:
         status, cache, body = await connection.ask(request)
-        self._milliseconds.append((time.perf_counter() - since) * 1e3)
-        self._answers[f"{status} {cache}".strip()] += 1
+        self._milliseconds[kind_of(status, cache, body)].append((time.perf_counter() - since) * 1e3)
         self._bytes += len(body)
 
     def _figures(self, seconds: float) -> dict[str, Any]:
-        took = sorted(self._milliseconds)
+        took = [one for kind in self._milliseconds.values() for one in kind]
         return {
             "seconds": seconds,
             "rate": len(took) / seconds,
-            **{f"p{share}": took[min(len(took) - 1, len(took) * share // 100)] for share in (50, 95, 99)},
-            "answers": dict(self._answers),
+            **percentiles(took),
+            "answers": {kind: len(times) for kind, times in self._milliseconds.items()},
+            "kinds": {kind: percentiles(times) for kind, times in self._milliseconds.items()},
             "bytes": self._bytes / len(took),
             "cpu": sum(resource.getrusage(resource.RUSAGE_SELF)[:2]),
         }
+
+
+def percentiles(times: Sequence[float]) -> dict[str, float]:
+    """Return p50, p95 and p99."""
+    took = sorted(times)
+    return {f"p{share}": took[min(len(took) - 1, len(took) * share // 100)] for share in (50, 95, 99)}
 
 
 def main() -> None:

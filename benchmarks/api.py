@@ -113,7 +113,7 @@ class Benchmark:
 
     def _request(self, way: str, query: Query) -> bytes:
         if way == "ours":
-            head = f"GET /v1/{ENTITY.name}/{_address(query)} HTTP/1.1\r\nhost: benchmark\r\n"
+            head = f"GET /v1/{ENTITY.name}/{address_of(query)} HTTP/1.1\r\nhost: benchmark\r\n"
             return f"{head}authorization: Bearer {self.servers.token}\r\n\r\n".encode()
         if isinstance(query, str):
             body = get_body(SEARCHABLE, query, OneTenant(TENANT))
@@ -124,7 +124,8 @@ class Benchmark:
         return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def _address(query: Query) -> str:
+def address_of(query: Query) -> str:
+    """Return what comes behind the entity's name in the address of a request."""
     if isinstance(query, str):
         return quote(query, safe="")
     return "search?" + "&".join(f"{name}={quote(value)}" for name, value in query)
@@ -134,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark. Return the exit code: 0 when all bars are met."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up also then
-    index, queries, ids = _prepare()
+    index, queries, ids = prepare()
     with tempfile.TemporaryDirectory() as folder, running(os.environ[URL], Path(os.environ[FOLDER]) / "api") as servers:
         benchmark = Benchmark(servers, index, queries, ids, Path(folder))
         figures = measure(benchmark, options.requests, options.runs, options.memory)
@@ -156,7 +157,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _prepare() -> tuple[str, list[list[tuple[str, str]]], list[str]]:
+def prepare() -> tuple[str, list[list[tuple[str, str]]], list[str]]:
     """Index the real places. Return the live index, searches for their names, all different, and their ids."""
     client = connect(os.environ[URL])
     for left in EntityIndexes(client, ENTITY).all():

@@ -219,6 +219,10 @@ class World:
         asked = self._aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
         return int(asked["Attributes"][name]) > 0
 
+    def waiting(self) -> dict[str, int]:
+        """Return how many messages each queue has."""
+        return {name: self._queue(name).waiting() for name in self._queues}
+
     # -- what has to hold
 
     def different(self, dag_id: str) -> list[str]:
@@ -250,16 +254,13 @@ class World:
         if dag_id == "index_retire" and len(self._served(LOCATIONS)) > 2:
             found.append("an index out of its window")
         found += [f"{name} of a drill" for name in drill.copies(self.search)]
-        if any(self._waiting().values()):
-            found.append(f"messages: {self._waiting()}")
+        if any(self.waiting().values()):
+            found.append(f"messages: {self.waiting()}")
         return found + [f"a run of {dag_id} is {run['state']}" for run in self.unfinished(dag_id)]
 
     def unfinished(self, dag_id: str) -> list[dict[str, Any]]:
         """Runs that have not ended."""
         return self.api.runs(dag_id, states=("queued", "running"))
-
-    def _waiting(self) -> dict[str, int]:
-        return {name: self._queue(name).waiting() for name in self._queues}
 
     def _compare(self, source: Source, name: str) -> DiffReport:
         feed = self._feed(source) if isinstance(source, DynamoSource) else None

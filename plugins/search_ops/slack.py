@@ -73,8 +73,22 @@ def _asked_for(response: HttpResponse | None) -> float:
     return float(value) if value.isdecimal() else 0.0
 
 
+def plain(text: str) -> str:
+    """Return a text in which Slack finds no link and nobody to call, whoever wrote it: a key or a name may be in it."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def shortened(text: str, most: int) -> str:
+    """Return the text as ``plain`` writes it, cut so that it has so many characters at most."""
+    while len(told := plain(text)) > most:
+        text = text[: len(text) - max(1, (len(told) - most) // 5)]
+    return told
+
+
 def send(*lines: str, seconds: float = SEND_SECONDS) -> bool:
     """One message. What cannot be sent is logged in full; nothing is raised. Return whether Slack took it.
+
+    Lines may hold what sources and servers said: it is shown as it is, and means nothing to Slack but its bold type.
 
     :param seconds: how long it is sent again
     """
@@ -85,9 +99,9 @@ def send(*lines: str, seconds: float = SEND_SECONDS) -> bool:
     text = "\n".join(lines)
     handlers: list[Any] = [Patience(time.monotonic() + seconds)]
     try:
-        section = {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_TEXT]}}
+        section = {"type": "section", "text": {"type": "mrkdwn", "text": shortened(text, MAX_TEXT)}}
         hook = SlackWebhookHook(slack_webhook_conn_id=SLACK, timeout=ANSWER_SECONDS, retry_handlers=handlers)
-        hook.send(text=text[:200], blocks=[section])
+        hook.send(text=shortened(text, 200), blocks=[section])
     except Exception:
         log.exception("the alert could not be sent to Slack:\n%s", text)
         return False

@@ -1,5 +1,6 @@
 """An alert that is not sent is the outage nobody hears of: it goes out while OpenSearch is away and Slack is busy."""
 
+import html
 import json
 import socket
 import subprocess
@@ -67,6 +68,7 @@ class Busy(BaseHTTPRequestHandler):
     """Slack in a burst: one message a second, all others are answered 429."""
 
     said: list[str]
+    notified: list[str]
     refused: list[float]
     recent: deque[float]
     lock: threading.Lock
@@ -78,7 +80,9 @@ class Busy(BaseHTTPRequestHandler):
             free = not self.recent or now - self.recent[-1] >= 1.0
             if free:
                 self.recent.append(now)
-                self.said.append(json.loads(body)["text"])
+                message = json.loads(body)
+                self.said.append(message["blocks"][0]["text"]["text"])
+                self.notified.append(message["text"])
             else:
                 self.refused.append(now)
         self.send_response(HTTPStatus.OK if free else HTTPStatus.TOO_MANY_REQUESTS)
@@ -95,7 +99,7 @@ class Busy(BaseHTTPRequestHandler):
 @pytest.fixture
 def busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Busy]]:
     handler: type[Busy] = type(
-        "Bound", (Busy,), {"said": [], "refused": [], "recent": deque(), "lock": threading.Lock()}
+        "Bound", (Busy,), {"said": [], "notified": [], "refused": [], "recent": deque(), "lock": threading.Lock()}
     )
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -121,6 +125,25 @@ def test_every_alert_of_a_burst_arrives(busy: type[Busy]) -> None:
         thread.join()
     assert busy.refused, "there was no burst: nothing is shown"
     assert sorted(busy.said) == texts
+
+
+def test_what_a_source_wrote_calls_nobody_and_makes_no_link(busy: type[Busy]) -> None:
+    """A key or a refused value in a message would call the whole channel, or hide an address behind a name."""
+    from search_ops import slack
+
+    slack.send("*members_dlq_replay* parked <!channel> & <https://example.com|the runbook>")
+    shown = ["*members_dlq_replay* parked &lt;!channel&gt; &amp; &lt;https://example.com|the runbook&gt;"]
+    assert busy.said == busy.notified == shown
+
+
+@pytest.mark.parametrize("text", ["&" * 5_000, "a" * 2_899 + "<<<", "short", ""])
+def test_a_message_is_not_longer_than_slack_takes_and_ends_with_a_whole_character(text: str) -> None:
+    from search_ops import slack
+
+    told = slack.shortened(text, slack.MAX_TEXT)
+    assert len(told) <= slack.MAX_TEXT
+    assert html.unescape(told) == text[: len(html.unescape(told))]
+    assert len(told) > slack.MAX_TEXT - 10 or html.unescape(told) == text
 
 
 def test_an_alert_is_sent_when_slack_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,13 +45,13 @@ def resolve(origins: Origins, entity: Entity, named: Pointer | GivenUp, *, table
     """Read the records of a batch that was given up.
 
     :param table: returns the ARN of the entity's table
-    :raises Unreadable: when there is no such stream or shard, or no such object of this entity
+    :raises Unreadable: when there is no such stream or shard of this entity's table, or no such object of this entity
     :raises SourceUnavailable: when the stream or S3 does not answer
     :raises BadConnection: when the role may not read them
     """
     resolved, found = Resolved(), 0
     for record in (
-        _records(origins.streams, named)
+        _records(origins.streams, table(), named)
         if isinstance(named, Pointer)
         else given_up.records(origins.s3, entity, table(), named)
     ):
@@ -71,8 +71,10 @@ def resolve(origins: Origins, entity: Entity, named: Pointer | GivenUp, *, table
     return resolved
 
 
-def _records(streams: Any, pointer: Pointer) -> Iterable[Record]:
+def _records(streams: Any, table: str, pointer: Pointer) -> Iterable[Record]:
     """Yield a pointer's records; only those that are left, when the first ones are gone."""
+    if not pointer.stream.startswith(f"{table}/stream/"):  # its positions would not be this table's
+        raise Unreadable(f"the pointer leads to {pointer.stream}, not to a stream of {table}")
     start, end = int(pointer.start), int(pointer.end)
     for at in (pointer.start, ""):
         try:

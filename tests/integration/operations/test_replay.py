@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace as replaced
 from typing import Any
 
 import pytest
@@ -203,10 +204,20 @@ def test_a_pointers_keys_carry_their_events_positions(world: World, blue: str) -
     assert living(world.client, blue)["m-1"]["name"] == "second"
 
 
-def test_records_that_the_stream_has_forgotten_are_a_gap_and_never_silence(world: World, blue: str) -> None:
+def test_records_that_the_stream_has_forgotten_are_a_gap_and_never_silence(
+    world: World, blue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.put("m-1", name="x")
     records = world.records()
-    world.send_pointer(records, streamArn=world.stream_arn.replace("members", "others"), batchSize=40)
+    real = reader.pages
+
+    def pages(streams: Any, stream: str, *arguments: Any, **options: Any) -> Any:
+        if stream.endswith("-before"):  # the emulator looks at the table's name alone
+            raise reader.Forgotten
+        return real(streams, stream, *arguments, **options)
+
+    monkeypatch.setattr(reader, "pages", pages)
+    world.send_pointer(records, streamArn=f"{world.stream_arn}-before", batchSize=40)
     world.send_pointer(records, batchSize=3)
     report = world.replay().as_dict()
     assert sorted(gap["records"] for gap in report["gaps"]) == [2, 40]
@@ -260,6 +271,18 @@ def test_a_pointer_that_leads_nowhere_stops_no_other_message(world: World, blue:
     world.replay()
     assert sorted(living(world.client, blue)) == ["m-1"]
     assert len(world.messages("parked")) == 1
+
+
+def test_a_pointer_to_another_tables_stream_is_left_to_a_person(world: World, blue: str) -> None:
+    """Its positions are another table's: with a higher one, an item would refuse its own later changes."""
+    other = World(world.client, replaced(world.entity, name="others", table="others"), world.aws)
+    other.put("m-1", name="another table's")
+    world.put("m-1", name="first")
+    world.send_pointer(other.records(), streamArn=other.stream_arn, shardId=other.shard)
+    world.replay()
+    (parked,) = world.messages("parked")
+    assert "not to a stream of" in json.dumps(parked)
+    assert living(world.client, blue) == {}, "nothing was written"
 
 
 def test_a_shard_that_does_not_answer_stops_no_other_message(

@@ -118,6 +118,20 @@ def locked(package: str) -> str:
     return found[1]
 
 
+def test_no_container_of_ours_has_rights_of_root() -> None:
+    """What somebody gets to run in one of them would have them, too. Databases start as root and give that up."""
+    ours = {name: service for name, service in SERVICES.items() if service["image"].startswith("searchsync-")}
+    assert len(ours) > 10
+    for name, service in ours.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"privileged", "cap_add", "user"} & service.keys(), name
+    stages = re.findall(r"^FROM .*? AS (\S+)$(.*?)(?=^FROM )", DOCKERFILE + "FROM ", re.MULTILINE | re.DOTALL)
+    assert {name for name, _ in stages} == {"airflow", "local", "search-api"}
+    for name, text in stages:
+        assert re.findall(r"^USER (\S+)", text, re.MULTILINE)[-1].startswith("50000:"), name
+
+
 def test_compose_file_fits_its_schema() -> None:
     """A typing error would show only where there is a Docker to refuse it."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]

@@ -1,18 +1,27 @@
-"""HTTP/1.1 as uvicorn speaks it, but for two things.
+"""HTTP/1.1 as uvicorn speaks it, but for three things.
 
 A response is sent as one piece. uvicorn sends head and body apart: two calls of the kernel, each of which takes as long
 as to find an answer in the cache, and whoever waits for the response is woken twice.
 
 When a caller goes away, what is done for it stops. uvicorn would go on until there is an answer that nobody gets.
+
+A head has to come soon and has an end, and a connection ends with the answer to a body that has not come. uvicorn would
+wait for ever and keep all that comes: a few callers that send a byte now and then could take all connections.
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from search_api.exchange import Exchange
+
+HEAD_SECONDS: Final = 10.0
+"""Seconds from the first byte of a request in which its head has to be there."""
+
+LARGEST_HEAD: Final = 65_536
+"""Bytes of a head that are read while it does not end; a whole one may be smaller (``edge``)."""
 
 
 class Whole:
@@ -53,19 +62,53 @@ class Whole:
 class Protocol(HttpToolsProtocol):
     """One connection of a caller."""
 
+    _late: asyncio.TimerHandle | None = None
+    """Ends the connection, unless a head comes before. None while none is waited for."""
+
+    _head = 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send responses whole."""
+        """Send responses whole, and wait for the first head no longer than for any other."""
         self._whole = Whole(cast(asyncio.Transport, transport))
         super().connection_made(cast(asyncio.Transport, self._whole))
+        self._end_after(self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what comes, but no head without an end."""
+        if self._late is not None:
+            self._head += len(data)
+            if self._head > LARGEST_HEAD:
+                self.send_400_response("The headers are too large.")
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Give the head its time."""
+        self._head = 0
+        self._end_after(HEAD_SECONDS)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is there: what happens from now on has the deadline of a request."""
+        self._end_after(None)
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop what is done for the caller."""
+        self._end_after(None)
         cycle = self.cycle
         super().connection_lost(exc)
         if cycle and not cycle.response_complete and (exchange := Exchange.begun(cast(Scope, cycle.scope))):
             exchange.leave()
 
     def on_response_complete(self) -> None:
-        """Send the response now: there is no more of it."""
+        """Send the response now: there is no more of it. Whoever still sends what it answers is not listened to."""
         self._whole.flush()
         super().on_response_complete()
+        if self.cycle.response_complete and self.cycle.more_body:
+            self._whole.close()
+
+    def _end_after(self, seconds: float | None) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        self._late = None if seconds is None else self.loop.call_later(seconds, self._whole.close)

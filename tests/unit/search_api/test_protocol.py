@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from search_api import __main__ as process
+from search_api import protocol as protocol_module
 from search_api.protocol import Protocol
 from search_api.settings import PREFIX
 
@@ -66,12 +67,95 @@ def test_an_answer_is_sent_by_one_call_of_the_kernel() -> None:
     asyncio.run(main())
 
 
+HALF = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-"
+
+
+def served(keep_alive: float) -> tuple[Transport, Protocol]:
+    config = uvicorn.Config(answer, http=Protocol, ws="none", log_config=None, timeout_keep_alive=keep_alive)  # type: ignore[arg-type]
+    config.load()
+    transport, protocol = Transport(), Protocol(config, ServerState(), {})
+    protocol.connection_made(transport)
+    return transport, protocol
+
+
+@pytest.mark.parametrize(
+    ("sent", "keep_alive"),
+    [([], 0.05), ([HALF], 9.0), ([b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", HALF], 9.0)],
+    ids=["nothing", "half a head", "half of the second head"],
+)
+def test_a_connection_on_which_no_request_comes_is_ended(
+    sent: list[bytes], keep_alive: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few thousand of them would be all that the process can have, and nobody else is answered."""
+    monkeypatch.setattr(protocol_module, "HEAD_SECONDS", 0.05)
+
+    async def main() -> None:
+        transport, protocol = served(keep_alive)
+        for data in sent:
+            protocol.data_received(data)
+        async with asyncio.timeout(5):
+            while not transport.closed:
+                await asyncio.sleep(0.01)
+                if sent and not transport.closed:
+                    protocol.data_received(b"x")  # a byte now and then is no request, either
+
+    asyncio.run(main())
+
+
+def test_a_head_without_an_end_is_not_kept() -> None:
+    async def main() -> None:
+        transport, protocol = served(9.0)
+        protocol.data_received(HALF)
+        pieces = 0
+        while not transport.closed:
+            protocol.data_received(b"a" * 1_024)
+            pieces += 1
+            assert pieces <= protocol_module.LARGEST_HEAD // 1_024 + 1, "it would fill the memory"
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert transport.written[0].startswith(b"HTTP/1.1 400 ")
+
+    asyncio.run(main())
+
+
+def test_a_body_that_has_not_come_when_the_answer_is_there_is_not_waited_for() -> None:
+    async def main() -> None:
+        transport, protocol = served(9.0)
+        protocol.data_received(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n12")
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert transport.written[0].endswith(b"ok")
+        assert transport.closed
+
+    asyncio.run(main())
+
+
+def test_whole_requests_go_on_over_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a head is not that of a connection: a load balancer keeps its own for minutes."""
+    monkeypatch.setattr(protocol_module, "HEAD_SECONDS", 0.05)
+
+    async def main() -> None:
+        transport, protocol = served(9.0)
+        began = asyncio.get_running_loop().time()
+        count = 0
+        while asyncio.get_running_loop().time() < began + 0.2:
+            protocol.data_received(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n12")
+            count += 1
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert len(transport.written) == count
+        assert not transport.closed
+        protocol.connection_lost(None)
+
+    asyncio.run(main())
+
+
 def test_the_process_serves_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost otherwise: the tests have what the service has not, and nothing stops when a caller goes away."""
     monkeypatch.setenv("SEARCHSYNC_OPENSEARCH_URL", "http://127.0.0.1:9")
     for name, value in SETTINGS.items():
         monkeypatch.setenv(PREFIX + name, value)
-    served: dict[str, Any] = {}
-    monkeypatch.setattr(uvicorn, "run", lambda _, **options: served.update(options))
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(uvicorn, "run", lambda _, **options: given.update(options))
     assert process.main() == 0
-    assert served["http"] is Protocol
+    assert given["http"] is Protocol

@@ -275,7 +275,9 @@ def test_a_pointer_that_leads_nowhere_stops_no_other_message(world: World, blue:
 
 def test_a_pointer_to_another_tables_stream_is_left_to_a_person(world: World, blue: str) -> None:
     """Its positions are another table's: with a higher one, an item would refuse its own later changes."""
-    other = World(world.client, replaced(world.entity, name="others", table="others"), world.aws)
+    entity = replaced(world.entity, name="others", table="others")
+    entity.__dict__["index_body"] = world.entity.index_body  # it has no files of its own
+    other = World(world.client, entity, world.aws)
     other.put("m-1", name="another table's")
     world.put("m-1", name="first")
     world.send_pointer(other.records(), streamArn=other.stream_arn, shardId=other.shard)

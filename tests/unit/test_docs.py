@@ -81,7 +81,10 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-OF_NO_DAG = {"README", "airflow", "alarms", "disaster", "incident", "indexes", "seeing", "stream"}
+OF_NO_DAG = {
+    *("README", "airflow", "alarms", "incident", "indexes", "seeing", "stream"),
+    *("chaos", "disaster", "load", "security_review"),
+}
 """Pages of ``docs/operations`` that are about something else than a DAG."""
 
 

@@ -116,6 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     token = command("token", _token, "print a token for the search API, good for an hour, from the emulated user pool")
     token.add_argument("--tenant", required=True, help="whose documents its bearer may find")
     token.add_argument("--role", choices=cognito.ROLES, default="tenant_user")
+    asking = command("ask", _ask, "ask the search API's agent, whose model a stand-in plays, and show each step")
+    asking.add_argument("question", metavar="QUESTION")
+    asking.add_argument("--tenant", default="acme", help="whose documents it may find")
     command("psql", _psql, "PostgreSQL's shell in the database app, as its owner; with psql's arguments")
     infra = command("infra", _infra, "the infrastructure, applied to an emulator of its own by Terraform")
     infra.add_argument("action", choices=("up", "plan", "check", "down"))
@@ -259,6 +262,12 @@ def _token(options: argparse.Namespace) -> int:
     stack.require("aws")
     _say(cognito.token(cognito.ensure(stack.address("aws")), tenant=options.tenant, role=options.role))
     return 0
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from local import ask  # tokens need AWS' client, which few other commands do
+
+    return ask.run(Stack(Home.from_environment(), _say), options.question, options.tenant, _say)
 
 
 def _psql(options: argparse.Namespace) -> int:

@@ -13,6 +13,9 @@ from local.paths import ROOT, Home
 from searchsync.catalog import CATALOG, include_dir
 
 PART = "search-api"
+STAND_IN = "bedrock-stand-in"
+"""The part that plays Bedrock for its agent."""
+
 SERVICES = ROOT / "services"
 WARMER = ("search-ops", "service")
 """Tenant and role of the user as whom a reindex asks for a warm cache. No document is of this tenant."""
@@ -58,6 +61,9 @@ def environment(home: Home, port: Mapping[str, int], pool: UserPool) -> dict[str
             "SEARCH_API_JWKS_URL": pool.jwks_url,
             "SEARCH_API_COGNITO_URL": pool.endpoint,
             "SEARCH_API_CURSOR_KEYS": _cursor_key(home),
+            "SEARCH_API_AGENT_MODEL": "eu.anthropic.claude-haiku-4-5-20251001-v1:0",
+            "SEARCH_API_AGENT_GUARDRAIL": "standin:1",
+            "SEARCH_API_AGENT_URL": airflow.url(port[STAND_IN]),
         }
     )
 

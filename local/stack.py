@@ -47,7 +47,7 @@ from searchsync.config import snapshots
 STREAMS = {stream_function.name_of(served): served for served in stream_function.served()}
 """The parts that deliver a stream, one for each DynamoDB entity; they have the names of their functions."""
 
-SMALL = ("aws", "slack")
+SMALL = ("aws", "slack", search_api.STAND_IN)
 SERVERS = ("postgres", "opensearch", "redis")
 """Those that keep a record in their own folder."""
 
@@ -60,6 +60,7 @@ _PORTS: Mapping[str, range] = {
     "slack": ports.RANGE,
     "redis": ports.RANGE,
     search_api.PART: ports.RANGE,
+    search_api.STAND_IN: ports.RANGE,
     "airflow": ports.RANGE,
 }
 _NEEDED_BYTES = 2 * 1024**3
@@ -155,6 +156,7 @@ class Stack:
             threads.submit(self._start_redis),
             threads.submit(self._start_streams, aws),
             threads.submit(self._start_search_api, aws),
+            threads.submit(self._start_small, search_api.STAND_IN, ["local.bedrock_stand_in"]),
             threads.submit(self._start_small, "slack", ["local.slack_sink", "--file", str(self.home.slack_messages)]),
         ]
         try:

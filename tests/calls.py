@@ -50,6 +50,9 @@ _NAMED_LATER = {
     "roles": ["{name}"],
     "rolesmapping": ["{name}"],
 }
+_RIGHTS_OF_BEDROCK = {"Converse": "InvokeModel", "ConverseStream": "InvokeModelWithResponseStream"}
+"""Operations that need the right of another name."""
+
 _OF_EVERYBODY = "sts:GetCallerIdentity"
 _OF_A_CHECK = "/searchsync-check-"
 """An index that `entity check` makes, which a person runs. Its writers are threads, whose stacks begin with them."""
@@ -77,6 +80,8 @@ def watch() -> None:
         model = self.meta.service_model
         if model.operation_model(operation).auth_type == "none":
             return  # everybody may make it
+        if model.service_name == "bedrock-runtime":
+            operation = _RIGHTS_OF_BEDROCK.get(operation, operation)
         service = {"monitoring": "cloudwatch"}.get(model.signing_name, model.signing_name)
         yield f"{service}:{operation.removesuffix('Batch') if service == 'sqs' else operation}"
 

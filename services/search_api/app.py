@@ -15,9 +15,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from search_api import openapi, telemetry
+from search_api.agent.budget import Budgets
 from search_api.edge import Edge
 from search_api.problems import Problem
 from search_api.routes import development, health, page
+from search_api.routes.ask import Ask
 from search_api.routes.bodies import method_not_allowed
 from search_api.routes.documents import AnyText, Documents
 from search_api.routes.entities import Entities
@@ -83,6 +85,7 @@ def _routes(service: Service) -> list[BaseRoute]:
         Route("/v1/{entity}/search", Search(service).answer, methods=["GET", "POST"]),
         Route("/v1/{entity}/suggest", Suggest(service).get, methods=["GET"]),
         Route("/v1/{entity}/warm", Warm(service).post, methods=["GET", "POST"]),
+        Route("/v1/ask", Ask(service, Budgets()).post, methods=["POST"]),
         Route("/v1/entities", Entities(service).get, methods=["GET"]),
         Route("/v1/{entity}/{id:any}", Documents(service).get, methods=["GET"]),
         Route("/health", health.health, methods=["GET"]),

@@ -19,6 +19,9 @@ from search_api.responses import Ready, raw
 DEADLINE_SECONDS = 5.0
 """Seconds after which each request is answered, whatever it waits for."""
 
+LONGER_SECONDS = {"/v1/ask": 28.0}
+"""Deadlines of addresses that may take longer; API Gateway gives up after 30 seconds."""
+
 LONGEST_URL = 8_192
 LARGEST_BODY = 65_536
 LARGEST_HEADERS = 16_384
@@ -46,7 +49,7 @@ class Edge:
     """Middleware that gives each request its id and its deadline, and each response its headers and its line of log.
 
     :param app: what answers
-    :param seconds: the deadline
+    :param seconds: the deadline of all addresses but those of ``LONGER_SECONDS``
     :param around: puts around whatever answers, also with a problem, what decides which pages may read that
     """
 
@@ -63,7 +66,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        exchange = Exchange.begin(scope, self._seconds)
+        exchange = Exchange.begin(scope, LONGER_SECONDS.get(scope["path"], self._seconds))
         exchange.task = asyncio.current_task()
         with telemetry.trace(exchange):
             try:
@@ -81,7 +84,7 @@ class Edge:
             await send(message)
 
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(exchange.deadline.remaining):
                 refuse_too_large(scope, exchange)
                 body = receive if scope["method"] == "GET" else _bounded(receive)
                 await self._app(scope, body, send_with_headers)

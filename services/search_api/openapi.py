@@ -1,10 +1,14 @@
 """The description of the service (OpenAPI 3.1), made of what the entities' files allow. Its examples run."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
+from search_api.agent.budget import Name
+from search_api.agent.checks import MEANINGS
+from search_api.agent.events import Outcome
+from search_api.agent.instructions import MAX_ANSWER, MAX_HISTORY, MAX_QUESTION
 from search_api.problems import MEDIA_TYPE
 from search_api.query import openapi as parameters
 from search_api.query.searchable import Searchable
@@ -15,7 +19,7 @@ _PROBLEMS = {
     "400": "A parameter is unknown, or has a wrong value; the problem names it.",
     "401": "There is no token that is accepted.",
     "403": "The token does not allow this.",
-    "404": "There is no such document, entity or index.",
+    "404": "There is no such document, entity or index, or no agent.",
     "405": "The address does not answer this method.",
     "410": "The cursor cannot go on.",
     "413": "The body is too large.",
@@ -40,6 +44,7 @@ def document(entities: Iterable[Searchable]) -> bytes:
         "/health": {"get": _open("Whether the process lives", statuses=("200",))},
         "/ready": {"get": _open("Whether each dependency answers", statuses=("200", "503"))},
         "/v1/entities": {"get": _operation("What can be asked of each entity", "Entities")},
+        "/v1/ask": {"post": _ask()},
     }
     for searchable in entities:
         paths |= _paths(searchable)
@@ -80,6 +85,20 @@ def _paths(searchable: Searchable) -> JSON:
         f"{root}/warm": {"post": warm},
         f"{root}/{{id}}": {"get": one},
     }
+
+
+def _ask() -> JSON:
+    """Return the operation that is answered by events; their data is JSON, by name of the event."""
+    asked = _operation("Ask in words; 404 when there is no agent", "AskEvent", "404", "413", "415")
+    told = "Server-sent events step, answer and end. The data of each is an AskEvent."
+    asked["responses"]["200"]["content"] = {"text/event-stream": {"schema": {"type": "string", "description": told}}}
+    text = {"type": "string", "minLength": 1, "maxLength": MAX_QUESTION, "pattern": r"\S"}
+    earlier = _object({"question": text, "answer": {**text, "maxLength": MAX_ANSWER}}) | {"additionalProperties": False}
+    history = {"type": "array", "items": earlier, "maxItems": MAX_HISTORY, "description": "What was said before."}
+    schema = _object({"question": text}, {"history": history}) | {"additionalProperties": False}
+    example = {"question": "places like Lisbon with a rate below 80"}
+    asked["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
+    return asked
 
 
 def _operation(summary: str, schema: str, *errors: str) -> JSON:
@@ -162,5 +181,58 @@ _SCHEMAS: JSON = {
     "Document": _object(_ONE),
     "Suggestions": _object({"suggestions": _list(_object(_ONE)), "took_ms": _COUNT}),
     "Warmed": _object({"filled": _COUNT, "failed": _COUNT, "left": _COUNT, "seconds": {"type": "number"}}),
-    "Entities": _object({"entities": _list(_object({"name": _TEXT, "names": _list(_TEXT), "fields": _list(_TEXT)}))}),
+    "Entities": _object(
+        {
+            "entities": _list(_object({"name": _TEXT, "names": _list(_TEXT), "fields": _list(_TEXT)})),
+            "agent": {"type": "boolean", "description": "Whether there is an agent to ask."},
+        }
+    ),
+    "AskEvent": {
+        "oneOf": [
+            _object(
+                {
+                    "event": {"const": "step"},
+                    "turn": _COUNT,
+                    "tool": _TEXT,
+                    "asked": {
+                        "type": "object",
+                        "description": "Its parameters; texts of the model's own are withheld.",
+                    },
+                    "found": {"type": ["integer", "null"], "minimum": 0},
+                    "returned": _COUNT,
+                    "problem": _TEXT,
+                    "milliseconds": _COUNT,
+                }
+            ),
+            _object(
+                {
+                    "event": {"const": "answer"},
+                    "by": {"enum": ["model", "service"]},
+                    "statements": _list(
+                        _object(
+                            {
+                                "text": _TEXT,
+                                "documents": _list(_object({"entity": _TEXT, "id": _TEXT, "name": _TEXT})),
+                                "search": {"type": ["integer", "null"], "minimum": 1},
+                            }
+                        )
+                    ),
+                }
+            ),
+            _object(
+                {
+                    "event": {"const": "end"},
+                    "outcome": {"enum": [*get_args(Outcome)]},
+                    "text": _TEXT,
+                    "limited_by": {"enum": [*get_args(Name), None]},
+                    "code": _TEXT,
+                    "withheld": _list({"enum": [*MEANINGS]}),
+                    "turns": _COUNT,
+                    "tool_calls": _COUNT,
+                    "input_tokens": _COUNT,
+                    "output_tokens": _COUNT,
+                }
+            ),
+        ]
+    },
 }

@@ -12,6 +12,7 @@ PATH = "/problems"
 
 CODES: Final[Mapping[str, str]] = {
     "address-too-long": "The address has more bytes than the service reads. Send a search as JSON instead.",
+    "agent-busy": "As many questions are being answered as can be at a time.",
     "answer-too-large": "The documents that were found are too large together. Ask for fewer hits or fewer fields.",
     "bad-address": "The address is no UTF-8, or has too many parameters.",
     "bad-body": "The body is not the JSON that is asked for here.",
@@ -25,6 +26,7 @@ CODES: Final[Mapping[str, str]] = {
     "internal-error": "The service failed in a way that nobody thought of. The request's id leads to the cause.",
     "keys-unavailable": "The keys of the user pool are not known, so it cannot be known whether the token is good.",
     "method-not-allowed": "The address exists, and does not answer this method.",
+    "no-agent": "The service was started without a model, so it answers searches alone.",
     "no-index": "The entity has no index yet: its first reindex has not run.",
     "no-such-user": "The emulated user pool has no such user. This is for development alone.",
     "no-user-pool": "The emulated user pool does not answer. This is for development alone.",

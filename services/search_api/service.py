@@ -11,9 +11,10 @@ import msgspec
 from starlette.requests import Request
 
 from search_api import responses, telemetry
+from search_api.agent.bedrock import Bedrock
 from search_api.auth.keys import Keys
 from search_api.auth.tokens import Verifier
-from search_api.cache.answers import Answers, Lifetimes
+from search_api.cache.answers import Answers, Cached, Lifetimes
 from search_api.cache.connection import Connection
 from search_api.cache.popular import Popular
 from search_api.cache.store import Store
@@ -46,6 +47,7 @@ class Service:
     """The parts of the service. Its connections are open while ``running``.
 
     :ivar entities: what may be asked of each entity that is served, by name
+    :ivar bedrock: the model of the agent; None when no agent is configured
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,6 +66,11 @@ class Service:
         self.limits = Limits(
             self.redis, tenant=settings.tenant_requests_a_minute, address=settings.address_requests_a_minute
         )
+        self.bedrock = (
+            Bedrock(settings.agent_model, settings.agent_guardrail, settings.agent_url)
+            if settings.agent_model and settings.agent_guardrail
+            else None
+        )
         self._trusted_proxies, self._address_header = settings.trusted_proxies, settings.address_header
 
     @asynccontextmanager
@@ -75,6 +82,8 @@ class Service:
             await stack.enter_async_context(self.keys)
             for work in (self.keys.run, self.live.run, self.popular.run):
                 stack.push_async_callback(_end, asyncio.create_task(keep_up(work)))
+            if self.bedrock:
+                stack.callback(self.bedrock.close)
             yield
             await self.popular.flush()
 
@@ -121,21 +130,30 @@ class Service:
         :param index: says which index answers now
         :param make: makes the body of the response from this index
         """
+
+        def named(found: str) -> str:
+            name = key(found)
+            exchange.query = name[-16:]
+            return name
+
+        body, state, age = await self.found(named, index=index, make=make, deadline=exchange.deadline)
+        exchange.cache = state
+        return responses.json(exchange, body, [(b"x-cache", state.encode()), (b"age", b"%d" % age)])
+
+    async def found(self, key: Key, *, index: Callable[[], str], make: Make, deadline: Deadline) -> Cached:
+        """Return an answer from the cache, or a new one; the parameters are those of ``answer``."""
+
+        async def get(current: str) -> Cached:
+            return await self.answers.get(key(current), lambda: make(current), deadline)
+
         try:
-            return await self._answer(exchange, key, index(), make)
+            return await get(index())
         except IndexGone:
             await self.live.refresh()
         try:
-            return await self._answer(exchange, key, index(), make)
+            return await get(index())
         except IndexGone:
             raise EngineUnavailable("The index was replaced in this moment.") from None
-
-    async def _answer(self, exchange: Exchange, key_of: Key, index: str, make: Make) -> Ready:
-        key = key_of(index)
-        exchange.query = key[-16:]
-        body, state, age = await self.answers.get(key, lambda: make(index), exchange.deadline)
-        exchange.cache = state
-        return responses.json(exchange, body, [(b"x-cache", state.encode()), (b"age", b"%d" % age)])
 
     async def ask(self, index: str, body: bytes, scope: Scope, deadline: Deadline) -> bytes:
         """Return OpenSearch's answer to a query.

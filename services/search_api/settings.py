@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from search_api.agent.models import Guardrail, Model
 from search_api.engine.target import Target
 from searchsync.errors import SearchSyncError
 
@@ -17,6 +18,7 @@ FORBIDDEN_IN_PRODUCTION = (
     "SKIP_AUTH",
     "DYNAMODB_ENDPOINT",
     "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
     "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER",
 )
 """Variables of development. A production service that finds one was given the wrong environment, and does not start."""
@@ -47,6 +49,9 @@ class Settings:
     :ivar trusted_proxies: how many proxies before the service add the caller's address to ``X-Forwarded-For``
     :ivar tenant_requests_a_minute: limit of a tenant
     :ivar address_requests_a_minute: limit of an address
+    :ivar agent_model: the model that answers questions in words; None when there is no agent
+    :ivar agent_guardrail: the guardrail that each call of the model names
+    :ivar agent_url: address of a stand-in for Bedrock; empty in production
     :ivar otlp_endpoint: where traces are sent; empty when they are not
     :ivar trace_ratio: part of the requests of which a trace is kept, when the caller does not decide
     """
@@ -67,6 +72,9 @@ class Settings:
     trusted_proxies: int = 0
     tenant_requests_a_minute: int = 6_000
     address_requests_a_minute: int = 1_200
+    agent_model: Model | None = None
+    agent_guardrail: Guardrail | None = None
+    agent_url: str = ""
     otlp_endpoint: str = ""
     trace_ratio: float = 0.1
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -106,7 +114,16 @@ class Settings:
 
     def _missing(self) -> list[str]:
         needed = ("redis_url", "issuer", "audience", "cursor_keys")
-        return [f"{PREFIX}{name.upper()} is not set" for name in needed if not getattr(self, name)]
+        missing = [f"{PREFIX}{name.upper()} is not set" for name in needed if not getattr(self, name)]
+        if self.agent_model and not self.agent_guardrail:
+            missing.append(f"{PREFIX}AGENT_GUARDRAIL is not set: no model is asked without a guardrail")
+        if not self.agent_model and (self.agent_guardrail or self.agent_url):
+            missing.append(f"{PREFIX}AGENT_MODEL is not set, and other settings of the agent are")
+        if self.agent_model and not self.agent_url:
+            region = os.environ.get("AWS_DEFAULT_REGION", "")
+            why = self.agent_model.why_not_from(region) if region else "AWS_DEFAULT_REGION is not set"
+            missing += [f"{PREFIX}AGENT_MODEL: {why}"] if why else []
+        return missing
 
     def _unsafe(self) -> list[str]:
         """Return what a production service must not be told; nothing in development."""
@@ -114,8 +131,8 @@ class Settings:
             return []
         forbidden = [name for name in FORBIDDEN_IN_PRODUCTION if name in os.environ]
         reasons = [f"{name} is set: it is for development alone" for name in forbidden]
-        emulators = [name for name in ("cognito_url", "jwks_url") if getattr(self, name)]
-        reasons += [f"{PREFIX}{name.upper()} is set: only an emulator needs it" for name in emulators]
+        emulators = [name for name in ("agent_url", "cognito_url", "jwks_url") if getattr(self, name)]
+        reasons += [f"{PREFIX}{name.upper()} is set: only an emulator or a stand-in needs it" for name in emulators]
         if not (self.opensearch.signer or self.opensearch.user):
             reasons.append("neither SEARCHSYNC_OPENSEARCH_AWS_SERVICE nor SEARCHSYNC_OPENSEARCH_USER is set")
         remote = [
@@ -223,6 +240,9 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "trusted_proxies": _whole(0, 10),
     "tenant_requests_a_minute": _whole(1, 10_000_000),
     "address_requests_a_minute": _whole(1, 10_000_000),
+    "agent_model": Model.of,
+    "agent_guardrail": Guardrail.of,
+    "agent_url": _url("http", "https"),
     "otlp_endpoint": _url("http", "https"),
     "trace_ratio": _ratio,
     "log_level": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),

@@ -41,6 +41,8 @@ REQUESTS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
 CACHE = Counter("search_api_cache_answers", "Answers to searches, by where they came from", ("route", "state"))
+ASKS = Counter("search_api_asks", "Questions to the agent, by how they ended", ("outcome",))
+TOKENS = Counter("search_api_model_tokens", "Tokens that the model has read and written", ("direction",))
 PROBLEMS = Counter("search_api_problems", "Problems that were answered, by code", ("route", "code"))
 
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")

@@ -1,5 +1,6 @@
 // The search page: what is asked stands in the address after #, so a search can be kept as a link. The token does not.
 
+import { forget, prepare } from "/page/ask.js";
 import { make, marked, text } from "/page/make.js";
 import { draw, point } from "/page/map.js";
 
@@ -26,9 +27,13 @@ class Refused extends Error {
   }
 }
 
-async function ask(path, options = {}, again = true) {
-  const answer = await fetch(path, { ...options, headers: { authorization: `Bearer ${token}` } });
-  if (answer.status === 401 && again && (await renewed())) return ask(path, options, false);
+async function send(path, options = {}, again = true) {
+  const answer = await fetch(path, { ...options, headers: { ...options.headers, authorization: `Bearer ${token}` } });
+  return answer.status === 401 && again && (await renewed()) ? send(path, options, false) : answer;
+}
+
+async function ask(path, options = {}) {
+  const answer = await send(path, options);
   const body = await answer.json();
   if (!answer.ok) throw new Refused(answer.status, body);
   return [body, answer.headers];
@@ -78,7 +83,10 @@ async function renewed() {
 async function use(given) {
   token = given;
   try {
-    entities = (await ask("/v1/entities"))[0].entities;
+    const served = (await ask("/v1/entities"))[0];
+    entities = served.entities;
+    $("agent").hidden = !served.agent;
+    forget();
   } catch (error) {
     complain(error.problem ?? { detail: String(error) });
     return;
@@ -404,6 +412,7 @@ $("sort").addEventListener("change", () => change("sort", [$("sort").value]));
 $("more").addEventListener("click", () => search(true));
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 document.addEventListener("keydown", key);
+prepare(send, complain);
 window.addEventListener("hashchange", read);
 window.addEventListener("resize", locate);
 $("narrow").open = matchMedia("(min-width: 48rem)").matches;

@@ -1,15 +1,18 @@
 """One document by its id."""
 
-from functools import partial
+from dataclasses import dataclass
 
 import msgspec
 from starlette.convertors import StringConvertor
 from starlette.requests import Request
 
 from search_api.cache.key import cache_key
+from search_api.caller import Scope
+from search_api.deadline import Deadline
 from search_api.query.answer import get_answer
 from search_api.query.build import get_body
 from search_api.query.parse import parse_id
+from search_api.query.searchable import Searchable
 from search_api.responses import Ready
 from search_api.routes.bodies import refuse_parameters
 from search_api.service import Service
@@ -19,6 +22,24 @@ class AnyText(StringConvertor):
     """A part of a path that is an id: it may have slashes and line breaks."""
 
     regex = r"[\s\S]*"
+
+
+@dataclass(frozen=True)
+class One:
+    """One caller's wish for the document with an id."""
+
+    searchable: Searchable
+    id: str
+    scope: Scope
+
+    def key(self, index: str) -> str:
+        """Return the key of the answer of an index."""
+        return cache_key(self.scope, self.searchable.version, index, msgspec.json.encode(("document", self.id)))
+
+    async def make(self, service: Service, index: str, deadline: Deadline) -> bytes:
+        """Return the response's body from an index."""
+        body = get_body(self.searchable, self.id, self.scope)
+        return get_answer(await service.ask(index, body, self.scope, deadline))
 
 
 class Documents:
@@ -32,12 +53,10 @@ class Documents:
         service = self._service
         exchange, searchable, caller = await service.admit(request, "document")
         refuse_parameters(request)
-        key = parse_id(request.path_params["id"])
-        body = get_body(searchable, key, caller.scope)
-
-        async def make(index: str) -> bytes:
-            return get_answer(await service.ask(index, body, caller.scope, exchange.deadline))
-
-        canonical = msgspec.json.encode(("document", key))
-        named = partial(cache_key, caller.scope, searchable.version, canonical=canonical)
-        return await service.answer(exchange, named, index=lambda: service.live.of(searchable.name), make=make)
+        asked = One(searchable, parse_id(request.path_params["id"]), caller.scope)
+        return await service.answer(
+            exchange,
+            asked.key,
+            index=lambda: service.live.of(searchable.name),
+            make=lambda index: asked.make(service, index, exchange.deadline),
+        )

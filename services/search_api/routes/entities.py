@@ -17,10 +17,11 @@ class Entities:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._body = msgspec.json.encode({"entities": [_described(one) for one in service.entities.values()]})
+        described = [_described(one) for one in service.entities.values()]
+        self._body = msgspec.json.encode({"entities": described, "agent": service.bedrock is not None})
 
     async def get(self, request: Request) -> Ready:
-        """Answer with the entities that are served."""
+        """Answer with the entities that are served, and whether there is an agent that can be asked about them."""
         exchange, _ = await self._service.authenticate(request, "entities")
         refuse_parameters(request)
         return responses.json(exchange, self._body)

@@ -18,6 +18,7 @@ _JAVASCRIPT = b"text/javascript; charset=utf-8"
 FILES = {
     "/": ("index.html", _HTML),
     "/page/app.js": ("app.js", _JAVASCRIPT),
+    "/page/ask.js": ("ask.js", _JAVASCRIPT),
     "/page/make.js": ("make.js", _JAVASCRIPT),
     "/page/map.js": ("map.js", _JAVASCRIPT),
     "/page/style.css": ("style.css", b"text/css; charset=utf-8"),

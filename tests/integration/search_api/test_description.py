@@ -52,8 +52,8 @@ def test_its_examples_run(api: Served) -> None:
             target = path.replace("{id}", keys[0] if keys else "")
             given_ones = {one["name"]: one["example"] for one in parameters if "example" in one}
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-            if path.endswith("/warm"):
-                continue  # there is no index but live ones
+            if path.endswith(("/warm", "/ask")):
+                continue  # there is no index but live ones, and no agent (test_ask)
             query = {name: str(value).lower() for name, value in given_ones.items()}
             headers = {"authorization": bearer()} if operation["security"] else {}
             answer = api.http.request(method, target, params=query, json=body.get("example"), headers=headers)

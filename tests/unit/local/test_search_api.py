@@ -16,7 +16,7 @@ from local.stack import PARTS, Stack
 from search_api.settings import Settings
 
 POOL = UserPool("http://127.0.0.1:1", "eu-west-1_1", "client")
-PORTS = {"opensearch": 2, "redis": 3, search_api.PART: 4}
+PORTS = {"opensearch": 2, "redis": 3, search_api.PART: 4, search_api.STAND_IN: 5}
 
 
 @pytest.fixture
@@ -36,6 +36,8 @@ def test_the_settings_are_accepted_whatever_the_shell_has(home: Home, monkeypatc
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 4, 1)
     assert (settings.opensearch.url, settings.opensearch.user) == ("http://127.0.0.1:2", "")
     assert settings.redis_url == "redis://127.0.0.1:3/0"
+    assert settings.agent_model, "the stack has no agent"
+    assert settings.agent_url == "http://127.0.0.1:5", "it must not ask Bedrock from here"
     assert (settings.issuer, settings.audience, settings.keys_url) == (POOL.issuer, ("client",), POOL.jwks_url)
 
 

@@ -7,13 +7,13 @@ module "api" {
   size     = local.environment.search_api_size
   scaling  = local.environment.search_api_scaling
   schedule = local.environment.search_api_schedule
-  settings = {
+  settings = merge(local.agent, {
     SEARCHSYNC_OPENSEARCH_URL = "https://${local.made.opensearch_host}"
     SEARCH_API_ADDRESS_HEADER = local.address_header
     SEARCH_API_AUDIENCE       = join(",", local.made.audience)
     SEARCH_API_ISSUER         = local.made.issuer
     SEARCH_API_REDIS_URL      = "rediss://${local.made.cache}:6379/0"
-  }
+  })
   secrets            = { SEARCH_API_CURSOR_KEYS = local.made.secret_arns["search-api-cursor-keys"] }
   role_arns          = { task = module.identity.role_arns.search-api-task, execution = module.identity.role_arns.search-api-execution }
   log_group          = module.observe.log_groups.search-api.name
@@ -22,5 +22,12 @@ module "api" {
   target_group = {
     arn   = module.edge.search_api.target_group.arn
     label = "${local.made.load_balancer}/${local.made.target_group}"
+  }
+}
+
+locals {
+  agent = local.environment.agent_guardrail == "" ? {} : {
+    SEARCH_API_AGENT_MODEL     = local.environment.agent_model
+    SEARCH_API_AGENT_GUARDRAIL = local.environment.agent_guardrail
   }
 }

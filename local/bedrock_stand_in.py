@@ -22,14 +22,9 @@ from local import bedrock_shapes as shapes
 from local.bedrock_turns import Fail, Guard, Player, frames, lets_all_pass, whole
 
 _PATH = re.compile(r"/model/([^/]+)/(converse|converse-stream)|/guardrail/([^/]+)/version/([^/]+)/(apply)")
-_LOOKS = re.compile(r"/(foundation-models|inference-profiles|guardrails)/([^/]+)")
 _OPERATIONS = {"converse": "Converse", "converse-stream": "ConverseStream", "apply": "ApplyGuardrail"}
-_LOOKED_AT = {
-    "foundation-models": "GetFoundationModel",
-    "inference-profiles": "GetInferenceProfile",
-    "guardrails": "GetGuardrail",
-}
 _WITHOUT_SYSTEM = ("amazon.titan-text-",)
+_THINKING = ("anthropic.claude-haiku-5-5",)
 _WITHOUT_TOOLS = ("amazon.titan-text-", "anthropic.claude-v2", "anthropic.claude-instant")
 
 
@@ -37,13 +32,11 @@ _WITHOUT_TOOLS = ("amazon.titan-text-", "anthropic.claude-v2", "anthropic.claude
 class StandIn:
     """What it plays, and what it was asked.
 
-    :ivar looked_at: answers to GetFoundationModel, GetInferenceProfile and GetGuardrail, by operation
     :ivar requests: operation and parameters of each request
     """
 
     play: Player
     guard: Guard = lets_all_pass
-    looked_at: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
@@ -58,6 +51,10 @@ def _check_conversation(asked: Mapping[str, Any]) -> None:
         raise Refused("ValidationException", "This model doesn't support system messages.")
     if asked.get("toolConfig") and model.startswith(_WITHOUT_TOOLS):
         raise Refused("ValidationException", "This model doesn't support tool use.")
+    thinking = asked.get("additionalModelRequestFields", {}).get("thinking", {}).get("type")
+    forced = asked.get("toolConfig", {}).get("toolChoice", {}).keys() & {"any", "tool"}
+    if forced and model.startswith(_THINKING) and thinking != "disabled":
+        raise Refused("ValidationException", "Thinking may not be enabled when tool_choice forces tool use.")
     messages = asked.get("messages") or []
     if [one["role"] for one in messages] != ["user", "assistant"] * (len(messages) // 2) + ["user"]:
         raise Refused("ValidationException", "Roles must alternate between user and assistant, and end with user.")
@@ -87,6 +84,7 @@ class Handler(BaseHTTPRequestHandler):
 
     stand_in: StandIn
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # each event is sent when it happens
 
     def do_POST(self) -> None:
         path = _PATH.fullmatch(urlsplit(self.path).path)
@@ -99,15 +97,6 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(_OPERATIONS[how or apply], {**json.loads(body), **named})
         except Refused as refused:
             self._fail(*refused.args)
-
-    def do_GET(self) -> None:
-        path = _LOOKS.fullmatch(urlsplit(self.path).path)
-        name = _LOOKED_AT[path[1]] if path else ""
-        found = self.stand_in.looked_at.get(name)
-        if found is None:
-            self._fail("ResourceNotFoundException", "There is no such model or guardrail.")
-        else:
-            self._send(shapes.require(shapes.operation("bedrock", name).output_shape, found))
 
     def _answer(self, name: str, asked: dict[str, Any]) -> None:
         operation = shapes.operation("bedrock-runtime", name)

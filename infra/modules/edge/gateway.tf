@@ -20,7 +20,7 @@ resource "aws_apigatewayv2_integration" "this" {
   integration_uri      = module.search_api_balancer.listener_arn
   connection_type      = "VPC_LINK"
   connection_id        = aws_apigatewayv2_vpc_link.this.id
-  timeout_milliseconds = 10000 # the search API answers within five seconds, whatever happens
+  timeout_milliseconds = 30000 # the search API answers searches within 5 seconds, and questions within 28
 
   tls_config {
     server_name_to_verify = var.domain_name

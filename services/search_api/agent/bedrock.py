@@ -39,6 +39,7 @@ _FORBIDDEN: Final = frozenset({"AccessDeniedException", "ResourceNotFoundExcepti
 _REFUSED: Final = frozenset({"ValidationException"})
 
 T = TypeVar("T")
+Source = Literal["INPUT", "OUTPUT"]
 Code = Literal["model-busy", "model-away", "model-refused-request", "model-not-allowed"]
 
 
@@ -62,7 +63,7 @@ class Bedrock:
     """
 
     def __init__(self, model: Model, guardrail: Guardrail, url: str = "") -> None:
-        self._model = model.id
+        self._model = model
         self._guardrail = guardrail
         self._url = url
         self._threads = ThreadPoolExecutor(AT_ONCE, "bedrock")
@@ -86,7 +87,9 @@ class Bedrock:
         }
 
         def read(gone: threading.Event) -> Turn:
-            answer = self._client.converse_stream(modelId=self._model, guardrailConfig=guarded, **request)
+            answer = self._client.converse_stream(
+                modelId=self._model.id, guardrailConfig=guarded, **self._model.family.fields, **request
+            )
             reading, stream = Reading(most), answer["stream"]
             try:
                 for event in stream:
@@ -99,10 +102,10 @@ class Bedrock:
 
         return await self._in_thread(read, deadline)
 
-    async def allows(self, source: Literal["INPUT", "OUTPUT"], texts: Iterable[str], deadline: Deadline) -> bool:
+    async def allows(self, source: Source, texts: Iterable[str], deadline: Deadline) -> bool:
         """Return whether the guardrail lets texts pass.
 
-        :param source: whether a person wrote them or the model
+        :param source: whether the model reads them or wrote them
         :raises Exceeded: when it does not answer by the deadline
         :raises ModelFailed: when it does not answer
         """

@@ -173,7 +173,7 @@ def _check_visible(text: str) -> None:
 def _check_grounded(text: str, documents: Sequence[Found], tenant: str) -> None:
     """Raise _Refused when a text has an address or a tenant that stands in no document."""
     known = [words.plain(value).casefold() for value in _values(documents)]
-    if any(not any(link in value for value in known) for link in words.links(text)):
+    if any(not any(words.stands_in(link, value) for value in known) for link in words.links(text)):
         raise _Refused("link")
     names = {word for value in known for word in value.split()} | {tenant.casefold()}
     if any(named not in names for named in words.tenants(text)):

@@ -1,10 +1,13 @@
 """The loop: the model asks for tools, gets what they find, and answers; each answer is checked before it is shown."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Final, Literal
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
 
-from search_api.agent.bedrock import Bedrock, ModelFailed
+import msgspec
+
+from search_api.agent.bedrock import Bedrock, ModelFailed, Source
 from search_api.agent.budget import Budgets, Exceeded, Name, Spent
 from search_api.agent.checks import Verdict, judge
 from search_api.agent.events import Answer, End, Event, Step, ending, known, presentable, said
@@ -18,7 +21,7 @@ _TOO_LONG: Final[Mapping[str, Name]] = {
     "max_tokens": "answer_bytes",
     "model_context_window_exceeded": "context",
 }
-_NO_MORE: Final = Result({"error": f"No more tools may be used. Call {ANSWER} now."}, None, 0, "budget")
+_NO_MORE: Final = Result({"error": f"No more tools may be used. Call {ANSWER} now."}, problem="budget")
 
 
 class Blocked(Exception):
@@ -77,7 +80,7 @@ class Conversation:
                 verdict = judge(answer.input, self._evidence, self._asked.question, self._tenant)
                 if verdict.refused and not self._corrected and not self._limited_by:
                     self._corrected = True
-                    told = Result({"error": correction(verdict.refused)}, None, 0, "refused")
+                    told = Result({"error": correction(verdict.refused)}, problem="refused")
                     self._reply(turn, {call.id: told for call in turn.calls})
                     continue
                 async for event in self._finish(verdict):
@@ -116,7 +119,8 @@ class Conversation:
     async def _use(self, call: Call) -> tuple[Step, Result]:
         began = time.monotonic()
         if self._spent.take_tool_call():
-            result = await self._tools.use(call, self._spent.deadline)
+            result = await self._assessed(await self._tools.use(call, self._spent.deadline))
+            self._evidence.add(result.seen, result.searched)
         else:
             self._limited_by = self._limited_by or "tool_calls"
             result = _NO_MORE
@@ -125,11 +129,22 @@ class Conversation:
             tool=call.name if any(call.name == one["toolSpec"]["name"] for one in self._specifications) else "unknown",
             asked=presentable(call.input or {}, self._evidence, self._asked.question),
             found=result.found,
-            returned=result.returned,
+            returned=len(result.seen),
             problem=result.problem,
             milliseconds=round((time.monotonic() - began) * 1000),
         )
         return step, result
+
+    async def _assessed(self, result: Result) -> Result:
+        """Return what a tool found without the documents that the guardrail does not let pass.
+
+        Within ConverseStream it assesses neither what tools return nor what the model asks of them.
+        """
+        if not result.seen or await self._is_allowed("INPUT", [_written(result.shown)]):
+            return result
+        kept = [one for one in result.seen if await self._is_allowed("INPUT", [_written([one.shown])])]
+        told = {**result.told, "documents_withheld_by_the_guardrail": len(result.seen) - len(kept)}
+        return replace(result, told=told, seen=tuple(kept))
 
     def _reply(self, turn: Turn, results: Mapping[str, Result]) -> None:
         """Add a turn and the results of its tools to the messages."""
@@ -165,6 +180,13 @@ class Conversation:
             return ending("answered", self._spent, withheld=verdict.refused)
         return ending("withheld" if verdict.refused else "nothing", self._spent, withheld=verdict.refused)
 
-    async def _require_allowed(self, source: Literal["INPUT", "OUTPUT"], texts: list[str]) -> None:
-        if not await self._bedrock.allows(source, texts, self._spent.deadline):
+    async def _require_allowed(self, source: Source, texts: Iterable[str]) -> None:
+        if not await self._is_allowed(source, texts):
             raise Blocked
+
+    async def _is_allowed(self, source: Source, texts: Iterable[str]) -> bool:
+        return await self._bedrock.allows(source, texts, self._spent.deadline)
+
+
+def _written(documents: Iterable[Mapping[str, Any]]) -> str:
+    return msgspec.json.encode([*documents]).decode()

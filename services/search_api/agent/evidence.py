@@ -1,6 +1,6 @@
 """What the tools have returned for one question. Nothing else is evidence: not the question, not its history."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,6 +29,18 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A document as a tool returns it.
+
+    :ivar shown: what the model reads
+    """
+
+    id: DocumentId
+    found: Found
+    shown: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Searched:
     """A search that was made.
 
@@ -53,6 +65,12 @@ class Evidence:
 
     documents: dict[DocumentId, Found] = field(default_factory=dict)
     searches: list[Searched] = field(default_factory=list)
+
+    def add(self, seen: Iterable[Seen], searched: Searched | None) -> None:
+        """Remember what the model has been shown."""
+        self.documents |= {one.id: one.found for one in seen}
+        if searched:
+            self.searches.append(searched)
 
 
 def _texts(value: Any) -> Iterator[str]:

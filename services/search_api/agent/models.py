@@ -5,7 +5,7 @@ The agent needs instructions apart from the conversation (``system``), tools, an
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,8 @@ class Family:
     :ivar system: whether they take instructions apart from the conversation
     :ivar tools: whether they take tools
     :ivar choice: whether they can be made to use a tool
+    :ivar thinks: whether they think before they answer unless told not to. A model that thinks cannot be made to use a
+        tool
     """
 
     name: str
@@ -23,14 +25,26 @@ class Family:
     system: bool
     tools: bool
     choice: bool
+    thinks: bool = False
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a request says beside what all models take."""
+        return {"additionalModelRequestFields": {"thinking": {"type": "disabled"}}} if self.thinks else {}
 
 
 FAMILIES: Final = (
     Family("Claude 2 and Instant", ("anthropic.claude-v2", "anthropic.claude-instant"), True, False, False),
-    Family("Claude", ("anthropic.claude-",), True, True, True),
+    Family("Claude 3", ("anthropic.claude-3-",), True, True, True),
+    Family(
+        "Claude 4",
+        tuple(f"anthropic.claude-{name}" for name in ("haiku-4-", "sonnet-4-", "opus-4-1", "opus-4-5", "opus-4-6")),
+        *(True, True, True),
+    ),
+    Family("Claude Haiku 5.5", ("anthropic.claude-haiku-5-5",), True, True, True, thinks=True),
     Family("Titan Text", ("amazon.titan-text-",), False, False, False),
 )
-"""The families, each before those whose beginning is a part of its own."""
+"""The families that are known. A model of another one may take something else, and is refused."""
 
 AREAS: Final = {
     "apac": ("ap-",),

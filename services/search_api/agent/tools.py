@@ -4,13 +4,14 @@ What the model asks goes through the same parsing as what a caller asks, and the
 the verified token. No parameter names a tenant's documents, so nothing that a model says can reach those of another.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgspec
 
 from search_api.agent.checks import MOST_DOCUMENTS, MOST_STATEMENTS
-from search_api.agent.evidence import DocumentId, Evidence, Found, Searched
+from search_api.agent.evidence import DocumentId, Evidence, Found, Searched, Seen
 from search_api.agent.turn import Call
 from search_api.caller import Scope
 from search_api.deadline import Deadline
@@ -39,25 +40,43 @@ LONGEST_TEXT: Final = 300
 LONGEST_LIST: Final = 10
 """Values of a list that the model sees."""
 
-MOST_BYTES: Final = 24_000
-"""Bytes of documents that one search shows to the model."""
+MOST_BYTES: Final = 20_000
+"""Bytes of documents that one search shows to the model: what a guardrail assesses at once."""
 
 _NOT_FOR_MODELS: Final = ("cursor", "facets", "fields", "highlight")
 
 
-class Result(NamedTuple):
+@dataclass(frozen=True)
+class Result:
     """What a tool gave.
 
-    :ivar content: of the message to the model
-    :ivar found: number of documents that match; None when it failed
-    :ivar returned: number of documents in it
+    :ivar told: to the model, beside the documents
+    :ivar seen: the documents
+    :ivar searched: the search that was made, if it was one
     :ivar problem: code of what went wrong; empty when nothing did
     """
 
-    content: JSON
-    found: int | None
-    returned: int
+    told: JSON
+    seen: tuple[Seen, ...] = ()
+    searched: Searched | None = None
     problem: str = ""
+
+    @property
+    def content(self) -> JSON:
+        """What the model gets. What was found is marked as what it is: data, whatever it says."""
+        return self.told if self.problem else {"untrusted_data": {**self.told, "documents": [*self.shown]}}
+
+    @property
+    def shown(self) -> list[Mapping[str, Any]]:
+        """The documents as the model reads them."""
+        return [one.shown for one in self.seen]
+
+    @property
+    def found(self) -> int | None:
+        """Number of documents that match; None when it failed."""
+        if self.problem:
+            return None
+        return self.searched.total if self.searched else len(self.seen)
 
 
 class BadCall(Exception):
@@ -78,7 +97,7 @@ class Tools:
     """The tools of one question.
 
     :param scope: of the verified token: whose documents are found
-    :ivar evidence: what was returned so far
+    :ivar evidence: what the model was shown so far
     """
 
     def __init__(self, service: Service, scope: Scope) -> None:
@@ -98,9 +117,9 @@ class Tools:
                 return await self._search(searchable, call.input or {}, own)
             return await self._get(searchable, call.input or {}, own)
         except BadCall as error:
-            return Result({"error": str(error)}, None, 0, "bad-call")
+            return Result({"error": str(error)}, problem="bad-call")
         except Problem as problem:
-            return Result({"error": f"{problem.detail} {problem.next_step}"}, None, 0, problem.code)
+            return Result({"error": f"{problem.detail} {problem.next_step}"}, problem=problem.code)
 
     def _tool(self, call: Call) -> tuple[str, Searchable]:
         kind, _, name = call.name.partition("_")
@@ -127,11 +146,9 @@ class Tools:
         body = msgspec.json.decode(cached.body)
         total = body["total"]["value"]
         exact = body["total"]["relation"] == "eq"
-        self.evidence.searches.append(Searched(searchable.name, asked, total, exact))
-        number = len(self.evidence.searches)
-        documents = self._that_fit(searchable, body["hits"])
-        told = {"search": number, "total": total, "total_is_exact": exact, "documents": documents}
-        return Result(_marked(told), total, len(documents))
+        searched = Searched(searchable.name, asked, total, exact)
+        told = {"search": len(self.evidence.searches) + 1, "total": total, "total_is_exact": exact}
+        return Result(told, tuple(_that_fit(searchable, body["hits"])), searched)
 
     async def _get(self, searchable: Searchable, asked: Mapping[str, Any], deadline: Deadline) -> Result:
         match asked:
@@ -145,33 +162,27 @@ class Tools:
             make=lambda index: one.make(service, index, deadline),
             deadline=deadline,
         )
-        document = self._seen(searchable, msgspec.json.decode(cached.body))
-        return Result(_marked({"documents": [document]}), 1, 1)
-
-    def _that_fit(self, searchable: Searchable, hits: Iterable[Mapping[str, Any]]) -> list[JSON]:
-        """Return the first documents, as many as the model reads at once."""
-        documents, left = [], MOST_BYTES
-        for hit in hits:
-            left -= len(msgspec.json.encode(_clipped(hit["document"])))
-            if left < 0:
-                break
-            documents.append(self._seen(searchable, hit))
-        return documents
-
-    def _seen(self, searchable: Searchable, hit: Mapping[str, Any]) -> JSON:
-        """Return a document as the model sees it, and remember that it was returned."""
-        values: JSON = _clipped(hit["document"])
-        key = hit["id"]
-        named = [values.get(name) for name in (*searchable.text.names, *searchable.text.other_names)]
-        names = [text for value in named for text in (value if isinstance(value, list) else [value])]
-        kept = tuple(name for name in names if isinstance(name, str) and name.strip())
-        self.evidence.documents[DocumentId(searchable.name, key)] = Found(kept or (key,), values)
-        return {"entity": searchable.name, "id": key, "document": values}
+        return Result({}, (_seen(searchable, msgspec.json.decode(cached.body)),))
 
 
-def _marked(told: JSON) -> JSON:
-    """Return what a tool found as what it is: data, whatever it says."""
-    return {"untrusted_data": told}
+def _that_fit(searchable: Searchable, hits: Iterable[Mapping[str, Any]]) -> Iterator[Seen]:
+    """Yield the first documents, as many as the model reads at once."""
+    left = MOST_BYTES
+    for hit in hits:
+        one = _seen(searchable, hit)
+        left -= len(msgspec.json.encode(one.shown))
+        if left < 0:
+            return
+        yield one
+
+
+def _seen(searchable: Searchable, hit: Mapping[str, Any]) -> Seen:
+    values: JSON = _clipped(hit["document"])
+    key = DocumentId(searchable.name, hit["id"])
+    named = [values.get(name) for name in (*searchable.text.names, *searchable.text.other_names)]
+    names = [text for value in named for text in (value if isinstance(value, list) else [value])]
+    kept = tuple(name for name in names if isinstance(name, str) and name.strip())
+    return Seen(key, Found(kept or (key.id,), values), {"entity": key.entity, "id": key.id, "document": values})
 
 
 def _clipped(value: Any) -> Any:

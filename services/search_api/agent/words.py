@@ -21,6 +21,7 @@ _LINK: Final = re.compile(
     re.IGNORECASE,
 )
 _TENANT: Final = re.compile(r"\btenants?(?:[\s_-]*ids?)?\b[\s:=\"'“”‘’`]*([\w~-]+)?", re.IGNORECASE)
+_ENDS: Final = ".,;:!?)]}\"'”’"
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 
 
@@ -68,7 +69,12 @@ def digits(texts: Iterable[str]) -> Digits:
 
 def links(text: str) -> list[str]:
     """Return what leads somewhere: addresses, hosts, mail addresses, in small letters."""
-    return [_EDGES.sub("", found).casefold() for found in _LINK.findall(plain(text))]
+    return [found.rstrip(_ENDS).casefold() for found in _LINK.findall(plain(text))]
+
+
+def stands_in(link: str, value: str) -> bool:
+    """Return whether a link stands in a value as a whole, and not as a part of another name."""
+    return re.search(rf"(?<![\w.@-]){re.escape(link)}(?![\w-])", value) is not None
 
 
 def tenants(text: str) -> list[str]:

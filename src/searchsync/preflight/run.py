@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from searchsync.errors import Different
-from searchsync.preflight import airflow, alarms, network, roles, rows, search, stream, tables, users
+from searchsync.preflight import agent, airflow, alarms, network, roles, rows, search, stream, tables, users
 from searchsync.preflight.checks import Check, Outcome, Result
 from searchsync.preflight.target import Target
 
@@ -19,6 +19,7 @@ PARTS: tuple[Callable[[Target], Iterator[Check]], ...] = (
     network.checks,
     roles.checks,
     users.checks,
+    agent.checks,
     airflow.checks,
 )
 

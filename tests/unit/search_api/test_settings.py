@@ -123,3 +123,46 @@ def test_the_header_of_a_gateway_is_compared_as_servers_have_it(monkeypatch: pyt
     monkeypatch.setenv("SEARCH_API_ADDRESS_HEADER", "x client")
     with pytest.raises(BadSettings, match="SEARCH_API_ADDRESS_HEADER: must be the name of a header"):
         Settings.from_environment()
+
+
+MODEL, GUARDRAIL = "eu.anthropic.claude-haiku-4-5-20251001-v1:0", "ab1cd2ef3gh4:1"
+
+
+def test_an_agent_is_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches are served without one."""
+    assert Settings.from_environment().agent_model is None
+    monkeypatch.setenv("SEARCH_API_AGENT_MODEL", MODEL)
+    monkeypatch.setenv("SEARCH_API_AGENT_GUARDRAIL", GUARDRAIL)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    settings = Settings.from_environment()
+    assert settings.agent_model is not None
+    assert settings.agent_guardrail is not None
+    assert (settings.agent_model.id, settings.agent_guardrail.version) == (MODEL, "1")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"MODEL": MODEL}, "no model is asked without a guardrail"),
+        ({"GUARDRAIL": GUARDRAIL}, "SEARCH_API_AGENT_MODEL is not set"),
+        ({"MODEL": MODEL, "GUARDRAIL": "ab1cd2ef3gh4:DRAFT"}, "must be ID:VERSION"),
+        ({"MODEL": "amazon.titan-text-express-v1", "GUARDRAIL": GUARDRAIL}, "cannot use tools"),
+        ({"MODEL": f"us.{MODEL[3:]}", "GUARDRAIL": GUARDRAIL}, "cannot be called from eu-west-1"),
+        ({"MODEL": MODEL, "GUARDRAIL": GUARDRAIL, "URL": "https://x.example.com"}, "SEARCH_API_AGENT_URL is set"),
+    ],
+)
+def test_a_wrong_agent_ends_the_start(monkeypatch: pytest.MonkeyPatch, given: dict[str, str], reason: str) -> None:
+    """Else each question would fail, or go around the guardrail."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    for name, value in given.items():
+        monkeypatch.setenv(f"SEARCH_API_AGENT_{name}", value)
+    with pytest.raises(BadSettings, match=reason):
+        Settings.from_environment()
+
+
+def test_an_agent_needs_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("SEARCH_API_AGENT_MODEL", MODEL)
+    monkeypatch.setenv("SEARCH_API_AGENT_GUARDRAIL", GUARDRAIL)
+    with pytest.raises(BadSettings, match="AWS_DEFAULT_REGION is not set"):
+        Settings.from_environment()

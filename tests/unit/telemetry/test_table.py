@@ -81,7 +81,8 @@ def test_a_tenant_a_run_or_an_index_is_no_dimension() -> None:
 
 
 def test_the_search_api_shows_what_the_table_says() -> None:
-    shown = (telemetry.REQUESTS, telemetry.CACHE, telemetry.PROBLEMS, failures.FAILURES)
+    requests = (telemetry.REQUESTS, telemetry.CACHE, telemetry.PROBLEMS, failures.FAILURES)
+    shown = (*requests, telemetry.ASKS, telemetry.TOKENS)
     assert {metric._name: metric._labelnames for metric in shown} == {
         name: metric.dimensions for name, metric in rows("scrape").items()
     }

@@ -38,17 +38,15 @@ def test_each_call_of_the_model_names_the_guardrail_and_the_tools() -> None:
     names = [one["toolSpec"]["name"] for one in outcome.turns[0]["toolConfig"]["tools"]]
     kinds = ["search_locations", "get_locations", "search_members", "get_members", "answer"]
     assert names == kinds, "no tool but those that read, and the answer"
-    assert [name for name, _ in outcome.asked] == [
-        "ApplyGuardrail",
-        "ConverseStream",
-        "ConverseStream",
-        "ApplyGuardrail",
+    turn, assessed = "ConverseStream", "ApplyGuardrail"
+    assert [name for name, _ in outcome.asked] == [assessed, turn, assessed, turn, assessed]
+    texts = [
+        (asked["source"], asked["content"][0]["text"]["text"]) for name, asked in outcome.asked if name == assessed
     ]
-    assessed = [(asked["source"], asked["content"]) for name, asked in outcome.asked if name == "ApplyGuardrail"]
-    assert assessed == [
-        ("INPUT", [{"text": {"text": QUESTION}}]),
-        ("OUTPUT", [{"text": {"text": "Lisbon has a rate of 75.5."}}]),
-    ]
+    assert texts[0] == ("INPUT", QUESTION)
+    assert texts[1][0] == "INPUT"
+    assert "Lisbon" in texts[1][1], "Converse assesses nothing that a tool returns"
+    assert texts[2] == ("OUTPUT", "Lisbon has a rate of 75.5.")
 
 
 def test_what_tools_return_and_what_was_said_before_is_marked_as_data() -> None:
@@ -215,3 +213,16 @@ def test_what_the_guardrail_does_not_let_pass_is_not_shown(stopped: str) -> None
     assert outcome.end["outcome"] == "blocked"
     assert not outcome.texts
     assert len(outcome.turns) == (0 if stopped == "INPUT" else 2), "a blocked question costs no turn of the model"
+
+
+def test_a_document_that_the_guardrail_does_not_let_pass_hides_no_other() -> None:
+    """One poisoned document would else make all searches that find it useless."""
+    outcome = ask(QUESTION, recorded(SEARCH, GOOD), guard=lambda _, texts: not any("Porto" in text for text in texts))
+    assert outcome.texts == ["Lisbon has a rate of 75.5."]
+    told = outcome.turns[1]["messages"][2]["content"][0]["toolResult"]["content"][0]["json"]["untrusted_data"]
+    assert [one["id"] for one in told["documents"]] == ["1"]
+    assert told["documents_withheld_by_the_guardrail"] == 1
+    assert (outcome.events[0]["found"], outcome.events[0]["returned"]) == (2, 1)
+    porto = answers(states("Porto has a rate of 62.", "locations/2"))
+    outcome = ask(QUESTION, recorded(SEARCH, porto), guard=lambda _, texts: not any("Porto" in text for text in texts))
+    assert outcome.end["withheld"] == ["unknown-document"], "what the model was not shown is no evidence"

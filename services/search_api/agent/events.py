@@ -128,16 +128,14 @@ _MOST_KNOWN = 10
 def about_search(number: int, evidence: Evidence, question: str) -> Said:
     """Return the sentence about a search."""
     search = evidence.searches[number - 1]
-    asked = ", ".join(
-        f"{name} {_text(value)}" for name, value in presentable(search.asked, evidence, question).items()
-        if name != "limit"
-    )  # fmt: skip
+    shown = presentable(search.asked, evidence, question)
+    asked = ", ".join(f"{name} {_text(value)}" for name, value in shown.items())
     count = f"{search.total:,}" if search.exact else f"At least {search.total:,}"
     return Said(f"{count} of {search.entity} match{f': {asked}' if asked else ''}.", search=number)
 
 
 def presentable(asked: Mapping[str, Any], evidence: Evidence, question: str) -> dict[str, Any]:
-    """Return the parameters of a tool as they may be shown."""
+    """Return the parameters of a tool as they may be shown; those that only arrange what is found are left out."""
 
     def shown(value: Any) -> Any:
         if isinstance(value, str):
@@ -148,7 +146,7 @@ def presentable(asked: Mapping[str, Any], evidence: Evidence, question: str) -> 
             return {_name(name): shown(one) for name, one in value.items()}
         return value
 
-    return {_name(name): shown(value) for name, value in asked.items()}
+    return {_name(name): shown(value) for name, value in asked.items() if name not in ("limit", "sort")}
 
 
 def _name(name: str) -> str:

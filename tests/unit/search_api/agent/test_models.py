@@ -13,7 +13,8 @@ from search_api.agent.models import FAMILIES, Guardrail, Model
 from search_api.agent.tools import specifications
 from search_api.agent.turn import Turn
 from search_api.deadline import Deadline
-from tests.agent import LOCATIONS, MEMBERS, recorded, standing_in, uses
+from tests.agent import recorded, standing_in, uses
+from tests.search_requests import LOCATIONS, MEMBERS
 
 REPO = Path(__file__).parents[4]
 PAGE = REPO / "docs" / "decisions" / "011-agent.md"

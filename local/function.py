@@ -42,6 +42,7 @@ class Context:
     aws_request_id: str
     function_name: str
     deadline: float
+    function_version: str = "$LATEST"
 
     def get_remaining_time_in_millis(self) -> int:
         return max(0, int((self.deadline - time.monotonic()) * 1000))

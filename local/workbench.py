@@ -30,8 +30,8 @@ _SHORT_LIVED = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
 """Java compiles quickly rather than well: a server of the tests starts almost twice as fast, and lives for minutes."""
 _OF_MEMBERS = ("stream", "compare", "page")
 _OF_LOCATIONS = ("reindex", "recovery", "compare", "consistency", "relevance", "api", "saturation")
-_OF_A_STACK = ("chaos", "disaster", "kills", "scale")
-"""Which start a whole stack themselves."""
+_OF_A_STACK = ("chaos", "disaster", "kills", "scale", "rollback", "canary")
+"""Which start a whole stack themselves, or need no server."""
 
 
 def test(arguments: Sequence[str]) -> int:

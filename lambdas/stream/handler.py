@@ -38,6 +38,9 @@ COUNTED = ("Records", "Written", "Stale", "Skipped", "Parked", "Missed", "Droppe
 UNITS = {**dict.fromkeys(COUNTED, "Count"), "Lag": "Seconds"}
 """Of each metric that an invocation makes; ``include/policies/metrics.yaml`` describes them."""
 
+JUDGED = {"Version": ("Records", "Parked", "Unacknowledged")}
+"""Metrics that are kept for each version of the function, too: a new one is judged by them beside the one before."""
+
 CONNECT_SECONDS, ANSWER_SECONDS = 1, 3
 """Of one call to the queue, which is not tried again here: the mapping delivers the batch again."""
 
@@ -89,7 +92,8 @@ def _apply(records: list[Any], context: Any) -> dict[str, list[dict[str, str]]]:
             span.set_attribute("error.type", outcome.failed.partition(":")[0])
         level, took = "error" if outcome.failed else "info", round((time.monotonic() - began) * 1000)
         said = lines.line(level, "batch", at=time.time(), duration_ms=took, **_about(outcome, numbers))
-        print(json.dumps(said | embedded(_metrics(outcome), UNITS, {"Entity": ENTITY.name})))
+        kept_for = {"Entity": ENTITY.name, "Version": context.function_version}
+        print(json.dumps(said | embedded(_metrics(outcome), UNITS, kept_for, JUDGED)))
     return _failure(records) if outcome.failed else {"batchItemFailures": []}
 
 

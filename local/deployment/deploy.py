@@ -15,6 +15,7 @@ from local.deployment import checkout, functions, mappings, release, secrets, se
 from local.deployment import plan as plans
 from local.deployment.approval import Approval
 from local.deployment.functions import Shift
+from local.deployment.judge import Judge, airflow
 from local.deployment.release import Release
 from local.deployment.target import Target, clients, read_release
 from local.errors import LocalError
@@ -90,7 +91,8 @@ def roll_out(target: Target, aws: dict[str, Any], new: Release, *, first: bool) 
     services.await_images(aws["ecs"], {new.airflow_image, new.search_api_image}, say)
     versions = {name: functions.current(aws["lambda"], name) for name in functions.names()}
     if not first:
-        versions = Shift(aws["lambda"], aws["cloudwatch"], target.bake_seconds, say).to_newest(versions)
+        judge = Judge(lambda: airflow(target.domain_name, aws["secretsmanager"]), new.commit) if target.judged else None
+        versions = Shift(aws["lambda"], aws["cloudwatch"], target.bake_seconds, say, judge).to_newest(versions)
         smoke(target, aws["ssm"])
     found = services.definitions(aws["ecs"])
     release.record(aws["ssm"], Release(*new.content, functions=versions, task_definitions=found, complete=True))

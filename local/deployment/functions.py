@@ -1,11 +1,13 @@
-"""The versions of a function: the alias `live` goes to the new one by weights, and back when an alarm fires."""
+"""The versions of a function: the alias `live` goes to the new one by weights, and back when it is not as good."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from local import stream_function
+from local.deployment.judge import FAIL, INCONCLUSIVE, Judge, Shared
 from local.errors import LocalError
 
 ALIAS: Final = "live"
@@ -27,23 +29,37 @@ class AlarmFired(LocalError):
     """The new version was taken back; the text says why."""
 
 
+class JudgedBad(LocalError):
+    """The new version was taken back, because it is worse than the one before; the text says in what."""
+
+
+class Undecided(LocalError):
+    """Nobody can say whether the new version is as good: it keeps the share that it has; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shift:
     """How the aliases of functions go to the newest versions: all at once, so that no commit writes beside another.
 
-    :param bake_seconds: for which each share is watched; longer than an alarm takes to fire.
+    :param bake_seconds: for which each share is watched; longer than an alarm takes to fire, and long enough for the
+        minutes that a verdict needs.
+    :param judge: whose verdict each share waits for; None in an environment with too little traffic for one. Alarms are
+        the second net in either.
     """
 
     functions: Any
     alarms: Any
     bake_seconds: float
     say: Say
+    judge: Judge | None = None
 
     def to_newest(self, before: Mapping[str, str]) -> dict[str, str]:
         """Bring all events of functions to their newest versions, and return those.
 
         :param before: the version that gets the events of each function, by its name
         :raises AlarmFired: when an alarm fired that was silent before; the aliases are as they were
+        :raises JudgedBad: when a new version is worse; the aliases are as they were
+        :raises Undecided: when there is no verdict; each version keeps the share that it has
         :raises LocalError: when no alarm watches a function
         """
         newest = {name: _newest(self.functions, name) for name in before}
@@ -55,18 +71,43 @@ class Shift:
                 f"no alarm watches {', '.join(alone)}, so nothing would bring a bad version back. The versions of "
                 "before still get all events. Add alarms to include/policies/alarms.yaml, and deploy again"
             )
-        firing = _firing(self.alarms)
+        firing, began = _firing(self.alarms), datetime.now(UTC)
         try:
             for share in (*WEIGHTS, 1.0) if changed else ():
                 for name in changed:
                     _give(self.functions, name, before[name], newest[name], share)
+                since = datetime.now(UTC)
                 self._watch(f"{', '.join(changed)}: the newest version", share, firing)
+                self._judge([Shared(name, before[name], newest[name], share, since, began) for name in changed])
+        except Undecided:
+            raise
         except BaseException:
             for name in changed:
                 put(self.functions, name, before[name])
             self.say(f"{', '.join(changed)}: the version of before gets all events again")
             raise
         return newest
+
+    def _judge(self, shared: Sequence[Shared]) -> None:
+        """Ask for the verdict on each function; return when all pass."""
+        if self.judge is None:
+            return
+        verdicts = {one.function: self.judge.verdict(one) for one in shared}
+        for name, (verdict, why) in verdicts.items():
+            self.say(f"{name}: {verdict}: {why}")
+        share = f"{shared[0].share:.0%}"
+        told = "; ".join(f"{name} ({why})" for name, (verdict, why) in verdicts.items() if verdict == FAIL)
+        if told:
+            raise JudgedBad(
+                f"at {share} of the events the newest version is worse than the one before: {told}. It gets none any "
+                "more. Look at the run of canary, mend it and deploy again"
+            )
+        told = "; ".join(f"{name} ({why})" for name, (verdict, why) in verdicts.items() if verdict == INCONCLUSIVE)
+        if told:
+            raise Undecided(
+                f"at {share} of the events it cannot be said whether the newest version is as good: {told}. It keeps "
+                "that share, and gets no more. Look at the run of canary"
+            )
 
     def _watch(self, what: str, share: float, before: Mapping[str, str]) -> None:
         self.say(f"{what} gets {share:.0%} of the events, for {self.bake_seconds:.0f} s at least")

@@ -57,8 +57,16 @@ class Target:
     @property
     def bake_seconds(self) -> float:
         """Seconds for which each share of a function's events is watched."""
+        return float(self._row("bake_seconds"))
+
+    @property
+    def judged(self) -> bool:
+        """Whether each share waits for a verdict of the DAG `canary`."""
+        return bool(self._row("judged"))
+
+    def _row(self, name: str) -> Any:
         rows = yaml.safe_load((ROOT / "infra" / "environments.yaml").read_text(encoding="utf-8"))
-        return float(rows["bake_seconds"][self.environment])
+        return rows[name][self.environment]
 
 
 def state_bucket(account: str) -> str:

@@ -184,6 +184,24 @@ def freshness_changed(dag_run: Any, changed: list[dict[str, Any]]) -> None:
         _send(*lines, f"*Log* {_link(dag_run)}", f"*Runbook* {runbook(dag_run.dag_id)}")
 
 
+def judged(dag_run: Any, found: dict[str, Any]) -> None:
+    """The verdict on a new version.
+
+    :param found: the record, as ``searchsync.canary.run`` has it
+    """
+    signs = {"pass": ":large_green_circle:", "fail": ":red_circle:"}
+    then = {"pass": "the deployment goes on", "fail": "the deployment takes the traffic back"}
+    name = f"{found['entity']} {found['subject']}".strip()
+    _send(
+        f"{signs.get(found['verdict'], ':warning:')} *{name}*, version {found['canary']} at {found['share']} %: "
+        f"{found['verdict']}",
+        f"*Because* {found['why']}"[:1000],
+        f"*Next* {then.get(found['verdict'], 'the deployment stops where it is: a person decides')}",
+        f"*Evidence* {_evidence(dag_run)}",
+        f"*Runbook* {runbook(dag_run.dag_id)}",
+    )
+
+
 def _look(ask: Callable[[Any], Any]) -> Any:
     """What ``ask`` returns for a client of OpenSearch.
 

@@ -41,7 +41,7 @@ FLOORS = (
     ("stream",),
     ("compare",),
     ("capacity", "freshness", "operations", "quality"),
-    ("recovery",),
+    ("canary", "recovery"),
     ("scaffold",),
     ("connections",),
     ("health", "preflight"),

@@ -151,7 +151,9 @@ class Jobs:
         self.become("searchsync-stream-members")
         records = self.records()
         handler = _handler()
-        context = SimpleNamespace(get_remaining_time_in_millis=lambda: 60_000, aws_request_id="any")
+        context = SimpleNamespace(
+            get_remaining_time_in_millis=lambda: 60_000, aws_request_id="any", function_version="1"
+        )
         assert handler.handler({"Records": records}, context) == {"batchItemFailures": []}
         return records
 

@@ -45,6 +45,7 @@ import json
 
 class Context:
     aws_request_id = os.environ.get("REQUEST_ID", "any")
+    function_version = "1"
 
     def get_remaining_time_in_millis(self):
         return 60_000

@@ -8,6 +8,7 @@ import pytest
 
 from searchsync.errors import BadParams
 from searchsync.telemetry import metrics
+from searchsync.telemetry.embedded import embedded
 
 
 @pytest.fixture
@@ -33,6 +34,16 @@ def test_a_value_is_a_document_that_cloudwatch_understands(written: list[dict[st
     assert line["Entity"] == "members"
     assert line["Freshness"] == 1.5
     assert (line["index"], line["run"]) == ("members-1", "freshness/r1"), "fields to search by, not dimensions"
+
+
+def test_a_finer_dimension_is_one_of_some_metrics_alone() -> None:
+    """Else each metric of the function would be paid for once more with each deployment."""
+    units = {"Records": "Count", "Lag": "Seconds"}
+    line = embedded({"Records": 3, "Lag": 1}, units, {"E": "m", "V": "7"}, {"V": ["Records"]})
+    common, finer = line["_aws"]["CloudWatchMetrics"]
+    assert (common["Dimensions"], [one["Name"] for one in common["Metrics"]]) == ([["E"]], ["Records", "Lag"])
+    assert (finer["Dimensions"], finer["Metrics"]) == ([["E", "V"]], [{"Name": "Records", "Unit": "Count"}])
+    assert (line["E"], line["V"], line["Records"]) == ("m", "7", 3)
 
 
 def test_a_metric_without_dimensions_has_one_series(written: list[dict[str, Any]]) -> None:

@@ -16,8 +16,9 @@ import yaml
 
 from search_api import failures, telemetry
 from search_ops import ecs_worker
+from searchsync.canary.policy import policy
 from searchsync.stream.consumer import Outcome
-from searchsync.telemetry import metrics
+from searchsync.telemetry import embedded, metrics
 
 REPO = Path(__file__).parents[3]
 PAGE = REPO / "docs" / "operations" / "seeing.md"
@@ -49,6 +50,15 @@ def test_the_function_makes_what_the_table_says(monkeypatch: pytest.MonkeyPatch)
     assert {name: metric.unit for name, metric in described.items()} == module.UNITS
     assert module._metrics(Outcome(records=3, failed="away")).keys() == described.keys()
     assert {metric.dimensions for metric in described.values()} == {("Entity",)}
+    judged = {
+        (signal.name, dimension)
+        for subject in policy().subjects.values()
+        for signal in subject.signals.values()
+        if signal is not None and signal.namespace == embedded.NAMESPACE
+        for dimension in signal.dimensions.keys() - {"Entity"}
+    }
+    finer = {(name, dimension) for dimension, names in module.JUDGED.items() for name in names}
+    assert judged == finer, "a new version would be judged by figures that nobody keeps for it"
 
 
 def test_a_worker_makes_what_the_table_says() -> None:

@@ -18,7 +18,7 @@ from local.errors import LocalError
 TASK, WORKER, SCHEDULER, OPENSEARCH, POSTGRES = "task", "worker", "scheduler", "OpenSearch", "PostgreSQL"
 TASKS = {
     "locations_reindex": (
-        "check create_green partitions load copy_tombstones make_searchable gate approve gate_again warm swap "
+        "check create_green partitions load copy_tombstones make_searchable gate approve gate_again canary warm swap "
         "verify announce discard_green completed"
     ),
     "members_reindex": "load copy_tombstones gate",

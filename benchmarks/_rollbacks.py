@@ -33,7 +33,7 @@ REQUESTS, RECORDS = 300, 150
 MOST_NAMES = 5_000
 """Names of places that are asked for: so many that few answers come from the cache."""
 
-_BAD_HANDLER = '''"""A bad version of the function: it cannot read a value of every second record, and parks the record."""
+_BAD_HANDLER = '''"""A bad version of the function: it cannot read a value of every second record, and parks that."""
 
 import importlib.util
 import sys

@@ -10,7 +10,8 @@ the live index as it was and deletes the index that it built.
 **When it fails** Read the log of the red task: its last line names the cause and the next step. Then trigger a new run,
 or clear the failed task *with downstream*. If a load says "discarded", clear from `create_green`.
 
-A run asks a person before the swap when the number of documents moves by more than `approval_share`.
+A run asks a person before the swap when the number of documents moves by more than `approval_share`. With `canary`, it
+also compares searches of the new index with those of the live one, and swaps only when they are alike.
 
 **Undo** After the swap, trigger `index_rollback`: the previous index gets all writes and is kept for 24 hours. See
 `docs/operations/reindex.md`.
@@ -45,6 +46,7 @@ for entity, described in CATALOG.items():
         passed = reindex.gate(entity, plan, green)
         approved = reindex.approve()
         passed_again = reindex.gate_again(entity, plan, green, passed)
+        compared = reindex.canary(entity, green)
         warmed = reindex.warm(entity, green)
         swapped = reindex.swap(entity, plan, green)
         verified = reindex.verify.override(outlets=[reindex.served(entity)])(entity, plan, green)
@@ -58,6 +60,7 @@ for entity, described in CATALOG.items():
             >> passed
             >> approved
             >> passed_again
+            >> compared
             >> warmed
             >> swapped
             >> verified

@@ -37,6 +37,11 @@ PARAMS = {
         False, type="boolean", title="Source was restored or failed over",
         description="Accept that the source is another server than before. Only the new index is written from then on.",
     ),
+    "canary": Param(
+        False, type="boolean", title="Compare searches before the swap",
+        description="Ask the new index and the live one the most frequent queries of the last day. If they answer too "
+        "differently, or that cannot be said, the run fails and the live index stays (canary.yaml).",
+    ),
     "force": Param(
         False, type="boolean", title="Force",
         description="Start although another reindex of this entity is under way. One of the two wins, the other fails.",

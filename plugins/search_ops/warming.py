@@ -6,10 +6,11 @@ The connection ``search_api`` (type http): schema, host and port of the API; log
 """
 
 import http.client
+import json
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,9 @@ WARM_SECONDS = 60.0
 """Seconds for which a swap waits. The API may go on by itself."""
 
 _MAX_ANSWER = 2_000
-"""Maximum bytes of an answer that are read; only a person reads them."""
+"""Maximum bytes of an answer that are read."""
+
+_Result = TypeVar("_Result")
 
 
 def warm(entity: str, index: str) -> str:
@@ -33,7 +36,8 @@ def warm(entity: str, index: str) -> str:
 
     try:
         connection = BaseHook.get_connection(SEARCH_API)
-        outcome = _within(WARM_SECONDS, _request(connection, f"/v1/{quote(entity)}/warm?index={quote(index)}"))
+        status, said = _within(WARM_SECONDS, _request(connection, f"/v1/{quote(entity)}/warm?index={quote(index)}"))
+        outcome = f"warmed: {said}" if status < 300 else f"not warmed: {status} {said}"
     except AirflowNotFoundException:
         outcome = f"not warmed: there is no connection {SEARCH_API}"
     except Exception as error:
@@ -43,7 +47,29 @@ def warm(entity: str, index: str) -> str:
     return outcome
 
 
-def _request(connection: Any, path: str) -> Callable[[], str]:
+def compare(entity: str, index: str) -> dict[str, Any]:
+    """Let the search API ask its most frequent queries of an index and of the live one. Return how alike they answer.
+
+    :returns: ``compared`` of its answer (docs/search-api.md)
+    :raises SearchSyncError: when it does not say so
+    """
+    from airflow.sdk import BaseHook
+
+    from searchsync.errors import SearchSyncError
+
+    try:
+        connection = BaseHook.get_connection(SEARCH_API)
+        path = f"/v1/{quote(entity)}/warm?index={quote(index)}&compare=true"
+        status, said = _within(WARM_SECONDS, _request(connection, path))
+        if status >= 300:
+            raise ValueError(f"{status} {said}")
+        found: dict[str, Any] = json.loads(said)["compared"]
+        return found
+    except Exception as error:
+        raise SearchSyncError(f"the search API has not compared {index}: {type(error).__name__}: {error}") from error
+
+
+def _request(connection: Any, path: str) -> Callable[[], tuple[int, str]]:
     """Return the request as a function, which needs Airflow no more and can run in a thread."""
     from search_ops import hook
 
@@ -52,7 +78,7 @@ def _request(connection: Any, path: str) -> Callable[[], str]:
     login = {"USERNAME": connection.login, "PASSWORD": connection.password}
     secure = connection.schema != "http"
 
-    def request() -> str:
+    def request() -> tuple[int, str]:
         known = cognito.initiate_auth(AuthFlow="USER_PASSWORD_AUTH", ClientId=client_id, AuthParameters=login)
         headers = {"Authorization": f"Bearer {known['AuthenticationResult']['IdToken']}", "Content-Length": "0"}
         # It follows no redirect, which would take the token to another host.
@@ -64,34 +90,32 @@ def _request(connection: Any, path: str) -> Callable[[], str]:
             said = answer.read(_MAX_ANSWER).decode(errors="replace")
         finally:
             api.close()
-        return f"warmed: {said}" if answer.status < 300 else f"not warmed: {answer.status} {said}"
+        return answer.status, said
 
     return request
 
 
-def _within(seconds: float, work: Callable[[], str]) -> str:
+def _within(seconds: float, work: Callable[[], _Result]) -> _Result:
     """Return the result of some work, or raise its error.
 
     The time-outs of sockets bound one step each, not all of them together.
 
     :raises TimeoutError: when it is not done in time; it goes on in a thread that nobody waits for
     """
-    done: list[str | Exception] = []
+    done: list[_Result] = []
+    errors: list[Exception] = []
 
     def run() -> None:
         try:
             done.append(work())
         except Exception as error:
-            done.append(error)
+            errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
-    match done:
-        case []:
-            raise TimeoutError(f"no answer within {seconds:.0f} s")
-        case [Exception() as error]:
-            raise error
-        case [outcome]:
-            return str(outcome)
-    raise AssertionError(done)
+    if errors:
+        raise errors[0]
+    if not done:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    return done[0]

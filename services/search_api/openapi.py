@@ -78,7 +78,10 @@ def _paths(searchable: Searchable) -> JSON:
     suggest = _operation(f"Names in {searchable.name} that begin like this", "Suggestions", "404")
     suggest["parameters"] = parameters.suggest(searchable)
     warm = _operation("Warm an index that is about to be live", "Warmed", "404")
-    warm["parameters"] = [{"name": "index", "in": "query", "required": True, "schema": _TEXT}]
+    warm["parameters"] = [
+        {"name": "index", "in": "query", "required": True, "schema": _TEXT},
+        {"name": "compare", "in": "query", "schema": {"enum": ["true"]}, "description": "Ask the live index, too."},
+    ]
     return {
         f"{root}/search": {"get": get, "post": post},
         f"{root}/suggest": {"get": suggest},
@@ -141,6 +144,7 @@ def _list(of: JSON) -> JSON:
     return {"type": "array", "items": of}
 
 
+_PERHAPS = {"type": ["number", "null"]}
 _DOCUMENT = {"type": "object", "description": "The document's fields."}
 _ONE = {"id": _TEXT, "document": _DOCUMENT}
 _SCHEMAS: JSON = {
@@ -180,7 +184,10 @@ _SCHEMAS: JSON = {
     ),
     "Document": _object(_ONE),
     "Suggestions": _object({"suggestions": _list(_object(_ONE)), "took_ms": _COUNT}),
-    "Warmed": _object({"filled": _COUNT, "failed": _COUNT, "left": _COUNT, "seconds": {"type": "number"}}),
+    "Warmed": _object(
+        {"filled": _COUNT, "failed": _COUNT, "left": _COUNT, "seconds": {"type": "number"}},
+        {"compared": _object({"queries": _COUNT, **dict.fromkeys(("overlap", "rank", "live_ms", "new_ms"), _PERHAPS)})},
+    ),
     "Entities": _object(
         {
             "entities": _list(_object({"name": _TEXT, "names": _list(_TEXT), "fields": _list(_TEXT)})),

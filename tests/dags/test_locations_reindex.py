@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from local import ports
+from search_ops import warming
 from searchsync.catalog import Entity
 from searchsync.cluster import aliases, creation
 from searchsync.cluster.client import Client
@@ -52,6 +53,24 @@ def test_a_run_serves_every_row_and_keeps_the_previous_index_fed(
     }
     event = asset_events()[-1]
     assert event == {"index": live, "documents": rows, "previous": blue}
+
+
+@pytest.mark.parametrize(("overlap", "state", "serves"), [(0.99, "success", True), (0.2, "failed", False)])
+def test_an_index_that_answers_otherwise_is_not_served_where_that_was_asked_for(
+    blue: str, dags: dict[str, Any], client: Client, locations: Entity, monkeypatch: pytest.MonkeyPatch,
+    overlap: float, state: str, serves: bool,
+) -> None:  # fmt: skip
+    compared: list[Any] = []
+
+    def compare(entity: str, index: str) -> dict[str, Any]:
+        compared.append((entity, EntityIndexes(client, locations).get(index).is_live))
+        return {"queries": 90, "overlap": overlap, "rank": 1.0, "live_ms": 3.0, "new_ms": 4.0}
+
+    monkeypatch.setattr(warming, "compare", compare)
+    dag_run = run(dags, canary=True)
+    assert (dag_run.state, compared) == (state, [("locations", False)])
+    assert (EntityIndexes(client, locations).live() != blue) is serves
+    assert len(EntityIndexes(client, locations).all()) == (2 if serves else 1), "what is not served is deleted"
 
 
 def test_results_of_an_earlier_attempt_are_not_counted(

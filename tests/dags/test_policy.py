@@ -102,7 +102,7 @@ def test_no_path_leads_to_the_swap_around_the_gate(
     dag = request.getfixturevalue("dags")[dag_id]  # the DAGs are made from the catalog
     swap = dag.get_task("swap")
     before_swap = [step for step in STEPS[: STEPS.index("swap")] if step != "export" or read_from == "export"]
-    chain = [*before_swap, "approve", "gate_again", "warm"]
+    chain = [*before_swap, "approve", "gate_again", "canary", "warm"]
     chain.insert(chain.index("load"), "partitions")
     for name in chain:
         assert name in swap.get_flat_relative_ids(upstream=True), f"the swap can happen without {name}"

@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from search_ops import warming
+from searchsync.errors import SearchSyncError
 
 PASSWORD = "Only-for-tests-1"
 
@@ -126,3 +127,25 @@ def test_an_api_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyP
     assert warming.warm("places", "places-1") == "not warmed: TimeoutError: no answer within 0 s"
     assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
     never.set()
+
+
+def test_a_comparison_is_handed_on(connect_api: Callable[..., None]) -> None:
+    with api(body='{"filled": 3, "compared": {"queries": 3}}') as (port, asked):
+        connect_api(port=port)
+        assert warming.compare("places", "places-1") == {"queries": 3}
+    assert asked[0][0] == "/v1/places/warm?index=places-1&compare=true"
+
+
+@pytest.mark.parametrize(("status", "body"), [(403, "{}"), (200, "{}"), (200, "no JSON")])
+def test_no_comparison_is_no_pass(connect_api: Callable[..., None], status: int, body: str) -> None:
+    """Of an API that refuses, or of an older version: nobody can say that the index answers alike."""
+    with api(status, body) as (port, _):
+        connect_api(port=port)
+        with pytest.raises(SearchSyncError, match="has not compared places-1"):
+            warming.compare("places", "places-1")
+
+
+def test_without_a_connection_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_SEARCH_API", raising=False)
+    with pytest.raises(SearchSyncError, match="has not compared places-1"):
+        warming.compare("places", "places-1")

@@ -83,7 +83,7 @@ def anchors(page: Path) -> set[str]:
 
 OF_NO_DAG = {
     *("README", "airflow", "alarms", "incident", "indexes", "seeing", "stream"),
-    *("chaos", "disaster", "load", "security_review"),
+    *("chaos", "disaster", "load", "rollback", "security_review"),
 }
 """Pages of ``docs/operations`` that are about something else than a DAG."""
 

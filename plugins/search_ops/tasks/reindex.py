@@ -239,6 +239,26 @@ def gate_again(
 
 
 @task
+def canary(entity: str, green: str, *, params: dict[str, Any]) -> str:
+    """Compare the searches of the new index with those of the live one, where it was asked for."""
+    from search_ops import warming
+    from searchsync.canary import searches
+    from searchsync.canary.policy import policy
+    from searchsync.errors import GateFailed
+
+    if not params["canary"]:
+        return "not compared: canary is off"
+    verdict, why = searches.judge(policy().searches, warming.compare(entity, green))
+    log.info("%s: %s", verdict, why)
+    if verdict != searches.PASS:
+        raise GateFailed(
+            f"{green}: the comparison of searches is {verdict}: {why}. The live index goes on serving. If the answers "
+            "are meant to differ, look at some yourself and run the reindex without canary"
+        )
+    return f"{verdict}: {why}"
+
+
+@task
 def warm(entity: str, green: str, *, params: dict[str, Any]) -> str:
     """Let the search API keep the answers of frequent queries before the swap. It never fails and skips nothing."""
     from search_ops import warming

@@ -72,6 +72,22 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Searches:
+    """What a new index is compared by with the live one.
+
+    :ivar queries: that a verdict needs
+    :ivar overlap: smallest share of the first hits that both have
+    :ivar rank: smallest Kendall's tau of their order
+    :ivar slower: how often the live one's time the new one may take
+    """
+
+    queries: int
+    overlap: float
+    rank: float
+    slower: float
+
+
+@dataclass(frozen=True)
 class Policy:
     """All of the file.
 
@@ -88,6 +104,7 @@ class Policy:
     effect: float
     together: int
     stages: tuple[Stage, ...]
+    searches: Searches
     subjects: Mapping[str, Subject]
 
     def level(self, subject: Subject) -> float:
@@ -125,6 +142,7 @@ def policy() -> Policy:
     return Policy(
         **{name: content[name] for name in ("false_alarms", "period_seconds", "samples", "effect", "together")},
         stages=tuple(Stage(**stage) for stage in content["stages"]),
+        searches=Searches(**content["searches"]),
         subjects={name: _subject(name, found) for name, found in content["subjects"].items()},
     )
 

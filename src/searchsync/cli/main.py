@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from searchsync.catalog import BAD_ENTITIES, CATALOG, NO_ENTITIES, entity
-from searchsync.cli import access, capacity, entities, freshness, preflight, tables, workflows
+from searchsync.cli import access, canary, capacity, entities, freshness, preflight, tables, workflows
 from searchsync.cli import health as look_at_health
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
@@ -103,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--parked", action="store_true", help="replay the parked messages, which wait for a person")
     _add_read_units(again)
     again.set_defaults(command=_replay)
+    canary.add(commands)
     capacity.add(commands)
     freshness.add(commands)
     preflight.add(commands)

@@ -207,6 +207,37 @@ def test_a_warm_index_answers_frequent_queries_from_the_cache(api: Served, clien
     assert (unknown.status_code, unknown.json()["title"]) == (404, "Unknown index")
 
 
+def test_a_new_index_is_compared_with_the_live_one_before_it_is_live(
+    api: Served, client: Client, locations: Entity
+) -> None:
+    """Else a mapping that finds something else is noticed by searchers. Each tenant's queries find what it may see."""
+    for name in ("bergen", "oslo", "lisboa"):
+        api.get("/v1/locations/search", q=name)
+    green = make_index(client, locations, "green")
+    fill(client, locations, green, places())
+    found: dict[str, Any] = {}
+
+    def compared(index: str) -> bool:
+        path = f"/v1/locations/warm?index={index}&compare=true"
+        answer = api.http.post(path, headers={"authorization": WARMER})
+        assert answer.status_code == 200, answer.text
+        found.update(answer.json()["compared"])
+        return bool(answer.json()["filled"] == 3)
+
+    until(lambda: compared(green), "what was asked is counted")
+    assert found["queries"] > 0
+    assert (found["overlap"], found["rank"]) in ((1.0, 1.0), (1.0, None))
+    assert found["live_ms"] > 0
+    other = make_index(client, locations, "other")
+    compared(other)
+    assert found["overlap"] == 0.0, "it is empty"
+    for wrong in ("&compare=no", "&compare=true&compare=true", "&other=1"):
+        refused = api.http.post(f"/v1/locations/warm?index={green}{wrong}", headers={"authorization": WARMER})
+        assert refused.status_code == 400
+    hidden = api.http.post("/v1/locations/warm?index=.kibana&compare=true", headers={"authorization": WARMER})
+    assert hidden.status_code == 404
+
+
 def test_what_was_kept_for_all_tenants_is_not_shown_when_the_file_gives_it_to_one(
     api: Served,
     opensearch_server: local_opensearch.Server,

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import time
+from functools import partial
 
 import msgspec
 import pytest
 from starlette.requests import Request
 
+from search_api.cache.comparison import Compared, Comparison, tau
 from search_api.cache.connection import Connection
 from search_api.cache.popular import Popular, PopularQuery
 from search_api.cache.warming import AT_ONCE, warm
@@ -58,6 +60,62 @@ def test_it_ends_in_time_whatever_the_index_does() -> None:
     result = asyncio.run(warm(QUERIES, fill, seconds=0.2))
     assert time.monotonic() - began < 20
     assert (result.filled, result.failed, result.left) == (4, 0, 6)
+
+
+def body(*hits: str) -> bytes:
+    return json.dumps({"total": 3, "hits": [{"id": hit, "document": {}} for hit in hits]}).encode()
+
+
+def compared(*pairs: tuple[bytes, bytes]) -> Compared:
+    """What comes of queries with these answers of the live index, and of the new one."""
+    comparison = Comparison()
+
+    async def answer(found: bytes) -> bytes:
+        return found
+
+    async def ask() -> None:
+        for old, new in pairs:
+            assert await comparison.ask(partial(answer, old), partial(answer, new)) == new
+
+    asyncio.run(ask())
+    return comparison.result()
+
+
+def test_hits_are_compared_by_what_both_have_and_in_which_order() -> None:
+    same = compared((body("a", "b", "c"), body("a", "b", "c")), (body("a", "b", "c"), body("c", "b", "a")))
+    assert (same.queries, same.overlap, same.rank) == (2, 1.0, 0.0), "as it is, and reversed"
+    other = compared((body("a", "b", "c", "d"), body("b", "a", "x")))
+    assert (other.overlap, other.rank) == (0.5, -1.0)
+    assert compared((body("a"), body())).overlap == 0.0
+    nothing = compared((body(), body()))
+    assert (nothing.queries, nothing.overlap, nothing.rank) == (0, None, None), "two that know nothing are not alike"
+    assert nothing.live_ms is not None
+
+
+def test_only_the_first_hits_are_compared() -> None:
+    many = [str(number) for number in range(40)]
+    assert compared((body(*many), body(*many[:10], *many[20:]))).overlap == 1.0
+
+
+def test_kendalls_tau_is_that_of_the_textbook() -> None:
+    from scipy import stats
+
+    for places in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 1, 3], [1, 5, 2, 9, 4]):
+        assert tau(places) == pytest.approx(stats.kendalltau(range(len(places)), places).statistic)
+
+
+def test_a_comparison_is_of_queries_that_both_answered() -> None:
+    comparison = Comparison()
+
+    async def fails() -> bytes:
+        raise ValueError("away")
+
+    async def answers() -> bytes:
+        return body("a")
+
+    with pytest.raises(ValueError, match="away"):
+        asyncio.run(comparison.ask(answers, fails))
+    assert comparison.result().queries == 0
 
 
 def test_what_redis_and_opensearch_take_is_taken_from_the_time_of_warming(monkeypatch: pytest.MonkeyPatch) -> None:

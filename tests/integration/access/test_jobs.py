@@ -25,6 +25,7 @@ from local import sample_data
 from local.lambda_contract import event_record, pointer
 from local.members import generate
 from searchsync.access.roles import rendered
+from searchsync.canary import run as canary
 from searchsync.capacity import run as capacity
 from searchsync.catalog import CATALOG
 from searchsync.cli import main
@@ -280,6 +281,19 @@ def capacity_seen(jobs: Jobs) -> None:
         found.keep(SHELL.opensearch())
 
 
+def canary_judged(jobs: Jobs) -> None:
+    """What the DAG `canary` reads of CloudWatch, which knows nothing here, and keeps."""
+    now = datetime.now(UTC)
+    times = {"since": (now - timedelta(hours=1)).isoformat(), "until": now.isoformat()}
+    question = canary.Question("function", 10, "abc", "1", "2", entity="members", **times)
+    for earlier in (False, True):
+        if earlier:
+            jobs.of_earlier_version("searchsync-canary", "why")
+        judgement, _ = canary.answer(question, lambda: SHELL.aws("aws_default", "cloudwatch"))
+        assert judgement.verdict == "inconclusive"
+        assert canary.keep(SHELL.opensearch(), canary.record(question, judgement, f"canary/{earlier}"))
+
+
 def health_seen(jobs: Jobs) -> None:
     """A look at everything while a shard has no node, and what is asked when OpenSearch is slow."""
     jobs.become("searchsync-airflow-task")
@@ -399,6 +413,7 @@ def test_each_part_does_its_job_with_the_keys_of_its_role(
     locations_synced(jobs, owner, tmp_path)
     quality_seen("locations", tmp_path)
     capacity_seen(jobs)
+    canary_judged(jobs)
     retired(jobs, "locations")
     shown(jobs)
     recovered(jobs, owner)

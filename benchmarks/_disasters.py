@@ -20,7 +20,7 @@ from benchmarks._kills_world import MEMBERS, PARKED, World
 from local import airflow, processes, runs, servers, tables
 from local.paths import ROOT
 from local.stack import Stack
-from searchsync.catalog import entity
+from searchsync.catalog import Entity, entity
 from searchsync.config import snapshots
 
 LOCATIONS = entity("locations")
@@ -29,19 +29,22 @@ LOCATIONS = entity("locations")
 class Drill:
     """One disaster: what it took, step by step, and what was found afterwards.
 
+    :param entities: whose sources change, and whose indexes are compared
     :ivar lost: in the words of the page
     :ivar problems: what is not whole although the page says so
     """
 
-    def __init__(self, name: str, stack: Stack, one_row_in: int) -> None:
-        self.name, self.stack, self.lost = name, stack, "nothing"
+    def __init__(
+        self, name: str, stack: Stack, one_row_in: int, entities: tuple[Entity, ...] = (LOCATIONS, MEMBERS)
+    ) -> None:
+        self.name, self.stack, self.lost, self.entities = name, stack, "nothing", entities
         self.steps: list[tuple[str, float]] = []
         self.problems: list[str] = []
         self.choose = random.Random(name)
         self.up()  # what the case before has left dead
         if one_row_in > 1:
             self.world.keep_one_row_in(one_row_in)
-        for of in (LOCATIONS, MEMBERS):
+        for of in entities:
             if self.world.indexes(of).live() is None:
                 self.searchsync("reindex", of.name)
 
@@ -82,13 +85,13 @@ class Drill:
 
     def change(self) -> None:
         """Let the sources go on: some rows and items are changed, deleted and added."""
-        for of in (LOCATIONS, MEMBERS):
+        for of in self.entities:
             self.world.change(of, self.choose)
 
     def compare(self) -> None:
         """Compare every document of every index with its source."""
         with self.step("every document compared"):
-            for of in (LOCATIONS, MEMBERS):
+            for of in self.entities:
                 self.problems += self.world.different(of.name)
 
     def cells(self) -> list[str]:

@@ -24,6 +24,7 @@ from local.members import TENANTS
 from local.paths import ROOT
 from searchsync.canary.judge import FAIL, PASS
 from searchsync.canary.policy import policy
+from searchsync.catalog import Entity
 
 SHARE = 0.1
 THREADS, PAUSE_SECONDS = 4, 0.02
@@ -372,6 +373,10 @@ def index(drill: Drill) -> None:
     drill.compare()
 
 
-CASES: dict[str, Callable[[Drill], None]] = {
-    "api": api, "api-good": api_good, "function": function, "index": index,
-}  # fmt: skip
+CASES: dict[str, tuple[Callable[[Drill], None], Entity]] = {
+    "api": (api, LOCATIONS),
+    "api-good": (api_good, LOCATIONS),
+    "function": (function, MEMBERS),
+    "index": (index, LOCATIONS),
+}
+"""Each drill, and the entity that it needs an index of."""

@@ -42,9 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         stack.up()
         for name in options.cases:
-            drills.append(drill := Drill(name, stack, options.keep_one_row_in))
+            do, of = CASES[name]
+            drills.append(drill := Drill(name, stack, options.keep_one_row_in, (of,)))
             try:
-                CASES[name](drill)
+                do(drill)
             except (SearchSyncError, LocalError, TimeoutError, requests.RequestException) as error:
                 drill.problems.append(f"{type(error).__name__}: {error}")
             say(" | ".join(drill.cells()))

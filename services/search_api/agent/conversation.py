@@ -1,7 +1,8 @@
 """The loop: the model asks for tools, gets what they find, and answers; each answer is checked before it is shown."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from search_api.agent.checks import Verdict, judge
 from search_api.agent.events import Answer, End, Event, Step, ending, known, presentable, said
 from search_api.agent.evidence import Evidence
 from search_api.agent.instructions import MOST_TOKENS, SYSTEM, Asked, correction
-from search_api.agent.tools import ANSWER, JSON, Result, Tools
+from search_api.agent.tools import ANSWER, JSON, Result, Tools, names_of
 from search_api.agent.turn import Call, Turn
 
 _BLOCKED: Final = ("guardrail_intervened", "content_filtered")
@@ -43,6 +44,7 @@ class Conversation:
         self._tenant = tenant
         self._bedrock = bedrock
         self._specifications = specifications
+        self._names = frozenset(names_of(specifications))
         self._tools = tools
         self._spent = Spent(budgets)
         self._messages: list[JSON] = [{"role": "user", "content": [{"text": asked.message}]}]
@@ -57,8 +59,9 @@ class Conversation:
         """Yield what happens; the last event is the end."""
         limited_by, code = None, ""
         try:
-            async for event in self._steps():
-                yield event
+            async with aclosing(self._steps()) as steps:
+                async for event in steps:
+                    yield event
             return
         except Blocked:
             yield ending("blocked", self._spent)
@@ -71,7 +74,7 @@ class Conversation:
             yield what
         yield ending("limited" if limited_by else "failed", self._spent, limited_by=limited_by, code=code)
 
-    async def _steps(self) -> AsyncIterator[Event]:
+    async def _steps(self) -> AsyncGenerator[Event]:
         await self._require_allowed("INPUT", self._asked.texts)
         while True:
             turn = await self._turn()
@@ -83,7 +86,7 @@ class Conversation:
                     told = Result({"error": correction(verdict.refused)}, problem="refused")
                     self._reply(turn, {call.id: told for call in turn.calls})
                     continue
-                async for event in self._finish(verdict):
+                for event in await self._finish(verdict):
                     yield event
                 return
             if not turn.calls:
@@ -126,8 +129,8 @@ class Conversation:
             result = _NO_MORE
         step = Step(
             turn=self._spent.turns,
-            tool=call.name if any(call.name == one["toolSpec"]["name"] for one in self._specifications) else "unknown",
-            asked=presentable(call.input or {}, self._evidence, self._asked.question),
+            tool=call.name if call.name in self._names else "unknown",
+            asked=presentable(call.input or {}, self._evidence, self._asked.question, self._names),
             found=result.found,
             returned=len(result.seen),
             problem=result.problem,
@@ -155,18 +158,14 @@ class Conversation:
             told.append({"toolResult": {"toolUseId": key, "content": [{"json": result.content}], "status": status}})
         self._messages += [{"role": "assistant", "content": uses}, {"role": "user", "content": told}]
 
-    async def _finish(self, verdict: Verdict) -> AsyncIterator[Event]:
-        """Yield the statements that passed, and the end."""
+    async def _finish(self, verdict: Verdict) -> list[Event]:
+        """Return the statements that passed, and the end."""
         texts = [statement.text for statement in verdict.shown if statement.text]
         if texts:
             await self._require_allowed("OUTPUT", texts)
-        if verdict.shown:
-            question = self._asked.question
-            yield Answer("model", [said(one, self._evidence, question) for one in verdict.shown])
-        else:
-            for what in self._known():
-                yield what
-        yield self._end(verdict)
+        question = self._asked.question
+        answer = Answer("model", [said(one, self._evidence, question) for one in verdict.shown])
+        return [*([answer] if verdict.shown else self._known()), self._end(verdict)]
 
     def _known(self) -> list[Answer]:
         """Return what is known without the model, if anything is."""

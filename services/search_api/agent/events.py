@@ -1,6 +1,6 @@
 """What is sent while a question is answered: one event for each step, one with the answer, one at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -128,14 +128,20 @@ _MOST_KNOWN = 10
 def about_search(number: int, evidence: Evidence, question: str) -> Said:
     """Return the sentence about a search."""
     search = evidence.searches[number - 1]
-    shown = presentable(search.asked, evidence, question)
+    names = {*search.asked, "lat", "lon", "km"}  # the search was made, so they are parameters
+    shown = presentable(search.asked, evidence, question, names)
     asked = ", ".join(f"{name} {_text(value)}" for name, value in shown.items())
     count = f"{search.total:,}" if search.exact else f"At least {search.total:,}"
     return Said(f"{count} of {search.entity} match{f': {asked}' if asked else ''}.", search=number)
 
 
-def presentable(asked: Mapping[str, Any], evidence: Evidence, question: str) -> dict[str, Any]:
-    """Return the parameters of a tool as they may be shown; those that only arrange what is found are left out."""
+def presentable(
+    asked: Mapping[str, Any], evidence: Evidence, question: str, known_names: Container[str]
+) -> dict[str, Any]:
+    """Return the parameters of a tool as they may be shown; those that only arrange what is found are left out.
+
+    :param known_names: of the parameters that tools have: any other is a text of the model
+    """
 
     def shown(value: Any) -> Any:
         if isinstance(value, str):
@@ -143,15 +149,14 @@ def presentable(asked: Mapping[str, Any], evidence: Evidence, question: str) -> 
         if isinstance(value, list):
             return [shown(one) for one in value]
         if isinstance(value, dict):
-            return {_name(name): shown(one) for name, one in value.items()}
+            return {name if name in known_names else WITHHELD: shown(one) for name, one in value.items()}
         return value
 
-    return {_name(name): shown(value) for name, value in asked.items() if name not in ("limit", "sort")}
+    found: dict[str, Any] = shown({name: one for name, one in asked.items() if name not in _ARRANGE})
+    return found
 
 
-def _name(name: str) -> str:
-    """Return a parameter's name. One that could not be a parameter is a text of the model."""
-    return name if name.isidentifier() and name.isascii() and len(name) <= 64 else WITHHELD
+_ARRANGE = ("limit", "sort")
 
 
 def _text(value: Any) -> str:

@@ -33,8 +33,8 @@ MAX_QUESTION: Final = 1_000
 MAX_HISTORY: Final = 6
 """Largest number of earlier questions that are sent along."""
 
-MAX_ANSWER: Final = 4_000
-"""Largest number of characters of an earlier answer."""
+MAX_ANSWER: Final = 2_000
+"""Largest number of characters of an earlier answer. A guardrail assesses 25,000 at once, history and all."""
 
 
 class Earlier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

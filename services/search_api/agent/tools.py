@@ -46,6 +46,19 @@ MOST_BYTES: Final = 20_000
 _NOT_FOR_MODELS: Final = ("cursor", "facets", "fields", "highlight")
 
 
+def names_of(specifications: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the names of tools and of their parameters, those within others, too."""
+    for tool in specifications:
+        yield tool["toolSpec"]["name"]
+        yield from _properties(tool["toolSpec"]["inputSchema"]["json"])
+
+
+def _properties(schema: Mapping[str, Any]) -> Iterator[str]:
+    for name, inner in schema.get("properties", {}).items():
+        yield name
+        yield from _properties(inner)
+
+
 @dataclass(frozen=True)
 class Result:
     """What a tool gave.

@@ -4,7 +4,7 @@ import { make } from "/page/make.js";
 
 const $ = (id) => document.getElementById(id);
 const EARLIER = 6; // questions that go along: the service takes no more
-const LONGEST = 4000; // characters of an earlier answer
+const LONGEST = 2000; // characters of an earlier answer
 
 let history = [];
 let running = null;

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from local import bedrock_shapes as shapes
 from search_api.agent.bedrock import Bedrock, ModelFailed
@@ -13,6 +16,7 @@ from search_api.agent.models import FAMILIES, Guardrail, Model
 from search_api.agent.tools import specifications
 from search_api.agent.turn import Turn
 from search_api.deadline import Deadline
+from search_api.settings import Settings
 from tests.agent import recorded, standing_in, uses
 from tests.search_requests import LOCATIONS, MEMBERS
 
@@ -117,3 +121,13 @@ def test_the_guardrail_of_the_manual_is_one_that_bedrock_takes() -> None:
     assert shapes.faults(shapes.operation("bedrock", "CreateGuardrail").input_shape, policy) == []
     filters = policy["contentPolicyConfig"]["filtersConfig"]
     assert {"type": "PROMPT_ATTACK", "inputStrength": "HIGH", "outputStrength": "NONE"} in filters
+
+
+def test_what_the_infrastructure_tells_the_service_is_what_it_reads() -> None:
+    """The agent is off in each environment at first, so no plan shows a wrong name."""
+    table = yaml.safe_load((REPO / "infra" / "environments.yaml").read_text(encoding="utf-8"))
+    assert {Model.of(text).why_not_from("eu-west-1") for text in table["agent_model"].values()} == {""}
+    told = re.findall(r"SEARCH_API_(AGENT_\w+)", (REPO / "infra" / "api.tf").read_text(encoding="utf-8"))
+    assert (
+        {name.lower() for name in told} == {"agent_model", "agent_guardrail"} <= {one.name for one in fields(Settings)}
+    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 AIRFLOW_API = "airflow_api"
 
-OF_ALL = ("capacity", "freshness", "index_retire", "index_snapshot", "recovery_drill")
+OF_ALL = ("capacity", "freshness", "index_retire", "index_snapshot", "recovery_drill", "slo_report")
 """Ids of the DAGs with a schedule that no entity has of its own, without ``cluster_health``: who looks does not see
 itself."""
 

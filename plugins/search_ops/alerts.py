@@ -19,6 +19,9 @@ LOOK_SECONDS = 3.0
 ADVICE_AT_ONCE = 4
 """Pieces of advice in one message, the most severe: of a longer one, Slack would not show the end."""
 
+OBJECTIVES_AT_ONCE = 8
+"""Lines about objectives in one message, what was missed first."""
+
 
 class _Unknown(Exception):
     """OpenSearch did not say it in time."""
@@ -170,6 +173,23 @@ def health(dag_run: Any, text: str, *, again: bool) -> bool:
 
     lines = ["_sent again: the attempt before may have arrived_"] if again else []
     return slack.send(text, *lines, f"*Evidence* {_evidence(dag_run)}")
+
+
+def objectives(dag_run: Any, lines: list[str], *, all_met: bool) -> None:
+    """A month against its objectives.
+
+    :param lines: the title, a line for each indicator with what was missed first, and the credits
+    """
+    title, *rest, given_back = lines
+    more = [f"*And* {len(rest) - OBJECTIVES_AT_ONCE} more lines"] if len(rest) > OBJECTIVES_AT_ONCE else []
+    _send(
+        f"{':large_green_circle:' if all_met else ':warning:'} *{dag_run.dag_id}* {title}",
+        *(line[:400] for line in rest[:OBJECTIVES_AT_ONCE]),
+        *more,
+        given_back[:400],
+        f"*Evidence* {_evidence(dag_run)}",
+        f"*Runbook* {runbook(dag_run.dag_id)}",
+    )
 
 
 def freshness_changed(dag_run: Any, changed: list[dict[str, Any]]) -> None:

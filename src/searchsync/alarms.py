@@ -16,6 +16,9 @@ from searchsync.telemetry import metrics
 SCHEMA: Final = "alarms.schema.json"
 """Name of the JSON schema beside the table; editors use it, too."""
 
+PREFIX: Final = "searchsync"
+"""Beginning of the name of each alarm in CloudWatch, and of all that is not an entity's; ``infra/`` says the same."""
+
 COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -74,6 +77,23 @@ class Alarm:
         return max(1, math.ceil(self.window / every))
 
 
+@dataclass(frozen=True)
+class BurnRate:
+    """Errors that somebody is told of because of how fast they use up a month's budget.
+
+    :ivar name: of the alarm that tells when both of its parts are in alarm
+    :ivar rate: how many times as fast as the objective allows
+    :ivar long: seconds of the window that says how much was used
+    :ivar short: seconds of the window that says that it is going on
+    """
+
+    name: str
+    rate: float
+    long: int
+    short: int
+    severity: str
+
+
 def table(entity: Entity | None = None, sizes: Mapping[str, float] | None = None) -> Mapping[str, Alarm]:
     """Return the alarms by name.
 
@@ -105,6 +125,34 @@ def together() -> Mapping[str, tuple[str, tuple[str, ...]]]:
     :raises BadParams: as ``table``
     """
     return {name: (row["severity"], tuple(row["parts"])) for name, row in _content()["together"].items()}
+
+
+def objective() -> Mapping[str, float]:
+    """Return what percent of requests to the search API are to be answered, by ``availability`` and ``promised``.
+
+    :raises BadParams: as ``table``
+    """
+    return {name: float(percent) for name, percent in _content()["objective"].items()}
+
+
+def burn_rates() -> tuple[BurnRate, ...]:
+    """Return the rates at which alarms tell that a budget is used up, the fastest first.
+
+    :raises BadParams: as ``table``
+    """
+    content = _content()
+    found = []
+    for name, row in content["together"].items():
+        parts = [content["alarms"][part] for part in row["parts"]]
+        if all("burn_rate" in _as_mapping(part["threshold"]) for part in parts):
+            windows = sorted((part["breaching"] * part["period"] for part in parts), reverse=True)
+            rate = max(part["threshold"]["burn_rate"] for part in parts)
+            found.append(BurnRate(name, float(rate), windows[0], windows[-1], row["severity"]))
+    return tuple(sorted(found, key=lambda one: -one.rate))
+
+
+def _as_mapping(threshold: Any) -> Mapping[str, Any]:
+    return threshold if isinstance(threshold, dict) else {}
 
 
 def report(breaching: Mapping[str, int]) -> None:

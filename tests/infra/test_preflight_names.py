@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from searchsync.alarms import PREFIX
 from searchsync.catalog import CATALOG
 from searchsync.preflight import network, stream
-from searchsync.preflight.target import PREFIX
 from searchsync.stream import event_source
 from tests.infra.plans import Planned
 

@@ -41,7 +41,7 @@ FLOORS = (
     ("stream",),
     ("compare",),
     ("capacity", "freshness", "operations", "quality"),
-    ("canary", "recovery"),
+    ("canary", "recovery", "slo"),
     ("scaffold",),
     ("connections",),
     ("health", "preflight"),

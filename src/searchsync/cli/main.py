@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from searchsync.catalog import BAD_ENTITIES, CATALOG, NO_ENTITIES, entity
-from searchsync.cli import access, canary, capacity, entities, freshness, preflight, tables, workflows
+from searchsync.cli import access, canary, capacity, entities, freshness, preflight, slo, tables, workflows
 from searchsync.cli import health as look_at_health
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     freshness.add(commands)
     preflight.add(commands)
     look_at_health.add(commands)
+    slo.add(commands)
     return parser
 
 

@@ -1,7 +1,8 @@
 """What is known of an entity's freshness, and where it is kept.
 
 A heartbeat's result is kept in the index ``searchsync-freshness``, one document for each entity, because it takes a
-write to know it. What a sync or reindex of PostgreSQL proved is in the index itself (``PhysicalIndex.synced``).
+write to know it. What a sync or reindex of PostgreSQL proved is in the index itself (``PhysicalIndex.synced``). Each
+figure of either is kept there, too, for the objectives of ``slo.yaml``.
 """
 
 from dataclasses import asdict, dataclass
@@ -66,6 +67,32 @@ def now() -> str:
 def keep(client: Client, found: Measured) -> None:
     """Write a result in place of the one before."""
     Bookkeeping(client, INDEX).put(found.entity, found.as_dict())
+
+
+KEPT_DAYS: Final = 70
+"""Days that figures are kept: a month, and time to report it twice."""
+
+
+def remember(client: Client, found: Measured) -> None:
+    """Keep a figure. It takes the place of that of ``KEPT_DAYS`` before, to the minute, so that nothing is deleted."""
+    minute = int(datetime.fromisoformat(found.at).timestamp()) // 60 % (KEPT_DAYS * 24 * 60)
+    Bookkeeping(client, INDEX).put(f"{found.entity}-{minute}", found.as_dict())  # no name of an entity has a dash
+
+
+def kept(client: Client, entity: Entity, start: datetime, end: datetime) -> list[Measured]:
+    """Return the figures of an entity between two moments, the oldest first.
+
+    :raises IndexUnavailable: when OpenSearch does not answer
+    """
+    times = {"range": {"at": {"gte": start.isoformat(), "lt": end.isoformat()}}}
+    figures = {"bool": {"must_not": [{"ids": {"values": [entity.name]}}]}}  # that one is the newest, a second time
+    query = {"bool": {"filter": [{"term": {"entity": entity.name}}, times, figures]}}
+    found: list[Measured] = []
+    body = {"size": 10_000, "query": query, "sort": [{"at": "asc"}]}  # one for a minute at most
+    while hits := Bookkeeping(client, INDEX).find(body):
+        found += [Measured(**hit["_source"]) for hit in hits]
+        body["search_after"] = hits[-1]["sort"]
+    return found
 
 
 def summary(client: Client, entity: Entity) -> Measured:

@@ -60,6 +60,10 @@ def measure(indexes: EntityIndexes, heartbeat: Callable[[], HeartbeatItem | None
     found = _measure(indexes, heartbeat)
     if found.result.seconds is not None:
         metrics.emit("Freshness", found.result.seconds, entity=indexes.entity.name)
+        try:
+            result.remember(indexes.client.until(Deadline.within(ANSWER_SECONDS)), found.result)
+        except SearchSyncError as error:
+            log.error("the figure of %s is lost to the objectives: %s", indexes.entity.name, error)
     return found
 
 

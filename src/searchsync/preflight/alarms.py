@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from searchsync import alarms
-from searchsync.alarms import Alarm
+from searchsync.alarms import PREFIX, Alarm
 from searchsync.preflight.checks import Check, Finding, differences
 from searchsync.preflight.tables import APPLY
-from searchsync.preflight.target import PREFIX, Target
+from searchsync.preflight.target import Target
 
 OPERATORS: Final = {
     ">": "GreaterThanThreshold",

@@ -15,9 +15,6 @@ from searchsync.connections import Connections
 from searchsync.errors import BadParams, SearchSyncError
 from searchsync.preflight.scheduler import Scheduler
 
-PREFIX = "searchsync"
-"""Beginning of the names of all that is not an entity's; the files of ``infra/`` say the same."""
-
 
 @dataclass(frozen=True)
 class Target:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from searchsync.alarms import PREFIX
 from searchsync.preflight.checks import Check, Finding, NotAsItShould, differences
 from searchsync.preflight.tables import APPLY
-from searchsync.preflight.target import PREFIX, Target
+from searchsync.preflight.target import Target
 
 TENANT = "custom:tenant_id"
 ROLES = ("admin", "service", "tenant_admin", "tenant_user")

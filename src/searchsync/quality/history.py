@@ -67,6 +67,14 @@ class History:
         body = {"size": 1, "query": {"bool": {"filter": [{"term": {"run": run}}]}}, "sort": [{"at": "desc"}]}
         return next((hit["_source"] for hit in self._results.find(body)), None)
 
+    def full(self, entity: Entity, start: datetime, end: datetime) -> list[Result]:
+        """Return what full comparisons of live indexes of an entity found between two moments, the oldest first."""
+        terms = {"entity": entity.name, "live": True, "level": FULL}
+        times = {"range": {"at": {"gte": start.isoformat(), "lt": end.isoformat()}}}
+        query = {"bool": {"filter": [*({"term": {name: value}} for name, value in terms.items()), times]}}
+        body = {"size": 10_000, "query": query, "sort": [{"at": "asc"}]}
+        return [hit["_source"] for hit in self._results.find(body)]
+
     def last_full(self, index: str) -> datetime | None:
         """Return when an index was last compared in full, whatever was found; None when it never was."""
         query = {"bool": {"filter": [{"term": {"index": index}}, {"term": {"level": FULL}}]}}

@@ -40,9 +40,9 @@ def html(evidence: dict[str, Any], before: list[Result]) -> str:
         _comparison(evidence["comparison"]) if evidence["comparison"] else "<p>Nothing was compared in this run.</p>",
         _repair(evidence["repair"]) if evidence["repair"] else "",
         "<h2>Over time</h2>",
-        _plot("confirmed differences", [(r["at"], r["confirmed"]) for r in results if "confirmed" in r]),
-        _plot("documents in the index", [(r["at"], r["index_documents"]) for r in results if "index_documents" in r]),
-        *(_plot(name.replace("_", " "), _over_time(results, name)) for name in sorted(result["operations"])),
+        plot("confirmed differences", [(r["at"], r["confirmed"]) for r in results if "confirmed" in r]),
+        plot("documents in the index", [(r["at"], r["index_documents"]) for r in results if "index_documents" in r]),
+        *(plot(name.replace("_", " "), _over_time(results, name)) for name in sorted(result["operations"])),
         _FOOT,
     ]
     return (
@@ -94,7 +94,7 @@ def _over_time(results: list[Result], name: str) -> list[tuple[str, float]]:
     return [(result["at"], result["operations"][name]) for result in results if name in result["operations"]]
 
 
-def _plot(title: str, points: list[tuple[str, float]]) -> str:
+def plot(title: str, points: list[tuple[str, float]]) -> str:
     """Return values by time as a line, from nought to the highest; nothing where there is nothing to see.
 
     It is drawn by hand, because altair, which is locked, draws with scripts from a network only.

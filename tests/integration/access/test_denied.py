@@ -1,7 +1,7 @@
 """Whoever has the keys of one part may not do what another does: the emulator refuses it, by action and by resource."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,13 @@ def _metrics(ask: Any, _: Emulator) -> Any:
     )
 
 
+def _figures(ask: Any, _: Emulator) -> Any:
+    metric = {"Namespace": "AWS/ApiGateway", "MetricName": "Count", "Dimensions": []}
+    query = {"Id": "asked", "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Sum"}}
+    now = datetime.now(UTC)
+    return ask("cloudwatch").get_metric_data(MetricDataQueries=[query], StartTime=now - timedelta(hours=1), EndTime=now)
+
+
 TRIED: dict[tuple[str, str], Callable[[Any, Emulator], Any]] = {
     ("dynamodb:Scan", TABLE): lambda ask, _: ask("dynamodb").scan(TableName="members"),
     ("dynamodb:Scan", TABLE.replace("members", "orders")): lambda ask, _: ask("dynamodb").scan(TableName="orders"),
@@ -80,6 +87,7 @@ TRIED: dict[tuple[str, str], Callable[[Any, Emulator], Any]] = {
     ),
     ("sqs:PurgeQueue", f"{QUEUES}:members-dlq"): _queue("members-dlq", lambda sqs, url: sqs.purge_queue(QueueUrl=url)),
     ("cloudwatch:GetMetricStatistics", "*"): _metrics,
+    ("cloudwatch:GetMetricData", "*"): _figures,
     ("s3:GetObject", f"arn:aws:s3:::{EXPORTS}/members/x"): lambda ask, _: ask("s3").get_object(
         Bucket=EXPORTS, Key="members/x"
     ),

@@ -304,6 +304,25 @@ def health_seen(jobs: Jobs) -> None:
     jobs.client.request("DELETE", "/red")
 
 
+def month_judged(jobs: Jobs) -> None:
+    """A month in which nobody asked: the alarms, and what their metrics have."""
+    for row, metric in (("api-answers-stale", "StaleAnswers"), ("api-slow", "Latency"), ("api-no-task-ready", "Count")):
+        jobs.emulator.client("cloudwatch").put_metric_alarm(
+            AlarmName=f"searchsync-{row}", Namespace="Any", MetricName=metric, Statistic="Sum", Period=60, Threshold=1,
+            EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold",
+        )  # fmt: skip
+    parts = [
+        {"Id": name, "MetricStat": {"Metric": {"Namespace": "Any", "MetricName": name}, "Period": 60, "Stat": "Sum"}}
+        for name in ("asked", "failed")
+    ]
+    jobs.emulator.client("cloudwatch").put_metric_alarm(
+        AlarmName="searchsync-api-errors-1h", Threshold=1, EvaluationPeriods=1,
+        ComparisonOperator="GreaterThanThreshold", Metrics=[*parts, {"Id": "rate", "Expression": "failed / asked"}],
+    )  # fmt: skip
+    jobs.become("searchsync-airflow-task")
+    assert main.main(["slo", "--month", f"{datetime.now(UTC):%Y-%m}"]) == 1
+
+
 def retired(jobs: Jobs, entity: str) -> None:
     """The oldest index is saved and deleted, old tombstones are purged, and one that takes no writes is given up."""
     indexes = EntityIndexes(jobs.client, CATALOG[entity])
@@ -414,6 +433,7 @@ def test_each_part_does_its_job_with_the_keys_of_its_role(
     quality_seen("locations", tmp_path)
     capacity_seen(jobs)
     canary_judged(jobs)
+    month_judged(jobs)
     retired(jobs, "locations")
     shown(jobs)
     recovered(jobs, owner)

@@ -22,6 +22,10 @@ NAMES: Final = {"monitoring": "cloudwatch"}
 """Services that sign with another name than the one in policies."""
 
 
+LISTED: Final = {"cloudwatch:DescribeAlarms": "arn:aws:cloudwatch:{region}:{account}:alarm:*"}
+"""Calls that list, for which AWS asks for a right to all of a kind. Moto says that they are about nothing."""
+
+
 def enforce(record: Path) -> None:
     """Hold each call with a role's keys against the policy of the role."""
     current(ActionAuthenticatorMixin, "_authenticate_and_authorize_action", "self", "iam_request_cls", "resource")
@@ -43,7 +47,8 @@ def enforce(record: Path) -> None:
         asked._action = (
             f"{service}:{self._get_action().removesuffix('Batch') if service == 'sqs' else self._get_action()}"
         )
-        for arn in _resources(self, resource):
+        listed = LISTED.get(asked._action, resource).format(region=self.region, account=self.current_account)
+        for arn in _resources(self, listed):
             call = {"role": asked._access_key.arn.split("/")[-2], "action": asked._action, "resource": arn}
             try:
                 asked.check_action_permitted(arn)

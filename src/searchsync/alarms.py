@@ -127,6 +127,15 @@ def together() -> Mapping[str, tuple[str, tuple[str, ...]]]:
     return {name: (row["severity"], tuple(row["parts"])) for name, row in _content()["together"].items()}
 
 
+def row_of(alarm: str) -> str:
+    """Return the row that an alarm of CloudWatch is of: the longest that its name begins with; empty for none.
+
+    :raises BadParams: as ``table``
+    """
+    own = (name for name in _content()["alarms"] if f"{alarm}-".startswith(f"{PREFIX}-{name}-"))
+    return max(own, key=len, default="")
+
+
 def objective() -> Mapping[str, float]:
     """Return what percent of requests to the search API are to be answered, by ``availability`` and ``promised``.
 

@@ -162,7 +162,7 @@ def test_the_button_is_where_there_is_evidence(dags: dict[str, Any]) -> None:
         (dag.dag_id, task.task_id) for dag in dags.values() for task in dag.tasks if type(task) is EvidenceOperator
     }
     of_quality = {("locations_quality", "compare"), ("members_quality", "compare")}
-    looks = {(dag_id, "look") for dag_id in ("capacity", "cluster_health", "preflight", "slo_report")}
+    looks = {(dag_id, "look") for dag_id in ("capacity", "cluster_health", "preflight", "readiness", "slo_report")}
     assert found == {*of_quality, *looks, ("recovery_drill", "announce")}
 
 

@@ -20,7 +20,7 @@ EXPECTED = {
     "locations_reindex", "locations_sync", "locations_quality",
     "members_reindex", "members_dlq_replay", "members_quality",
     "index_retire", "index_rollback", "capacity", "cluster_health", "freshness", "preflight",
-    "index_snapshot", "recovery_drill", "canary", "slo_report",
+    "index_snapshot", "recovery_drill", "canary", "slo_report", "readiness",
 }  # fmt: skip
 FAILS_FAST = {
     "members_dlq_replay": "the next run is ten minutes away",
@@ -74,7 +74,7 @@ def test_every_parameter_says_what_it_does(dags: dict[str, Any]) -> None:
 
 def test_the_kill_matrix_names_every_task(dags: dict[str, Any]) -> None:
     """Of every DAG but those that are another one for members, or write nothing but what they saw."""
-    assert EXPECTED - set(TASKS) == {"canary", "capacity", "members_quality", "preflight", "slo_report"}
+    assert EXPECTED - set(TASKS) == {"canary", "capacity", "members_quality", "preflight", "readiness", "slo_report"}
     for dag_id, tasks in TASKS.items():
         named, there = set(tasks.split()), set(dags[dag_id].task_ids)
         assert named <= there if dag_id == "members_reindex" else named == there, f"{dag_id}: benchmarks/_kills.py"

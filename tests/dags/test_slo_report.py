@@ -14,6 +14,7 @@ from searchsync.freshness import result
 from searchsync.freshness.result import MEASURED, Measured
 from searchsync.quality.history import FULL, GOOD, History
 from searchsync.slo import requests
+from tests.members import World
 
 Slack = Callable[[], list[str]]
 
@@ -38,7 +39,7 @@ def kept(client: Client, time: datetime, seconds: float) -> None:
 
 
 def test_the_records_of_a_month_become_its_report(
-    connected: Path, dags: dict[str, Any], client: Client, slack: Slack, quiet_api: None
+    connected: Path, members: World, dags: dict[str, Any], client: Client, slack: Slack, quiet_api: None
 ) -> None:
     """What `freshness` and `quality` kept is counted once, and what is of another month, index or entity is not."""
     begin = (datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)).replace(
@@ -82,7 +83,7 @@ def test_a_figure_takes_the_place_of_an_old_one_and_of_no_other(client: Client) 
 
 
 def test_what_cannot_be_read_fails_the_run_after_the_rest_was_told(
-    connected: Path, dags: dict[str, Any], client: Client, slack: Slack, monkeypatch: pytest.MonkeyPatch
+    connected: Path, members: World, dags: dict[str, Any], slack: Slack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from searchsync.errors import SearchSyncError
 
@@ -97,7 +98,7 @@ def test_what_cannot_be_read_fails_the_run_after_the_rest_was_told(
     assert "*slo_report* failed" in failed
 
 
-def test_a_month_that_is_none_is_refused(connected: Path, dags: dict[str, Any], slack: Slack) -> None:
+def test_a_month_that_is_none_is_refused(connected: Path, members: World, dags: dict[str, Any], slack: Slack) -> None:
     done = run(dags, month="2026-13")
     assert done.state == "failed"
     assert not (connected / "slo_report" / done.run_id).exists()

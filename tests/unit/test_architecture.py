@@ -45,6 +45,7 @@ FLOORS = (
     ("scaffold",),
     ("connections",),
     ("health", "preflight"),
+    ("readiness",),
     ("cli",),
 )
 

@@ -24,6 +24,7 @@ OF_ALL = (
     "index_snapshot",
     "recovery_drill",
     "preflight",
+    "readiness",
     "slo_report",
 )
 """DAGs that are about all entities."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from searchsync.catalog import BAD_ENTITIES, CATALOG, NO_ENTITIES, entity
-from searchsync.cli import access, canary, capacity, entities, freshness, preflight, slo, tables, workflows
+from searchsync.cli import access, canary, capacity, entities, freshness, preflight, readiness, slo, tables, workflows
 from searchsync.cli import health as look_at_health
 from searchsync.cli.connections import SHELL
 from searchsync.cluster import unwritable
@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     preflight.add(commands)
     look_at_health.add(commands)
     slo.add(commands)
+    readiness.add(commands)
     return parser
 
 

@@ -67,18 +67,13 @@ def _wanted(target: Target, found: Mapping[str, Any]) -> Iterator[tuple[str, Ala
         if row.each in entities:
             yield from ((f"{PREFIX}-{name}-{one}", of[one][name]) for one in entities[row.each])
         elif row.each:
-            own = [other for other in found if _row_of(other, here) == name] or [f"{PREFIX}-{name}-..."]
+            own = [other for other in found if alarms.row_of(other) == name] or [f"{PREFIX}-{name}-..."]
             yield from ((other, row) for other in own)
         else:
             yield f"{PREFIX}-{name}", row
     for name, (severity, parts) in alarms.together().items():
         if here.keys() >= {*parts}:
             yield f"{PREFIX}-{name}", severity
-
-
-def _row_of(alarm: str, rows: Mapping[str, Alarm]) -> str:
-    """Return the row of an alarm of a node, database or service: the longest name that its own begins with."""
-    return max((name for name in rows if alarm.startswith(f"{PREFIX}-{name}-")), key=len, default="")
 
 
 def _problems(wanted: Alarm | str, found: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     NOT_APPLICABLE = "not_applicable"
     NOT_ALLOWED = "not_allowed"
+    OPEN = "open"
+    """Of an item of ``readiness``: nobody has shown it to be so."""
 
 
 class NotApplicable(Exception):

@@ -10,6 +10,7 @@ MARKS = {
     Outcome.FAILED: "FAIL",
     Outcome.NOT_APPLICABLE: "not applicable",
     Outcome.NOT_ALLOWED: "NOT ALLOWED TO LOOK",
+    Outcome.OPEN: "OPEN",
 }
 """What an outcome is called in front of people."""
 

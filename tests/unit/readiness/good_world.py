@@ -22,6 +22,7 @@ from searchsync.preflight import run as preflight
 from searchsync.preflight.checks import Outcome, Result
 from searchsync.preflight.target import Target
 from searchsync.readiness import checklist, of_aws, of_records, run
+from searchsync.recovery import records
 
 REPO = Path(__file__).parents[3]
 TODAY = datetime.now(UTC).date()
@@ -183,9 +184,12 @@ class World:
     def policy(self, name: str) -> Path:
         return self.root / "include" / "policies" / name
 
-    def look(self, now: datetime | None = None) -> list[Result]:
+    def target(self) -> Target:
         connections = Connections(opensearch=lambda: None, postgres=lambda _: ("", ""), aws=self.client)  # type: ignore[arg-type, return-value]
-        return run.run(Target(connections, ENVIRONMENT), now=now)
+        return Target(connections, ENVIRONMENT)
+
+    def look(self, now: datetime | None = None) -> list[Result]:
+        return run.run(self.target(), now=now)
 
     def open(self, now: datetime | None = None) -> set[str]:
         """The items that are open."""
@@ -231,7 +235,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     said = {"date": str(TODAY), "owner": "Ada Lovelace", "says": "I saw it with my own eyes, here."}
     state(world, {item.name: said for item in items if item.statement})
     monkeypatch.setattr(preflight, "run", lambda _: [line for lines in world.lines.values() for line in lines])
-    monkeypatch.setattr(of_records.records, "summary", lambda _: world.summary)
+    monkeypatch.setattr(records, "summary", lambda _: world.summary)
     monkeypatch.setattr(of_records, "EntityIndexes", lambda _, entity: _indexes(world, entity.name))
     return world
 

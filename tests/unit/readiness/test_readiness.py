@@ -17,6 +17,7 @@ from searchsync.preflight import report as page
 from searchsync.preflight import run as preflight
 from searchsync.preflight.checks import Outcome
 from searchsync.readiness import checklist, of_files, of_records, run
+from searchsync.recovery import records
 from tests.unit.readiness import good_world
 from tests.unit.readiness.good_world import TODAY, Break, World
 
@@ -304,7 +305,7 @@ def test_an_opensearch_that_is_away_proves_nothing(world: World, monkeypatch: py
     def away(*_: Any) -> Any:
         raise ConnectionError("refused")
 
-    monkeypatch.setattr(of_records.records, "summary", away)
+    monkeypatch.setattr(records, "summary", away)
     monkeypatch.setattr(of_records, "EntityIndexes", away)
     opened = world.open()
     assert opened == {name for name, item in ITEMS.items() if {*of_records.CHECKS} & {*item.checks}}
@@ -316,20 +317,9 @@ def test_an_opensearch_without_records_proves_nothing(world: World) -> None:
 
 
 def test_a_system_without_entities_has_no_drill_and_no_index(world: World) -> None:
-    target = replace(_target(world), entities={})
+    target = replace(world.target(), entities={})
     for name in ("drill", "swaps"):
         assert run.CHECKS[name](target).problems == ["there is no entity"]
-
-
-def _target(world: World) -> Any:
-    found: list[Any] = []
-    original = run._Prover
-    try:
-        run._Prover = lambda target, *rest: found.append(target) or original(target, *rest)  # type: ignore[misc, assignment]
-        world.look()
-    finally:
-        run._Prover = original  # type: ignore[misc]
-    return found[0]
 
 
 @pytest.mark.parametrize("content", ["", "{}", "statements:\n", "[]", "statements: [", "statements: {on-call: {}}"])
@@ -447,13 +437,13 @@ def test_a_statement_needs_a_day_a_person_and_a_text(world: World, change: dict[
 
 def test_an_environment_that_is_none_is_refused(world: World) -> None:
     with pytest.raises(BadParams, match="there is no environment 'qa'"):
-        run.run(replace(_target(world), environment="qa"))
+        run.run(replace(world.target(), environment="qa"))
 
 
 def test_one_open_item_fails_the_command(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:
-    target = _target(world)
+    target = world.target()
     monkeypatch.setattr("searchsync.cli.readiness.SHELL", target.connections)
     command = ["readiness", "--environment", "production", "--report", str(tmp_path / "out")]
     assert main.main(command) == 0

@@ -57,7 +57,7 @@ def deploy(target: Target, approval: Approval) -> None:
     release.record(aws["ssm"], new)
     try:
         terraform.apply(plan, event=show)
-        roll_out(target, aws, new, first=before is None)
+        roll_out(target, aws, new, before)
     except (LocalError, BotoCoreError, ClientError) as error:
         back = f"go back with scripts/rollback.sh --environment {target.environment}, or mend it and deploy again"
         raise LocalError(
@@ -77,12 +77,13 @@ def saved_plan(terraform: Terraform, variables: Variables, work: Path) -> Path:
     return plan
 
 
-def roll_out(target: Target, aws: dict[str, Any], new: Release, *, first: bool) -> None:
+def roll_out(target: Target, aws: dict[str, Any], new: Release, before: Release | None) -> None:
     """Bring traffic to what Terraform made, try it, and record it as complete.
 
-    :param first: whether the environment was empty: no version shares its events with another, and nothing can be
-        searched before the first reindex.
+    :param before: the newest release that was completed; None in an environment that is empty: no version shares its
+        events with another, and nothing can be searched before the first reindex.
     """
+    first = before is None
     secrets.fill(aws["secretsmanager"], say)
     services.migrate(aws["ecs"], say)
     services.grant_access(aws["ecs"], target.account_id, say)
@@ -90,7 +91,9 @@ def roll_out(target: Target, aws: dict[str, Any], new: Release, *, first: bool) 
         services.renew(aws["ecs"])
     services.await_images(aws["ecs"], {new.airflow_image, new.search_api_image}, say)
     versions = {name: functions.current(aws["lambda"], name) for name in functions.names()}
-    if not first:
+    if before is not None:
+        # Not the version that has most events now: a deployment that stopped may have left them with one of no verdict.
+        versions |= {name: version for name, version in before.functions.items() if name in versions}
         judge = Judge(lambda: airflow(target.domain_name, aws["secretsmanager"]), new.commit) if target.judged else None
         versions = Shift(aws["lambda"], aws["cloudwatch"], target.bake_seconds, say, judge).to_newest(versions)
         smoke(target, aws["ssm"])

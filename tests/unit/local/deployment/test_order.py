@@ -14,6 +14,7 @@ import pytest
 from local.deployment import __main__ as command_line
 from local.deployment import checkout, deploy, functions, mappings, release, rollback, secrets, services
 from local.deployment.approval import Approval
+from local.deployment.judge import Judge, Shared
 from local.deployment.release import Release
 from local.deployment.target import Target
 from local.errors import LocalError
@@ -246,6 +247,27 @@ def test_an_alarm_during_the_deployment_leaves_the_old_version(stage: Stage, mon
         deploy.deploy(DEV, AUTOMATIC)
     assert stage.routed() == "1"
     assert "health" not in stage.steps
+
+
+def test_a_version_without_a_verdict_is_judged_anew(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the second try would find it with all events, take it for the version of before, and call it complete."""
+    says, shares = ["pass", "pass", "inconclusive", "pass", "pass", "pass"], []
+
+    def verdict(_: Judge, shared: Shared) -> tuple[str, str]:
+        shares.append((shared.before, shared.newest, shared.share))
+        return says[len(shares) - 1], "because"
+
+    monkeypatch.setattr(Target, "judged", True)
+    monkeypatch.setattr(Judge, "verdict", verdict)
+    with pytest.raises(LocalError, match=r"cannot be said whether .*The release is not complete"):
+        deploy.deploy(DEV, AUTOMATIC)
+    assert stage.routed() == "2"
+    assert release.deployed(stage.aws["ssm"]) == OLD
+    deploy.deploy(DEV, AUTOMATIC)
+    assert shares == [("1", "2", share) for share in (0.1, 0.5, 1.0)] * 2
+    found = release.deployed(stage.aws["ssm"])
+    assert found is not None
+    assert found.functions == {"members-stream": "2"}
 
 
 def test_functions_stay_where_services_do_not_run_the_new_image(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

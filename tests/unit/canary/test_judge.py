@@ -78,6 +78,31 @@ def test_what_matters_and_may_be_chance_is_inconclusive() -> None:
     assert "may be chance" in found.why
 
 
+def test_a_large_effect_of_few_minutes_is_inconclusive() -> None:
+    """Errors in five of twelve minutes come by chance once in a hundred times, and there are twelve chances."""
+    given = equal(POLICY.samples)
+    for side in ("baseline", "canary"):
+        for minute, point in enumerate(given["errors"][side]):
+            point[1] = 60 if side == "canary" and minute < 5 else 0
+    found = finding(given, "errors")
+    assert found.p is not None
+    assert found.effect is not None
+    assert (found.level < found.p < 0.05, found.effect > POLICY.effect) == (True, True)
+    assert found.verdict == INCONCLUSIVE
+
+
+def test_a_sure_difference_in_few_minutes_is_inconclusive() -> None:
+    """Of two hours, a quarter of the minutes are bad for sure: something happens now and then, and a person looks."""
+    given = equal(120)
+    for minute in range(0, 120, 4):
+        given["errors"]["canary"][minute][1] = 100
+    found = finding(given, "errors")
+    assert found.p is not None
+    assert found.effect is not None
+    assert (found.p <= found.level, found.effect < POLICY.effect) == (True, True)
+    assert found.verdict == INCONCLUSIVE
+
+
 def missing(given: Given) -> None:
     del given["latency_p50"]
 

@@ -32,13 +32,11 @@ def judged(dags: dict[str, Any], **conf: Any) -> tuple[Any, Any]:
     ],
 )
 def test_a_verdict_is_kept_shown_and_said(
-    dags: dict[str, Any], client: Client, slack: Slack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    series: Given, verdict: str, said: str,
-) -> None:  # fmt: skip
-    monkeypatch.setenv("SEARCHSYNC_REPORTS", str(tmp_path))
+    dags: dict[str, Any], client: Client, connected: Path, slack: Slack, series: Given, verdict: str, said: str
+) -> None:
     dag_run, result = judged(dags, stage=50, series=series)
     assert (dag_run.state, result["verdict"], result["share"]) == ("success", verdict, 50)
-    folder = tmp_path / "canary" / dag_run.run_id
+    folder = connected / "canary" / dag_run.run_id
     assert json.loads((folder / "canary.json").read_text(encoding="utf-8"))["verdict"] == verdict
     assert f'class="{verdict}"' in (folder / "summary.html").read_text(encoding="utf-8")
     (message,) = slack()
@@ -52,18 +50,19 @@ def test_a_verdict_is_kept_shown_and_said(
     "conf", [{"stage": 25, "series": {}}, {"stage": 10, "series": {"latency": {}}}, {"stage": 10}, {"stages": 10}]
 )
 def test_a_question_that_cannot_be_answered_is_no_verdict(
-    dags: dict[str, Any], client: Client, slack: Slack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conf: Any
+    dags: dict[str, Any], client: Client, connected: Path, slack: Slack, conf: Any
 ) -> None:
-    monkeypatch.setenv("SEARCHSYNC_REPORTS", str(tmp_path))
     dag_run, result = judged(dags, **conf)
     assert (dag_run.state, result) == ("failed", None)
     assert "*canary* failed" in slack()[-1]
+    assert Bookkeeping(client, INDEX).find({}) == []
 
 
 def test_whoever_judges_cannot_deploy() -> None:
     """A judge that could shift traffic would be a second way to do it, with nobody to look at."""
     roles = yaml.safe_load((REPO / "include" / "policies" / "roles.yaml").read_text(encoding="utf-8"))["roles"]
     may = {call for grant in roles["airflow-task"]["grants"] for call in grant["calls"]}
-    deploys = ("lambda:Update", "lambda:Publish", "ecs:UpdateService", "elasticloadbalancing:", "apigateway:")
+    deploys = ("lambda:Update", "lambda:Publish", "lambda:Invoke", "ecs:UpdateService", "ecs:Register", "ecs:RunTask")
+    deploys += ("elasticloadbalancing:Modify", "elasticloadbalancing:Set", "apigateway:")
     assert "cloudwatch:GetMetricStatistics" in may
     assert not [call for call in may if call.startswith(deploys) or call.endswith("*")]

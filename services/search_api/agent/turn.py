@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from search_api.agent.budget import Exceeded
+
+DEEPEST: Final = 6
+"""Levels of an input: an answer has four."""
 
 
 class Interrupted(Exception):
@@ -93,9 +96,14 @@ class Reading:
 
 
 def _object(text: str) -> dict[str, Any] | None:
-    """Return a JSON object; None when it is none. A tool without input gets no text at all."""
+    """Return a JSON object; None when it is none, or a nest of lists. A tool without input gets no text at all."""
     try:
-        found = msgspec.json.decode(text or "{}")
-    except (msgspec.DecodeError, RecursionError):
+        found = msgspec.json.decode((text or "{}").encode())
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return None
-    return found if isinstance(found, dict) else None
+    return found if isinstance(found, dict) and _is_flat(found, DEEPEST) else None
+
+
+def _is_flat(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not inner or (levels > 0 and all(_is_flat(one, levels - 1) for one in inner))

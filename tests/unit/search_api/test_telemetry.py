@@ -119,6 +119,14 @@ def test_an_error_of_a_library_is_logged_without_its_text(
     assert TYPED not in str(line)
 
 
+def test_libraries_write_no_details_at_any_level(own_logging: None, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Those of AWS' client are whole requests: questions to the agent, and the documents that it found."""
+    telemetry.configure_logging("DEBUG")
+    logging.getLogger("botocore.endpoint").debug("Making request with body %s", TYPED)
+    logging.getLogger("botocore.parsers").info("Response body %s", TYPED)
+    assert TYPED.encode() not in capsysbinary.readouterr().out
+
+
 def test_lines_of_log_are_written_together_and_an_error_at_once() -> None:
     """What happened before a crash must be there, and in order."""
     written = io.BytesIO()

@@ -11,6 +11,8 @@ from search_api.agent.evidence import DocumentId, Evidence
 
 Outcome = Literal["answered", "nothing", "limited", "withheld", "blocked", "unanswered", "failed"]
 WITHHELD = "(withheld)"
+_MOST_KNOWN = 10  # documents that are named when the model has said nothing about them
+_ARRANGE = ("limit", "sort")
 
 _TEXTS: Mapping[Outcome, str] = {
     "answered": "This is the answer.",
@@ -102,7 +104,7 @@ def ending(
     text = f"The budget of this question is used up ({_BUDGETS[limited_by]}). " if limited_by else ""
     text += "This is what was known by then." if outcome == "limited" else _TEXTS[outcome]
     if withheld and outcome != "withheld":
-        text += f" {len(withheld)} statements did not pass the checks and are not shown."
+        text += f" Statements that did not pass the checks, and are not shown: {len(withheld)}."
     counts = (spent.turns, spent.tool_calls, spent.input_tokens, spent.output_tokens)
     return End(outcome, text, limited_by, code, [*withheld], *counts)
 
@@ -120,9 +122,6 @@ def known(evidence: Evidence, question: str) -> Answer:
     documents = [_cited(one, evidence) for one in evidence.documents]
     found = [Said(f"{one.name} was found.", [one]) for one in documents[:_MOST_KNOWN]]
     return Answer("service", [*searches, *found])
-
-
-_MOST_KNOWN = 10
 
 
 def about_search(number: int, evidence: Evidence, question: str) -> Said:
@@ -154,9 +153,6 @@ def presentable(
 
     found: dict[str, Any] = shown({name: one for name, one in asked.items() if name not in _ARRANGE})
     return found
-
-
-_ARRANGE = ("limit", "sort")
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -118,6 +119,10 @@ class Balancer:
         }
         return {name: _series(self.seen, every, figure) for name, figure in named.items()}
 
+    def since(self, side: str, second: int) -> list[Any]:
+        """Return what was seen of a side after a second."""
+        return [one for at, some in [*self.seen[side].items()] if at > second for one in some]
+
     def watch(self, since: int) -> Any:
         """Return the series as soon as there are enough requests and seconds for a verdict."""
         while True:
@@ -150,18 +155,18 @@ def versions(drill: Drill, bad: bool) -> Iterator[tuple[str, str, list[str]]]:
     """Start the old version of the search API and the new one. Lend their addresses, and tokens for them."""
     state, pool = drill.stack.state, search_api.user_pool(drill.stack.variables()["AWS_ENDPOINT_URL"])
     started, urls = [], []
-    for name in ("old", "new"):
-        port, folder = ports.choose(), drill.stack.home.part(f"search-api-{name}")
-        env = search_api.environment(drill.stack.home, {**state.ports, search_api.PART: port}, pool)
-        for limit in ("TENANT", "ADDRESS"):
-            env[f"SEARCH_API_{limit}_REQUESTS_A_MINUTE"] = "10000000"
-        if bad and name == "new":
-            env["SEARCHSYNC_OPENSEARCH_URL"] = f"http://{ports.LOOPBACK}:9"  # a setting that nobody looked at
-        log = drill.stack.home.log(f"search-api-{name}")
-        started.append(processes.spawn(search_api.command(), folder=folder, log=log, env=env, cwd=ROOT))
-        urls.append(f"http://{ports.LOOPBACK}:{port}")
-        until(lambda at=port: search_api.answers(at))  # type: ignore[misc]
     try:
+        for name in ("old", "new"):
+            port, folder = ports.choose(), drill.stack.home.part(f"search-api-{name}")
+            env = search_api.environment(drill.stack.home, {**state.ports, search_api.PART: port}, pool)
+            for limit in ("TENANT", "ADDRESS"):
+                env[f"SEARCH_API_{limit}_REQUESTS_A_MINUTE"] = "10000000"
+            if bad and name == "new":
+                env["SEARCHSYNC_OPENSEARCH_URL"] = f"http://{ports.LOOPBACK}:9"  # a setting that nobody looked at
+            log = drill.stack.home.log(f"search-api-{name}")
+            started.append(processes.spawn(search_api.command(), folder=folder, log=log, env=env, cwd=ROOT))
+            urls.append(f"http://{ports.LOOPBACK}:{port}")
+            until(partial(search_api.answers, port))
         yield urls[0], urls[1], [cognito.token(pool, tenant=tenant, role="tenant_user") for tenant in TENANTS]
     finally:
         for process in started:
@@ -190,9 +195,8 @@ def api(drill: Drill) -> None:
             balancer.share = 0.0
             back = int(time.time()) + 1
         time.sleep(5.0)
-        seen = [one for second, some in balancer.seen["baseline"].items() if second > back for one in some]
-        new_ones = [one for second, some in balancer.seen["canary"].items() if second > back for one in some]
-        failed = sum(status >= 500 for some in balancer.seen["canary"].values() for status, *_ in some)
+        seen, new_ones = (balancer.since(side, back) for side in ("baseline", "canary"))
+        failed = sum(status >= 500 for status, *_ in balancer.since("canary", 0))
         if new_ones or not seen or any(status >= 500 for status, *_ in seen):
             drill.problems.append(f"after the rollback {len(new_ones)} requests reach the bad version")
         drill.lost = f"{failed} searches answered with an error"
@@ -249,7 +253,7 @@ class Alias:
 
 
 def function(drill: Drill) -> None:
-    """A version of the function that loses keys gets half of the events; its alias goes back, then a replay."""
+    """A version of the function that cannot read a value gets half of the batches; the alias goes back, then a replay."""
     stack, endpoint = drill.stack, drill.stack.variables()["AWS_ENDPOINT_URL"]
     paused = stack.home.stream(MEMBERS.name) / stream_function.PAUSED
     paused.touch()  # its own delivery: the drill delivers instead, from where it was

@@ -253,7 +253,7 @@ class Alias:
 
 
 def function(drill: Drill) -> None:
-    """A version of the function that cannot read a value gets half of the batches; the alias goes back, then a replay."""
+    """A version of the function that cannot read a value gets half of the batches; then alias back, and a replay."""
     stack, endpoint = drill.stack, drill.stack.variables()["AWS_ENDPOINT_URL"]
     paused = stack.home.stream(MEMBERS.name) / stream_function.PAUSED
     paused.touch()  # its own delivery: the drill delivers instead, from where it was

@@ -5,17 +5,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from searchsync import alarms
+from searchsync.cluster.client import Client
 from searchsync.cluster.indexes import EntityIndexes
+from searchsync.deadline import Deadline
 from searchsync.preflight.checks import Finding, NotAsItShould
 from searchsync.preflight.target import Target
 from searchsync.recovery import records
+
+ANSWER_SECONDS: Final = 30.0
+"""Seconds within which OpenSearch has to have answered all that one look asks."""
 
 SWAP_DAYS: Final = 35
 """Days within which each entity has to have got a new index: reindexes run weekly at least."""
 
 
+def _opensearch(target: Target) -> Client:
+    return target.connections.opensearch().until(Deadline.within(ANSWER_SECONDS))
+
+
 def _snapshots(target: Target) -> Finding:
-    found = records.summary(target.connections.opensearch())
+    found = records.summary(_opensearch(target))
     hours, last = found["hours_since_snapshot"], found["last_snapshot"]
     if hours is None:
         raise NotAsItShould("there is no good one")
@@ -26,7 +35,7 @@ def _snapshots(target: Target) -> Finding:
 
 
 def _drill(target: Target) -> Finding:
-    found = records.summary(target.connections.opensearch())["drills"]
+    found = records.summary(_opensearch(target))["drills"]
     old, now, problems = alarms.table()["drill-old"], datetime.now(UTC), []
     for name in sorted(target.entities):
         drill = found.get(name)
@@ -42,7 +51,7 @@ def _drill(target: Target) -> Finding:
 
 
 def _swaps(target: Target) -> Finding:
-    client, now, problems, seen = target.connections.opensearch(), datetime.now(UTC), [], []
+    client, now, problems, seen = _opensearch(target), datetime.now(UTC), [], []
     for name, entity in sorted(target.entities.items()):
         indexes = EntityIndexes(client, entity)
         live = indexes.live()

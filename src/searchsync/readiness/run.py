@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 from searchsync.alarms import PREFIX, row_of
@@ -83,7 +83,7 @@ class _Prover:
     target: Target
     checklist: Checklist
     today: date
-    _seen: dict[str, Proof] = field(default_factory=dict)
+    _answers: dict[str, Any] = field(default_factory=dict)
 
     def result(self, item: Item) -> Result:
         """Return what became of an item."""
@@ -96,32 +96,37 @@ class _Prover:
 
     def _proofs(self, item: Item) -> Iterator[Proof]:
         for name in item.preflight:
-            yield self._once(f"preflight {name}", lambda name=name: self._preflight(name))  # type: ignore[misc]
+            yield self._proof(f"preflight {name}", partial(self._preflight, name))
         for name in item.checks:
-            yield self._once(f"check {name}", lambda name=name: CHECKS[name](self.target))  # type: ignore[misc]
+            yield self._proof(f"check {name}", partial(self._once, name, partial(CHECKS[name], self.target)))
         for name in item.quiet:
-            yield self._once(f"alarm {name}", lambda name=name: self._quiet(name))  # type: ignore[misc]
+            yield self._proof(f"alarm {name}", partial(self._quiet, name))
         if item.report:
-            yield self._once(f"report {item.report}", lambda: self._report(item.report))
+            yield self._proof(f"report {item.report}", partial(self._report, item.report))
         if item.statement:
-            yield self._once(f"statement {item.name}", lambda: self._statement(item.name))
+            yield self._proof(f"statement {item.name}", partial(self._statement, item.name))
 
-    def _once(self, by: str, look: Callable[[], Finding]) -> Proof:
-        if by not in self._seen:
+    def _proof(self, by: str, look: Callable[[], Finding]) -> Proof:
+        try:
+            found = look()
+        except Exception as error:  # noqa: BLE001 - what could not be looked at is open, whatever stood in the way
+            return Proof(by, good=False, seen=f"{type(error).__name__}: {error}")
+        return Proof(by, not found.problems, "; ".join(found.problems) or found.seen)
+
+    def _once(self, name: str, ask: Callable[[], Any]) -> Any:
+        """Return what was answered the first time, or raise it: what is away is not waited for again and again."""
+        if name not in self._answers:
             try:
-                found = look()
-            except Exception as error:  # noqa: BLE001 - what could not be looked at is open, whatever stood in the way
-                self._seen[by] = Proof(by, good=False, seen=f"{type(error).__name__}: {error}")
-            else:
-                self._seen[by] = Proof(by, not found.problems, "; ".join(found.problems) or found.seen)
-        return self._seen[by]
-
-    @cached_property
-    def _lines(self) -> list[Result]:
-        return preflight.run(self.target)
+                self._answers[name] = ask()
+            except Exception as error:  # noqa: BLE001 - it is raised below
+                self._answers[name] = error
+        if isinstance(found := self._answers[name], Exception):
+            raise found
+        return found
 
     def _preflight(self, name: str) -> Finding:
-        found = [line for line in self._lines if line.check == name]
+        lines = self._once("the preflight", partial(preflight.run, self.target))
+        found = [line for line in lines if line.check == name]
         problems = [
             f"{line.subject}: {line.outcome.replace('_', ' ')}: {line.seen}"
             for line in found
@@ -129,13 +134,13 @@ class _Prover:
         ]
         return Finding(f"{len(found)} passed", problems if found else ["the preflight has no such line"])
 
-    @cached_property
     def _alarms(self) -> list[dict[str, Any]]:
         pages = self.target.aws("cloudwatch").get_paginator("describe_alarms")
         return [one for page in pages.paginate(AlarmNamePrefix=f"{PREFIX}-") for one in page["MetricAlarms"]]
 
     def _quiet(self, row: str) -> Finding:
-        own = [one for one in self._alarms if row_of(one["AlarmName"]) == row]
+        alarms = self._once("the alarms", self._alarms)
+        own = [one for one in alarms if row_of(one["AlarmName"]) == row]
         problems = [f"{one['AlarmName']} is {one['StateValue']}" for one in own if one["StateValue"] != "OK"]
         return Finding(f"{len(own)} OK", problems if own else ["CloudWatch has none"])
 

@@ -6,7 +6,7 @@ keeps figures of five minutes for 63 days, so an older month is not known any mo
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from searchsync import alarms
@@ -105,7 +105,8 @@ def _asked(
     states: dict[str, str] = {}
     for one in _pages(cloudwatch, queries, start, end):
         times = zip(one["Timestamps"], one["Values"], strict=True)
-        values[one["Id"]] |= {time: round(value) for time, value in times}
+        # In UTC: an hour that a local zone has twice equals no hour of another zone.
+        values[one["Id"]] |= {time.astimezone(UTC): round(value) for time, value in times}
         states[one["Id"]] = one.get("StatusCode", "Complete")
     if bad := {name: state for name, state in states.items() if state != "Complete"}:
         raise SearchSyncError(f"CloudWatch answered in part: {bad}. Nothing is taken from it. Run it again later")

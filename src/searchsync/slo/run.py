@@ -9,11 +9,15 @@ from typing import Any
 from searchsync import alarms
 from searchsync.catalog import Entity
 from searchsync.cluster.client import Client
+from searchsync.deadline import Deadline
 from searchsync.errors import BadParams, SearchSyncError
 from searchsync.slo import budget, policy, records, requests
 from searchsync.slo.budget import Budget, Burnt, Incident
 from searchsync.slo.month import Counts, Month, Slot, by_day, by_seconds
 from searchsync.slo.policy import EXACTNESS, FRESHNESS, OF_REQUESTS, Objective, Policy
+
+LOOK_SECONDS = 300.0
+"""Seconds that all reads from OpenSearch may take: one that is away is not waited for once for each entity."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def run(
     rules, until = policy.read(), min(month.end, now.astimezone(UTC))
     if until <= month.start:
         raise BadParams(f"{month.name} has not begun. Nothing was read")
-    reading = _Reading(client, month, until, rules)
+    reading = _Reading(client.until(Deadline.within(LOOK_SECONDS)), month, until, rules)
     judged = [*reading.of_requests(cloudwatch)]
     for entity in entities:
         judged += reading.of_entity(entity)

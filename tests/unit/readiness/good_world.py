@@ -185,8 +185,8 @@ class World:
         return self.root / "include" / "policies" / name
 
     def target(self) -> Target:
-        connections = Connections(opensearch=lambda: None, postgres=lambda _: ("", ""), aws=self.client)  # type: ignore[arg-type, return-value]
-        return Target(connections, ENVIRONMENT)
+        client: Any = SimpleNamespace(until=lambda _: None)
+        return Target(Connections(lambda: client, lambda _: ("", ""), self.client), ENVIRONMENT)
 
     def look(self, now: datetime | None = None) -> list[Result]:
         return run.run(self.target(), now=now)

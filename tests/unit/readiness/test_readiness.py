@@ -265,11 +265,15 @@ def test_a_preflight_without_lines_and_one_that_cannot_run_are_no_proof(
     world.lines = {}
     assert world.open() == of_preflight
 
-    def refused(_: Any) -> Any:
+    asked: list[Any] = []
+
+    def refused(target: Any) -> Any:
+        asked.append(target)
         raise BadParams("nobody")
 
     monkeypatch.setattr(preflight, "run", refused)
     assert world.open() == of_preflight
+    assert len(asked) == 1, "a server that is away is waited for once, and not for each line"
 
 
 @pytest.mark.parametrize("name", run.CHECKS)

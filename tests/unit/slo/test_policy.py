@@ -64,3 +64,19 @@ def test_a_file_that_is_wrong_is_refused_with_its_line(
     changed(tmp_path, monkeypatch, old, new)
     with pytest.raises(BadParams, match=said):
         policy.read()
+
+
+def test_the_table_of_the_runbook_has_the_numbers_of_the_file() -> None:
+    """Whoever asks what is promised reads the page."""
+    page = (Path(__file__).parents[3] / "docs" / "operations" / "slo.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    told = {row[0].split(",")[0]: row[3:] for row in rows if len(row) == 6 and row[0] != "indicator (SLI)"}
+    found = policy.read().objectives
+    assert told.keys() == found.keys()
+    for name, one in found.items():
+        aimed, promised, given_back = told[name]
+        assert aimed == policy.percent(one.share), name
+        assert promised == (policy.percent(one.promised) if one.promised is not None else "–"), name
+        for tier in one.tiers:
+            credit = "all" if tier.credit == 1 else policy.percent(tier.credit)
+            assert f"below {policy.percent(tier.below)}: {credit}" in given_back, name

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import boto3
 import pytest
@@ -112,6 +114,21 @@ def test_pages_become_one_history_and_what_is_missing_stays_missing(cloudwatch: 
     assert fourth not in found["availability"], "neither requests nor a task: nothing is known"
 
 
+def test_the_hour_that_a_local_zone_has_twice_is_not_lost(cloudwatch: Any) -> None:
+    """Botocore gives times in the zone of the machine, and Python takes these for equal to no time of another zone."""
+    berlin = ZoneInfo("Europe/Berlin")
+    times = [datetime(2026, 10, 25, 0, 30, tzinfo=UTC) + timedelta(hours=number) for number in range(3)]
+    local = [time.astimezone(berlin) for time in times]  # two of them are equal, so they are no keys
+    results = [
+        {"Id": name, "Timestamps": local, "Values": [value] * 3, "StatusCode": "Complete"}
+        for name, value in (("asked", 100.0), ("failed", 7.0))
+    ]
+    found = counts(cloudwatch, {"MetricDataResults": results})
+    slots = month.by_seconds(found["availability"], times[0], times[-1] + STEP, 300)
+    assert [slot.start for slot in slots if slot.total is not None] == times
+    assert sum(slot.bad for slot in slots) == 21
+
+
 def test_what_is_asked_is_what_the_alarms_look_at(cloudwatch: Any) -> None:
     """Of another API, or by another limit, the report would be of something else than the pager."""
     with Stubber(cloudwatch) as stub:
@@ -201,7 +218,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 def look(now: datetime = NOVEMBER.end) -> Report:
-    return run.run(None, lambda: None, [MEMBERS], NOVEMBER, now=now)  # type: ignore[arg-type]
+    client: Any = SimpleNamespace(until=lambda _: None)
+    return run.run(client, lambda: None, [MEMBERS], NOVEMBER, now=now)
 
 
 def every(step: timedelta) -> list[datetime]:

@@ -5,7 +5,8 @@
 **What it may change** In the table of each entity whose file describes a `heartbeat`, this one item: it is written,
 awaited in searches through the alias, and deleted, all within seconds. It is an ordinary item, and leaves one
 tombstone, which is overwritten each time. The search API never shows it. The index `searchsync-freshness` keeps the
-newest result. Of PostgreSQL, where the login may only read, it tells the age of what the last sync or reindex proved.
+newest result, and each figure for 70 days. Of PostgreSQL, where the login may only read, it tells the age of what the
+last sync or reindex proved.
 
 **When it fails** Something could not be measured: the result of `measure` says what is in the way, such as a table
 that is throttled, or OpenSearch away. A change that is not found in time is no failure of this DAG: its result is

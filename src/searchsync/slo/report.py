@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from searchsync.quality.report import STYLE, plot
-from searchsync.slo.budget import MET, MISSED, UNKNOWN, Burnt, Incident
+from searchsync.slo.budget import MET, MISSED, UNKNOWN, Budget, Burnt, Incident
 from searchsync.slo.policy import Objective, percent
 from searchsync.slo.run import Judged, Report
 
@@ -47,7 +47,7 @@ def lines(report: Report) -> list[str]:
     for one in ordered(report):
         found.append(f"• {line(one)}")
         if one.budget.state != MET and one.incidents:
-            found.append(f"  {_incident(one.incidents[0])}")
+            found.append(f"  {_incident(one.incidents[0], one.budget)}")
     return [*found, credits_of(report)]
 
 
@@ -146,7 +146,7 @@ def _incidents(one: Judged) -> Iterator[str]:
     if not one.budget.bad:
         return
     rest = one.budget.bad - sum(incident.bad for incident in one.incidents)
-    shown = [_incident(incident) for incident in one.incidents[:SHOWN]]
+    shown = [_incident(incident, one.budget) for incident in one.incidents[:SHOWN]]
     if more := one.incidents[SHOWN:]:
         shown.append(f"{len(more)} more, with {sum(incident.bad for incident in more):,} bad events")
     if rest:
@@ -154,13 +154,11 @@ def _incidents(one: Judged) -> Iterator[str]:
     yield f"<p>What used it up:</p><ul>{''.join(f'<li>{escape(text)}</li>' for text in shown)}</ul>"
 
 
-def _incident(one: Incident) -> str:
+def _incident(one: Incident, budget: Budget) -> str:
     begin = "before the month" if one.from_before else _time(one.start)
     end = f"{_time(one.end)} UTC{', where the month or what is known ends' if one.to_end else ''}"
-    return (
-        f"{begin} to {end}: {one.bad:,} bad events, {percent(one.of_bad, 1)} of all, {percent(one.of_budget, 1)} of "
-        f"the budget; at worst {percent(one.worst, 1)} were bad"
-    )
+    shares = f", {percent(one.of_bad, 1)} of all, {percent(one.of_budget, 1)} of the budget" if budget.is_known else ""
+    return f"{begin} to {end}: {one.bad:,} bad events{shares}; at worst {percent(one.worst, 1)} were bad"
 
 
 def _time(moment: datetime) -> str:

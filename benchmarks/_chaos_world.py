@@ -21,6 +21,9 @@ from local.stack import STREAMS, Stack
 from local.state import Part
 
 REINDEX, REPLAY = "locations_reindex", "members_dlq_replay"
+ITEMS = 1_000
+"""That there are at first; the load adds some. The stack would make ten times as many, which takes it a minute."""
+
 _START: Mapping[str, Callable[..., Any]] = {
     "opensearch": opensearch.start,
     "postgres": postgres.start,
@@ -66,6 +69,10 @@ class Chaos:
         self.links[name] = Link(port)
         self.stack.state.parts[name] = Part(process)
         self.stack.state.ports[name] = self.links[name].port
+        until("the emulator answers", lambda: ports.answers(port))
+        endpoint = airflow.url(self.links[name].port)
+        members.create(endpoint)
+        members.generate(tables.client("dynamodb", endpoint), ITEMS)
 
     def process(self, name: str) -> processes.Process:
         """Return the process of a part."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import psutil
 
-from benchmarks._chaos_links import Link
 from benchmarks._chaos_load import Load, Sources
 from benchmarks._kills import until
 from benchmarks._kills_world import LOCATIONS, MEMBERS, World
@@ -19,6 +18,7 @@ from local import airflow, cognito, members, opensearch, ports, postgres, proces
 from local.paths import ROOT, Home
 from local.stack import STREAMS, Stack
 from local.state import Part
+from tests.faults import Link
 
 REINDEX, REPLAY = "locations_reindex", "members_dlq_replay"
 ITEMS = 1_000

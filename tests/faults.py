@@ -1,4 +1,4 @@
-"""Faults that a real server cannot be asked for: proxies that stand between a client and OpenSearch or PostgreSQL.
+"""Faults that a real server cannot be asked for: proxies that stand between a client and its server.
 
 A fault is injected where it happens in production, on the wire, so that the client library and its error handling are
 part of what is tested.
@@ -10,14 +10,17 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 Forward = Callable[[], "Answer"]
+_CHUNK = 65_536
+_LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -255,24 +258,60 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing on the terminal."""
 
 
-class PostgresProxy:
-    """A TCP proxy in front of PostgreSQL that can cut all connections when enough bytes have come from the server.
+class Link:
+    """A TCP proxy before a server, which may come and go: the way to it can be cut, slow or silent.
 
+    :param upstream: port of the server
     :param cut_after: bytes from the server after which each connection breaks; None for never. Change it at any time
-    :ivar cuts: connections that were broken
+    :ivar port: at which everybody else finds it
+    :ivar cuts: connections that were broken by ``cut_after``
     """
 
-    def __init__(self, host: str, port: int, *, cut_after: int | None = None) -> None:
+    def __init__(self, upstream: int, *, cut_after: int | None = None) -> None:
+        self.upstream = upstream
         self.cut_after = cut_after
         self.cuts = 0
-        self._upstream = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._delay, self._is_cut = 0.0, False
+        self._flows = threading.Event()
+        self._flows.set()
+        self._ends: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._listener = socket.create_server((_LOOPBACK, 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and end all connections."""
         self._listener.close()
+        self._end_all()
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        """End all connections and refuse new ones while the block runs."""
+        self._is_cut = True
+        self._end_all()
+        try:
+            yield
+        finally:
+            self._is_cut = False
+
+    @contextmanager
+    def slow(self, seconds: float) -> Iterator[None]:
+        """Hold back each piece of up to 64 KiB, in both directions, while the block runs."""
+        self._delay = seconds
+        try:
+            yield
+        finally:
+            self._delay = 0.0
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Take connections and bytes, and pass nothing on until the block ends: nobody is told that it is away."""
+        self._flows.clear()
+        try:
+            yield
+        finally:
+            self._flows.set()
 
     def _accept(self) -> None:
         while True:
@@ -280,21 +319,48 @@ class PostgresProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(self._upstream)
-            threading.Thread(target=self._pipe, args=(client, server, False), daemon=True).start()
-            threading.Thread(target=self._pipe, args=(server, client, True), daemon=True).start()
+            threading.Thread(target=self._connect, args=(client,), daemon=True).start()
 
-    def _pipe(self, source: socket.socket, target: socket.socket, from_server: bool) -> None:
-        passed = 0
+    def _connect(self, client: socket.socket) -> None:
         try:
-            while data := source.recv(65_536):
+            if self._is_cut:
+                raise ConnectionRefusedError
+            server = socket.create_connection((_LOOPBACK, self.upstream), timeout=10.0)
+            server.settimeout(None)
+        except OSError:  # the server is away: so is the link
+            client.close()
+            return
+        for end in (client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            self._ends |= {client, server}
+        back = threading.Thread(target=self._carry, args=(server, client, True), daemon=True)
+        back.start()
+        self._carry(client, server, False)
+        back.join()
+        with self._lock:
+            self._ends -= {client, server}
+        client.close()
+        server.close()
+
+    def _carry(self, source: socket.socket, target: socket.socket, from_server: bool) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := source.recv(_CHUNK):
                 passed += len(data)
                 if from_server and self.cut_after is not None and passed > self.cut_after:
                     self.cuts += 1
                     break
+                if self._delay:
+                    time.sleep(self._delay)
+                self._flows.wait()
                 target.sendall(data)
-        except OSError:
-            pass
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def _end_all(self) -> None:
+        with self._lock:
+            for end in self._ends:
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)

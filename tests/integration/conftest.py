@@ -17,7 +17,7 @@ from local import processes, servers
 from local import redis as local_redis
 from searchsync.catalog import Entity, include_dir
 from searchsync.cluster.client import Client, connect
-from tests.faults import OpenSearchProxy, PostgresProxy
+from tests.faults import Link, OpenSearchProxy
 from tests.steps import Connect, connector
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -44,9 +44,9 @@ def faulty(client: Client, proxy: OpenSearchProxy) -> Client:
 
 
 @pytest.fixture
-def postgres_proxy(postgres_server: local_postgres.Server) -> Iterator[PostgresProxy]:
+def postgres_proxy(postgres_server: local_postgres.Server) -> Iterator[Link]:
     """A way to PostgreSQL that can be cut."""
-    proxy = PostgresProxy("127.0.0.1", postgres_server.port)
+    proxy = Link(postgres_server.port)
     yield proxy
     proxy.close()
 

@@ -16,10 +16,10 @@ import requests
 from benchmarks import saturation
 from benchmarks._api_load import kind_of
 from benchmarks._chaos import CASES, Row
-from benchmarks._chaos_links import Link
 from benchmarks._chaos_load import LATEST_SECONDS, Load, Sources
 from local import airflow, ports, search_api
 from local.stack import SERVERS
+from tests.faults import Link
 
 
 @pytest.fixture
@@ -61,9 +61,17 @@ def said(link: Link, seconds: float = 5.0) -> bytes:
         return b""
 
 
-def test_a_link_carries_what_is_sent_and_counts_it(link: Link) -> None:
+def test_a_link_carries_what_is_sent(link: Link) -> None:
     assert said(link) == b"word"
-    assert link.carried >= 4
+    assert link.cuts == 0
+
+
+def test_a_link_breaks_each_connection_after_so_many_bytes(link: Link) -> None:
+    link.cut_after = 3
+    assert said(link) == said(link) == b""
+    assert link.cuts == 2
+    link.cut_after = None
+    assert said(link) == b"word"
 
 
 def test_a_link_that_is_cut_ends_what_there_is_and_takes_nothing_new(link: Link) -> None:

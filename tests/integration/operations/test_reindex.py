@@ -47,7 +47,7 @@ from searchsync.sources.postgres_sql import Partition
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
 from tests.certificates import self_signed
-from tests.faults import OpenSearchProxy, PostgresProxy
+from tests.faults import Link, OpenSearchProxy
 from tests.steps import (
     Connect,
     connector,
@@ -953,7 +953,7 @@ def test_postgres_cut_in_the_middle_of_a_load_fails_and_a_second_run_is_exact(
     run: Callable[..., dict[str, Any]],
     owner: psycopg.Connection[Any],
     app: local_postgres.AppDatabase,
-    postgres_proxy: PostgresProxy,
+    postgres_proxy: Link,
     locations: Entity,
     rows: int,
     monkeypatch: pytest.MonkeyPatch,

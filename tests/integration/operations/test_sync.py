@@ -23,7 +23,7 @@ from searchsync.operations.sync import Interval
 from searchsync.sources.postgres import PostgresSource
 from searchsync.writing import writer
 from searchsync.writing.progress import Rejections
-from tests.faults import PostgresProxy
+from tests.faults import Link
 from tests.steps import (
     Connect,
     connector,
@@ -520,7 +520,7 @@ def test_a_source_that_goes_away_in_the_middle_is_synced_by_the_next_attempt(
 ) -> None:
     monkeypatch.setattr(sync, "BULK_BYTES", 20_000)
     owner.execute("UPDATE locations SET population = 7, updated_at = %s", [NOW])
-    proxy = PostgresProxy("127.0.0.1", postgres_server.port, cut_after=60_000)
+    proxy = Link(postgres_server.port, cut_after=60_000)
     try:
         with pytest.raises(SourceUnavailable):
             run(client, app, locations, rejections, dsn=with_dsn(app.reader_dsn, port=proxy.port))

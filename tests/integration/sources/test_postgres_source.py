@@ -28,7 +28,7 @@ from searchsync.documents.position import Snapshot
 from searchsync.errors import BadConnection, BadParams, BadSource, SourceChanged, SourceUnavailable
 from searchsync.sources.postgres import PostgresSource
 from searchsync.sources.postgres_sql import Partition
-from tests.faults import PostgresProxy
+from tests.faults import Link
 from tests.steps import fresh, insert, until, with_dsn
 
 SEED = 20_260_102
@@ -457,7 +457,7 @@ def test_a_table_it_may_not_read_is_a_mistake_to_correct(
 
 
 def test_connection_cut_in_the_middle_is_unavailable_and_the_next_read_works(
-    app: local_postgres.AppDatabase, locations: Entity, postgres_proxy: PostgresProxy, rows: int
+    app: local_postgres.AppDatabase, locations: Entity, postgres_proxy: Link, rows: int
 ) -> None:
     source = PostgresSource(locations, with_dsn(app.reader_dsn, port=str(postgres_proxy.port)))
     source.check()

@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks._chaos_load import Load, Sources
 from benchmarks._kills import until
-from benchmarks._kills_world import LOCATIONS, MEMBERS, World
+from benchmarks._kills_world import LOCATIONS, MEMBERS, World, retry_at_once
 from local import airflow, cognito, members, opensearch, ports, postgres, processes, redis, search_api, servers, tables
 from local.paths import ROOT, Home
 from local.stack import STREAMS, Stack
@@ -40,9 +40,16 @@ class Chaos:
     goes through the links without knowing it.
     """
 
-    def __init__(self, home: Home, say: Callable[[str], None], seed: str) -> None:
+    def __init__(self, home: Home, say: Callable[[str], None]) -> None:
         self.stack = Stack(home, say)
         self.links: dict[str, Link] = {}
+        self.world: World
+        self.load: Load
+
+    def start(self, seed: str) -> None:
+        """Start everything anew: an earlier run that was killed may have left half of it."""
+        self.stack.down(wipe=True)
+        retry_at_once(self.stack.home)
         for name in _START:
             self.start_server(name)
         self._start_aws()

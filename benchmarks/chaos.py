@@ -30,7 +30,6 @@ from benchmarks import _chaos
 from benchmarks._bars import say
 from benchmarks._chaos import CASES, HEAD, Case, Row
 from benchmarks._chaos_world import REINDEX, REPLAY, Chaos
-from benchmarks._kills_world import retry_at_once
 from local import runs
 from local.errors import LocalError
 from local.paths import ROOT, Home
@@ -90,10 +89,9 @@ def _chosen(known: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
 
 def _measure(cases: Sequence[Case], seed: str) -> list[Row]:
     home = Home(Path(os.environ[FOLDER]) / "chaos", ROOT / "dags")
-    retry_at_once(home)
-    began, rows = datetime.now(UTC), []
-    chaos = Chaos(home, say, seed)
+    began, rows, chaos = datetime.now(UTC), [], Chaos(home, say)
     try:
+        chaos.start(seed)
         chaos.world.keep_one_row_in(ONE_ROW_IN)
         for dag in (REINDEX, REPLAY):
             runs.await_dag(chaos.world.api, dag, parsed_since=began)

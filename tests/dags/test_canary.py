@@ -62,7 +62,14 @@ def test_whoever_judges_cannot_deploy() -> None:
     """A judge that could shift traffic would be a second way to do it, with nobody to look at."""
     roles = yaml.safe_load((REPO / "include" / "policies" / "roles.yaml").read_text(encoding="utf-8"))["roles"]
     may = {call for grant in roles["airflow-task"]["grants"] for call in grant["calls"]}
-    deploys = ("lambda:Update", "lambda:Publish", "lambda:Invoke", "ecs:UpdateService", "ecs:Register", "ecs:RunTask")
+    deploys: tuple[str, ...] = (
+        "lambda:Update",
+        "lambda:Publish",
+        "lambda:Invoke",
+        "ecs:UpdateService",
+        "ecs:Register",
+        "ecs:RunTask",
+    )
     deploys += ("elasticloadbalancing:Modify", "elasticloadbalancing:Set", "apigateway:")
     assert "cloudwatch:GetMetricStatistics" in may
     assert not [call for call in may if call.startswith(deploys) or call.endswith("*")]

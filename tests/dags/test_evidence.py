@@ -163,7 +163,7 @@ def test_the_button_is_where_there_is_evidence(dags: dict[str, Any]) -> None:
     }
     of_quality = {("locations_quality", "compare"), ("members_quality", "compare")}
     looks = {(dag_id, "look") for dag_id in ("capacity", "cluster_health", "preflight", "readiness", "slo_report")}
-    assert found == {*of_quality, *looks, ("recovery_drill", "announce")}
+    assert found == {*of_quality, *looks, ("canary", "judge"), ("recovery_drill", "announce")}
 
 
 @pytest.mark.parametrize("base_url", ["https://airflow.test/base", "https://airflow.test/base/", "/base"])

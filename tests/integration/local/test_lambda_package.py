@@ -171,8 +171,10 @@ def test_the_unpacked_function_writes_what_is_good_and_parks_what_is_not(
     (line,) = lines
     metrics = json.loads(line)
     assert (metrics["Records"], metrics["Written"], metrics["Parked"], metrics["level"]) == (2, 1, 1, "info")
-    (described,) = metrics["_aws"]["CloudWatchMetrics"]
-    assert described["Namespace"] == "SearchSync"
+    described, by_version = metrics["_aws"]["CloudWatchMetrics"]
+    assert described["Namespace"] == by_version["Namespace"] == "SearchSync"
+    assert (described["Dimensions"], by_version["Dimensions"]) == ([["Entity"]], [["Entity", "Version"]])
+    assert [metric["Name"] for metric in by_version["Metrics"]] == ["Records", "Parked", "Unacknowledged"]
     page = (REPO / "docs" / "operations" / "stream.md").read_text(encoding="utf-8")
     listed = page[page.index("one line of metrics") :].partition("The metric `Errors`")[0]
     assert [metric["Name"] for metric in described["Metrics"]] == re.findall(r"`(\w+)`", listed), "alarms name them"

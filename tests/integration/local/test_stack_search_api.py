@@ -19,7 +19,7 @@ from local.stack import Stack
 def up(tmp_path: Path) -> Iterator[Stack]:
     """A stack of which only the emulator, Redis and the search API run."""
     made = Stack(Home(tmp_path / "home", tmp_path), print)
-    names = ("aws", "opensearch", "redis", search_api.PART)
+    names = ("aws", "opensearch", "redis", search_api.STAND_IN, search_api.PART)
     made.state.claim_ports(dict.fromkeys(names, ports.RANGE), {})
     try:
         yield made

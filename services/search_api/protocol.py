@@ -6,7 +6,10 @@ as to find an answer in the cache, and whoever waits for the response is woken t
 When a caller goes away, what is done for it stops. uvicorn would go on until there is an answer that nobody gets.
 
 A head has to come soon and has an end, and a connection ends with the answer to a body that has not come. uvicorn would
-wait for ever and keep all that comes: a few callers that send a byte now and then could take all connections.
+wait for ever and keep all that comes: a few callers that send a byte now and then could take all connections. Such an
+answer says that it is the last one, and the connection ends in two steps, as RFC 9112 asks in section 9.6: what still
+comes is read and thrown away for a moment. Otherwise the kernel resets the connection, and the caller may lose the
+answer with it.
 """
 
 import asyncio
@@ -23,6 +26,11 @@ HEAD_SECONDS: Final = 10.0
 LARGEST_HEAD: Final = 65_536
 """Bytes of a head that are read while it does not end; a whole one may be smaller (``edge``)."""
 
+END_SECONDS: Final = 2.0
+"""Seconds that a caller has to end a connection, after the service has ended its own side."""
+
+_LAST: Final = (b"connection", b"close")
+
 
 class Whole:
     """A transport that sends together what is written in one turn of the event loop.
@@ -33,16 +41,19 @@ class Whole:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._written: list[bytes] = []
+        self._ending: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
         """Return whether nothing more is sent."""
-        return self._transport.is_closing()
+        return self._ending is not None or self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
         """Send some bytes in this turn."""
+        if self._ending is not None:
+            return
         if not self._written:
             asyncio.get_running_loop().call_soon(self.flush)
         self._written.append(data)
@@ -54,9 +65,18 @@ class Whole:
             self._transport.write(b"".join(written))
 
     def close(self) -> None:
-        """Send what was written, and no more."""
+        """Send what was written, and no more. The caller ends its side, or has it ended a moment later."""
+        if self.is_closing():
+            return
         self.flush()
-        self._transport.close()
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._ending = asyncio.get_running_loop().call_later(END_SECONDS, self._transport.close)
+
+    def ended(self) -> None:
+        """The connection is no more."""
+        if self._ending is not None:
+            self._ending.cancel()
 
 
 class Protocol(HttpToolsProtocol):
@@ -74,7 +94,9 @@ class Protocol(HttpToolsProtocol):
         self._end_after(self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
-        """Take what comes, but no head without an end."""
+        """Take what comes, but no head without an end, and nothing once the connection ends."""
+        if self._whole.is_closing():
+            return
         if self._late is not None:
             self._head += len(data)
             if self._head > LARGEST_HEAD:
@@ -92,21 +114,26 @@ class Protocol(HttpToolsProtocol):
         """The head is there: what happens from now on has the deadline of a request."""
         self._end_after(None)
         super().on_headers_complete()
+        self.cycle.default_headers = [*self.server_state.default_headers, _LAST]
+
+    def on_message_complete(self) -> None:
+        """The body is there, too: the answer need not be the last one."""
+        super().on_message_complete()
+        self.cycle.default_headers = self.server_state.default_headers
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop what is done for the caller."""
         self._end_after(None)
         cycle = self.cycle
         super().connection_lost(exc)
+        self._whole.ended()
         if cycle and not cycle.response_complete and (exchange := Exchange.begun(cast(Scope, cycle.scope))):
             exchange.leave()
 
     def on_response_complete(self) -> None:
-        """Send the response now: there is no more of it. Whoever still sends what it answers is not listened to."""
+        """Send the response now: there is no more of it."""
         self._whole.flush()
         super().on_response_complete()
-        if self.cycle.response_complete and self.cycle.more_body:
-            self._whole.close()
 
     def _end_after(self, seconds: float | None) -> None:
         if self._late is not None:

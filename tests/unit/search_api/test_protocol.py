@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
@@ -28,14 +29,23 @@ class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[bytes] = []
+        self.ended = False
         self.closed = False
+        self.at_end = asyncio.Event()
 
     def write(self, data: Any) -> None:
         if not self.closed:
             self.written.append(bytes(data))
 
+    def write_eof(self) -> None:
+        self.ended = True
+
+    def resume_reading(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
+        self.at_end.set()
 
     def is_closing(self) -> bool:
         return self.closed
@@ -61,7 +71,7 @@ def test_an_answer_is_sent_by_one_call_of_the_kernel() -> None:
             assert len(transport.written) == count
             assert transport.written[-1].startswith(b"HTTP/1.1 200 OK\r\n")
             assert transport.written[-1].endswith(b"\r\n\r\nok")
-        assert transport.closed
+        assert transport.ended
         protocol.connection_lost(None)
 
     asyncio.run(main())
@@ -94,9 +104,9 @@ def test_a_connection_on_which_no_request_comes_is_ended(
         for data in sent:
             protocol.data_received(data)
         async with asyncio.timeout(5):
-            while not transport.closed:
+            while not transport.ended:
                 await asyncio.sleep(0.01)
-                if sent and not transport.closed:
+                if sent and not transport.ended:
                     protocol.data_received(b"x")  # a byte now and then is no request, either
 
     asyncio.run(main())
@@ -107,7 +117,7 @@ def test_a_head_without_an_end_is_not_kept() -> None:
         transport, protocol = served(9.0)
         protocol.data_received(HALF)
         pieces = 0
-        while not transport.closed:
+        while not transport.ended:
             protocol.data_received(b"a" * 1_024)
             pieces += 1
             assert pieces <= protocol_module.LARGEST_HEAD // 1_024 + 1, "it would fill the memory"
@@ -118,16 +128,51 @@ def test_a_head_without_an_end_is_not_kept() -> None:
     asyncio.run(main())
 
 
-def test_a_body_that_has_not_come_when_the_answer_is_there_is_not_waited_for() -> None:
+POST = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n"
+
+
+def test_a_body_that_has_not_come_when_the_answer_is_there_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment of it is read, so that the kernel does not reset the connection before the caller has the answer."""
+    monkeypatch.setattr(protocol_module, "END_SECONDS", 0.05)
+
     async def main() -> None:
         transport, protocol = served(9.0)
-        protocol.data_received(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n12")
+        protocol.data_received(POST + b"12")
         for _ in range(10):
             await asyncio.sleep(0)
+        assert b"\r\nconnection: close\r\n" in transport.written[0]
         assert transport.written[0].endswith(b"ok")
-        assert transport.closed
+        assert transport.ended
+        assert not transport.closed
+        protocol.data_received(b"34GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        await asyncio.wait_for(transport.at_end.wait(), 5)
+        assert len(transport.written) == 1, "what comes after the last answer is not answered"
 
     asyncio.run(main())
+
+
+def test_a_caller_that_sends_after_its_answer_has_the_answer() -> None:
+    """Lost otherwise: whoever is refused, or sends too much, finds a connection reset, and not the reason."""
+
+    async def main() -> bytes:
+        config = uvicorn.Config(answer, http=Protocol, ws="none", log_config=None)
+        config.load()
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Protocol(config, ServerState(), {}), "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(POST)
+            await reader.readuntil(b"\r\n\r\n")
+            for _ in range(100):  # more than one piece: the kernel answers the first one that nobody takes
+                writer.write(b"1" * 100)
+                await writer.drain()
+                await asyncio.sleep(0)
+            got = await reader.read()
+            writer.close()
+            return got
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(main()) == b"ok"
 
 
 def test_whole_requests_go_on_over_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:

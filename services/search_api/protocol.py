@@ -97,12 +97,15 @@ class Protocol(HttpToolsProtocol):
         """Take what comes, but no head without an end, and nothing once the connection ends."""
         if self._whole.is_closing():
             return
-        if self._late is not None:
+        waited = self._late is not None
+        super().data_received(data)
+        if self._late is None:
+            if self.cycle and self.cycle.response_complete:  # empty lines: uvicorn takes them for a request
+                self._end_after(self.timeout_keep_alive)
+        elif waited and not self._whole.is_closing():  # a head that ended here may have its body behind it
             self._head += len(data)
             if self._head > LARGEST_HEAD:
                 self.send_400_response("The headers are too large.")
-                return
-        super().data_received(data)
 
     def on_message_begin(self) -> None:
         """Give the head its time."""

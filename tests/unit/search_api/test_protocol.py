@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 
 from search_api import __main__ as process
 from search_api import protocol as protocol_module
+from search_api.edge import LARGEST_BODY
 from search_api.protocol import Protocol
 from search_api.settings import PREFIX
 
@@ -78,6 +79,7 @@ def test_an_answer_is_sent_by_one_call_of_the_kernel() -> None:
 
 
 HALF = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-"
+GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
 def served(keep_alive: float) -> tuple[Transport, Protocol]:
@@ -90,7 +92,7 @@ def served(keep_alive: float) -> tuple[Transport, Protocol]:
 
 @pytest.mark.parametrize(
     ("sent", "keep_alive"),
-    [([], 0.05), ([HALF], 9.0), ([b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", HALF], 9.0)],
+    [([], 0.05), ([HALF], 9.0), ([GET, HALF], 9.0)],
     ids=["nothing", "half a head", "half of the second head"],
 )
 def test_a_connection_on_which_no_request_comes_is_ended(
@@ -108,6 +110,39 @@ def test_a_connection_on_which_no_request_comes_is_ended(
                 await asyncio.sleep(0.01)
                 if sent and not transport.ended:
                     protocol.data_received(b"x")  # a byte now and then is no request, either
+
+    asyncio.run(main())
+
+
+def test_empty_lines_after_an_answer_keep_no_connection() -> None:
+    """They begin no request, and uvicorn ends its own time with the first byte."""
+
+    async def main() -> None:
+        transport, protocol = served(0.05)
+        protocol.data_received(GET)
+        async with asyncio.timeout(5):
+            while not transport.ended:
+                await asyncio.sleep(0.01)
+                protocol.data_received(b"\r\n")
+        assert len(transport.written) == 1
+
+    asyncio.run(main())
+
+
+def test_a_body_is_no_part_of_its_head() -> None:
+    """The largest body that the service takes may come in one piece with its head."""
+
+    async def main() -> None:
+        transport, protocol = served(9.0)
+        for count in (1, 2):
+            body = b"1" * LARGEST_BODY
+            protocol.data_received(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert len(transport.written) == count
+            assert transport.written[-1].startswith(b"HTTP/1.1 200 ")
+        assert not transport.ended
+        protocol.connection_lost(None)
 
     asyncio.run(main())
 

@@ -1,7 +1,7 @@
 """Looks at AWS that the preflight does not make: what has to be so in production, whatever an environment may have."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -146,20 +146,29 @@ def _security_groups(target: Target) -> Finding:
 
 
 def _metrics(target: Target) -> Finding:
-    client, now = target.aws("cloudwatch"), datetime.now(UTC)
-    problems = []
+    client, problems = target.aws("cloudwatch"), []
     for name in LIVELY:
         pages = client.get_paginator("list_metrics").paginate(Namespace="SearchSync", MetricName=name)
         metrics = [one for page in pages for one in page["Metrics"]]
-        queries = [
-            {"Id": f"m{number}", "MetricStat": {"Metric": one, "Period": 300, "Stat": "SampleCount"}}
-            for number, one in enumerate(metrics[:500])
-        ]
-        since = now - timedelta(hours=LIVELY_HOURS)
-        answer = client.get_metric_data(MetricDataQueries=queries, StartTime=since, EndTime=now) if queries else {}
-        if not any(one["Values"] for one in answer.get("MetricDataResults", [])):
+        if not any(have_figures(target, metrics[:500], LIVELY_HOURS)):
             problems.append(f"{name} has not come for {LIVELY_HOURS} h")
     return Finding(", ".join(LIVELY), problems)
+
+
+def have_figures(target: Target, metrics: Sequence[Mapping[str, Any]], hours: int) -> list[bool]:
+    """Return of each metric (namespace, name, dimensions) whether CloudWatch has a figure of the last hours."""
+    if not metrics:
+        return []
+    queries = [
+        {"Id": f"m{number}", "MetricStat": {"Metric": one, "Period": 300, "Stat": "SampleCount"}}
+        for number, one in enumerate(metrics)
+    ]
+    now = datetime.now(UTC)
+    answer = target.aws("cloudwatch").get_metric_data(
+        MetricDataQueries=queries, StartTime=now - timedelta(hours=hours), EndTime=now
+    )
+    there = {one["Id"] for one in answer["MetricDataResults"] if one["Values"]}
+    return [query["Id"] in there for query in queries]
 
 
 def _log_groups(target: Target) -> Finding:

@@ -22,6 +22,9 @@ CHECKS: dict[str, Callable[[Target], Finding]] = {**of_aws.CHECKS, **of_records.
 LAST_RUN = re.compile(r"^Last run: (\d{4}-\d{2}-\d{2})\b", re.MULTILINE)
 
 
+QUIET_HOURS = 24
+"""Hours in which an alarm that is to be quiet has to have had something to look at."""
+
 NAME = "readiness"
 """Of the file for programs."""
 
@@ -142,6 +145,11 @@ class _Prover:
         alarms = self._once("the alarms", self._alarms)
         own = [one for one in alarms if row_of(one["AlarmName"]) == row]
         problems = [f"{one['AlarmName']} is {one['StateValue']}" for one in own if one["StateValue"] != "OK"]
+        for one in own:  # many alarms take no figures for good ones, so OK alone proves nothing
+            parts = [query["MetricStat"]["Metric"] for query in one.get("Metrics", []) if "MetricStat" in query]
+            metrics = parts or [{key: one[key] for key in ("Namespace", "MetricName", "Dimensions")}]
+            if not all(of_aws.have_figures(self.target, metrics, QUIET_HOURS)):
+                problems.append(f"{one['AlarmName']} has no figures of the last {QUIET_HOURS} h to be quiet about")
         return Finding(f"{len(own)} OK", problems if own else ["CloudWatch has none"])
 
     def _report(self, page: str) -> Finding:

@@ -52,6 +52,29 @@ def board(name: str) -> str:
     return json.dumps({"widgets": widgets})
 
 
+def watched(names: list[str]) -> dict[str, Any]:
+    """What an alarm watches: a metric, or an expression of some."""
+    metrics: list[dict[str, Any]] = [{"Namespace": "AWS/Some", "MetricName": name, "Dimensions": []} for name in names]
+    if len(metrics) == 1:
+        return metrics[0]
+    parts = [
+        {"Id": metric["MetricName"].lower(), "MetricStat": {"Metric": metric, "Period": 300, "Stat": "Sum"}}
+        for metric in metrics
+    ]
+    return {"Metrics": [*parts, {"Id": "all", "Expression": "IF(0, 1, 2)"}]}
+
+
+def figures(queries: list[dict[str, Any]], without: str = "") -> dict[str, Any]:
+    """What CloudWatch answers: a figure of each metric, but for one."""
+    results = [
+        {"Id": one["Id"], "Timestamps": [datetime.now(UTC)], "Values": [1.0]}
+        if one["MetricStat"]["Metric"]["MetricName"] != without
+        else {"Id": one["Id"], "Timestamps": [], "Values": []}
+        for one in queries
+    ]
+    return {"MetricDataResults": results}
+
+
 def answers() -> dict[str, Any]:
     """What AWS answers, by service and operation. A function is given the parameters."""
     database = {"MultiAZ": True, "StorageEncrypted": True, "PubliclyAccessible": False, "BackupRetentionPeriod": 35}
@@ -121,16 +144,20 @@ def answers() -> dict[str, Any]:
         "cloudwatch.ListMetrics": lambda asked: {
             "Metrics": [{"Namespace": "SearchSync", "MetricName": asked["MetricName"], "Dimensions": []}]
         },
-        "cloudwatch.GetMetricData": {
-            "MetricDataResults": [{"Id": "m0", "Timestamps": [datetime.now(UTC)], "Values": [1.0]}]
-        },
+        "cloudwatch.GetMetricData": lambda asked: figures(asked["MetricDataQueries"]),
         "cloudwatch.GetDashboard": lambda asked: {
             "DashboardBody": board(asked["DashboardName"].removeprefix("searchsync-"))
         },
         "cloudwatch.DescribeAlarms": {
             "MetricAlarms": [
-                {"AlarmName": f"searchsync-{name}", "StateValue": "OK"}
-                for name in ("api-slow", "api-slower", "cluster-slow", "cache-hits-rare", "cache-full-searchsync-cache")
+                {"AlarmName": f"searchsync-{name}", "StateValue": "OK", **watched(metrics)}
+                for name, metrics in (
+                    ("api-slow", ["Latency"]),
+                    ("api-slower", ["Latency"]),
+                    ("cluster-slow", ["SearchLatency"]),
+                    ("cache-hits-rare", ["CacheHits", "CacheMisses"]),
+                    ("cache-full-searchsync-cache", ["DatabaseMemoryUsagePercentage", "Evictions"]),
+                )
             ]
         },
         "logs.DescribeLogGroups": {

@@ -13,14 +13,12 @@ from typing import Any, Final, Literal, TypeVar
 
 import botocore.session
 from botocore.config import Config
-from botocore.eventstream import ParserError
-from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
+from botocore.exceptions import ClientError
 
 from search_api import telemetry
 from search_api.agent.budget import Exceeded
 from search_api.agent.models import Guardrail, Model
-from search_api.agent.turn import Interrupted, Reading, Turn
+from search_api.agent.turn import Reading, Turn
 from search_api.deadline import Deadline
 from search_api.failures import FAILURES
 
@@ -162,8 +160,10 @@ def _typed(do: Callable[[], T]) -> T:
         if kind in _FORBIDDEN or kind in _REFUSED:
             telemetry.log.error("bedrock refused a call", call=error.operation_name, error=kind)
         raise ModelFailed(_code_of(kind)) from None
-    except (BotoCoreError, HTTPError, OSError, ParserError, Interrupted) as error:
-        telemetry.log.warning("bedrock gave no answer", error=type(error).__name__)
+    except Exceeded:
+        raise
+    except Exception as error:  # noqa: BLE001 - botocore hands on what has another form, and whatever reads it may raise
+        telemetry.log.warning("bedrock gave no answer", error=telemetry.where(error))
         raise ModelFailed("model-away") from None
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from search_api import telemetry
 from search_api.agent.bedrock import Bedrock, ModelFailed, Source
 from search_api.agent.budget import Budgets, Exceeded, Name, Spent
 from search_api.agent.checks import Verdict, judge
@@ -70,6 +71,9 @@ class Conversation:
             limited_by = exceeded.budget
         except ModelFailed as failed:
             code = failed.code
+        except Exception as error:  # noqa: BLE001 - whatever it is, the stream has its end and the log the cause
+            telemetry.log.error("a question failed", error=telemetry.where(error))
+            code = "internal-error"
         for what in self._known():
             yield what
         yield ending("limited" if limited_by else "failed", self._spent, limited_by=limited_by, code=code)

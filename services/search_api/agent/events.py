@@ -20,7 +20,7 @@ _TEXTS: Mapping[Outcome, str] = {
     "withheld": "The model's answer did not pass the checks, so it is not shown.",
     "blocked": "The guardrail does not let this question, or what would answer it, pass.",
     "unanswered": "The model gave no answer that is made of what was found.",
-    "failed": "The model does not answer now. Ask again later.",
+    "failed": "The agent does not answer now. Ask again later.",
 }
 _BUDGETS: Mapping[Name, str] = {
     "turns": "turns",
@@ -79,7 +79,7 @@ class End(msgspec.Struct, tag_field="event", tag="end"):
     """The last event.
 
     :ivar limited_by: the budget that was used up; None when none was
-    :ivar code: why the model failed; empty when it did not
+    :ivar code: why it failed; empty when it did not
     :ivar withheld: reasons of the statements of the last answer that are not shown
     """
 

@@ -59,7 +59,7 @@ class Reading:
         self._left = most
         self._blocks: dict[int, _Block] = {}
         self._stop = ""
-        self._tokens = (0, 0)
+        self._tokens: tuple[int, int] | None = None
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take one event.
@@ -82,9 +82,9 @@ class Reading:
     def turn(self) -> Turn:
         """Return the turn.
 
-        :raises Interrupted: when it has no end
+        :raises Interrupted: when it has no end, or does not say what it took
         """
-        if not self._stop:
+        if not self._stop or self._tokens is None:
             raise Interrupted
         calls = tuple(Call(one.id, one.name, _object("".join(one.parts))) for _, one in sorted(self._blocks.items()))
         return Turn(calls, self._stop, *self._tokens)

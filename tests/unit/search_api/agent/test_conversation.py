@@ -1,13 +1,19 @@
 """The loop with a model that says what a test wants: what is shown, and what ends it."""
 
+import asyncio
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from structlog.testing import capture_logs
 
 from local.bedrock_turns import Fail, Say
+from search_api.agent.bedrock import Bedrock, ModelFailed
 from search_api.caller import EveryTenant
+from search_api.deadline import Deadline
 from search_api.engine.client import EngineUnavailable
-from tests.agent import FILLED, Shelf, answers, ask, recorded, states, uses
+from tests.agent import FILLED, GUARDRAIL, MODEL, Shelf, answers, ask, recorded, states, uses
 
 QUESTION = "places with a rate below 80"
 SEARCH = uses("search_locations", rate_max=80)
@@ -167,6 +173,43 @@ def test_when_bedrock_fails_what_is_known_is_shown(turn: Say | Fail, code: str) 
     outcome = ask(QUESTION, recorded(SEARCH, turn))
     assert (outcome.end["outcome"], outcome.end["code"]) == ("failed", code)
     assert outcome.texts[0] == "2 of locations match: rate_max 80."
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>busy</html>", b"\xab"])
+def test_an_answer_of_another_form_is_none(body: bytes) -> None:
+    """As of a proxy on the way: botocore hands it on, whatever it is."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    async def asked(bedrock: Bedrock) -> None:
+        for call in (bedrock.allows("INPUT", ["x"], Deadline(20)), bedrock.turn({"messages": []}, 100, Deadline(20))):
+            with pytest.raises(ModelFailed, match="model-away"):
+                await call
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        bedrock = Bedrock(MODEL, GUARDRAIL, f"http://127.0.0.1:{server.server_address[1]}")
+        asyncio.run(asked(bedrock))
+        bedrock.close()
+        server.shutdown()
+
+
+def test_a_stream_has_its_end_whatever_happens() -> None:
+    with capture_logs() as logs:
+        outcome = ask(QUESTION, recorded(SEARCH, GOOD), shelf=Shelf(FILLED, fails=LookupError("secret")))
+    assert (outcome.end["outcome"], outcome.end["code"]) == ("failed", "internal-error")
+    (line,) = [line for line in logs if line["event"] == "a question failed"]
+    assert line["error"].startswith("LookupError at ")
+    assert "secret" not in str(line), "its text may hold what somebody typed"
 
 
 @pytest.mark.parametrize("raw", ['{"q": "li', "[1]", '"text"', "{'q': 1}"])

@@ -35,13 +35,19 @@ def test_the_parts_of_an_input_are_one_object() -> None:
 
 
 def test_a_tool_without_input_gets_an_empty_one() -> None:
-    assert read(START, STOP).turn().calls[0].input == {}
+    assert read(START, STOP, USAGE).turn().calls[0].input == {}
 
 
 def test_a_turn_without_its_end_is_none() -> None:
     """Half of an answer could say the opposite of the whole."""
     with pytest.raises(Interrupted):
         read(START, delta('{"id": "m-1"}')).turn()
+
+
+def test_a_turn_that_does_not_say_what_it_took_is_none() -> None:
+    """It would cost nothing, and the budget of tokens would have no end."""
+    with pytest.raises(Interrupted):
+        read(START, STOP).turn()
 
 
 def test_what_is_too_long_is_not_read_on() -> None:
@@ -54,4 +60,4 @@ NESTED = '{"a":' * 300 + "1" + "}" * 300
 
 @pytest.mark.parametrize("text", ["[" * 100_000, NESTED, '{"a": ', "1", "null", '"x"', "\ud800", '{"q": "\\ud800"}'])
 def test_what_is_no_object_is_no_input(text: str) -> None:
-    assert read(START, delta(text), STOP, most=200_000).turn().calls[0].input is None
+    assert read(START, delta(text), STOP, USAGE, most=200_000).turn().calls[0].input is None

@@ -186,7 +186,15 @@ _SCHEMAS: JSON = {
     "Suggestions": _object({"suggestions": _list(_object(_ONE)), "took_ms": _COUNT}),
     "Warmed": _object(
         {"filled": _COUNT, "failed": _COUNT, "left": _COUNT, "seconds": {"type": "number"}},
-        {"compared": _object({"queries": _COUNT, **dict.fromkeys(("overlap", "rank", "live_ms", "new_ms"), _PERHAPS)})},
+        {
+            "compared": _object(
+                {
+                    "queries": _COUNT,
+                    "unanswered": _COUNT,
+                    **dict.fromkeys(("overlap", "rank", "live_ms", "new_ms"), _PERHAPS),
+                }
+            )
+        },
     ),
     "Entities": _object(
         {

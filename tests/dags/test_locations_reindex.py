@@ -64,7 +64,7 @@ def test_an_index_that_answers_otherwise_is_not_served_where_that_was_asked_for(
 
     def compare(entity: str, index: str) -> dict[str, Any]:
         compared.append((entity, EntityIndexes(client, locations).get(index).is_live))
-        return {"queries": 90, "overlap": overlap, "rank": 1.0, "live_ms": 3.0, "new_ms": 4.0}
+        return {"queries": 90, "unanswered": 0, "overlap": overlap, "rank": 1.0, "live_ms": 3.0, "new_ms": 4.0}
 
     monkeypatch.setattr(warming, "compare", compare)
     dag_run = run(dags, canary=True)

@@ -29,12 +29,14 @@ class Compared(msgspec.Struct):
     """What the comparison found.
 
     :ivar queries: that both indexes answered, and at least one of them with a hit
+    :ivar unanswered: queries that the live index answered, and the new one did not
     :ivar overlap: mean share of the first hits that both have, of the longer list; None without a query
     :ivar rank: mean of Kendall's tau over the order of the hits that both have; None when no query has two of them
     :ivar live_ms: median time of the live index, in milliseconds; ``new_ms``: of the new one
     """
 
     queries: int
+    unanswered: int
     overlap: float | None
     rank: float | None
     live_ms: float | None
@@ -45,6 +47,7 @@ class Comparison:
     """The answers of the live index and a new one to the same queries."""
 
     def __init__(self) -> None:
+        self._unanswered = 0
         self._overlaps: list[float] = []
         self._ranks: list[float] = []
         self._live: list[float] = []
@@ -53,9 +56,13 @@ class Comparison:
     async def ask(self, live: Make, new: Make) -> bytes:
         """Ask both, in turns first one and then the other first. Return the answer of the new index."""
         if len(self._live) % 2:
-            (old, old_ms), (answer, new_ms) = await _timed(live), await _timed(new)
+            (old, old_ms), found = await _timed(live), await _tried(new)
         else:
-            (answer, new_ms), (old, old_ms) = await _timed(new), await _timed(live)
+            found, (old, old_ms) = await _tried(new), await _timed(live)
+        if isinstance(found, Exception):
+            self._unanswered += 1
+            raise found
+        answer, new_ms = found
         self._note([hit.id for hit in _decode(old).hits], [hit.id for hit in _decode(answer).hits])
         self._live.append(old_ms)
         self._new.append(new_ms)
@@ -74,6 +81,7 @@ class Comparison:
         """Return what was found so far."""
         return Compared(
             len(self._overlaps),
+            self._unanswered,
             _rounded(mean(self._overlaps) if self._overlaps else None),
             _rounded(mean(self._ranks) if self._ranks else None),
             _rounded(median(self._live) if self._live else None),
@@ -90,6 +98,13 @@ def tau(places: Sequence[int]) -> float:
 async def _timed(make: Make) -> tuple[bytes, float]:
     began = time.monotonic()
     return await make(), (time.monotonic() - began) * 1_000
+
+
+async def _tried(make: Make) -> tuple[bytes, float] | Exception:
+    try:
+        return await _timed(make)
+    except Exception as error:  # noqa: BLE001 - whatever it is: the live index is asked all the same
+        return error
 
 
 def _rounded(value: float | None) -> float | None:

@@ -8,7 +8,7 @@ from searchsync.canary.policy import policy
 from searchsync.canary.searches import judge
 from searchsync.errors import BadParams
 
-ALIKE = {"queries": 100, "overlap": 0.97, "rank": 0.99, "live_ms": 4.0, "new_ms": 5.0}
+ALIKE = {"queries": 100, "unanswered": 0, "overlap": 0.97, "rank": 0.99, "live_ms": 4.0, "new_ms": 5.0}
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,7 @@ ALIKE = {"queries": 100, "overlap": 0.97, "rank": 0.99, "live_ms": 4.0, "new_ms"
         ({"overlap": 0.5}, "fail", "an overlap of 0.8 is demanded"),
         ({"rank": 0.1}, "fail", "a rank of 0.8 is demanded"),
         ({"new_ms": 9.0}, "inconclusive", "more than 2.0 times as long"),
+        ({"unanswered": 30}, "inconclusive", "30 more that the live index answers, the new one does not"),
         ({"queries": 19}, "inconclusive", "20 queries are needed"),
         ({"queries": 0, "overlap": None, "rank": None, "live_ms": None, "new_ms": None}, "inconclusive", "20 queries"),
     ],
@@ -29,5 +30,5 @@ def test_alike_enough_often_enough_and_fast_enough(changed: dict[str, Any], verd
 
 
 def test_an_api_of_another_version_is_no_verdict() -> None:
-    with pytest.raises(BadParams, match="and not with queries, overlap"):
+    with pytest.raises(BadParams, match="and not with queries, unanswered"):
         judge(policy().searches, {"filled": 3})

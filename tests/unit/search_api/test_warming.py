@@ -113,9 +113,17 @@ def test_a_comparison_is_of_queries_that_both_answered() -> None:
     async def answers() -> bytes:
         return body("a")
 
-    with pytest.raises(ValueError, match="away"):
-        asyncio.run(comparison.ask(answers, fails))
-    assert comparison.result().queries == 0
+    async def ask() -> None:
+        for _ in range(2):  # the new one first, and the live one first
+            with pytest.raises(ValueError, match="away"):
+                await comparison.ask(answers, fails)
+            with pytest.raises(ValueError, match="away"):
+                await comparison.ask(fails, answers)
+            await comparison.ask(answers, answers)
+
+    asyncio.run(ask())
+    assert comparison.result().queries == 2
+    assert comparison.result().unanswered == 2, "those that searchers would miss after a swap"
 
 
 def test_what_redis_and_opensearch_take_is_taken_from_the_time_of_warming(monkeypatch: pytest.MonkeyPatch) -> None:

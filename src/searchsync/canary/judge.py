@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from searchsync.canary.policy import Metric, Policy, Stage, Subject
+from searchsync.canary.policy import BESIDE, Metric, Policy, Stage, Subject
 from searchsync.canary.series import NotComparable, Series, rows
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
@@ -97,6 +97,8 @@ def _find(policy: Policy, subject: Subject, metric: Metric, stage: Stage, series
     change = figures[2] if metric.higher_is_worse else -figures[2]
     if change < metric.change:
         verdict, why = PASS, "not worse by what matters"
+        if metric.per and (away := _away(metric.per, stage, series)):
+            verdict, why = INCONCLUSIVE, away
     elif p <= level and effect >= policy.effect:
         verdict, why = FAIL, f"{_shown(metric, figures)}: Cliff's delta {effect:.2f}, p = {p:.1g}"
     else:
@@ -114,16 +116,16 @@ _Figures = tuple[float, float, float]
 def _values(metric: Metric, stage: Stage, series: Series, samples: int) -> tuple[_Sides, _Figures]:
     """Return the values of each minute in which both sides have one; the change is the Hodges-Lehmann estimate.
 
-    :raises NotComparable: when there are too few, or one side is always 0: then it was not measured
+    :raises NotComparable: when there are too few, or one side is mostly 0: then it was not measured
     """
     both = [(old[0], new[0]) for old, new in rows(series, (metric.of,), stage) if None not in (old[0], new[0])]
     old, new = [float(pair[0] or 0) for pair in both], [float(pair[1] or 0) for pair in both]
     _check_samples(len(both), samples, "both sides have a value")
-    if not any(old) or not any(new):
-        raise NotComparable("it is always 0, so it was not measured")
-    middle = median(old)
+    middles = median(old), median(new)
+    if not all(middles):
+        raise NotComparable("it is mostly 0, so it was not measured")
     shift = float(np.median(np.subtract.outer(new, old)))
-    return (old, new), (middle, median(new), shift / middle if middle else float("inf") if shift else 0.0)
+    return (old, new), (*middles, shift / middles[0])
 
 
 def _rates(metric: Metric, per: str, stage: Stage, series: Series, samples: int) -> tuple[_Sides, _Figures]:
@@ -131,28 +133,44 @@ def _rates(metric: Metric, per: str, stage: Stage, series: Series, samples: int)
 
     The change is that of the rates of all requests, before any draw.
 
-    :raises NotComparable: when there are too few minutes or requests, or a minute with requests lacks the other count
+    :raises NotComparable: when there are too few minutes or requests, when a minute with requests lacks the other
+        count, or when these are no counts of requests and of those that are bad
     """
     found = rows(series, (metric.of, per), stage)
     used = [(old, new) for old, new in found if old[1] and new[1]]
     _check_samples(len(used), samples, f"both sides have {per}")
+    sides = [side for both in found for side in both]
+    if any(count is not None and count % 1 for side in sides for count in side):
+        raise NotComparable(f"{metric.of} and {per} are no counts: they have fractions")
+    if any((of or 0) > (every or 0) for of, every in sides):
+        raise NotComparable(f"there are more {metric.of} than {per}")
     counts = np.array([[*old, *new] for old, new in used], dtype=float)
     if np.isnan(counts).any():
         missing = int(np.isnan(counts).any(axis=1).sum())
         raise NotComparable(f"{missing} minutes have {per}, and not {metric.of}")
-    old_of, old_per, new_of, new_per = np.rint(counts).astype(int).T
-    if (old_of > old_per).any() or (new_of > new_per).any():
-        raise NotComparable(f"there are more {metric.of} than {per}")
+    old_of, old_per, new_of, new_per = counts.astype(int).T
     needed, fewest = RULE_OF_THREE / metric.change, int(min(old_per.sum(), new_per.sum()))
     if fewest < needed:
         raise NotComparable(f"{fewest} {per} are too few to see {metric.change:.1%}; {needed:.0f} can")
     draw, fewer = np.random.default_rng(SEED), np.minimum(old_per, new_per)
-    sides = tuple(
+    drawn = tuple(
         (draw.hypergeometric(bad, every - bad, fewer) / fewer).tolist()
         for bad, every in ((old_of, old_per), (new_of, new_per))
     )
     old, new = float(old_of.sum() / old_per.sum()), float(new_of.sum() / new_per.sum())
-    return (sides[0], sides[1]), (old, new, new - old)
+    return (drawn[0], drawn[1]), (old, new, new - old)
+
+
+def _away(per: str, stage: Stage, series: Series) -> str:
+    """Say that the new version has less than half of the traffic that it was given; an empty text when it has not.
+
+    Minutes without requests are left out above. When they are many, the version was away, or its figures were.
+    """
+    found = rows(series, (per,), stage)
+    old, new = (sum(row[side][0] or 0 for row in found) for side in (0, 1))
+    if stage.baseline != BESIDE or 200 * new >= stage.share * (old + new):
+        return ""
+    return f"the new version has {new / (old + new):.1%} of {per}, and was given {stage.share} %"
 
 
 def _check_samples(there: int, needed: int, what: str) -> None:

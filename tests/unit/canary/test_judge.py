@@ -141,6 +141,13 @@ def never_measured(given: Given) -> None:
         point[1] = 0
 
 
+def mostly_not_measured(given: Given) -> None:
+    """Of the others it says nothing that the new version is forty times as slow."""
+    for side, value in (("baseline", 20), ("canary", 800)):
+        for minute, point in enumerate(given["latency_p95"][side]):
+            point[1] = 0 if minute < 8 else value
+
+
 def too_few(given: Given) -> None:
     for point in given["latency_p95"]["canary"][: -(POLICY.samples - 1)]:
         point[1] = None
@@ -148,6 +155,20 @@ def too_few(given: Given) -> None:
 
 def impossible(given: Given) -> None:
     given["errors"]["canary"][0][1] = given["requests"]["canary"][0][1] + 1
+
+
+def uncounted(given: Given) -> None:
+    """A minute in which everything failed, and nobody counted what was asked."""
+    given["requests"]["canary"][2][1] = None
+    given["errors"]["canary"][2][1] = 300
+
+
+def by_the_second(given: Given) -> None:
+    """Of ten requests 0.45 fail; rounded, none does."""
+    for side in ("baseline", "canary"):
+        for name, value in (("requests", 10.0), ("found", 8.0), ("errors", 0.0 if side == "baseline" else 0.45)):
+            for point in given[name][side]:
+                point[1] = value
 
 
 @pytest.mark.parametrize(
@@ -160,7 +181,10 @@ def impossible(given: Given) -> None:
         (without_traffic, "errors", "in 0 minutes both sides have requests, and 12 are needed"),
         (too_little_traffic, "errors", "270 requests are too few to see 1.0%; 300 can"),
         (unknown, "errors", "1 minutes have requests, and not errors"),
-        (never_measured, "latency_p95", "it is always 0, so it was not measured"),
+        (never_measured, "latency_p95", "it is mostly 0, so it was not measured"),
+        (mostly_not_measured, "latency_p95", "it is mostly 0, so it was not measured"),
+        (uncounted, "errors", "there are more errors than requests"),
+        (by_the_second, "errors", "errors and requests are no counts: they have fractions"),
         (too_few, "latency_p95", "in 11 minutes both sides have a value, and 12 are needed"),
         (impossible, "errors", "there are more errors than requests"),
     ],
@@ -173,6 +197,20 @@ def test_what_cannot_be_compared_is_inconclusive_and_never_a_pass(
     found = finding(given, metric)
     assert (found.verdict, said in found.why, found.p) == (INCONCLUSIVE, True, None), found
     assert judged(given).verdict == INCONCLUSIVE
+
+
+@pytest.mark.parametrize("share", [10, 50])
+def test_a_version_that_is_mostly_away_does_not_pass(share: int) -> None:
+    """In a quarter of an hour of an hour it answers, and well; in the rest it has not a single request."""
+    given = equal(60, share=share)
+    for pair in given.values():
+        for point in pair["canary"][15:]:
+            point[1] = None
+    found = judged(given, share)
+    assert found.verdict == INCONCLUSIVE
+    assert f"of requests, and was given {share} %" in found.why
+    bad = judged(worse(equal(share=share), "errors", 1, add=15), share)
+    assert bad.verdict == FAIL
 
 
 def test_what_is_bad_for_sure_fails_also_when_something_else_is_missing() -> None:

@@ -46,8 +46,9 @@ async function ask(question, send, complain) {
     $("ending").textContent = `The answer broke off: ${error.message}.`;
     return;
   }
-  const answer = [...$("said").children].map((one) => one.firstChild.textContent).join(" ");
-  history = [...history, { question, answer: answer.slice(0, LONGEST) }].slice(-EARLIER);
+  const said = [...$("said").children].map((one) => one.firstChild.textContent).join(" ");
+  const answer = said.slice(0, LONGEST).replace(/[\p{Cc}\p{Cs}]/gu, " ").trim(); // the service takes no other text
+  if (answer) history = [...history, { question, answer }].slice(-EARLIER);
 }
 
 async function* events(stream) {

@@ -179,6 +179,14 @@ def test_a_person_asks_on_the_page(asking: Asking) -> None:
         assert await page.run("document.querySelectorAll('#steps li').length") == 2
         said = "[...document.querySelectorAll('#said li')].map(one => one.textContent)"
         assert "Setubal has a rate of 62. locations/2" in await page.run(said)
+        await page.run("document.querySelector('#question').value = 'Hello?'")
+        stand_in.play = recorded(Say(({"text": "No."},)))  # nothing was answered: nothing goes along
+        await page.run("document.querySelector('#ask').requestSubmit()")
+        await page.until("document.querySelector('#ending').textContent.startsWith('The model gave no answer')")
+        stand_in.play = bedrock_rules.play
+        await page.run("document.querySelector('#question').value = 'places like Lisbon with a rate below 80'")
+        await page.run("document.querySelector('#ask').requestSubmit()")
+        await page.until("document.querySelector('#ending').textContent === 'This is the answer.'")
         await page.run("document.querySelector('#said a').click()")
         assert "q=Setubal" in await page.until("location.hash.includes('Setubal') && location.hash")
         name = MEMBERS["a-1"]["name"]

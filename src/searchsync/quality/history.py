@@ -86,6 +86,7 @@ def _with(result: Result, earlier: Result) -> Result:
     said = {part: [*earlier.get(part, []), *result.get(part, [])] for part in ("failed", "problems")}
     counted = ("confirmed", "kinds", "not_looked_at", "unusable")
     return {
+        **earlier,  # what it counted, where the other one compared nothing
         **result,
         **{part: [*dict.fromkeys(texts)] for part, texts in said.items()},
         **{part: earlier[part] for part in counted if part in earlier},

@@ -62,6 +62,8 @@ def answer(question: Question, cloudwatch: Callable[[], Any]) -> tuple[Judgement
     else:
         if not question.entity:
             raise BadParams("name the entity whose function it is, or give the series. Nothing was judged")
+        if question.baseline == question.canary:  # it is as good as itself
+            raise BadParams(f"both versions are {question.canary!r}: name two. Nothing was judged")
         window = _window(question)
         of = lookup(question.entity).name
         series = figures.read(cloudwatch(), rules, subject, stage, of, window)

@@ -41,6 +41,8 @@ def exactness(client: Client, entity: Entity, month: Month) -> Counts:
     """
     days, counts = [*month.days()], Counts()
     for found in History(client).full(entity, month.start, month.end):
+        if "source_documents" not in found:  # of an earlier build: a run that was repeated, and compared nothing then
+            continue
         at = datetime.fromisoformat(found["at"])
         day = next(begin for begin, end in days if begin <= at < end)
         documents = max(found["source_documents"], found["index_documents"])

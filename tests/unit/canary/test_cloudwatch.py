@@ -113,6 +113,7 @@ def test_a_part_of_a_minute_is_none(cloudwatch: Any) -> None:
     [
         ({"entity": ""}, "name the entity"),
         ({"entity": "clients"}, "clients"),
+        ({"canary": "1"}, "both versions are '1': name two"),
         ({"since": ""}, "give the series, or since and until"),
         ({"since": "yesterday"}, "since is 'yesterday'"),
         ({"until": "2026-11-30T10:00:00"}, "need a time zone"),

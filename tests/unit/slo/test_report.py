@@ -291,6 +291,9 @@ def test_differences_count_also_when_they_were_too_many_to_look_at(world: Kept) 
 def test_nights_without_a_comparison_are_not_known(world: Kept) -> None:
     world(compared=compared({})[:28])
     assert states(look())["exactness of members"] == UNKNOWN
+    uncounted = {"at": at(29, 4, 40).isoformat(), "confirmed": 0, "not_looked_at": 0}
+    world(compared=[*compared({})[:28], uncounted])
+    assert states(look())["exactness of members"] == UNKNOWN
 
 
 def test_a_service_that_is_away_is_a_problem_and_hides_no_other(world: Kept) -> None:

@@ -39,6 +39,9 @@ COPY include ./include
 # What an environment is to be like, which the DAG preflight holds against what is there.
 COPY infra/environments.yaml ./infra/
 COPY lambdas/stream/settings.json ./lambdas/stream/
+# The pages and the pipeline that the DAG readiness looks at.
+COPY docs/operations ./docs/operations
+COPY .github/workflows ./.github/workflows
 COPY plugins ./plugins
 COPY dags ./dags
 

@@ -30,7 +30,9 @@ import yaml
 from local import airflow as local_airflow
 from local import cognito
 from local import opensearch as local_opensearch
+from searchsync import alarms
 from searchsync.catalog import CATALOG
+from searchsync.readiness import checklist, of_files
 from searchsync.stream.queue import DEAD_LETTER_QUEUE, PARKED_QUEUE
 
 ROOT = Path(__file__).parents[2]
@@ -453,6 +455,15 @@ def test_build_context_holds_what_is_copied_and_no_more() -> None:
     assert set(allowed) == copied
     assert all((ROOT / path).exists() for path in copied)
     assert (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()[1] == "*"
+
+
+def test_the_image_of_airflow_has_the_files_that_readiness_looks_at() -> None:
+    """Without them, eight of thirty items would be open for ever where the DAG runs."""
+    copied = [line.split()[1] for line in stages()["airflow"] if line.startswith("COPY")]
+    pages = {item.report for item in checklist.read().items if item.report}
+    pages |= {row.runbook.partition("#")[0] for row in alarms.table().values()} | {"docs/operations/incident.md"}
+    pages |= {f".github/workflows/{name}" for name in of_files.WORKFLOWS}
+    assert not [page for page in pages if not any(page.startswith(f"{folder}/") for folder in copied)]
 
 
 def test_commands_and_mounted_files_exist() -> None:

@@ -78,7 +78,7 @@ class Shift:
                     _give(self.functions, name, before[name], newest[name], share)
                 since = datetime.now(UTC)
                 self._watch(f"{', '.join(changed)}: the newest version", share, firing)
-                self._judge([Shared(name, before[name], newest[name], share, since, began) for name in changed])
+                self._judge([Shared(name, before[name], newest[name], share, since, began) for name in changed], firing)
         except Undecided:
             raise
         except BaseException:
@@ -88,13 +88,14 @@ class Shift:
             raise
         return newest
 
-    def _judge(self, shared: Sequence[Shared]) -> None:
-        """Ask for the verdict on each function; return when all pass."""
+    def _judge(self, shared: Sequence[Shared], firing: Mapping[str, str]) -> None:
+        """Ask for the verdict on each function; return when all pass, and no alarm fired while they were waited for."""
         if self.judge is None:
             return
         verdicts = {one.function: self.judge.verdict(one) for one in shared}
         for name, (verdict, why) in verdicts.items():
             self.say(f"{name}: {verdict}: {why}")
+        self._refuse_alarms(f"{', '.join(verdicts)}: the newest version", shared[0].share, firing)
         share = f"{shared[0].share:.0%}"
         told = "; ".join(f"{name} ({why})" for name, (verdict, why) in verdicts.items() if verdict == FAIL)
         if told:
@@ -113,16 +114,19 @@ class Shift:
         self.say(f"{what} gets {share:.0%} of the events, for {self.bake_seconds:.0f} s at least")
         end = time.monotonic() + self.bake_seconds
         while True:
-            new = {alarm: why for alarm, why in _firing(self.alarms).items() if alarm not in before}
-            if new:
-                fired = "; ".join(f"{alarm} ({why})" for alarm, why in sorted(new.items()))
-                raise AlarmFired(
-                    f"{what} got {share:.0%} of the events when this fired: {fired}. It gets none any more. Look at "
-                    "the function's log, mend it and deploy again"
-                )
+            self._refuse_alarms(what, share, before)
             if (left := end - time.monotonic()) <= 0:
                 return
             time.sleep(min(_POLL_SECONDS, left))
+
+    def _refuse_alarms(self, what: str, share: float, before: Mapping[str, str]) -> None:
+        new = {alarm: why for alarm, why in _firing(self.alarms).items() if alarm not in before}
+        if new:
+            fired = "; ".join(f"{alarm} ({why})" for alarm, why in sorted(new.items()))
+            raise AlarmFired(
+                f"{what} got {share:.0%} of the events when this fired: {fired}. It gets none any more. Look at "
+                "the function's log, mend it and deploy again"
+            )
 
 
 def current(functions: Any, name: str) -> str:

@@ -41,7 +41,7 @@ LONGEST_LIST: Final = 10
 """Values of a list that the model sees."""
 
 MOST_BYTES: Final = 20_000
-"""Bytes of documents that one search shows to the model: what a guardrail assesses at once."""
+"""Bytes of documents that one call shows to the model: what a guardrail assesses at once."""
 
 _NOT_FOR_MODELS: Final = ("cursor", "facets", "fields", "highlight")
 
@@ -175,7 +175,10 @@ class Tools:
             make=lambda index: one.make(service, index, deadline),
             deadline=deadline,
         )
-        return Result({}, (_seen(searchable, msgspec.json.decode(cached.body)),))
+        seen = tuple(_that_fit(searchable, [msgspec.json.decode(cached.body)]))
+        if not seen:
+            raise BadCall("The document is too large to be shown.")
+        return Result({}, seen)
 
 
 def _that_fit(searchable: Searchable, hits: Iterable[Mapping[str, Any]]) -> Iterator[Seen]:

@@ -10,10 +10,11 @@ from structlog.testing import capture_logs
 
 from local.bedrock_turns import Fail, Say
 from search_api.agent.bedrock import Bedrock, ModelFailed
+from search_api.agent.tools import MOST_BYTES
 from search_api.caller import EveryTenant
 from search_api.deadline import Deadline
 from search_api.engine.client import EngineUnavailable
-from tests.agent import FILLED, GUARDRAIL, MODEL, Shelf, answers, ask, recorded, states, uses
+from tests.agent import FILLED, GUARDRAIL, LISBON, MODEL, Shelf, answers, ask, recorded, states, uses
 
 QUESTION = "places with a rate below 80"
 SEARCH = uses("search_locations", rate_max=80)
@@ -241,6 +242,18 @@ def test_what_no_tool_takes_reaches_no_server(call: Say, problem: str) -> None:
     assert outcome.events[0]["problem"] == problem
     assert not outcome.queries
     assert outcome.end["outcome"] == "nothing"
+
+
+def test_no_tool_shows_more_than_a_guardrail_assesses_at_once() -> None:
+    """It would refuse the whole, and the question would fail."""
+    large = {**LISBON, **{f"note_{number}": "x" * 300 for number in range(100)}}
+    shelf = Shelf({"locations": {"1": large}, "members": {}})
+    outcome = ask(QUESTION, recorded(uses("get_locations", id="1"), uses("search_locations"), answers()), shelf=shelf)
+    steps = [event for event in outcome.events if event["event"] == "step"]
+    assert [(step["problem"], step["returned"]) for step in steps] == [("bad-call", 0), ("", 0)]
+    assert outcome.end["outcome"] == "nothing"
+    assessed = [asked["content"] for name, asked in outcome.asked if name == "ApplyGuardrail"]
+    assert max(len(one["text"]["text"]) for content in assessed for one in content) <= MOST_BYTES
 
 
 def test_when_opensearch_is_away_the_model_is_told() -> None:

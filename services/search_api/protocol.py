@@ -29,6 +29,9 @@ LARGEST_HEAD: Final = 65_536
 END_SECONDS: Final = 2.0
 """Seconds that a caller has to end a connection, after the service has ended its own side."""
 
+READ_SECONDS: Final = 30.0
+"""Seconds after those that a caller has to read the rest of its answer: one that reads nothing would wait for ever."""
+
 _LAST: Final = (b"connection", b"close")
 
 
@@ -71,7 +74,11 @@ class Whole:
         self.flush()
         self._transport.write_eof()
         self._transport.resume_reading()
-        self._ending = asyncio.get_running_loop().call_later(END_SECONDS, self._transport.close)
+        self._ending = asyncio.get_running_loop().call_later(END_SECONDS, self._end)
+
+    def _end(self) -> None:
+        self._transport.close()  # it is closed as soon as all is sent
+        self._ending = asyncio.get_running_loop().call_later(READ_SECONDS, self._transport.abort)
 
     def ended(self) -> None:
         """The connection is no more."""

@@ -1,6 +1,7 @@
 """Connections of callers as the process serves them, with a transport that notes each call of the kernel."""
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -208,6 +209,37 @@ def test_a_caller_that_sends_after_its_answer_has_the_answer() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(main()) == b"ok"
+
+
+def test_a_caller_that_reads_nothing_keeps_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's buffers are full of the answer, and what is left would wait for ever."""
+    monkeypatch.setattr(protocol_module, "END_SECONDS", 0.05)
+    monkeypatch.setattr(protocol_module, "READ_SECONDS", 0.05, raising=False)
+
+    async def large(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": b"x" * 20_000_000})
+
+    async def main() -> None:
+        config = uvicorn.Config(large, http=Protocol, ws="none", log_config=None)
+        config.load()
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        class Noted(Protocol):
+            def connection_lost(self, exc: Exception | None) -> None:
+                super().connection_lost(exc)
+                ended.set()
+
+        server = await loop.create_server(lambda: Noted(config, ServerState(), {}), "127.0.0.1", 0)
+        with socket.socket() as caller:
+            caller.setblocking(False)
+            await loop.sock_connect(caller, server.sockets[0].getsockname())
+            await loop.sock_sendall(caller, GET)
+            await asyncio.wait_for(ended.wait(), 10)
+        server.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 def test_whole_requests_go_on_over_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:

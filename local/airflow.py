@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import psycopg
+
 from local import ports
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
@@ -172,11 +174,20 @@ def password(home: Home, user: str = ADMIN) -> str:
     return made[user]
 
 
-def migrate(home: Home, env: Mapping[str, str], *, exists: bool) -> None:
-    """Make or update the metadata database, unless this version of Airflow has done it before.
+def prepare(home: Home, env: Mapping[str, str], metadata_dsn: str) -> None:
+    """Make or update the metadata database, and pause all DAGs. None of the programs may run.
 
-    :param exists: whether the database holds Airflow's tables at all.
+    A DAG that is left unpaused would fire for a time that has passed meanwhile.
     """
+    home.part("airflow").mkdir(parents=True, exist_ok=True)
+    password(home)
+    with psycopg.connect(metadata_dsn, autocommit=True) as metadata:
+        exists = metadata.execute("SELECT to_regclass('dag_run')").fetchone() != (None,)
+        _migrate(home, env, exists=exists)
+        metadata.execute("UPDATE dag SET is_paused = true")
+
+
+def _migrate(home: Home, env: Mapping[str, str], *, exists: bool) -> None:
     done, version = home.part("airflow") / "migrated", importlib.metadata.version("apache-airflow-core")
     if exists and done.exists() and done.read_text(encoding="utf-8") == version:
         return

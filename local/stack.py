@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
-
 from local import (
     airflow,
     jars,
@@ -203,22 +201,18 @@ class Stack:
     def _start_airflow(self, server: postgres.Server, metadata_dsn: str, pool: UserPool) -> None:
         env = self._airflow_environment(server, metadata_dsn, pool)
         stamp = airflow.fingerprint(env, "plugins")
-        running = [self.state.running(name) for name in airflow.PROGRAMS]
-        if not all(part is not None and part.fingerprint == stamp for part in running):
+        running = [name for name in airflow.PROGRAMS if self.state.running(name)]
+        changed = any(self.state.parts[name].fingerprint != stamp for name in running)
+        if changed or "scheduler" not in running:  # tasks are its processes; those of a dead one end with all the rest
             self._stop_airflow()
-            folder = self.home.part("airflow")
-            folder.mkdir(parents=True, exist_ok=True)
-            airflow.password(self.home)
-            with psycopg.connect(metadata_dsn, autocommit=True) as metadata:
-                exists = metadata.execute("SELECT to_regclass('dag_run')").fetchone() != (None,)
-                airflow.migrate(self.home, env, exists=exists)
-                # Before the scheduler starts: a DAG left unpaused would fire for a time that has passed meanwhile.
-                metadata.execute("UPDATE dag SET is_paused = true")
+            airflow.prepare(self.home, env, metadata_dsn)
             self._note("Airflow's metadata database is ready")
-            for name in airflow.PROGRAMS:
-                log = self.home.log(name)
-                process = processes.spawn(airflow.command(name), folder=folder, log=log, env=env, cwd=folder)
-                self._remember(name, process, stamp)
+            running = []
+        folder = self.home.part("airflow")
+        for name in [name for name in airflow.PROGRAMS if name not in running]:
+            log = self.home.log(name)
+            process = processes.spawn(airflow.command(name), folder=folder, log=log, env=env, cwd=folder)
+            self._remember(name, process, stamp)
         api = self.api()
         self._await(tuple(airflow.PROGRAMS), lambda: airflow.is_healthy(api), patience=_HEALTHY_SECONDS)
         api.ensure_pool(airflow.POOL, airflow.POOL_SLOTS)

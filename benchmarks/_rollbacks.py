@@ -312,8 +312,9 @@ def _alias(drill: Drill, folder: Path) -> Iterator[Alias]:
     queue = drill.world._queue("DEAD_LETTER")
     name = stream_function.CALLABLE
     with (
-        closing(Function(stream_function.HANDLER, name, own, seconds)) as old,
-        closing(Function(bad, "handler", own, seconds)) as new,
+        drill.stack.home.log("rollback-drill").open("ab") as log,
+        closing(Function(stream_function.HANDLER, name, own, seconds, log)) as old,
+        closing(Function(bad, "handler", own, seconds, log)) as new,
     ):
         old.start()
         new.start()

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
 
 from local.paths import ROOT
@@ -55,12 +55,20 @@ class Function:
     :param name: of the callable in it.
     :param environment: in addition to this process's.
     :param timeout_seconds: of one invocation. Loading the module does not count, as in Lambda.
+    :param log: what the handler prints is added to it. None: it goes where this process's output goes.
     """
 
-    def __init__(self, handler_path: Path, name: str, environment: Mapping[str, str], timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        handler_path: Path,
+        name: str,
+        environment: Mapping[str, str],
+        timeout_seconds: float,
+        log: IO[bytes] | None = None,
+    ) -> None:
         self._path, self._name = handler_path, name
         self._environment = {**os.environ, **environment}
-        self._timeout = timeout_seconds
+        self._timeout, self._log = timeout_seconds, log
         self._process: subprocess.Popen[bytes] | None = None
         self._answers = -1
 
@@ -111,6 +119,8 @@ class Function:
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
                 pass_fds=[writing],
                 start_new_session=True,
             )

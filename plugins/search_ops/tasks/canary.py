@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 PARAMS = {
     "subject": Param(
         "function", type="string", minLength=1, title="What is deployed",
-        description="A subject of canary.yaml: function, search-api.",
+        description="A subject of canary.yaml: function, search-api-ecs, search-api.",
     ),
     "stage": Param(
         10, type="integer", minimum=1, maximum=100, title="Stage",
@@ -32,6 +32,11 @@ PARAMS = {
     "before": Param(
         "", type="string", title="Before",
         description="At 100 percent: when the deployment began. The version of before is looked at before that.",
+    ),
+    "names": Param(
+        None, type=["null", "object"], title="Names",
+        description="Of baseline and canary: what the dimensions of CloudWatch's signals are filled in with, such as "
+        "load_balancer and target_group.",
     ),
     "series": Param(
         None, type=["null", "object"], title="Series",

@@ -191,4 +191,4 @@ def _compare(old: Sequence[float], new: Sequence[float], *, higher_is_worse: boo
 
 def _shown(metric: Metric, figures: _Figures) -> str:
     old, new, _ = figures
-    return f"{new:.2%} instead of {old:.2%}" if metric.per else f"{new:,.1f} instead of {old:,.1f}"
+    return f"{new:.2%} instead of {old:.2%}" if metric.per else f"{new:,.4g} instead of {old:,.4g}"

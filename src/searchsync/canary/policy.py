@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import comb
+from string import Formatter
 from typing import Any
 
 from searchsync.catalog import include_dir
@@ -36,8 +37,11 @@ class Metric:
 class Signal:
     """A metric of CloudWatch.
 
-    :ivar dimensions: with ``{entity}`` and ``{version}`` to be filled in; ``beside``: those that there are in addition
+    :ivar statistic: such as Sum, or a percentile, such as p95
+    :ivar dimensions: with names in braces to be filled in for each side; ``beside``: those that there are in addition
         while two versions share the traffic
+    :ivar zero_with: a signal of the same subject. Where it has a figure and this one has none, this one is 0: AWS
+        publishes such a count only when there is something to count. None where what is missing is not known
     """
 
     namespace: str
@@ -45,6 +49,12 @@ class Signal:
     statistic: str
     dimensions: Mapping[str, str]
     beside: Mapping[str, str] = field(default_factory=dict)
+    zero_with: str | None = None
+
+    def names(self) -> set[str]:
+        """Return the names that its dimensions have in braces."""
+        texts = (*self.dimensions.values(), *self.beside.values())
+        return {name for text in texts for _, name, _, _ in Formatter().parse(text) if name}
 
 
 @dataclass(frozen=True)
@@ -172,7 +182,15 @@ def _problems(file: CheckedYaml) -> Iterator[tuple[int, str]]:
         for signal, row in subject["signals"].items():
             if row != "given" and row["namespace"] == embedded.NAMESPACE and row["name"] not in metrics.table():
                 yield file.line(["subjects", name, "signals", signal]), f"metrics.yaml has no metric {row['name']}"
+            if row != "given" and (known := row.get("zero_with")) and not _published(subject["signals"].get(known)):
+                place = ["subjects", name, "signals", signal, "zero_with"]
+                yield file.line(place), f"{known} must be a signal of CloudWatch that is not zero_with another one"
         yield from _unreachable(file, name, len(subject["metrics"]) * len(shares))
+
+
+def _published(signal: Any) -> bool:
+    """Return whether a signal is one of CloudWatch whose missing figures are not known."""
+    return isinstance(signal, Mapping) and "zero_with" not in signal
 
 
 def _unreachable(file: CheckedYaml, subject: str, tests: int) -> Iterator[tuple[int, str]]:

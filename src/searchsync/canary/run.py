@@ -1,7 +1,7 @@
 """One question to the judge, and its answer: read the series, judge them, keep the record."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -9,8 +9,9 @@ from typing import Any, Final
 from searchsync.canary import cloudwatch as figures
 from searchsync.canary import policy as policies
 from searchsync.canary import series as given
-from searchsync.canary.cloudwatch import Window
+from searchsync.canary.cloudwatch import Names, Window
 from searchsync.canary.judge import Judgement, judge
+from searchsync.canary.policy import Subject
 from searchsync.canary.series import Series
 from searchsync.catalog import entity as lookup
 from searchsync.cluster.bookkeeping import Bookkeeping
@@ -34,6 +35,8 @@ class Question:
     :ivar entity: whose function it is; empty for what is of no entity
     :ivar since: ``until``, ``before``: times in ISO 8601, as ``Window`` has them; empty where the series are given
     :ivar series: of all signals; None when CloudWatch has them
+    :ivar names: of ``baseline`` and ``canary``: what the dimensions of CloudWatch's signals are filled in with, beside
+        ``entity`` and ``version``; None when they need no more
     """
 
     subject: str
@@ -46,6 +49,7 @@ class Question:
     until: str = ""
     before: str = ""
     series: Any = None
+    names: Any = None
 
 
 def answer(question: Question, cloudwatch: Callable[[], Any]) -> tuple[Judgement, Series]:
@@ -60,17 +64,29 @@ def answer(question: Question, cloudwatch: Callable[[], Any]) -> tuple[Judgement
     if question.series is not None:
         series = given.parse(question.series, subject)
     else:
-        if not question.entity:
-            raise BadParams("name the entity whose function it is, or give the series. Nothing was judged")
         if question.baseline == question.canary:  # it is as good as itself
             raise BadParams(f"both versions are {question.canary!r}: name two. Nothing was judged")
-        window = _window(question)
-        of = lookup(question.entity).name
-        series = figures.read(cloudwatch(), rules, subject, stage, of, window)
+        window = _window(question, (_names(question, subject, "baseline"), _names(question, subject, "canary")))
+        series = figures.read(cloudwatch(), rules, subject, stage, window)
     return judge(rules, subject, stage, series), series
 
 
-def _window(question: Question) -> Window:
+def _names(question: Question, subject: Subject, side: str) -> Names:
+    """Return what the dimensions of a subject's signals are filled in with for a side."""
+    given_ = {} if question.names is None else question.names
+    found = given_.get(side, {}) if isinstance(given_, Mapping) else None
+    if not isinstance(found, Mapping) or not all(isinstance(value, str) and value for value in found.values()):
+        raise BadParams(f"names must have baseline and canary, each with texts, not {given_!r:.80}. Nothing was judged")
+    names = {"version": getattr(question, side), **found}
+    if question.entity:
+        names["entity"] = lookup(question.entity).name
+    needed = {name for signal in subject.signals.values() if signal for name in signal.names()}
+    if missing := sorted(name for name in needed if not names.get(name)):
+        raise BadParams(f"{subject.name} needs {', '.join(missing)} of {side}, or the series. Nothing was judged")
+    return names
+
+
+def _window(question: Question, names: tuple[Names, Names]) -> Window:
     moments: dict[str, datetime | None] = {}
     for name in ("since", "until", "before"):
         text = getattr(question, name)
@@ -83,7 +99,7 @@ def _window(question: Question) -> Window:
         raise BadParams("give the series, or since and until: the times of CloudWatch's. Nothing was judged")
     if not all(moment is None or moment.tzinfo for moment in moments.values()):
         raise BadParams("since, until and before need a time zone. Nothing was judged")
-    return Window(since, until, before, question.baseline, question.canary)
+    return Window(since, until, before, names)
 
 
 def record(question: Question, judgement: Judgement, run: str) -> Record:

@@ -53,7 +53,18 @@ def test_all_tests_of_a_deployment_share_the_false_alarms() -> None:
         ("samples: 12", "samples: 4", r":\d+: with 4 samples no difference is significant for function \(12 tests"),
         ("change: 0.5,", "change: 0,", "change"),
         (
-            "search-api:\n    metrics:",
+            "5XX_Count, zero_with: requests",
+            "5XX_Count, zero_with: asked",
+            r":\d+: asked must be a signal of CloudWatch",
+        ),
+        (
+            "5XX_Count, zero_with: requests",
+            "5XX_Count, zero_with: unreached",
+            r"unreached must be a signal .* another one",
+        ),
+        ("statistic: p95", "statistic: q95", "statistic"),
+        (
+            "search-api:  # the same, where whoever asks knows more than a target group (`./dev bench rollback`)\n    metrics:",
             "search-api:\n    metrics: {}\n    metrics:",
             "metrics stands here a second time",
         ),
@@ -69,5 +80,7 @@ def test_what_is_not_in_it_is_named_with_what_is() -> None:
     rules = policy()
     with pytest.raises(BadParams, match=r"25 is no stage of canary[.]yaml; it has 10, 50, 100 .*Nothing was judged"):
         rules.stage(25)
-    with pytest.raises(BadParams, match=r"'api' is no subject of canary.yaml; it has function, search-api"):
+    with pytest.raises(
+        BadParams, match=r"'api' is no subject of canary.yaml; it has function, search-api-ecs, search-api"
+    ):
         rules.subject("api")

@@ -23,6 +23,7 @@ module "api" {
     arn   = module.edge.search_api.target_group.arn
     label = "${local.made.load_balancer}/${local.made.target_group}"
   }
+  canary_target_group_arn = module.edge.search_api.canary_target_group_arn
 }
 
 locals {

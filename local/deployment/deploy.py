@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.deployment import checkout, functions, mappings, release, secrets, services
+from local.deployment import checkout, functions, mappings, release, search_api, secrets, services
 from local.deployment import plan as plans
 from local.deployment.approval import Approval
-from local.deployment.functions import Shift
 from local.deployment.judge import Judge, airflow
 from local.deployment.release import Release
+from local.deployment.services import SEARCH_API
+from local.deployment.shares import Shares
 from local.deployment.target import Target, clients, read_release
 from local.errors import LocalError
 from local.paths import LOCAL, ROOT
@@ -88,14 +89,19 @@ def roll_out(target: Target, aws: dict[str, Any], new: Release, before: Release 
     services.migrate(aws["ecs"], say)
     services.grant_access(aws["ecs"], target.account_id, say)
     if first:
+        services.put(aws["ecs"], SEARCH_API, services.newest(aws["ecs"], SEARCH_API))
         services.renew(aws["ecs"])
-    services.await_images(aws["ecs"], {new.airflow_image, new.search_api_image}, say)
-    versions = {name: functions.current(aws["lambda"], name) for name in functions.names()}
+    images = {new.airflow_image, new.search_api_image}
+    services.await_images(aws["ecs"], images, say, but=() if first else (SEARCH_API,))
+    versions = {name: functions.current(aws["lambda"], name) for name in functions.served()}
     if before is not None:
-        # Not the version that has most events now: a deployment that stopped may have left them with one of no verdict.
-        versions |= {name: version for name, version in before.functions.items() if name in versions}
         judge = Judge(lambda: airflow(target.domain_name, aws["secretsmanager"]), new.commit) if target.judged else None
-        versions = Shift(aws["lambda"], aws["cloudwatch"], target.bake_seconds, say, judge).to_newest(versions)
+        shares = Shares(aws["cloudwatch"], target.bake_seconds, say, judge)
+        # Not what has most traffic now: a deployment that stopped may have left that with a version of no verdict.
+        tasks = services.definitions(aws["ecs"]) | before.task_definitions
+        search_api.to_newest(aws, shares, tasks[SEARCH_API])
+        versions |= {name: version for name, version in before.functions.items() if name in versions}
+        versions = functions.to_newest(aws["lambda"], shares, versions)
         smoke(target, aws["ssm"])
     found = services.definitions(aws["ecs"])
     release.record(aws["ssm"], Release(*new.content, functions=versions, task_definitions=found, complete=True))

@@ -3,7 +3,7 @@
 It is asked over Airflow's REST API, and shifts nothing. Whatever keeps it from a verdict is no pass.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,7 +13,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local import runs
 from local.airflow_api import AirflowApi
 from local.errors import LocalError
-from local.stream_function import served
 
 DAG: Final = "canary"
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
@@ -25,16 +24,31 @@ _USER, _SECRET = "admin", "searchsync/airflow-login"
 
 
 @dataclass(frozen=True, slots=True)
+class Versions:
+    """A version of before and a new one.
+
+    :param name: of what is deployed; `subject`: what it is to include/policies/canary.yaml.
+    :param entity: whose function it is; empty for what is of no entity.
+    :param names: of `baseline` and `canary`: what the dimensions of their metrics are filled in with, beside that.
+    """
+
+    name: str
+    subject: str
+    before: str
+    newest: str
+    entity: str = ""
+    names: Mapping[str, Mapping[str, str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
-    """Two versions of a function that share its events.
+    """Two versions that share the traffic.
 
     :param share: of the new version, from 0 to 1.
     :param since: when it got that share; `began`: when it got the first one.
     """
 
-    function: str
-    before: str
-    newest: str
+    versions: Versions
     share: float
     since: datetime
     began: datetime
@@ -66,14 +80,15 @@ class Judge:
         return (found, why) if found in (PASS, FAIL) else (INCONCLUSIVE, why)
 
     def _question(self, shared: Shared, now: datetime) -> dict[str, Any]:
-        entities = {f"{entity.name}-stream": entity.name for entity in served()}
+        versions = shared.versions
         return {
-            "subject": "function",
-            "entity": entities[shared.function],
+            "subject": versions.subject,
+            "entity": versions.entity,
             "stage": round(shared.share * 100),
             "deployment": self.deployment,
-            "baseline": shared.before,
-            "canary": shared.newest,
+            "baseline": versions.before,
+            "canary": versions.newest,
+            "names": versions.names,
             "since": shared.since.isoformat(),
             "until": (now - timedelta(seconds=LATE_SECONDS)).isoformat(),
             "before": shared.began.isoformat(),

@@ -6,7 +6,7 @@ Nothing is destroyed: a plan that would is refused, and what the newer release a
 from dataclasses import replace
 from typing import Any
 
-from local.deployment import checkout, functions, release, services
+from local.deployment import checkout, functions, release, search_api, services
 from local.deployment.approval import Approval
 from local.deployment.deploy import saved_plan, say, show, smoke
 from local.deployment.release import Release
@@ -46,6 +46,8 @@ def _bring_traffic_back(aws: dict[str, Any], wanted: Release) -> None:
     for name, version in wanted.functions.items():
         functions.put(aws["lambda"], name, version)
         say(f"{name}: version {version} gets all events")
+    search_api.leave(aws)
+    say(f"{services.SEARCH_API} gets all searches, and no task runs beside")
     services.bring_back(aws["ecs"], wanted.task_definitions, say)
 
 

@@ -1,7 +1,8 @@
 """The services of the cluster: whether each runs what was deployed, and the way back to its previous definition."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
 from typing import Any, Final
 
 from local.errors import LocalError
@@ -10,6 +11,9 @@ CLUSTER: Final = "searchsync"
 MIGRATION: Final = "searchsync-airflow-migrate"
 SCHEDULER: Final = "searchsync-airflow-scheduler"
 ADMINISTRATOR: Final = "searchsync-opensearch-admin"
+SEARCH_API: Final = "searchsync-search-api"
+CANARY: Final = "searchsync-search-api-canary"
+"""The service beside the one of the search API: it has tasks during a canary alone, and belongs to no release."""
 PATIENCE_SECONDS: Final = 1800.0
 """Seconds until all services must run what was deployed; a worker finishes its tasks first."""
 
@@ -22,14 +26,21 @@ def definitions(ecs: Any) -> dict[str, str]:
     return {service["serviceName"]: service["taskDefinition"] for service in _services(ecs)}
 
 
-def await_images(ecs: Any, images: set[str], say: Callable[[str], None], patience: float = PATIENCE_SECONDS) -> None:
+def await_images(
+    ecs: Any,
+    images: set[str],
+    say: Callable[[str], None],
+    but: Collection[str] = (),
+    patience: float = PATIENCE_SECONDS,
+) -> None:
     """Wait until every service has replaced its tasks, and runs one of the images that were deployed.
 
+    :param but: services that are not waited for
     :raises LocalError: when one does not, because ECS has brought it back or the time is up
     """
     waited: set[str] = set()
     end = time.monotonic() + patience
-    while unfinished := {name: why for name, why, failed in _rollouts(ecs) if _is_open(name, why, failed)}:
+    while unfinished := {name: why for name, why, failed in _rollouts(ecs, but) if _is_open(name, why, failed)}:
         if time.monotonic() > end:
             told = "; ".join(f"{name}: {why}" for name, why in sorted(unfinished.items()))
             raise LocalError(f"after {patience / 60:.0f} minutes these services still replace their tasks: {told}")
@@ -37,7 +48,7 @@ def await_images(ecs: Any, images: set[str], say: Callable[[str], None], patienc
             say(f"waiting for {', '.join(sorted(new))}")
             waited |= new
         time.sleep(_POLL_SECONDS)
-    if others := {name: found for name, found in _images(ecs).items() if not images & {*found}}:
+    if others := {name: found for name, found in _images(ecs, but).items() if not images & {*found}}:
         told = "; ".join(f"{name} runs {', '.join(found)}" for name, found in sorted(others.items()))
         raise LocalError(f"ECS brought services back, because their new tasks did not stay healthy: {told}")
 
@@ -105,34 +116,112 @@ def bring_back(ecs: Any, wanted: dict[str, str], say: Callable[[str], None]) -> 
             say(f"{name}: goes back to {wanted[name].rpartition('/')[2]}")
 
 
+def newest(ecs: Any, family: str) -> str:
+    """Return the ARN of the newest task definition of a family: the one that Terraform has made."""
+    arn: str = ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["taskDefinitionArn"]
+    return arn
+
+
+def desired(ecs: Any, name: str) -> int:
+    """Return how many tasks a service is to have."""
+    return int(_one(ecs, name)["desiredCount"])
+
+
+def running_since(ecs: Any, name: str) -> datetime:
+    """Return when a service began to run what it runs."""
+    since: datetime = _primary(_one(ecs, name))["createdAt"]
+    return since
+
+
+def put(ecs: Any, name: str, definition: str | None, tasks: int | None = None) -> None:
+    """Let a service run a task definition, and so many tasks; None leaves it as it is."""
+    found = _one(ecs, name)
+    wanted = {"taskDefinition": definition, "desiredCount": tasks}
+    changed = {field: value for field, value in wanted.items() if value is not None and value != found[field]}
+    if changed:
+        _, failed = _rollout(found)  # a deployment that failed starts no task any more, whatever their number is
+        ecs.update_service(cluster=CLUSTER, service=name, forceNewDeployment=failed, **changed)
+
+
+def await_tasks(
+    ecs: Any,
+    name: str,
+    definition: str,
+    healthy: Callable[[str], int],
+    say: Callable[[str], None],
+    patience: float = PATIENCE_SECONDS,
+) -> None:
+    """Wait until a service runs a task definition alone, and all of its tasks are healthy.
+
+    :param healthy: returns how many tasks of a service are
+    :raises LocalError: when they do not become healthy, or the time is up
+    """
+    end, said = time.monotonic() + patience, False
+    while True:
+        service = _one(ecs, name)
+        why, failed = _rollout(service)
+        if _primary(service)["taskDefinition"] != definition:
+            raise LocalError(f"ECS brought {name} back, because its new tasks did not stay healthy")
+        if failed:
+            raise LocalError(f"the deployment of the service {name} failed: {why}")
+        if not why and healthy(name) >= service["desiredCount"]:
+            return
+        if time.monotonic() > end:
+            raise LocalError(
+                f"after {patience / 60:.0f} minutes {name} has too few healthy tasks: {why or 'see its log'}"
+            )
+        if not said:
+            say(f"waiting for {name}")
+            said = True
+        time.sleep(_POLL_SECONDS)
+
+
 def _is_open(name: str, why: str, failed: bool) -> bool:
     if failed:
         raise LocalError(f"the deployment of the service {name} failed, and ECS brings it back: {why}")
     return bool(why)
 
 
-def _rollouts(ecs: Any) -> Iterator[tuple[str, str, bool]]:
+def _rollouts(ecs: Any, but: Collection[str]) -> Iterator[tuple[str, str, bool]]:
     """Of each service: its name, why its deployment is not over ("" when it is), and whether it failed."""
     for service in _services(ecs):
-        (primary,) = (one for one in service["deployments"] if one["status"] == "PRIMARY")
-        state = primary.get("rolloutState", "COMPLETED")
-        why = "" if state == "COMPLETED" else primary.get("rolloutStateReason") or state
-        yield service["serviceName"], why, state == "FAILED"
+        if service["serviceName"] not in but:
+            yield service["serviceName"], *_rollout(service)
 
 
-def _images(ecs: Any) -> dict[str, list[str]]:
+def _rollout(service: dict[str, Any]) -> tuple[str, bool]:
+    """Why the deployment of a service is not over ("" when it is), and whether it failed."""
+    primary = _primary(service)
+    state = primary.get("rolloutState", "COMPLETED")
+    return "" if state == "COMPLETED" else primary.get("rolloutStateReason") or state, state == "FAILED"
+
+
+def _primary(service: dict[str, Any]) -> dict[str, Any]:
+    (primary,) = (one for one in service["deployments"] if one["status"] == "PRIMARY")
+    return dict(primary)
+
+
+def _images(ecs: Any, but: Collection[str]) -> dict[str, list[str]]:
     """The images of each service's containers: its own one, and those that run beside it."""
     found = {}
     for name, definition in definitions(ecs).items():
+        if name in but:
+            continue
         described = ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]
         found[name] = [container["image"] for container in described["containerDefinitions"]]
     return found
 
 
+def _one(ecs: Any, name: str) -> dict[str, Any]:
+    (found,) = ecs.describe_services(cluster=CLUSTER, services=[name])["services"]
+    return dict(found)
+
+
 def _services(ecs: Any) -> list[dict[str, Any]]:
+    """All services that a release consists of."""
     arns = [arn for page in ecs.get_paginator("list_services").paginate(cluster=CLUSTER) for arn in page["serviceArns"]]
     found: list[dict[str, Any]] = []
     for first in range(0, len(arns), _DESCRIBED_AT_ONCE):
         some = arns[first : first + _DESCRIBED_AT_ONCE]
         found += ecs.describe_services(cluster=CLUSTER, services=some)["services"]
-    return found
+    return [one for one in found if one["serviceName"] != CANARY]

@@ -56,7 +56,7 @@ class Target:
 
     @property
     def bake_seconds(self) -> float:
-        """Seconds for which each share of a function's events is watched."""
+        """Seconds for which each share of the traffic is watched."""
         return float(self._row("bake_seconds"))
 
     @property
@@ -103,4 +103,5 @@ def _values(names: Sequence[str], variables: Mapping[str, str]) -> dict[str, str
 
 def clients(session: boto3.Session) -> dict[str, Any]:
     """Return the clients that a deployment needs, by service."""
-    return {name: session.client(name) for name in ("cloudwatch", "ecs", "lambda", "secretsmanager", "ssm")}
+    names = ("application-autoscaling", "cloudwatch", "ecs", "elbv2", "lambda", "secretsmanager", "ssm")
+    return {name: session.client(name) for name in names}

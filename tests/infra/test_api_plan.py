@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.terraform import INFRA
 from search_api.settings import FORBIDDEN_IN_PRODUCTION, Settings
 from tests.infra import alarms
 from tests.infra.plans import Planned
@@ -83,6 +84,41 @@ def test_tasks_are_replaced_without_a_gap(planned: Callable[[str], Planned], env
     assert service["deployment_circuit_breaker"] == [{"enable": True, "rollback": True}]
     assert service["health_check_grace_period_seconds"] == 60
     assert not service["network_configuration"][0]["assign_public_ip"]
+
+
+SAME = ("launch_type", "health_check_grace_period_seconds", "propagate_tags", "network_configuration")
+
+
+@EACH
+def test_the_service_of_a_canary_is_the_same_without_tasks(planned: Callable[[str], Planned], environment: str) -> None:
+    """What it showed of a version would otherwise say nothing about the main service."""
+    plan = planned(environment)
+    main, canary = (plan.one(f"module.api.aws_ecs_service.{name}") for name in ("search_api", "canary"))
+    assert canary["desired_count"] == 0
+    assert [canary[name] for name in SAME] == [main[name] for name in SAME]
+    (of_main,), (of_canary,) = main["load_balancer"], canary["load_balancer"]
+    assert (of_main["container_name"], of_main["container_port"]) == (
+        of_canary["container_name"],
+        of_canary["container_port"],
+    )
+    resources = plan.json["configuration"]["root_module"]["module_calls"]["api"]["module"]["resources"]
+    references = [
+        resource["expressions"]["task_definition"]["references"]
+        for resource in resources
+        if resource["type"] == "aws_ecs_service"
+    ]
+    assert len(references) == 2
+    assert references[0] == references[1]
+
+
+def test_terraform_leaves_the_deployment_what_it_shifts() -> None:
+    """A plan that set definitions, numbers or weights again would end a canary, or deploy a version at once."""
+    for file, count, ignored in (
+        ("api/main.tf", 2, "[desired_count, task_definition]"),
+        ("edge/canary.tf", 1, "[action]"),
+    ):
+        text = (INFRA / "modules" / file).read_text(encoding="utf-8")
+        assert text.count(f"ignore_changes = {ignored}") == count
 
 
 @EACH

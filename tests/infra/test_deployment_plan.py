@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from local.deployment import deploy, functions, release, services
+from local.deployment import deploy, functions, release, services, shares
 from local.deployment import plan as plans
 from tests.infra.plans import Planned
 
@@ -18,7 +18,7 @@ def production(planned: Callable[[str], Planned]) -> Planned:
 
 def test_functions_have_their_names_and_the_alias(production: Planned) -> None:
     made = {values["function_name"] for values in production.of(".aws_lambda_function.stream").values()}
-    assert made == set(functions.names())
+    assert made == set(functions.served())
     assert {values["name"] for values in production.of(".aws_lambda_alias.").values()} == {functions.ALIAS}
 
 
@@ -26,9 +26,9 @@ def test_an_alarm_watches_each_function_and_all_have_the_prefix(production: Plan
     alarms = production.of("aws_cloudwatch_metric_alarm.")
     names = [values["alarm_name"] for values in alarms.values()]
     assert len(names) > 20
-    assert all(name.startswith(functions.PREFIX) for name in names)
+    assert all(name.startswith(shares.PREFIX) for name in names)
     watched = {value for values in alarms.values() for value in (values["dimensions"] or {}).values()}
-    assert set(functions.names()) <= watched
+    assert set(functions.served()) <= watched
 
 
 def test_cluster_and_services_have_their_names(production: Planned) -> None:
@@ -37,9 +37,14 @@ def test_cluster_and_services_have_their_names(production: Planned) -> None:
     assert services.SCHEDULER in made
     families = {values["family"] for values in production.of(".aws_ecs_task_definition.").values()}
     assert services.MIGRATION in families
+    assert {services.SEARCH_API, services.CANARY} <= made
+    assert services.SEARCH_API in families, "its newest definition is what both services of the search API get"
+    groups = {values["name"] for values in production.of(".aws_lb_target_group.").values()}
+    assert {services.SEARCH_API, services.CANARY} <= groups, "a service's target group is found by the service's name"
     for values in production.of(".aws_ecs_service.").values():
         (breaker,) = values["deployment_circuit_breaker"]
-        assert breaker == {"enable": True, "rollback": True}, "else a bad image is only told, and stays"
+        back = values["name"] != services.CANARY  # which the deployment itself stops
+        assert breaker == {"enable": True, "rollback": back}, "else a bad image is only told, and stays"
 
 
 def test_parameters_are_below_the_path_and_leave_the_release_alone(production: Planned) -> None:

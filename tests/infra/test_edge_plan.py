@@ -109,6 +109,28 @@ def test_a_task_gets_searches_when_it_can_answer_them(planned: Callable[[str], P
     assert group["deregistration_delay"] == "15"
 
 
+def test_the_target_group_of_a_canary_is_the_same(planned: Callable[[str], Planned]) -> None:
+    plan = planned("production")
+    main = plan.one("module.edge.module.search_api_balancer.aws_lb_target_group.this")
+    canary = plan.one("module.edge.aws_lb_target_group.canary")
+    assert {**canary, "name": main["name"]} == main
+
+
+@EACH
+def test_all_searches_go_by_one_rule_and_none_to_a_canary_at_first(
+    planned: Callable[[str], Planned], environment: str
+) -> None:
+    """The listener's own action is what is left when there is no rule: then the main service has all searches."""
+    plan = planned(environment)
+    rule = plan.one("module.edge.aws_lb_listener_rule.canary")
+    (condition,) = rule["condition"]
+    assert condition["path_pattern"][0]["values"] == ["*"]
+    (action,) = rule["action"]
+    (forward,) = action["forward"]
+    assert sorted(group["weight"] for group in forward["target_group"]) == [0, 100]
+    assert not forward.get("stickiness"), "a caller would stay with one version"
+
+
 def test_the_health_check_from_outside_asks_every_30_seconds(planned: Callable[[str], Planned]) -> None:
     plan = planned("production")
     check = plan.one("module.edge.aws_route53_health_check.search_api")

@@ -94,7 +94,44 @@ resource "aws_ecs_service" "search_api" {
   }
 
   lifecycle {
-    ignore_changes = [desired_count] # scaling decides
+    # Scaling decides how many; and what runs, the deployment, share by share (local/deployment/search_api.py).
+    ignore_changes = [desired_count, task_definition]
+  }
+}
+
+# New tasks beside those above, during a canary alone. It differs in its name, its target group and its number of tasks.
+# Nothing is brought back here: the deployment stops the tasks of a definition that fails.
+resource "aws_ecs_service" "canary" {
+  name                              = "${local.name}-canary"
+  cluster                           = var.cluster.arn
+  task_definition                   = aws_ecs_task_definition.search_api.arn
+  launch_type                       = "FARGATE"
+  desired_count                     = 0
+  health_check_grace_period_seconds = 60
+  propagate_tags                    = "SERVICE"
+
+  deployment_minimum_healthy_percent = 100
+  deployment_maximum_percent         = 200
+
+  deployment_circuit_breaker {
+    enable   = true
+    rollback = false
+  }
+
+  network_configuration {
+    subnets          = var.subnet_ids
+    security_groups  = var.security_group_ids
+    assign_public_ip = false
+  }
+
+  load_balancer {
+    target_group_arn = var.canary_target_group_arn
+    container_name   = local.name
+    container_port   = local.port
+  }
+
+  lifecycle {
+    ignore_changes = [desired_count, task_definition]
   }
 }
 

@@ -68,3 +68,8 @@ variable "target_group" {
   description = "The load balancer's target group: its ARN, and its label for scaling on requests."
   type        = object({ arn = string, label = string })
 }
+
+variable "canary_target_group_arn" {
+  description = "ARN of the target group of new tasks, during a canary."
+  type        = string
+}

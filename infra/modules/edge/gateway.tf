@@ -124,8 +124,8 @@ module "search_api_balancer" {
   subnet_ids          = var.subnet_ids
   security_group_id   = var.security_group_ids.search_api_balancer
   certificate_arn     = aws_acm_certificate_validation.this["search_api"].certificate_arn
-  health_path         = "/ready" # docs/search-api.md, Probes: a task that cannot answer yet must not replace one that can
-  drain_seconds       = 15       # requests under way get 10
+  health_path         = local.health_path
+  drain_seconds       = local.drain_seconds
   log_bucket          = var.log_bucket
   deletion_protection = var.deletion_protection
 }

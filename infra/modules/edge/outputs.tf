@@ -6,11 +6,13 @@ output "api_id" {
 output "search_api" {
   description = "What the search API needs: its target group, and what it trusts."
   value = {
-    target_group  = module.search_api_balancer.target_group
-    load_balancer = module.search_api_balancer.load_balancer
-    issuer        = local.issuer
-    audience      = local.audience
+    target_group            = module.search_api_balancer.target_group
+    canary_target_group_arn = aws_lb_target_group.canary.arn
+    load_balancer           = module.search_api_balancer.load_balancer
+    issuer                  = local.issuer
+    audience                = local.audience
   }
+  depends_on = [aws_lb_listener_rule.canary] # a service can register when its group has a listener
 }
 
 output "airflow" {

@@ -56,7 +56,7 @@ def _whole(moment: datetime, period: int) -> datetime:
 
 
 def read(cloudwatch: Any, policy: Policy, subject: Subject, stage: Stage, window: Window) -> Series:
-    """Return the series of all signals of a subject. A minute without a figure is None, or 0 as ``Signal.zero_with`` says.
+    """Return the series of all signals of a subject. A minute without a figure is None, or 0 by ``zero_with``.
 
     :param cloudwatch: boto3's client
     :raises BadParams: when a signal of the subject is not one of CloudWatch, or the window is none

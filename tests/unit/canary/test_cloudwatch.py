@@ -137,7 +137,7 @@ def test_a_question_that_cannot_be_answered_is_refused(cloudwatch: Any, changed:
 
 
 class Percentiles:
-    """CloudWatch as the emulator has it, and percentiles, which that one does not compute: one value a minute is each."""
+    """The emulator, and percentiles, which it does not compute: of one value a minute each is that value."""
 
     def __init__(self, client: Any) -> None:
         self._client = client

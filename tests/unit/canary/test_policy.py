@@ -64,8 +64,8 @@ def test_all_tests_of_a_deployment_share_the_false_alarms() -> None:
         ),
         ("statistic: p95", "statistic: q95", "statistic"),
         (
-            "search-api:  # the same, where whoever asks knows more than a target group (`./dev bench rollback`)\n    metrics:",
-            "search-api:\n    metrics: {}\n    metrics:",
+            "bench rollback`)\n    metrics:",
+            "bench rollback`)\n    metrics: {}\n    metrics:",
             "metrics stands here a second time",
         ),
     ],

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from local.airflow_api import AirflowApi
-from local.deployment.functions import AlarmFired, JudgedBad, Shift, Undecided
-from local.deployment.judge import Judge, Shared, airflow
-from tests.unit.local.deployment.conftest import alarm
-from tests.unit.local.deployment.test_functions import Shares, routed
+from local.deployment import functions
+from local.deployment.judge import Judge, Shared, Versions, airflow
+from local.deployment.shares import JudgedBad, Shares, Undecided
+from tests.unit.local.deployment.conftest import Says, alarm
+from tests.unit.local.deployment.test_functions import Shift, routed
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
-SHARED = Shared("members-stream", "1", "2", 0.1, NOW - timedelta(minutes=16), NOW - timedelta(minutes=40))
+VERSIONS = Versions("members-stream", "function", "1", "2", entity="members")
+SHARED = Shared(VERSIONS, 0.1, NOW - timedelta(minutes=16), NOW - timedelta(minutes=40))
 
 
 class Airflow(BaseHTTPRequestHandler):
@@ -78,6 +80,7 @@ def test_the_question_is_of_whole_minutes_that_cloudwatch_has() -> None:
             "deployment": "abc",
             "baseline": "1",
             "canary": "2",
+            "names": None,
             "since": "2026-11-30T11:44:00+00:00",
             "until": "2026-11-30T11:58:00+00:00",
             "before": "2026-11-30T11:20:00+00:00",
@@ -119,18 +122,6 @@ def test_a_login_that_is_not_there_is_no_verdict(aws: dict[str, Any]) -> None:
     assert "secret" not in repr(api)
 
 
-class Says:
-    """A judge that says at each share what it was told to."""
-
-    def __init__(self, *verdicts: str) -> None:
-        self.verdicts = [*verdicts]
-        self.asked: list[Shared] = []
-
-    def verdict(self, shared: Shared) -> tuple[str, str]:
-        self.asked.append(shared)
-        return self.verdicts[len(self.asked) - 1], "because"
-
-
 Begin = Callable[..., tuple[Shift, Says, list[str]]]
 
 
@@ -141,14 +132,15 @@ def begin(aws: dict[str, Any], function: str) -> Begin:
     def make(*verdicts: str) -> tuple[Shift, Says, list[str]]:
         said: list[str] = []
         judge = Says(*verdicts)
-        return Shift(Shares(aws["lambda"]), aws["cloudwatch"], 0.0, said.append, judge), judge, said  # type: ignore[arg-type]
+        shares = Shares(aws["cloudwatch"], 0.0, said.append, judge)  # type: ignore[arg-type]
+        return (lambda before: functions.to_newest(aws["lambda"], shares, before)), judge, said
 
     return make
 
 
 def test_each_share_waits_for_its_pass(aws: dict[str, Any], function: str, begin: Begin) -> None:
     shift, judge, said = begin("pass", "pass", "pass")
-    assert shift.to_newest({function: "1"}) == {function: "2"}
+    assert shift({function: "1"}) == {function: "2"}
     assert [one.share for one in judge.asked] == [0.1, 0.5, 1.0]
     assert len({one.began for one in judge.asked}) == 1
     assert judge.asked[0].began <= judge.asked[0].since < judge.asked[1].since
@@ -161,7 +153,7 @@ def test_a_version_that_is_worse_gets_nothing_any_more(
 ) -> None:
     shift, _, _ = begin(*["pass"] * passes, "fail")
     with pytest.raises(JudgedBad, match=r"worse than the one before: members-stream \(because\). It gets none"):
-        shift.to_newest({function: "1"})
+        shift({function: "1"})
     assert routed(aws, function) == ("1", {})
 
 
@@ -171,26 +163,6 @@ def test_what_cannot_be_said_stops_where_it_is(
 ) -> None:
     shift, judge, _ = begin(*["pass"] * passes, "inconclusive")
     with pytest.raises(Undecided, match=r"cannot be said .*It keeps that share, and gets no more"):
-        shift.to_newest({function: "1"})
+        shift({function: "1"})
     assert routed(aws, function) == left
     assert len(judge.asked) == passes + 1
-
-
-@pytest.mark.parametrize("verdict", ["pass", "inconclusive"])
-@pytest.mark.parametrize("share", [1, 2, 3])
-def test_an_alarm_while_a_verdict_is_waited_for_takes_the_version_back(
-    aws: dict[str, Any], function: str, begin: Begin, verdict: str, share: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A verdict may take ten minutes, and after the last one nothing would look at alarms any more."""
-    shift, judge, _ = begin(*["pass"] * (share - 1), verdict)
-    ask = judge.verdict
-
-    def late(shared: Shared) -> tuple[str, str]:
-        if len(judge.asked) == share - 1:
-            alarm(aws, "searchsync-members-errors", state="ALARM")
-        return ask(shared)
-
-    monkeypatch.setattr(judge, "verdict", late)
-    with pytest.raises(AlarmFired, match="searchsync-members-errors"):
-        shift.to_newest({function: "1"})
-    assert routed(aws, function) == ("1", {})

@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from local.deployment import __main__ as command_line
-from local.deployment import checkout, deploy, functions, mappings, release, rollback, secrets, services
+from local.deployment import checkout, deploy, functions, mappings, release, rollback, search_api, secrets, services
 from local.deployment.approval import Approval
 from local.deployment.judge import Judge, Shared
 from local.deployment.release import Release
@@ -105,6 +105,8 @@ def stage(
     monkeypatch.setattr(checkout, "at", lent)
     monkeypatch.setattr(checkout, "packages", lambda folder: {"members": str(folder)})
     monkeypatch.setattr(boto3, "Session", lambda **_: session)
+    for script in (deploy, rollback):
+        monkeypatch.setattr(script, "clients", lambda _: cluster)
     monkeypatch.setattr(Target, "terraform", terraform)
     monkeypatch.setattr(Target, "bake_seconds", 0.0)
     monkeypatch.setattr(mappings, "check", noted("mappings"))
@@ -137,7 +139,7 @@ def test_checks_then_plan_then_everything_else(stage: Stage) -> None:
     found = release.deployed(stage.aws["ssm"])
     assert found is not None
     assert (found.commit, found.functions) == (NEW_COMMIT, {"members-stream": "2"})
-    assert set(found.task_definitions) == {services.SCHEDULER, "search-api"}
+    assert set(found.task_definitions) == {services.SCHEDULER, services.SEARCH_API}
 
 
 def test_the_program_applies_the_file_that_it_planned(
@@ -254,7 +256,7 @@ def test_a_version_without_a_verdict_is_judged_anew(stage: Stage, monkeypatch: p
     says, shares = ["pass", "pass", "inconclusive", "pass", "pass", "pass"], []
 
     def verdict(_: Judge, shared: Shared) -> tuple[str, str]:
-        shares.append((shared.before, shared.newest, shared.share))
+        shares.append((shared.versions.before, shared.versions.newest, shared.share))
         return says[len(shares) - 1], "because"
 
     monkeypatch.setattr(Target, "judged", True)
@@ -268,6 +270,50 @@ def test_a_version_without_a_verdict_is_judged_anew(stage: Stage, monkeypatch: p
     found = release.deployed(stage.aws["ssm"])
     assert found is not None
     assert found.functions == {"members-stream": "2"}
+
+
+def test_the_search_api_comes_before_the_functions(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new field is read before it is written; and what the search API fails at, no function has begun."""
+    asked: list[tuple[str, float]] = []
+
+    def verdict(_: Judge, shared: Shared) -> tuple[str, str]:
+        asked.append((shared.versions.name, shared.share))
+        return ("inconclusive" if len(asked) == 2 else "pass"), "because"
+
+    monkeypatch.setattr(Target, "judged", True)
+    monkeypatch.setattr(Judge, "verdict", verdict)
+    new = define(stage.aws, services.SEARCH_API, IMAGES["old"])
+    with pytest.raises(LocalError, match=r"at 50% of the searches it cannot be said .*go back with scripts/rollback"):
+        deploy.deploy(DEV, AUTOMATIC)
+    assert stage.routed() == "1"
+    assert services.desired(stage.aws["ecs"], services.CANARY) == 2
+    deploy.deploy(DEV, AUTOMATIC)
+    names = [services.SEARCH_API, "members-stream"]
+    assert asked[2:] == [(name, share) for name in names for share in (0.1, 0.5, 1.0)]
+    found = release.deployed(stage.aws["ssm"])
+    assert found is not None
+    assert found.task_definitions[services.SEARCH_API] == new
+    assert services.desired(stage.aws["ecs"], services.CANARY) == 0
+
+
+def test_a_rollback_takes_the_share_of_the_search_api_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    release.record(stage.aws["ssm"], replace(OLD, task_definitions=services.definitions(stage.aws["ecs"])))
+    monkeypatch.setattr(Target, "judged", True)
+    monkeypatch.setattr(Judge, "verdict", lambda *_: ("inconclusive", "few"))
+    define(stage.aws, services.SEARCH_API, IMAGES["new"])
+    with pytest.raises(LocalError, match="at 10% of the searches"):
+        deploy.deploy(DEV, AUTOMATIC)
+    rule = search_api._rule(stage.aws["elbv2"])
+    assert rule is not None
+    assert rule.healthy(services.CANARY) == 1
+    weights: list[int] = []
+    monkeypatch.setattr(search_api.Rule, "put", lambda _, percent: weights.append(percent))
+    stage.applies = lambda: stage.steps.append(
+        f"{weights}, {services.desired(stage.aws['ecs'], services.CANARY)} tasks"
+    )
+    rollback.roll_back(DEV, AUTOMATIC)
+    assert "[0], 0 tasks" in stage.steps, "before Terraform begins"
+    assert services.definitions(stage.aws["ecs"])[services.SEARCH_API].endswith(":1")
 
 
 def test_functions_stay_where_services_do_not_run_the_new_image(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,8 +354,8 @@ def test_a_rollback_brings_traffic_back_first(stage: Stage, capsys: pytest.Captu
     deploy.deploy(DEV, AUTOMATIC)
     good = release.deployed(stage.aws["ssm"])
     assert good is not None
-    new = define(stage.aws, "search-api", IMAGES["new"])
-    stage.aws["ecs"].update_service(cluster=services.CLUSTER, service="search-api", taskDefinition=new)
+    new = define(stage.aws, services.SEARCH_API, IMAGES["new"])
+    stage.aws["ecs"].update_service(cluster=services.CLUSTER, service=services.SEARCH_API, taskDefinition=new)
     release.record(stage.aws["ssm"], Release("c" * 40, good.airflow_image, IMAGES["new"]))
     functions.put(stage.aws["lambda"], "members-stream", "1")
     stage.steps.clear()
@@ -321,7 +367,7 @@ def test_a_rollback_brings_traffic_back_first(stage: Stage, capsys: pytest.Captu
     assert stage.variables["search_api_image"] == IMAGES["old"]
     assert stage.variables["function_packages"]["members"].endswith(NEW_COMMIT)
     assert release.history(stage.aws["ssm"])[0] == good
-    assert "search-api: goes back to search-api:1" in capsys.readouterr().out
+    assert "searchsync-search-api: goes back to searchsync-search-api:1" in capsys.readouterr().out
 
 
 def test_the_plan_of_a_rollback_alone_leaves_traffic_where_it_is(stage: Stage) -> None:
@@ -330,12 +376,12 @@ def test_the_plan_of_a_rollback_alone_leaves_traffic_where_it_is(stage: Stage) -
     release.record(stage.aws["ssm"], replace(OLD, task_definitions=old))
     release.record(stage.aws["ssm"], Release(NEW_COMMIT, "x", "y"))
     functions.put(stage.aws["lambda"], "members-stream", "2")
-    new = define(stage.aws, "search-api", IMAGES["new"])
-    stage.aws["ecs"].update_service(cluster=services.CLUSTER, service="search-api", taskDefinition=new)
+    new = define(stage.aws, services.SEARCH_API, IMAGES["new"])
+    stage.aws["ecs"].update_service(cluster=services.CLUSTER, service=services.SEARCH_API, taskDefinition=new)
     rollback.roll_back(DEV, Approval("dev", plan_only=True))
     assert stage.steps[-1] == "plan"
     assert stage.routed() == "2"
-    assert services.definitions(stage.aws["ecs"]) == {**old, "search-api": new}
+    assert services.definitions(stage.aws["ecs"]) == {**old, services.SEARCH_API: new}
     assert release.history(stage.aws["ssm"])[0].commit == NEW_COMMIT
 
 

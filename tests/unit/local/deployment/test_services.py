@@ -40,7 +40,7 @@ class Answers:
 def rollout(state: str, definition: str = "x", reason: str = "") -> dict[str, Any]:
     primary = {"status": "PRIMARY", "rolloutState": state, "rolloutStateReason": reason}
     service = {
-        "serviceName": "search-api",
+        "serviceName": services.SEARCH_API,
         "taskDefinition": definition,
         "deployments": [primary, {"status": "ACTIVE", "rolloutState": "COMPLETED"}],
     }
@@ -53,40 +53,42 @@ def test_services_with_the_image_are_deployed(cluster: dict[str, Any]) -> None:
 
 def test_a_service_that_ecs_brought_back_fails_the_deployment(cluster: dict[str, Any]) -> None:
     """Terraform has succeeded, and the circuit breaker has put the old tasks back: it looks healthy, and is old."""
-    with pytest.raises(LocalError, match=rf"brought services back.*search-api runs collector, {IMAGES['old']}"):
+    with pytest.raises(
+        LocalError, match=rf"brought services back.*searchsync-search-api runs collector, {IMAGES['old']}"
+    ):
         services.await_images(cluster["ecs"], {IMAGES["new"]}, silent)
 
 
 def test_it_waits_until_the_tasks_are_replaced(cluster: dict[str, Any]) -> None:
-    new = define(cluster, "search-api", IMAGES["new"])
+    new = define(cluster, services.SEARCH_API, IMAGES["new"])
     said: list[str] = []
     answers = [rollout("IN_PROGRESS", new), rollout("IN_PROGRESS", new), rollout("COMPLETED", new)]
     ecs = Answers(cluster["ecs"], describe_services=answers)
     services.await_images(ecs, {IMAGES["new"]}, said.append)
-    assert said == ["waiting for search-api"]
+    assert said == ["waiting for searchsync-search-api"]
 
 
 def test_a_failed_rollout_is_told_at_once(cluster: dict[str, Any]) -> None:
     ecs = Answers(cluster["ecs"], describe_services=[rollout("FAILED", reason="tasks failed to start")])
-    with pytest.raises(LocalError, match="search-api failed, and ECS brings it back: tasks failed to start"):
+    with pytest.raises(LocalError, match="searchsync-search-api failed, and ECS brings it back: tasks failed to start"):
         services.await_images(ecs, set(), silent)
 
 
 def test_the_wait_ends(cluster: dict[str, Any]) -> None:
     ecs = Answers(cluster["ecs"], describe_services=[rollout("IN_PROGRESS", reason="2 of 3 run")])
-    with pytest.raises(LocalError, match=r"after 0 minutes .* search-api: 2 of 3 run"):
+    with pytest.raises(LocalError, match=r"after 0 minutes .* searchsync-search-api: 2 of 3 run"):
         services.await_images(ecs, set(), silent, patience=0.0)
 
 
 def test_services_go_back_to_their_definitions(cluster: dict[str, Any]) -> None:
     before = services.definitions(cluster["ecs"])
-    new = define(cluster, "search-api", IMAGES["new"])
-    cluster["ecs"].update_service(cluster=services.CLUSTER, service="search-api", taskDefinition=new)
+    new = define(cluster, services.SEARCH_API, IMAGES["new"])
+    cluster["ecs"].update_service(cluster=services.CLUSTER, service=services.SEARCH_API, taskDefinition=new)
     assert services.definitions(cluster["ecs"]) != before
     said: list[str] = []
     services.bring_back(cluster["ecs"], {**before, "of-an-older-release": "x"}, said.append)
     assert services.definitions(cluster["ecs"]) == before
-    assert said == ["search-api: goes back to search-api:1"]
+    assert said == ["searchsync-search-api: goes back to searchsync-search-api:1"]
 
 
 def test_each_service_starts_anew(cluster: dict[str, Any]) -> None:

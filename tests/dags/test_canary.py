@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from local.airflow_api import AirflowApi
+from local.deployment.judge import Judge, Shared, Versions
+from local.deployment.shares import WEIGHTS
+from search_ops.tasks.canary import PARAMS
+from searchsync.canary.policy import policy
 from searchsync.canary.run import INDEX
 from searchsync.cluster.bookkeeping import Bookkeeping
 from searchsync.cluster.client import Client
@@ -56,6 +62,18 @@ def test_a_question_that_cannot_be_answered_is_no_verdict(
     assert (dag_run.state, result) == ("failed", None)
     assert "*canary* failed" in slack()[-1]
     assert Bookkeeping(client, INDEX).find({}) == []
+
+
+@pytest.mark.parametrize("subject", ["function", "search-api-ecs"])
+def test_what_a_deployment_asks_is_understood(subject: str) -> None:
+    """Else each verdict would be inconclusive, and nothing could be deployed any more."""
+    now = datetime.now(UTC)
+    versions = Versions("any", subject, "1", "2", names={"baseline": {}, "canary": {}})
+    asked = Judge(AirflowApi, "abc")._question(Shared(versions, 0.1, now, now), now)  # type: ignore[arg-type]
+    assert asked.keys() <= PARAMS.keys()
+    rules = policy()
+    assert rules.subject(asked["subject"]).name == subject
+    assert [stage.share for stage in rules.stages] == [round(100 * share) for share in (*WEIGHTS, 1.0)]
 
 
 def test_whoever_judges_cannot_deploy() -> None:

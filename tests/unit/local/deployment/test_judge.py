@@ -13,7 +13,7 @@ import pytest
 from local.airflow_api import AirflowApi
 from local.deployment import functions
 from local.deployment.judge import Judge, Shared, Versions, airflow
-from local.deployment.shares import JudgedBad, Shares, Undecided
+from local.deployment.shares import AlarmFired, JudgedBad, Shares, Undecided
 from tests.unit.local.deployment.conftest import Says, alarm
 from tests.unit.local.deployment.test_functions import Shift, routed
 
@@ -166,3 +166,23 @@ def test_what_cannot_be_said_stops_where_it_is(
         shift({function: "1"})
     assert routed(aws, function) == left
     assert len(judge.asked) == passes + 1
+
+
+@pytest.mark.parametrize("verdict", ["pass", "inconclusive"])
+@pytest.mark.parametrize("share", [1, 2, 3])
+def test_an_alarm_while_a_verdict_is_waited_for_takes_the_version_back(
+    aws: dict[str, Any], function: str, begin: Begin, verdict: str, share: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verdict may take ten minutes, and after the last one nothing would look at alarms any more."""
+    shift, judge, _ = begin(*["pass"] * (share - 1), verdict)
+    ask = judge.verdict
+
+    def late(shared: Shared) -> tuple[str, str]:
+        if len(judge.asked) == share - 1:
+            alarm(aws, "searchsync-members-errors", state="ALARM")
+        return ask(shared)
+
+    monkeypatch.setattr(judge, "verdict", late)
+    with pytest.raises(AlarmFired, match="searchsync-members-errors"):
+        shift({function: "1"})
+    assert routed(aws, function) == ("1", {})

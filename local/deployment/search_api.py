@@ -140,12 +140,14 @@ def revision(definition: str) -> str:
 
 
 def _await_minutes_of(ecs: Any, shares: Shares) -> None:
-    """Wait until the version of before has run as long as a share is watched: the last share is compared with that."""
-    since = services.running_since(ecs, SEARCH_API)
-    left = shares.bake_seconds - (datetime.now(UTC) - since).total_seconds()
-    if left > 0:
-        shares.say(f"{SEARCH_API} runs what it did before for {left:.0f} s more, to be compared with")
-        time.sleep(left)
+    """Let the version of before run for as long as a share is watched: the last one is compared with that.
+
+    What it replaced may have run some minutes longer than the moment that ECS names, so twice the time is enough.
+    """
+    age = datetime.now(UTC) - services.running_since(ecs, SEARCH_API)
+    if age.total_seconds() < 2 * shares.bake_seconds:
+        shares.say(f"{SEARCH_API} runs what it did before for {shares.bake_seconds:.0f} s more, to be compared with")
+        time.sleep(shares.bake_seconds)
 
 
 def _let_scale_in(aws: Mapping[str, Any], allowed: bool) -> None:

@@ -141,4 +141,8 @@ resource "aws_appautoscaling_target" "search_api" {
   resource_id        = "service/${var.cluster.name}/${aws_ecs_service.search_api.name}"
   min_capacity       = var.scaling.min
   max_capacity       = var.scaling.max
+
+  lifecycle {
+    ignore_changes = [suspended_state] # during a canary, the deployment lets no task go
+  }
 }

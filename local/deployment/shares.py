@@ -86,9 +86,12 @@ class Shares:
                 since = datetime.now(UTC)
                 self._watch(newer, share, firing)
                 if self.judge is not None:
-                    verdicts = self._ask(self.judge, [Shared(one, share, since, began) for one in newer.versions(share)])
-                    self._refuse_alarms(newer, share, firing)  # it may have been a while
-                    _refuse(verdicts, newer, share)
+                    shared = [Shared(one, share, since, began) for one in newer.versions(share)]
+                    verdicts = {one.versions.name: self.judge.verdict(one) for one in shared}
+                    for name, (verdict, why) in verdicts.items():
+                        self.say(f"{name}: {verdict}: {why}")
+                    self._refuse_alarms(newer, share, firing)  # verdicts take their time
+                    _refuse(verdicts, f"at {share:.0%} of the {newer.traffic}")
         except Undecided:
             raise
         except BaseException:
@@ -110,21 +113,16 @@ class Shares:
         if new:
             fired = "; ".join(f"{alarm} ({why})" for alarm, why in sorted(new.items()))
             raise AlarmFired(
-                f"{newer.what} got {share:.0%} of the {newer.traffic} when this fired: {fired}. It gets none any "
-                "more. Look at its log, mend it and deploy again"
+                f"{newer.what} got {share:.0%} of the {newer.traffic} when this fired: {fired}. It gets none any more. "
+                "Look at its log, mend it and deploy again"
             )
 
-    def _ask(self, judge: Judge, shared: Sequence[Shared]) -> dict[str, tuple[str, str]]:
-        """Return the verdict on each version, and why."""
-        verdicts = {one.versions.name: judge.verdict(one) for one in shared}
-        for name, (verdict, why) in verdicts.items():
-            self.say(f"{name}: {verdict}: {why}")
-        return verdicts
 
+def _refuse(verdicts: Mapping[str, tuple[str, str]], at: str) -> None:
+    """Return when all verdicts are passes.
 
-def _refuse(verdicts: Mapping[str, tuple[str, str]], newer: Newer, share: float) -> None:
-    """Return when all verdicts are that the version passes."""
-    at = f"at {share:.0%} of the {newer.traffic}"
+    :param at: which share of what the versions had
+    """
     told = "; ".join(f"{name} ({why})" for name, (verdict, why) in verdicts.items() if verdict == FAIL)
     if told:
         raise JudgedBad(

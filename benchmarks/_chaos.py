@@ -26,6 +26,8 @@ PATIENCE_SECONDS = 300.0
 _SEARCHES, _ITEMS, _RUN = "searches", "items", "run"
 _WATERMARKS = [f"cluster.routing.allocation.disk.watermark.{name}" for name in ("low", "high", "flood_stage")]
 _NO_ROOM, _ROOM = "9000tb", "1b"
+_FULL = "12"
+"""The block of an index whose disk is full: ``IndexMetadata.INDEX_READ_ONLY_ALLOW_DELETE_BLOCK`` of OpenSearch."""
 _FAKETIME = {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
@@ -124,9 +126,9 @@ def _disk_full(chaos: Chaos, _: str) -> Iterator[None]:
         body = {"transient": {enabled: True, often: "10s", **settings}}
         chaos.world.search.request("PUT", "/_cluster/settings", body=body)
 
-    def forbidden() -> int:
-        found = chaos.world.search.request("GET", "/_all/_settings/index.blocks.read_only_allow_delete")
-        return sum(bool(one["settings"]) for one in found.values())
+    def forbidden() -> bool:
+        blocks = chaos.world.search.request("GET", "/_cluster/state/blocks")["blocks"]  # no new index, and no writes
+        return bool(blocks.get("global") or any(_FULL in found for found in blocks.get("indices", {}).values()))
 
     watch(**dict.fromkeys(_WATERMARKS, _NO_ROOM))
     try:

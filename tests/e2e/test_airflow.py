@@ -163,13 +163,15 @@ def start_api_server(stack: Stack) -> None:
 
 
 def test_what_is_dead_is_started_again_and_nothing_else_with_it(stack: Stack) -> None:
-    """Lost otherwise: each load that runs, when a part that it does not need has ended."""
+    """Lost otherwise: each load that runs, when a part that it does not need has ended; and the rows."""
     stack.up()  # tests before this one have started OpenSearch by themselves
     alive = {name: part.process for name, part in stack.state.parts.items() if name != "triggerer"}
     processes.stop(stack.state.parts["triggerer"].process, first=signal.SIGKILL)
     stack.up()
     assert stack.state.running("triggerer")
     assert {name: part.process for name, part in stack.state.parts.items() if name != "triggerer"} == alive
+    with psycopg.connect(stack.server("postgres").dsn(local_postgres.OWNER, "app")) as owner:
+        assert owner.execute("SELECT count(*) FROM locations").fetchone() == (ROWS,)
 
 
 def test_a_run_that_a_person_marks_failed_is_red_and_leaves_nothing(

@@ -89,6 +89,9 @@ def test_generated_rows_are_the_same_every_time(postgres_server: postgres.Server
         assert connection.execute(digest).fetchone() == first
         assert first is not None
         assert first[0] == 1_000
+    assert sample_data.load(app.owner_dsn) == 0, "whoever generated rows keeps them when the stack is brought up"
+    with psycopg.connect(app.owner_dsn) as connection:
+        assert connection.execute(digest).fetchone() == first
 
 
 def test_opensearch_keeps_data_and_port_over_a_kill_and_makes_no_index_by_itself(tmp_path: Path) -> None:

@@ -202,18 +202,19 @@ def test_what_the_last_look_found_wrong_is_shown_where_it_belongs(
     of = {"severity": "P1", "seen": "it has 9"}
     verdicts = [
         {**of, "state": "bad", "alarm": "dead-letters", "entity": "members"},
-        {**of, "state": "unknown", "alarm": "cluster-red", "entity": ""},
+        {**of, "state": "unknown", "alarm": "cluster-red", "entity": "", "seen": "it is away"},
+        {**of, "state": "unknown", "alarm": "cluster-heap", "entity": "", "seen": "it is away"},
         {**of, "state": "good", "alarm": "all-well", "entity": ""},
     ]
     folder = connected / "cluster_health" / "manual__1"
     folder.mkdir(parents=True)
-    report = {"at": datetime.now(UTC).isoformat(), "bad": 1, "unknown": 1, "good": 1, "verdicts": verdicts}
+    report = {"at": datetime.now(UTC).isoformat(), "bad": 1, "unknown": 2, "good": 1, "verdicts": verdicts}
     (folder / "health.json").write_text(json.dumps(report))
     page = reader.get(URL).text
     said = text_of(page)
     assert "State P1 dead-letters it has 9" in said[said.index("members from") :]
     shared = said[said.index("Of all entities") :]
-    assert re.search(r"1 wrong, 1 unknown, 1 well; \d+ s ago P1 cluster-red it has 9", shared)
+    assert re.search(r"1 wrong, 2 unknown, 1 well; \d+ s ago Not known cluster-red, cluster-heap: it is away", shared)
     assert "all-well" not in said
     assert "/searchsync/reports/cluster_health/manual__1/summary.html" in page
     (folder / "health.json").unlink()

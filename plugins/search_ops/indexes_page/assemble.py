@@ -30,9 +30,6 @@ OF_ALL = (
 """DAGs that are about all entities."""
 
 
-_TONES = {"bad": BAD, "unknown": WARN}
-
-
 def dag_ids(entities: Iterable["Entity"]) -> list[str]:
     """Return the ids of all DAGs that the page knows, whether or not Airflow has them."""
     return [*(dag_id for entity in entities for dag_id in dags_of(entity)), *OF_ALL]
@@ -87,12 +84,18 @@ def shared_view(answers: Mapping[str, Any], dags: Mapping[str, Dag], checks: Run
 
 
 def _wrong(report: Any, entity: str) -> list[Fact]:
-    """Return what a report of ``cluster_health`` found wrong about an entity, or about none, the most urgent first."""
-    found = report["verdicts"] if isinstance(report, dict) else []
+    """Return what a report of ``cluster_health`` found wrong about an entity, or about none, the most urgent first.
+
+    What is not known comes after it, each reason once: when a server is away, many looks at it fail alike.
+    """
+    found = [one for one in report["verdicts"] if one["entity"] == entity] if isinstance(report, dict) else []
+    unknown: dict[str, list[str]] = {}
+    for one in found:
+        if one["state"] == "unknown":
+            unknown.setdefault(one["seen"], []).append(one["alarm"])
     return [
-        Fact(f"{one['severity']} {one['alarm']}", one["seen"], _TONES[one["state"]])
-        for one in found
-        if one["state"] in _TONES and one["entity"] == entity
+        *(Fact(f"{one['severity']} {one['alarm']}", one["seen"], BAD) for one in found if one["state"] == "bad"),
+        *(Fact("Not known", f"{', '.join(alarms)}: {reason}", WARN) for reason, alarms in unknown.items()),
     ]
 
 

@@ -11,7 +11,8 @@ Each entry of ``include/mappings/<entity>.smoke.json`` has
 - ``extremes`` (optional): a keyword field. Its longest, its shortest and one non-Latin value are tried as well, because
   an analyzer that drops long, short or foreign words passes every sample of usual words.
 
-No data of any particular table is assumed. A sample about which a query cannot be asked is not tried.
+No data of any particular table is assumed. A sample about which a query cannot be asked is not tried. A sample that a
+live writer changes or deletes while it is looked for shows nothing, and another one is taken.
 """
 
 import json
@@ -38,6 +39,10 @@ OpenSearch refuses a query of more than 1,024 clauses (``indices.query.bool.max_
 """
 _WORD = re.compile(r"[A-Za-z0-9_]{1,255}|[^\x00-\x7f]")
 """What an analyzer may take for a word: it divides words at 255 letters, and some scripts at each letter."""
+
+
+_SAME_COPIES = {"preference": "_primary"}
+"""Parameters that ask the same copy of each shard each time: what one search has seen, the next one sees as well."""
 
 
 class _NoQuestion(Exception):
@@ -67,10 +72,11 @@ def run_one(index: Index, entity: Entity, smoke: SmokeQuery, samples: int) -> in
                 query = _filled(smoke.query, hit["_source"])
             except _NoQuestion:
                 continue
-            found += 1
             if hit["_id"] not in tried:
+                if not _is_found(index, smoke, hit, query):
+                    continue
                 tried.add(hit["_id"])
-                _check_found(index, smoke, hit["_id"], query)
+            found += 1
     return len(tried)
 
 
@@ -89,17 +95,28 @@ def _picks(smoke: SmokeQuery, picked: dict[str, Any], samples: int) -> Iterator[
         yield 1, {"size": _CANDIDATES, "query": foreign}
 
 
-def _check_found(index: Index, smoke: SmokeQuery, key: str, query: dict[str, Any]) -> None:
-    wanted = {"bool": {"must": [query], "filter": [{"ids": {"values": [key]}}]}}
-    if not _search(index, smoke, {"size": 1, "query": wanted, "_source": False}):
-        raise GateFailed(f"{index.name}: the smoke query {smoke.name!r} does not find document {key!r}: {query}")
+def _is_found(index: Index, smoke: SmokeQuery, sample: dict[str, Any], query: dict[str, Any]) -> bool:
+    """Return whether the query finds its sample; False when the sample is no longer what the query was made of.
+
+    :raises GateFailed: when the sample is still the same
+    """
+    itself = {"ids": {"values": [sample["_id"]]}}
+    if _search(index, smoke, {"query": {"bool": {"must": [query], "filter": [itself]}}, "_source": False}):
+        return True
+    now = _search(index, smoke, {"query": itself, "_source": False})
+    if [hit["_seq_no"] for hit in now] == [sample["_seq_no"]]:
+        raise GateFailed(
+            f"{index.name}: the smoke query {smoke.name!r} does not find document {sample['_id']!r}: {query}"
+        )
+    return False
 
 
 def _search(index: Index, smoke: SmokeQuery, body: dict[str, Any]) -> list[dict[str, Any]]:
     try:
-        hits: list[dict[str, Any]] = index.search(body)["hits"]["hits"]
+        answer = index.search(body | {"seq_no_primary_term": True}, _SAME_COPIES)
     except RequestRejected as error:
         raise GateFailed(f"{index.name}: OpenSearch refuses the smoke query {smoke.name!r}: {error}") from error
+    hits: list[dict[str, Any]] = answer["hits"]["hits"]
     return hits
 
 

@@ -67,7 +67,7 @@ locals {
     purpose => [for number in range(local.environment.cache_nodes) : format("%s-%03d", name, number + 1)]
   }
   service_names = concat(
-    ["searchsync-search-api"],
+    ["searchsync-search-api", "searchsync-search-api-canary"],
     [for part in ["api-server", "scheduler", "dag-processor", "triggerer", "worker"] : "searchsync-airflow-${part}"],
   )
 }

@@ -40,7 +40,11 @@ Subjects = dict[str, dict[str, str]]
 def subjects(kind: str | None, environment: str) -> Subjects:
     """What there is an alarm each for, and the words that are its own."""
     nodes = [f"{number:03}" for number in range(1, ENVIRONMENTS["cache_nodes"][environment] + 1)]
-    services = ["search-api", *(f"airflow-{part}" for part in ("api-server", "scheduler", "dag-processor"))]
+    services = [
+        "search-api",
+        "search-api-canary",
+        *(f"airflow-{part}" for part in ("api-server", "scheduler", "dag-processor")),
+    ]
     services += ["airflow-triggerer", "airflow-worker"]
     kinds: dict[str | None, Subjects] = {
         None: {"": {}},

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
-import botocore.session
 import pytest
 from moto import mock_aws
 
@@ -19,19 +18,22 @@ IMAGES = {"old": "repository@sha256:" + "a" * 64, "new": "repository@sha256:" + 
 
 
 @pytest.fixture(scope="session")
-def descriptions() -> botocore.session.Session:
-    """It keeps the descriptions of services, whose reading is what takes the time."""
-    return botocore.session.Session()
+def kept() -> boto3.Session:
+    """The one session of all tests: it keeps the descriptions of services, whose reading is what takes the time.
+
+    A second one on the same descriptions would add boto3's own methods to S3's client once more, which it refuses.
+    """
+    return boto3.Session(region_name=REGION)
 
 
 @pytest.fixture
-def session(descriptions: botocore.session.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
+def session(kept: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Session]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("MOTO_ECS_SERVICE_RUNNING", "1")
     with mock_aws():
-        yield boto3.Session(region_name=REGION, botocore_session=descriptions)
+        yield kept
 
 
 @pytest.fixture
